@@ -1,0 +1,56 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+
+GO      ?= go
+STAMP   := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/tightrope-dev/tightrope/clusters/lab.Stamp=$(STAMP)
+K8S     := $(shell sed -n 's,^\tk8s.io/kubernetes \(v[0-9.]*\).*,\1,p' clusters/labd/go.mod)
+LABD_LDFLAGS := -s -w -X main.stamp=$(STAMP) \
+	-X k8s.io/component-base/version.gitVersion=$(K8S) \
+	-X k8s.io/component-base/version.gitMajor=1 \
+	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(K8S))) \
+	-X k8s.io/client-go/pkg/version.gitVersion=$(K8S)
+COMMANDS := tightrope controller agent twin standin
+
+# The race detector needs a C compiler. Without one the tests still run, and say so.
+RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
+
+.PHONY: build commands labd demo test check generate bench clean tools
+
+build: commands labd ## every binary, static, with one stamp, into bin/
+
+commands:
+	@mkdir -p bin
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(COMMANDS))
+
+labd:
+	@mkdir -p bin
+	@hack/build-labd.sh '$(GO)' '$(LABD_LDFLAGS)'
+
+demo: build ## a rollout that is rolled back and one that is committed, on a lab of its own
+	@bin/tightrope demo --report reports/demo
+
+test: build bin/testsum ## unit tests, stories, the operator, and the scenarios on the lab
+	@hack/test.sh '$(GO)' '$(RACE)'
+
+bin/testsum: tools/testsum/main.go
+	@cd tools && CGO_ENABLED=0 $(GO) build -o ../bin/testsum ./testsum
+
+tools:
+	@mkdir -p bin
+	@cd tools && $(GO) build -o ../bin/ honnef.co/go/tools/cmd/staticcheck sigs.k8s.io/controller-tools/cmd/controller-gen
+
+generate: tools ## deep copies and CRDs, from the types
+	@bin/controller-gen object paths=./api/... crd output:crd:dir=deploy/crds
+
+check: generate ## formatting, vet, staticcheck, tidy modules and generated code
+	@hack/check.sh '$(GO)'
+
+bench: build ## the figures, as ratios where they can be
+	@$(GO) test -run '^$$' -bench . -benchmem ./verdict/... ./probes/... ./rollout/...
+	@cd clusters/labd && $(GO) test -run '^$$' -bench . -benchmem ./dataplane/...
+
+clean:
+	@rm -rf bin reports

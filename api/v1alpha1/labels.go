@@ -1,0 +1,27 @@
+package v1alpha1
+
+// SystemNamespace is where the controller, its snapshots and its own probe pods live.
+const SystemNamespace = "tightrope-system"
+
+// Label keys. The value of each is the name of a PolicyRolloutRun, so that two
+// runs never read each other's marks.
+const (
+	// LabelRun marks every object that a run created.
+	LabelRun = "tightrope.dev/run"
+	// LabelProbe marks the probe pods of a run: the only pods a shadow stage touches.
+	LabelProbe = "tightrope.dev/probe"
+	// LabelEnforced takes a pod out of every bridge of the run: only the candidate judges it.
+	LabelEnforced = "tightrope.dev/enforced"
+)
+
+// Label keys that describe an object of ours.
+const (
+	// LabelRole says what an object of ours is for: bridge, candidate, final, probe, plan, snapshot, report.
+	LabelRole = "tightrope.dev/role"
+	// LabelIdentity names the identity that a probe pod wears.
+	LabelIdentity = "tightrope.dev/identity"
+	// AnnotationPlanDigest is changed when a probe plan changes; a pod update makes the kubelet refresh its volumes at once.
+	AnnotationPlanDigest = "tightrope.dev/plan-digest"
+	// AnnotationEpoch is the epoch of the run that last wrote an object; it never falls.
+	AnnotationEpoch = "tightrope.dev/epoch"
+)

@@ -1,0 +1,144 @@
+package v1alpha1
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// PolicyRollout says which policies to roll out, what must stay reachable, and
+// in which stages. It is owned by its author (often Git); the controller never
+// writes its spec. Each generation is tried once, as a PolicyRolloutRun.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:categories=tightrope
+// +kubebuilder:printcolumn:name="Run",type=string,JSONPath=`.status.run`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type PolicyRollout struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   PolicyRolloutSpec   `json:"spec"`
+	Status PolicyRolloutStatus `json:"status,omitempty"`
+}
+
+// PolicyRolloutList is a list of rollouts.
+//
+// +kubebuilder:object:root=true
+type PolicyRolloutList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []PolicyRollout `json:"items"`
+}
+
+// PolicyRolloutSpec is the author's intent.
+type PolicyRolloutSpec struct {
+	Policies PolicySource `json:"policies"`
+	// Suites in the rollout's own namespace.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Suites []SuiteRef `json:"suites"`
+	// ProtectedNamespaces are never written to; kube-system and Tightrope's own always are protected.
+	// +listType=set
+	ProtectedNamespaces []string `json:"protectedNamespaces,omitempty"`
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Stages   []Stage  `json:"stages"`
+	Analysis Analysis `json:"analysis,omitempty"`
+	// InconclusiveDeadline is how long a live change may go unseen before it is rolled back; zero means 60s.
+	InconclusiveDeadline metav1.Duration `json:"inconclusiveDeadline,omitempty"`
+}
+
+// PolicySource is where the candidate policies come from; exactly one is set.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.inline) != has(self.configMapRef)",message="set exactly one of inline and configMapRef"
+type PolicySource struct {
+	// +kubebuilder:validation:MaxItems=500
+	Inline []CandidatePolicy `json:"inline,omitempty"`
+	// ConfigMapRef names a ConfigMap in the rollout's namespace; each value is a YAML stream of NetworkPolicies.
+	ConfigMapRef *ConfigMapRef `json:"configMapRef,omitempty"`
+}
+
+// ConfigMapRef names a ConfigMap.
+type ConfigMapRef struct {
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+}
+
+// CandidatePolicy is a NetworkPolicy to roll out.
+type CandidatePolicy struct {
+	// +kubebuilder:validation:MinLength=1
+	Namespace string `json:"namespace"`
+	// +kubebuilder:validation:MinLength=1
+	Name string                         `json:"name"`
+	Spec networkingv1.NetworkPolicySpec `json:"spec"`
+}
+
+// SuiteRef names a ConnectivitySuite.
+type SuiteRef struct {
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+}
+
+// StageMode is what a stage does.
+//
+// +kubebuilder:validation:Enum=Observe;Canary;Enforce
+type StageMode string
+
+// The stage modes.
+const (
+	ModeObserve StageMode = "Observe" // nothing is applied
+	ModeCanary  StageMode = "Canary"  // a few pods are enforced
+	ModeEnforce StageMode = "Enforce" // all pods are enforced
+)
+
+// Stage is one step towards enforcement, with the proof it demands.
+type Stage struct {
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string    `json:"name"`
+	Mode StageMode `json:"mode"`
+	// Scope of a Canary stage.
+	Scope Scope `json:"scope,omitempty"`
+	// MinDuration is how long no path may have been cut or leaking since the scope took effect.
+	MinDuration metav1.Duration `json:"minDuration,omitempty"`
+	// MinCoveragePercent of the cells that need enough conclusive samples; zero means 100.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	MinCoveragePercent int32 `json:"minCoveragePercent,omitempty"`
+}
+
+// Scope says which pods a canary stage enforces.
+type Scope struct {
+	// ProbePodsOnly touches no production pod: the real data plane judges our own pods.
+	ProbePodsOnly bool `json:"probePodsOnly,omitempty"`
+	// MaxPods per workload, a number or a percentage rounded up; at least one.
+	MaxPods *intstr.IntOrString `json:"maxPods,omitempty"`
+}
+
+// Analysis tunes the probes.
+type Analysis struct {
+	// Interval between attempts of one path; zero means 250ms.
+	Interval metav1.Duration `json:"interval,omitempty"`
+	// Timeout of one attempt; zero means 250ms.
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+	// FalseRollbackBudget is the expected number of false rollbacks per hour of rollout over all paths,
+	// as a decimal such as "1e-6"; empty means that.
+	FalseRollbackBudget string `json:"falseRollbackBudget,omitempty"`
+}
+
+// PolicyRolloutStatus is a summary of the current run.
+type PolicyRolloutStatus struct {
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Run is the name of the PolicyRolloutRun that tries the observed generation.
+	Run   string `json:"run,omitempty"`
+	Phase Phase  `json:"phase,omitempty"`
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}

@@ -1,0 +1,136 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// PolicyRolloutRun is one attempt at a rollout. A person steers it through
+// spec.intent; everything else about it is status.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=run,categories=tightrope
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.status.stage`
+// +kubebuilder:printcolumn:name="Result",type=string,JSONPath=`.status.result`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type PolicyRolloutRun struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   PolicyRolloutRunSpec   `json:"spec"`
+	Status PolicyRolloutRunStatus `json:"status,omitempty"`
+}
+
+// PolicyRolloutRunList is a list of runs.
+//
+// +kubebuilder:object:root=true
+type PolicyRolloutRunList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []PolicyRolloutRun `json:"items"`
+}
+
+// Intent is what a person wants of a run.
+//
+// +kubebuilder:validation:Enum=Run;Abort
+type Intent string
+
+// The intents. Empty means Run. An abort cannot be taken back.
+const (
+	IntentRun   Intent = "Run"
+	IntentAbort Intent = "Abort"
+)
+
+// PolicyRolloutRunSpec is what the run tries, and what a person wants of it.
+type PolicyRolloutRunSpec struct {
+	// Rollout in the run's namespace.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run belongs to one rollout for good"
+	Rollout string `json:"rollout"`
+	// Generation of the rollout that this run tries.
+	Generation int64 `json:"generation"`
+	// +kubebuilder:default=Run
+	// +kubebuilder:validation:XValidation:rule="oldSelf != 'Abort' || self == 'Abort'",message="an abort cannot be taken back; start a new run"
+	Intent Intent `json:"intent,omitempty"`
+}
+
+// Phase is where a run is, as people see it.
+//
+// +kubebuilder:validation:Enum=Pending;Preflight;Observe;Canary;Enforce;Committing;Committed;Held;RollingBack;RolledBack;RollbackFailed;Refused;Inconclusive
+type Phase string
+
+// The phases. Empty means Pending.
+const (
+	PhasePending        Phase = "Pending"
+	PhasePreflight      Phase = "Preflight"
+	PhaseObserve        Phase = "Observe"
+	PhaseCanary         Phase = "Canary"
+	PhaseEnforce        Phase = "Enforce"
+	PhaseCommitting     Phase = "Committing"
+	PhaseCommitted      Phase = "Committed"
+	PhaseHeld           Phase = "Held"
+	PhaseRollingBack    Phase = "RollingBack"
+	PhaseRolledBack     Phase = "RolledBack"
+	PhaseRollbackFailed Phase = "RollbackFailed"
+	PhaseRefused        Phase = "Refused"      // preflight refused; nothing was changed
+	PhaseInconclusive   Phase = "Inconclusive" // nothing could be proved; nothing is changed
+)
+
+// Terminal reports whether a run in this phase is over.
+func (p Phase) Terminal() bool {
+	switch p {
+	case PhaseCommitted, PhaseRolledBack, PhaseRollbackFailed, PhaseRefused, PhaseInconclusive:
+		return true
+	}
+	return false
+}
+
+// PolicyRolloutRunStatus is what the controller knows and needs to go on after a restart.
+type PolicyRolloutRunStatus struct {
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	Phase              Phase `json:"phase,omitempty"`
+	// Stage is the name of the step that Phase is in: a stage's name, or expand.
+	Stage string `json:"stage,omitempty"`
+	// Step is the index of that step in the plan, from 0.
+	Step int32 `json:"step,omitempty"`
+	// PlanDigest is the digest of the armed plan; empty before arming.
+	PlanDigest string `json:"planDigest,omitempty"`
+	// Result is set once, when Phase is terminal or Held.
+	Result string `json:"result,omitempty"`
+	// Cause of leaving the forward road, as a word: Cut, Aborted, Silent, NotEnforced …
+	Cause string `json:"cause,omitempty"`
+	// Message for a person: one sentence.
+	// +kubebuilder:validation:MaxLength=4096
+	Message string `json:"message,omitempty"`
+	// Cuts found, at most 20; CutCount has the total.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Cuts     []CutStatus `json:"cuts,omitempty"`
+	CutCount int32       `json:"cutCount,omitempty"`
+	// History of phases, oldest first, at most 64.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	History []PhaseChange `json:"history,omitempty"`
+	// Report is the name of the ConfigMap in Tightrope's namespace that holds report.json.
+	Report string `json:"report,omitempty"`
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// CutStatus is a path that must work and did not.
+type CutStatus struct {
+	Path      string           `json:"path"`
+	Phase     string           `json:"phase"`
+	Rule      string           `json:"rule,omitempty"`
+	DecidedAt metav1.MicroTime `json:"decidedAt,omitempty"`
+}
+
+// PhaseChange is one line of a run's history.
+type PhaseChange struct {
+	Phase Phase            `json:"phase"`
+	Stage string           `json:"stage,omitempty"`
+	At    metav1.MicroTime `json:"at"`
+	Cause string           `json:"cause,omitempty"`
+}

@@ -1,0 +1,202 @@
+// Package tightrope holds the architecture's own test: the import table of the
+// design, one package doc per folder, and the caps on functions and files.
+package tightrope
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	module       = "github.com/tightrope-dev/tightrope"
+	maxFunction  = 80  // lines
+	maxFile      = 400 // lines
+	labdFolder   = "clusters/labd"
+	everything   = "*"
+	anyOfCluster = "clusters/*"
+)
+
+// folder is one row of the table: the verb its package doc opens with, and which
+// of our packages it may import. A new arrow comes with an ADR.
+type folder struct {
+	verb    string
+	imports []string
+}
+
+var pure = []string{"api/v1alpha1", "catalog", "flows", "verdict", "probes"}
+
+var table = map[string]folder{
+	"api/v1alpha1":      {"names", nil},
+	"catalog":           {"knows", []string{"api/v1alpha1"}},
+	"verdict":           {"predicts", []string{"api/v1alpha1"}},
+	"probes":            {"tests", []string{"api/v1alpha1", "catalog"}},
+	"probes/dial":       {"tries", []string{"probes", "api/v1alpha1"}},
+	"probes/agent":      {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},
+	"rollout":           {"decides", pure},
+	"report":            {"proves", append([]string{"rollout"}, pure...)},
+	"rollout/operator":  {"acts", append([]string{"rollout", "report", "deploy"}, pure...)},
+	"deploy":            {"ships", nil},
+	"scenarios":         {"rehearses", append([]string{"rollout", "report", "deploy"}, pure...)},
+	"scenarios/standin": {"stands in", []string{"catalog"}},
+	"clusters":          {"hosts", []string{"api/v1alpha1"}},
+	"clusters/lab":      {"hosts", []string{"clusters", "api/v1alpha1"}},
+	"scenarios/e2e":     {"", []string{everything}},
+}
+
+// testImports are arrows that only tests may draw.
+var testImports = map[string][]string{
+	"rollout/operator": {"clusters", anyOfCluster, "scenarios"},
+	"clusters/lab":     {everything},
+}
+
+func allowed(rules []string, pkg string) bool {
+	return slices.ContainsFunc(rules, func(rule string) bool {
+		ok, _ := path.Match(rule, pkg)
+		return rule == everything || ok
+	})
+}
+
+type source struct {
+	folder, file string
+	ast          *ast.File
+	fset         *token.FileSet
+}
+
+// sources parses every Go file of the repository, in process: a test that
+// shelled out would be cached after the very edit it should catch.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "bin" || d.Name() == "testdata" || d.Name() != "." && strings.HasPrefix(d.Name(), ".")):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(p, ".go") || strings.HasPrefix(d.Name(), "zz_generated"):
+			return nil
+		}
+		f, err := parser.ParseFile(fset, p, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		all = append(all, source{path.Dir(filepath.ToSlash(p)), filepath.ToSlash(p), f, fset})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("only %d Go files found: the test looks in the wrong place", len(all))
+	}
+	return all
+}
+
+func TestImportsFollowTheTable(t *testing.T) {
+	for _, s := range sources(t) {
+		if strings.HasPrefix(s.folder, "tools") || s.folder == "." {
+			continue
+		}
+		for _, imp := range s.ast.Imports {
+			target := strings.Trim(imp.Path.Value, `"`)
+			ours, found := strings.CutPrefix(target, module+"/")
+			if !found {
+				continue
+			}
+			if why := forbidden(s, ours); why != "" {
+				t.Errorf("%s imports %s: %s; add an ADR to change the table", s.file, ours, why)
+			}
+		}
+	}
+}
+
+func forbidden(s source, target string) string {
+	switch {
+	case strings.HasPrefix(s.folder, labdFolder):
+		if !strings.HasPrefix(target, labdFolder) {
+			return "labd shares no code with the main module, so that two readings of NetworkPolicy check each other"
+		}
+		return ""
+	case strings.HasPrefix(s.folder, "cmd/"):
+		if target == "scenarios/e2e" {
+			return "nothing imports the end-to-end tests"
+		}
+		return ""
+	case target == s.folder:
+		return "" // an external test of the package itself
+	}
+	row, ok := table[s.folder]
+	if !ok {
+		return "the folder is not in the table"
+	}
+	if allowed(row.imports, target) {
+		return ""
+	}
+	if strings.HasSuffix(s.file, "_test.go") && allowed(testImports[s.folder], target) {
+		return ""
+	}
+	return "the table has no such arrow"
+}
+
+func TestEveryFolderSaysWhatItDoes(t *testing.T) {
+	docs := map[string]string{}
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.file, "_test.go") {
+			continue
+		}
+		doc := strings.Join(strings.Fields(s.ast.Doc.Text()), " ")
+		if had, ok := docs[s.folder]; ok && had != "" && doc != "" {
+			t.Errorf("%s: a second package doc in %s", s.file, s.folder)
+		}
+		if docs[s.folder] == "" {
+			docs[s.folder] = doc
+		}
+	}
+	for folder, doc := range docs {
+		if doc == "" {
+			t.Errorf("%s has no package doc", folder)
+			continue
+		}
+		row, ok := table[folder]
+		name := path.Base(folder)
+		if ok && row.verb != "" && !strings.HasPrefix(doc, "Package "+name+" "+row.verb) {
+			t.Errorf("%s: the package doc opens %q, want %q", folder, firstWords(doc, 4), "Package "+name+" "+row.verb)
+		}
+	}
+	for folder, row := range table {
+		if _, ok := docs[folder]; !ok && row.verb != "" {
+			t.Errorf("%s is in the table and has no Go file", folder)
+		}
+	}
+}
+
+func firstWords(s string, n int) string {
+	words := strings.Fields(s)
+	return strings.Join(words[:min(n, len(words))], " ")
+}
+
+func TestFunctionsAndFilesStayReadable(t *testing.T) {
+	for _, s := range sources(t) {
+		if lines := s.fset.File(s.ast.Pos()).LineCount(); lines > maxFile {
+			t.Errorf("%s has %d lines, more than %d: split it by concept", s.file, lines, maxFile)
+		}
+		for _, d := range s.ast.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Body == nil {
+				continue
+			}
+			lines := s.fset.Position(fn.End()).Line - s.fset.Position(fn.Pos()).Line + 1
+			if lines > maxFunction {
+				t.Errorf("%s: %s has %d lines, more than %d", s.file, fn.Name.Name, lines, maxFunction)
+			}
+		}
+	}
+}

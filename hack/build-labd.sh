@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Builds bin/labd. The first build compiles Kubernetes, which takes minutes, so
+# it says how far it is; later builds only link.
+set -euo pipefail
+go=$1 ldflags=$2
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root/clusters/labd"
+export CGO_ENABLED=0
+total=$("$go" list -deps . | wc -l)
+stale=$("$go" list -deps -f '{{if .Stale}}x{{end}}' . | grep -c x || true)
+if [ "$stale" -gt 200 ]; then
+	echo "labd: compiling Kubernetes once: $stale of $total packages (some minutes on two cores)" >&2
+fi
+done=0
+"$go" build -v -trimpath -ldflags "$ldflags" -o "$root/bin/labd" . 2> >(
+	while read -r line; do
+		case $line in
+		*" "* | "#"*) echo "$line" >&2 ;; # an error, not a package path
+		*)
+			done=$((done + 1))
+			if [ $((done % 100)) -eq 0 ]; then echo "labd: $done of $stale packages" >&2; fi
+			;;
+		esac
+	done
+)

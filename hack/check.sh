@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Fails on anything a reviewer should not have to say: formatting, vet,
+# staticcheck, untidy modules, generated code that drifted.
+set -euo pipefail
+go=$1
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+unformatted=$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l)
+if [ -n "$unformatted" ]; then
+	printf 'gofmt needed:\n%s\n' "$unformatted" >&2
+	exit 1
+fi
+"$go" vet ./...
+bin/staticcheck ./...
+(cd clusters/labd && "$go" vet ./... && "$root/bin/staticcheck" ./...)
+for module in . clusters/labd tools; do
+	(cd "$module" && "$go" mod tidy -diff) || {
+		echo "$module: run 'go mod tidy' there" >&2
+		exit 1
+	}
+done
+if ! git diff --quiet -- deploy/crds api; then
+	git --no-pager diff --stat -- deploy/crds api >&2
+	echo "generated code drifted: run 'make generate' and commit" >&2
+	exit 1
+fi

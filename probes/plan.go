@@ -1,0 +1,49 @@
+package probes
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+)
+
+// Plan is all that a probe agent is told: what to try and how often. It comes
+// in by a mounted file and says nothing about what is expected, so an agent
+// cannot be talked into a result. The zero Plan tries nothing.
+type Plan struct {
+	Run      string        `json:"run"`      // PolicyRolloutRun the plan belongs to
+	Agent    string        `json:"agent"`    // name of the probe pod it is for
+	Interval time.Duration `json:"interval"` // between attempts of one check, in nanoseconds
+	Timeout  time.Duration `json:"timeout"`  // of one attempt, in nanoseconds
+	Confirm  Confirmation  `json:"confirm"`
+	Checks   []Check       `json:"checks"`
+}
+
+// Confirmation is the burst of fresh attempts that follows a change of outcome,
+// so that one lost packet is not taken for a policy.
+type Confirmation struct {
+	Every time.Duration `json:"every"` // between attempts of the burst, in nanoseconds; 20ms
+	Count int           `json:"count"` // attempts of the burst
+}
+
+// Check is one thing to try, over and over.
+type Check struct {
+	ID       string `json:"id"`             // unique in the plan; chosen by the operator
+	Type     string `json:"type"`           // TCP, HTTP or DNS
+	Protocol string `json:"protocol"`       // TCP or UDP: DNS is asked over either
+	Host     string `json:"host"`           // an address, or a name to resolve afresh on each attempt
+	Port     int32  `json:"port"`           // 1 to 65535
+	Path     string `json:"path,omitempty"` // of an HTTP request
+	Query    string `json:"query,omitempty"`
+}
+
+// Digest names the content of the plan. An agent echoes it, so that results
+// of an older plan are never counted for a newer one.
+func (p Plan) Digest() string {
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return "" // no field of a Plan can fail to marshal
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,115 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// Scope says which pods the candidate set judges alone while a step lasts.
+// The zero Scope is Nobody.
+type Scope uint8
+
+// The scopes, from harmless to final.
+const (
+	Nobody    Scope = iota // nothing is applied
+	ProbePods              // bridges and candidates select our own pods only
+	Bridged                // production pods are selected by bridges and candidates: nothing should change
+	Few                    // some production pods are labelled enforced
+	Everyone               // the bridges select nothing
+)
+
+// String names the scope for people.
+func (s Scope) String() string {
+	switch s {
+	case ProbePods:
+		return "probe pods only"
+	case Bridged:
+		return "everyone bridged, probe pods enforced"
+	case Few:
+		return "a few production pods enforced"
+	case Everyone:
+		return "everyone enforced"
+	}
+	return "nobody"
+}
+
+// Live reports whether something is applied to the cluster in this scope.
+func (s Scope) Live() bool { return s != Nobody }
+
+// Gate is the proof a step demands before a rollout may leave it.
+type Gate struct {
+	Soak               time.Duration `json:"soak"`               // how long nothing may have been cut or leaking
+	MinCoveragePercent int32         `json:"minCoveragePercent"` // of the step's cells; 0 means 100
+}
+
+// StepPlan is one step of a plan.
+type StepPlan struct {
+	Name    string             `json:"name"`
+	Phase   v1alpha1.Phase     `json:"phase"` // Observe, Canary or Enforce
+	Scope   Scope              `json:"scope"`
+	MaxPods intstr.IntOrString `json:"maxPods"` // per workload, when Scope is Few
+	Gate    Gate               `json:"gate"`
+}
+
+// ExpandStep is the name of the step that takes the bridges from our own pods
+// to production; no stage is declared for it because it should change nothing.
+const ExpandStep = "expand"
+
+// expandSoak is how long the expanded bridges are watched before the first
+// production pod is enforced.
+const expandSoak = time.Second
+
+// Steps turns declared stages into the steps of a plan: an expand step goes in
+// before the first stage that enforces production pods. Stages must go from
+// Observe over Canary to Enforce and end there, because a rollout that never
+// enforces everyone can never commit.
+func Steps(stages []v1alpha1.Stage) ([]StepPlan, error) {
+	var steps []StepPlan
+	expanded := false
+	last := Nobody
+	for _, st := range stages {
+		step := stepOf(st)
+		if step.Scope < last {
+			return nil, fmt.Errorf("stage %q (%s) comes after a stage that reaches further (%s): order stages Observe, Canary with probePodsOnly, Canary, Enforce", st.Name, step.Scope, last)
+		}
+		if st.Name == ExpandStep {
+			return nil, fmt.Errorf("stage %q: the name is taken by the step that expands the bridges; choose another", st.Name)
+		}
+		if step.Scope > Bridged && !expanded {
+			expanded = true
+			steps = append(steps, StepPlan{Name: ExpandStep, Phase: v1alpha1.PhaseCanary, Scope: Bridged, Gate: Gate{Soak: expandSoak, MinCoveragePercent: 100}})
+		}
+		last = step.Scope
+		steps = append(steps, step)
+	}
+	if last != Everyone {
+		return nil, fmt.Errorf("no stage has mode Enforce: add one at the end, or nothing can ever be committed")
+	}
+	return steps, nil
+}
+
+func stepOf(st v1alpha1.Stage) StepPlan {
+	step := StepPlan{
+		Name:    st.Name,
+		MaxPods: intstr.FromString("10%"),
+		Gate:    Gate{Soak: st.MinDuration.Duration, MinCoveragePercent: st.MinCoveragePercent},
+	}
+	if st.Scope.MaxPods != nil {
+		step.MaxPods = *st.Scope.MaxPods
+	}
+	switch {
+	case st.Mode == v1alpha1.ModeCanary && st.Scope.ProbePodsOnly:
+		step.Phase, step.Scope = v1alpha1.PhaseCanary, ProbePods
+	case st.Mode == v1alpha1.ModeCanary:
+		step.Phase, step.Scope = v1alpha1.PhaseCanary, Few
+	case st.Mode == v1alpha1.ModeEnforce:
+		step.Phase, step.Scope = v1alpha1.PhaseEnforce, Everyone
+	default:
+		step.Phase, step.Scope = v1alpha1.PhaseObserve, Nobody
+	}
+	return step
+}
