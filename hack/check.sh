@@ -12,7 +12,8 @@ if [ -n "$unformatted" ]; then
 fi
 "$go" vet ./...
 bin/staticcheck ./...
-(cd clusters/labd && "$go" vet ./... && "$root/bin/staticcheck" ./...)
+# The same flags as the build of labd, so that Kubernetes is compiled once.
+(cd clusters/labd && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)
 for module in . clusters/labd tools; do
 	(cd "$module" && "$go" mod tidy -diff) || {
 		echo "$module: run 'go mod tidy' there" >&2

@@ -17,9 +17,10 @@ else
 fi
 export TIGHTROPE_BIN="$root/bin"
 # One package of tests at a time on the lab: two cores are few. The nested module
-# compiles Kubernetes, so its tests run without the race detector.
+# compiles Kubernetes, so its tests share the build's flags (and so its cache) and
+# run without the race detector.
 {
 	"$go" test "${flags[@]}" ./...
 	(cd tools && "$go" vet ./... >&2)
-	(cd clusters/labd && CGO_ENABLED=0 "$go" test -json -count=1 -ldflags '-s -w' ./...)
+	(cd clusters/labd && CGO_ENABLED=0 "$go" test -json -count=1 -trimpath ./...)
 } | bin/testsum

@@ -1,0 +1,58 @@
+// Package existing hosts a rollout on a cluster that somebody else runs: the
+// one a kubeconfig points at.
+package existing
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// reachWithin bounds how long a cluster may take to answer at all.
+const reachWithin = 10 * time.Second
+
+// Connect reads a kubeconfig (empty: $KUBECONFIG, then the user's own) and asks
+// the cluster for its version. The error names the file, the address and what
+// went wrong.
+func Connect(ctx context.Context, kubeconfig string) (*rest.Config, string, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil)
+	raw, err := loader.RawConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("kubeconfig %s: %w; name another with --kubeconfig", kubeconfig, err)
+	}
+	cfg, err := loader.ClientConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("kubeconfig has no usable context %q: %w; choose one with kubectl config use-context", raw.CurrentContext, err)
+	}
+	cfg.QPS = -1
+	if err := answers(ctx, cfg); err != nil {
+		return nil, "", fmt.Errorf("cluster %q at %s cannot be reached: %w; is it running, and is this its kubeconfig?", raw.CurrentContext, cfg.Host, err)
+	}
+	return cfg, raw.CurrentContext, nil
+}
+
+func answers(ctx context.Context, cfg *rest.Config) error {
+	brief := rest.CopyConfig(cfg)
+	brief.Timeout = reachWithin
+	client, err := discovery.NewDiscoveryClientForConfig(brief)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := client.ServerVersion() // bounded by the client's timeout
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,90 @@
+// Command controller drives policy rollouts inside a cluster.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/operator"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run exits 0 when asked to stop, 1 when it could not go on, and 4 on bad usage.
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	fs := flag.NewFlagSet("controller", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	agent := fs.String("agent-image", "tightrope.dev/agent", "image of the probe pods")
+	twin := fs.String("twin-image", "tightrope.dev/twin", "image of the twins")
+	health := fs.String("health-address", ":8081", "where /healthz and /readyz are served")
+	metrics := fs.String("metrics-address", ":8080", "where /metrics is served; 0 turns it off")
+	verbose := fs.Bool("v", false, "log every pass")
+	if err := fs.Parse(args); err != nil {
+		return 4
+	}
+	level := slog.LevelWarn
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
+	if err := serve(ctx, *agent, *twin, *health, *metrics); err != nil {
+		log.Error("controller stopped", "error", err)
+		return 1
+	}
+	return 0
+}
+
+func serve(ctx context.Context, agent, twin, health, metrics string) error {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return err
+		}
+	}
+	cfg, err := ctrl.GetConfig() // QPS -1: no client-side throttling; a rollback must not queue
+	if err != nil {
+		return fmt.Errorf("no way to reach a cluster: %w", err)
+	}
+	mgr, err := ctrl.NewManager(cfg, manager.Options{
+		Scheme:                 scheme,
+		Metrics:                metricsserver.Options{BindAddress: metrics},
+		HealthProbeBindAddress: health,
+	})
+	if err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := operator.RegisterMetrics(); err != nil {
+		return err
+	}
+	if err := operator.Setup(ctx, mgr, operator.Options{AgentImage: agent, TwinImage: twin}); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}

@@ -1,0 +1,86 @@
+package rollout
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// labelPrefix is that of every label key of ours.
+const labelPrefix = "tightrope.dev/"
+
+// inertKey is the key that match-nothing selectors contradict themselves on. Its
+// name tells whoever reads the object why it selects no pod.
+const inertKey = labelPrefix + "inert"
+
+// Activation is how far a bridge or candidate of a run reaches.
+type Activation uint8
+
+// The activations. The zero Activation is Inert, which touches nothing.
+const (
+	Inert  Activation = iota // selects no pod
+	Shadow                   // selects the run's probe pods only
+	Live                     // selects all pods it is for
+)
+
+// String names the activation for people.
+func (a Activation) String() string {
+	switch a {
+	case Shadow:
+		return "shadow"
+	case Live:
+		return "live"
+	}
+	return "inert"
+}
+
+// MatchNothing is a selector that no pod can match: it wants a key to be there
+// and not to be there. An empty selector would match every pod.
+func MatchNothing() metav1.LabelSelector {
+	return metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: inertKey, Operator: metav1.LabelSelectorOpExists},
+		{Key: inertKey, Operator: metav1.LabelSelectorOpDoesNotExist},
+	}}
+}
+
+// BridgeSelector is the selector of a bridge of the run. A pod labelled enforced
+// for the run is outside every bridge (NotIn matches pods without the key), so
+// that only the candidate judges it. Inert is the enforced state: no pod is bridged.
+func BridgeSelector(b Bridge, a Activation, run string) metav1.LabelSelector {
+	sel := CandidateSelector(b.Selector, a, run)
+	if a == Shadow || a == Live {
+		sel.MatchExpressions = append(sel.MatchExpressions, requirement(v1alpha1.LabelEnforced, metav1.LabelSelectorOpNotIn, run))
+	}
+	return sel
+}
+
+// CandidateSelector is the selector of a candidate policy of the run that
+// declares sel. The result shares nothing with sel.
+func CandidateSelector(sel metav1.LabelSelector, a Activation, run string) metav1.LabelSelector {
+	own := *sel.DeepCopy()
+	switch a {
+	case Live:
+		return own
+	case Shadow:
+		own.MatchExpressions = append(own.MatchExpressions, requirement(v1alpha1.LabelProbe, metav1.LabelSelectorOpIn, run))
+		return own
+	}
+	return MatchNothing()
+}
+
+func requirement(key string, op metav1.LabelSelectorOperator, run string) metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: key, Operator: op, Values: []string{run}}
+}
+
+// BridgeSpec is the policy of a bridge with the given selector: it allows
+// everything in its direction, and has no say in the other.
+func BridgeSpec(b Bridge, sel metav1.LabelSelector) networkingv1.NetworkPolicySpec {
+	spec := networkingv1.NetworkPolicySpec{PodSelector: sel, PolicyTypes: []networkingv1.PolicyType{b.Direction}}
+	if b.Direction == networkingv1.PolicyTypeEgress {
+		spec.Egress = []networkingv1.NetworkPolicyEgressRule{{}}
+	} else {
+		spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
+	}
+	return spec
+}

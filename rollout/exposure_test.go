@@ -1,0 +1,250 @@
+package rollout
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+var platformNamespaces = map[string]map[string]string{"ai": {"tier": "ai"}, "apps": {"tier": "apps"}}
+
+func workloadPod(ns, app, replica string, ports ...verdict.Port) verdict.Pod {
+	return verdict.Pod{
+		Namespace: ns, Name: app + "-" + replica, Ports: ports,
+		Labels: map[string]string{"app": app, "pod-template-hash": replica},
+	}
+}
+
+func platform() []verdict.Pod {
+	return []verdict.Pod{
+		workloadPod("apps", "batch", "1"), workloadPod("apps", "batch", "2"),
+		workloadPod("apps", "chat", "1"),
+		workloadPod("ai", "gateway", "1", verdict.Port{Name: "http", Number: 4000}),
+		workloadPod("ai", "model", "1", verdict.Port{Name: "http", Number: 8000}),
+	}
+}
+
+func lines(all []Exposure) []string {
+	var got []string
+	for _, e := range all {
+		got = append(got, fmt.Sprintf("%s -> %s %d/%s %s", e.From.Key(), e.To.Key(), e.Port.Number, e.Port.Protocol, e.Decision))
+	}
+	return got
+}
+
+func TestExposures(t *testing.T) {
+	// The baseline keeps batch from leaving; the candidate lets it out to
+	// everything and closes the gateway instead. Before, egress denies; after,
+	// ingress does; a batch pod let out early reaches a gateway still open.
+	closedOut := `apps/closed {podSelector: {matchLabels: {app: batch}}, policyTypes: [Egress]}`
+	letOut := `apps/open {podSelector: {matchLabels: {app: batch}}, policyTypes: [Egress], egress: [{}]}`
+	gateway := `ai/gateway {podSelector: {matchLabels: {app: gateway}}, ingress: [{from: [{namespaceSelector: {matchLabels: {tier: apps}}, podSelector: {matchLabels: {app: chat}}}]}]}`
+	vague := `ai/gateway {podSelector: {matchLabels: {app: gateway}}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}`
+	for _, tt := range []struct {
+		name                 string
+		baseline, candidates []string
+		want                 []string
+	}{
+		{"nothing changes", []string{closedOut}, nil, nil},
+		{"one end only", nil, []string{gateway}, nil},
+		{"a pure tightening", []string{closedOut}, []string{gateway}, nil},
+		{"baseline closes one end, candidate the other", []string{closedOut}, []string{letOut, gateway},
+			[]string{"apps/batch-1 -> ai/gateway-1 4000/TCP Allow", "apps/batch-1 -> ai/gateway-1 53/UDP Allow"}},
+		{"it is no exposure if the candidate allows it", []string{closedOut}, []string{letOut}, nil},
+		{"it is no exposure if the target was closed before", []string{closedOut, gateway}, []string{letOut}, nil},
+		{"the other way round", []string{gateway}, []string{closedOut, `ai/open {podSelector: {matchLabels: {app: gateway}}, ingress: [{}]}`},
+			[]string{"apps/batch-1 -> ai/gateway-1 4000/TCP Allow", "apps/batch-1 -> ai/gateway-1 53/UDP Allow"}},
+		{"a set that does not certainly deny has no exposures", []string{closedOut}, []string{letOut, vague}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := verdict.World{Namespaces: platformNamespaces, Policies: parse(t, tt.baseline)}
+			got := lines(Exposures(w, parse(t, tt.candidates), platform(), []verdict.Port{{Number: 53, Protocol: corev1.ProtocolUDP}}))
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestExposuresSayWhereTheMixIsUnknown(t *testing.T) {
+	w := verdict.World{Policies: parse(t, []string{`apps/closed {policyTypes: [Egress]}`})} // no namespace's labels are known
+	candidates := parse(t, []string{`apps/open {policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {tier: ai}}}]}]}`, `ai/closed {}`})
+	pods := []verdict.Pod{workloadPod("apps", "batch", "1"), workloadPod("ai", "gateway", "1", verdict.Port{Number: 4000})}
+	got := lines(Exposures(w, candidates, pods, nil))
+	if want := []string{"apps/batch-1 -> ai/gateway-1 4000/TCP Unknown"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestExposuresTryEveryFamily(t *testing.T) {
+	w := verdict.World{Policies: parse(t, []string{`apps/closed {policyTypes: [Egress]}`})}
+	only6 := parse(t, []string{`apps/open {policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: "fd00::/8"}}]}]}`, `ai/closed {}`})
+	pods := []verdict.Pod{workloadPod("apps", "batch", "1"), workloadPod("ai", "gateway", "1", verdict.Port{Number: 4000})}
+	for i := range pods {
+		pods[i].IPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.AddrFrom16([16]byte{0: 0xfd, 15: byte(i)})}
+	}
+	if got := lines(Exposures(w, only6, pods, nil)); len(got) != 1 {
+		t.Errorf("the IPv6 path is opened: got %q", got)
+	}
+	pods[1].IPs = pods[1].IPs[:1]
+	if got := lines(Exposures(w, only6, pods, nil)); len(got) != 0 {
+		t.Errorf("there is no IPv6 path: got %q", got)
+	}
+}
+
+func TestWorkloadsAreWhatPoliciesCannotTellApart(t *testing.T) {
+	pods := platform()
+	if got := len(workloads(pods, nil)); got != 4 {
+		t.Errorf("two replicas are one workload: got %d workloads", got)
+	}
+	byHash := parse(t, []string{`apps/h {podSelector: {matchLabels: {pod-template-hash: "1"}}}`})
+	if got := len(workloads(pods, byHash)); got != 5 {
+		t.Errorf("a policy that selects by revision tells replicas apart: got %d workloads", got)
+	}
+	for i := range pods {
+		pods[i].IPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}
+	}
+	byAddress := parse(t, []string{`apps/h {ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/24, except: [10.0.0.1/32]}}]}]}`})
+	if got := len(workloads(pods, byAddress)); got != 5 {
+		t.Errorf("an ipBlock tells replicas apart: got %d workloads", got)
+	}
+	if from, to, ok := workloads(pods, nil)[0].edge(workloads(pods, nil)[0]); !ok || from.Name == to.Name {
+		t.Error("the edge within a workload is between two of its pods")
+	}
+}
+
+func TestChangedAndAdded(t *testing.T) {
+	baseline := parse(t, []string{
+		"ai/a {egress: [{ports: [{port: 1}]}]}",
+		"ai/b {podSelector: {matchLabels: {app: x}}}",
+	})
+	candidates := parse(t, []string{
+		"ai/a {policyTypes: [Egress, Ingress], ingress: [], egress: [{to: [], ports: [{port: 1, protocol: TCP}]}]}", // equal once defaulted
+		"ai/b {podSelector: {matchLabels: {app: y}}}",
+		"data/a {}",
+	})
+	keys := func(all []verdict.Policy) (k []string) {
+		for _, p := range all {
+			k = append(k, p.Key())
+		}
+		return k
+	}
+	if got := keys(Changed(baseline, candidates)); !slices.Equal(got, []string{"ai/b"}) {
+		t.Errorf("changed: got %v", got)
+	}
+	if got := keys(Added(baseline, candidates)); !slices.Equal(got, []string{"data/a"}) {
+		t.Errorf("added: got %v", got)
+	}
+	if len(candidates) != 3 || candidates[1].Name != "b" {
+		t.Error("the candidates were modified")
+	}
+}
+
+// TestStatesAreWhatTheInstalledObjectsDo installs the very objects that the
+// planner names, with their selectors per pod state, and judges random edges by
+// them: baseline is base, bridged is base or candidate, enforced is candidate,
+// and Exposures lists exactly the edges that some mix opens.
+func TestStatesAreWhatTheInstalledObjectsDo(t *testing.T) {
+	pods := []verdict.Pod{workloadPod("ai", "a", "1"), workloadPod("ai", "b", "1"), workloadPod("apps", "a", "1"), workloadPod("apps", "c", "1")}
+	port := verdict.Port{Number: 80, Protocol: corev1.ProtocolTCP}
+	exposures := 0
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		base := verdict.World{Namespaces: platformNamespaces, Policies: randomPolicies(r, "k")}
+		candidates := randomPolicies(r, "c")
+		worlds := installed(t, base, candidates)
+		listed := Exposures(base, candidates, pods, []verdict.Port{port})
+		exposures += len(listed)
+		for i := range pods {
+			for j := range pods {
+				if i == j {
+					continue
+				}
+				from, to := &pods[i], &pods[j]
+				got := slices.ContainsFunc(listed, func(e Exposure) bool { return e.From == from && e.To == to })
+				if want := opened(t, worlds, from, to, port); got != want {
+					t.Fatalf("seed %d: %s -> %s: listed %t, opened by a mix %t", seed, from.Key(), to.Key(), got, want)
+				}
+			}
+		}
+	}
+	if exposures < 50 {
+		t.Errorf("only %d exposures in all: the generator makes too few to test anything", exposures)
+	}
+}
+
+// installed are the worlds at baseline, bridged and enforced, as the API server
+// would hold them: what a pod's own labels make of the live objects.
+func installed(t *testing.T, base verdict.World, candidates []verdict.Policy) [3]verdict.World {
+	t.Helper()
+	bridges, err := Bridges(base.Policies, candidates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bridgedWorld, enforced := base, base
+	enforced.Policies = slices.Clone(base.Policies)
+	for _, c := range candidates {
+		c.Spec.PodSelector = CandidateSelector(c.Spec.PodSelector, Live, "r1")
+		enforced.Policies = append(enforced.Policies, c)
+	}
+	bridgedWorld.Policies = slices.Clone(enforced.Policies)
+	for i, b := range bridges {
+		p := verdict.Policy{Namespace: b.Namespace, Name: fmt.Sprint("bridge-", i), Spec: BridgeSpec(b, BridgeSelector(b, Live, "r1"))}
+		bridgedWorld.Policies = append(bridgedWorld.Policies, p)
+	}
+	enforced.Policies = bridgedWorld.Policies // the same objects: only the pod's label differs
+	return [3]verdict.World{base, bridgedWorld, enforced}
+}
+
+func opened(t *testing.T, worlds [3]verdict.World, from, to *verdict.Pod, port verdict.Port) bool {
+	t.Helper()
+	judge := func(state int) verdict.Verdict {
+		a, b := *from, *to
+		if state == 2 {
+			mark := map[string]string{"tightrope.dev/enforced": "r1"}
+			a.Labels, b.Labels = labels.Merge(a.Labels, mark), labels.Merge(b.Labels, mark)
+		}
+		return worlds[state].Judge(verdict.Conn{From: verdict.End{Pod: &a}, To: verdict.End{Pod: &b}, Port: port.Number, Protocol: port.Protocol})
+	}
+	states := [3]verdict.Verdict{judge(0), judge(1), judge(2)}
+	if states[0].Decision != verdict.Deny || states[2].Decision != verdict.Deny {
+		if (states[1].Decision == verdict.Deny) && (states[0].Decision == verdict.Allow || states[2].Decision == verdict.Allow) {
+			t.Fatalf("%s -> %s: the bridged state cuts what baseline or candidate allows", from.Key(), to.Key())
+		}
+		return false
+	}
+	for _, source := range states {
+		for _, target := range states {
+			if source.Egress.Decision == verdict.Allow && target.Ingress.Decision == verdict.Allow {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func randomPolicies(r *rand.Rand, prefix string) []verdict.Policy {
+	var all []verdict.Policy
+	for i := range 1 + r.IntN(4) {
+		p := verdict.Policy{Namespace: []string{"ai", "apps"}[r.IntN(2)], Name: fmt.Sprint(prefix, i)}
+		if r.IntN(2) == 0 {
+			p.Spec.PodSelector.MatchLabels = map[string]string{"app": []string{"a", "b", "c"}[r.IntN(3)]}
+		}
+		p.Spec.PolicyTypes = []networkingv1.PolicyType{[]networkingv1.PolicyType{in, out}[r.IntN(2)]}
+		if r.IntN(2) == 0 {
+			p.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
+			p.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{}}
+		}
+		all = append(all, p)
+	}
+	return all
+}

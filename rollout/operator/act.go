@@ -1,0 +1,233 @@
+package operator
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// act makes the cluster what the recorded state says. It may be interrupted
+// anywhere and run again.
+func (r *RunReconciler) act(ctx context.Context, s *session, w *world, at rollout.State) error {
+	switch at.Phase {
+	case v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseHeld:
+		if _, err := r.ensureAgents(ctx, s, w); err != nil {
+			return err
+		}
+		return r.enforce(ctx, s, w, s.plan.Steps[at.Step])
+	case v1alpha1.PhaseCommitting:
+		if _, err := r.ensureAgents(ctx, s, w); err != nil {
+			return err
+		}
+		return r.finalise(ctx, s, w)
+	case v1alpha1.PhaseRollingBack:
+		return r.restore(ctx, s, w, at)
+	}
+	return nil
+}
+
+// enforce brings a step's scope about: objects are created inert, bridges go
+// before candidates, labels last, so that no pod is ever judged by a candidate
+// that its bridge does not know yet.
+func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step rollout.StepPlan) error {
+	s.enter(step.Name)
+	if !step.Scope.Live() {
+		s.acknowledge(time.Now())
+		s.settle(time.Now())
+		return nil
+	}
+	bridges, candidates := activations(step.Scope)
+	wishes := append(s.plan.bridgeWishes(rollout.Inert), s.plan.candidateWishes(rollout.Inert)...)
+	if missing := w.absent(wishes); len(missing) > 0 {
+		if err := apply(ctx, r.Client, missing); err != nil {
+			return err
+		}
+	}
+	if unmet := w.unmet(s.plan.bridgeWishes(bridges)); len(unmet) > 0 {
+		s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
+		if err := apply(ctx, r.Client, unmet); err != nil {
+			return err
+		}
+		s.bridgesAt = time.Now()
+		if step.Scope == rollout.Everyone {
+			s.tightened = s.bridgesAt
+		}
+		return nil // the cache shows them in a later pass; then the candidates follow
+	}
+	if !s.bridgesAt.IsZero() && time.Since(s.bridgesAt) < 2*s.settleTime {
+		return nil // no node may see a candidate before its bridge
+	}
+	if unmet := w.unmet(s.plan.candidateWishes(candidates)); len(unmet) > 0 {
+		s.acked, s.settledAt = time.Time{}, time.Time{}
+		if err := apply(ctx, r.Client, unmet); err != nil {
+			return err
+		}
+		s.tightened = time.Now()
+		return nil
+	}
+	wrote, err := labelPods(ctx, r.Client, w, s.plan.Run, s.enforced(w, step))
+	if err != nil {
+		return err
+	}
+	if wrote {
+		s.acked, s.settledAt, s.tightened = time.Time{}, time.Time{}, time.Now()
+		return nil
+	}
+	s.acknowledge(time.Now())
+	s.settle(time.Now())
+	return nil
+}
+
+// acknowledge notes when all writes of the scope were first seen in force.
+func (s *session) acknowledge(now time.Time) {
+	if s.acked.IsZero() {
+		s.acked = now
+	}
+}
+
+// enforced picks the production pods that wear the label in a step. Pods that
+// wear it already keep it.
+func (s *session) enforced(w *world, step rollout.StepPlan) map[types.NamespacedName]bool {
+	want := map[types.NamespacedName]bool{}
+	if step.Scope < rollout.Few {
+		return want
+	}
+	var pods []rollout.Member
+	for _, pod := range w.selected(s.plan.Candidates) {
+		pods = append(pods, rollout.Member{
+			Key: client.ObjectKeyFromObject(pod).String(), Workload: workloadOf(pod),
+			Enforced: pod.Labels[v1alpha1.LabelEnforced] == s.plan.Run, Ready: ready(pod),
+		})
+	}
+	chosen := rollout.Pick(pods, step.MaxPods)
+	for _, pod := range w.selected(s.plan.Candidates) {
+		key := client.ObjectKeyFromObject(pod)
+		want[key] = chosen[key.String()]
+	}
+	return want
+}
+
+// workloadOf names what a pod is a replica of: its controller, or itself.
+func workloadOf(pod *corev1.Pod) string {
+	for _, o := range pod.OwnerReferences {
+		if o.Controller != nil && *o.Controller {
+			return pod.Namespace + "/" + string(o.UID)
+		}
+	}
+	return pod.Namespace + "/" + pod.Name
+}
+
+// restoreStage is how far a rollback has come. It is forgotten with the process;
+// starting over is harmless.
+type restoreStage uint8
+
+const (
+	restoreWiden   restoreStage = iota // make the bridges select everyone they may
+	restoreRecover                     // wait until the probes get through again
+	restoreClear                       // neutralise, then delete candidates, labels, bridges
+	restoreVerify                      // watch the baseline without anything of ours
+	restoreDone
+)
+
+// recoverDeadline is how long a rollback waits for the probes to get through
+// over the widened bridges, before it takes the candidates away regardless.
+const recoverDeadline = 10 * time.Second
+
+func (s *session) reach(stage restoreStage) {
+	s.restore, s.restoreAt = stage, time.Now()
+}
+
+// restore takes a live change back (protocol.md §3): widen the bridges, so that
+// every path that worked works again; then remove the candidates under their
+// cover; then the bridges; and look that all is well.
+func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at rollout.State) error {
+	s.enter("rollback")
+	candidates := append(s.plan.candidateWishes(rollout.Inert), s.plan.finalWishes(rollout.Inert)...)
+	bridges := s.plan.wideWishes(s.scopeOf(at.Step))
+	switch s.restore {
+	case restoreWiden:
+		if err := apply(ctx, r.Client, w.exists(bridges)); err != nil {
+			return err
+		}
+		s.reach(restoreRecover)
+		s.record.restored(s.restoreAt)
+		s.mark(s.restoreAt)
+	case restoreRecover:
+		if !s.recovered(w) && time.Since(s.restoreAt) < recoverDeadline {
+			return nil
+		}
+		s.reach(restoreClear)
+	case restoreClear:
+		return r.clear(ctx, s, w, candidates, bridges)
+	case restoreVerify:
+		if s.verified(w) {
+			s.reach(restoreDone)
+		}
+	}
+	return nil
+}
+
+// clear takes one kind of object away per pass, inert before gone.
+func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candidates, bridges []wish) error {
+	if there := w.exists(candidates); len(there) > 0 {
+		if unmet := w.unmet(there); len(unmet) > 0 {
+			return apply(ctx, r.Client, unmet)
+		}
+		return remove(ctx, r.Client, there)
+	}
+	if _, err := labelPods(ctx, r.Client, w, s.plan.Run, nil); err != nil {
+		return err
+	}
+	if time.Since(s.restoreAt) < 2*s.settleTime {
+		return nil // every node must have dropped the candidates before the bridges go
+	}
+	if there := w.exists(bridges); len(there) > 0 {
+		return remove(ctx, r.Client, there)
+	}
+	s.reach(restoreVerify)
+	s.mark(s.restoreAt)
+	return nil
+}
+
+// recovered reports whether every path that worked before the change works
+// again. Without agents nothing was ever changed.
+func (s *session) recovered(w *world) bool { return s.worksSince(w, 1) }
+
+// verified asks for more: enough samples without anything of ours in the way,
+// and the baseline as it was.
+func (s *session) verified(w *world) bool {
+	return s.worksSince(w, minSamples) && s.foreignChange(w) == "" && !s.marked(w)
+}
+
+// marked reports whether a production pod still wears the run's label.
+func (s *session) marked(w *world) bool {
+	for _, pod := range w.pods {
+		if pod.Labels[v1alpha1.LabelRole] == "" && pod.Labels[v1alpha1.LabelEnforced] == s.plan.Run {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *session) worksSince(w *world, samples int64) bool {
+	p := s.look(w, rollout.Bridged, time.Now())
+	for _, x := range p.sights {
+		path := s.plan.Paths[x.route.path]
+		if x.route.witness || path.Expect != v1alpha1.ExpectAllow || !path.votes() {
+			continue
+		}
+		if p.qualified != nil && !p.qualified[cell{x.route.path, x.route.via}] {
+			continue
+		}
+		if !x.state.Last.Connected() || x.state.ConnectedSinceMark < samples {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,215 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// fieldManager owns every field that the operator writes.
+const fieldManager = "tightrope"
+
+// Roles of our objects.
+const (
+	roleBridge    = "bridge"
+	roleCandidate = "candidate"
+	roleFinal     = "final"
+	roleProbe     = "probe"
+	roleCheck     = "check"
+	roleSnapshot  = "snapshot"
+	roleReport    = "report"
+)
+
+// writers bounds concurrent writes to the API server.
+const writers = 32
+
+// wish is a NetworkPolicy as it should be.
+type wish struct {
+	namespace, name, run, role string
+	spec                       networkingv1.NetworkPolicySpec
+}
+
+// bridgeWishes are the bridges in a given activation.
+func (p *Plan) bridgeWishes(a rollout.Activation) []wish {
+	out := make([]wish, 0, len(p.Bridges))
+	for _, b := range p.Bridges {
+		spec := rollout.BridgeSpec(b.Bridge, rollout.BridgeSelector(b.Bridge, a, p.Run))
+		out = append(out, wish{b.Namespace, b.Object, p.Run, roleBridge, spec})
+	}
+	return out
+}
+
+// wideWishes are the bridges as a rollback wants them: over enforced pods too,
+// but no further than the step had gone, so that a shadow stage ends without
+// ever having selected a production pod.
+func (p *Plan) wideWishes(scope rollout.Scope) []wish {
+	reach := rollout.Live
+	if scope == rollout.ProbePods {
+		reach = rollout.Shadow
+	}
+	out := p.bridgeWishes(reach)
+	for i, b := range p.Bridges {
+		out[i].spec.PodSelector = rollout.CandidateSelector(b.Selector, reach, p.Run)
+	}
+	return out
+}
+
+// candidateWishes are the temporary candidates in a given activation.
+func (p *Plan) candidateWishes(a rollout.Activation) []wish {
+	out := make([]wish, 0, len(p.Candidates))
+	for _, c := range p.Candidates {
+		spec := *c.Spec.DeepCopy()
+		spec.PodSelector = rollout.CandidateSelector(c.Spec.PodSelector, a, p.Run)
+		out = append(out, wish{c.Namespace, c.Object, p.Run, roleCandidate, spec})
+	}
+	return out
+}
+
+// finalWishes are the candidates under their own names, for the commit.
+func (p *Plan) finalWishes(a rollout.Activation) []wish {
+	out := p.candidateWishes(a)
+	for i, c := range p.Candidates {
+		out[i].name, out[i].role = c.Name, roleFinal
+	}
+	return out
+}
+
+// activations of bridges and candidates in a scope.
+func activations(s rollout.Scope) (bridges, candidates rollout.Activation) {
+	switch s {
+	case rollout.ProbePods:
+		return rollout.Shadow, rollout.Shadow
+	case rollout.Bridged, rollout.Few:
+		return rollout.Live, rollout.Live
+	case rollout.Everyone:
+		return rollout.Inert, rollout.Live
+	}
+	return rollout.Inert, rollout.Inert
+}
+
+// unmet returns the wishes that the world does not grant yet.
+func (w *world) unmet(wishes []wish) []wish {
+	have := map[types.NamespacedName]*networkingv1.NetworkPolicy{}
+	for i := range w.policies {
+		have[client.ObjectKeyFromObject(&w.policies[i])] = &w.policies[i]
+	}
+	return slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool {
+		np := have[types.NamespacedName{Namespace: x.namespace, Name: x.name}]
+		return np != nil && np.Labels[v1alpha1.LabelRun] == x.run && equality.Semantic.DeepEqual(np.Spec, x.spec)
+	})
+}
+
+// exists returns the wishes whose objects are there at all and are the run's.
+func (w *world) exists(wishes []wish) []wish {
+	return slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool { return !w.has(x) })
+}
+
+// absent returns the wishes whose objects are not there.
+func (w *world) absent(wishes []wish) []wish {
+	return slices.DeleteFunc(slices.Clone(wishes), w.has)
+}
+
+func (w *world) has(x wish) bool {
+	return slices.ContainsFunc(w.policies, func(np networkingv1.NetworkPolicy) bool {
+		return np.Namespace == x.namespace && np.Name == x.name && np.Labels[v1alpha1.LabelRun] == x.run
+	})
+}
+
+// apply writes the wishes side by side and returns when all are acknowledged.
+func apply(ctx context.Context, c client.Client, wishes []wish, opts ...client.ApplyOption) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for _, x := range wishes {
+		g.Go(func() error {
+			if err := applyObject(ctx, c, x.object(), opts...); err != nil {
+				return fmt.Errorf("write %s %s/%s: %w", x.role, x.namespace, x.name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// applyObject applies an object with its TypeMeta set on the server's side.
+func applyObject(ctx context.Context, c client.Client, o client.Object, opts ...client.ApplyOption) error {
+	raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return err
+	}
+	u := &unstructured.Unstructured{Object: raw}
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	opts = append([]client.ApplyOption{client.FieldOwner(fieldManager), client.ForceOwnership}, opts...)
+	return c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), opts...)
+}
+
+func (x wish) object() *networkingv1.NetworkPolicy {
+	return &networkingv1.NetworkPolicy{
+		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: x.namespace, Name: x.name,
+			Labels: map[string]string{v1alpha1.LabelRun: x.run, v1alpha1.LabelRole: x.role},
+		},
+		Spec: x.spec,
+	}
+}
+
+// remove deletes the wished objects, side by side; gone already is fine.
+func remove(ctx context.Context, c client.Client, wishes []wish) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for _, x := range wishes {
+		g.Go(func() error {
+			if err := c.Delete(ctx, x.object()); client.IgnoreNotFound(err) != nil {
+				return fmt.Errorf("delete %s %s/%s: %w", x.role, x.namespace, x.name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// labelPods makes exactly the wanted production pods wear the run's enforced
+// label and reports whether it had to write.
+func labelPods(ctx context.Context, c client.Client, w *world, run string, want map[types.NamespacedName]bool) (bool, error) {
+	wrote := false
+	for key, pod := range w.pods {
+		if pod.Labels[v1alpha1.LabelRole] != "" {
+			continue // probe pods carry their labels from birth
+		}
+		has := pod.Labels[v1alpha1.LabelEnforced] == run
+		if has == want[key] {
+			continue
+		}
+		value := `"` + run + `"`
+		if has {
+			value = "null"
+		}
+		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, v1alpha1.LabelEnforced, value)
+		err := c.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+		if err != nil && !apierrors.IsNotFound(err) {
+			return wrote, fmt.Errorf("label pod %s: %w", key, err)
+		}
+		wrote = true
+	}
+	return wrote, nil
+}
+
+func selects(s *metav1.LabelSelector, l map[string]string) bool {
+	sel, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && sel.Matches(labels.Set(l))
+}

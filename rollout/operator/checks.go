@@ -1,0 +1,158 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
+)
+
+// controlIdentity is the identity of the pod in Tightrope's own namespace that
+// shows what no candidate touches.
+const controlIdentity = "tightrope-control"
+
+// twinCheck is the ID of the control pod's check of the twin.
+const twinCheck = "twin"
+
+// confirmEvery and confirmCount shape the burst after a change of outcome. The
+// count is generous: how many failures make a cut is decided here, not there.
+const (
+	confirmEvery = 20 * 1000 * 1000 // 20ms in nanoseconds
+	confirmCount = 12
+)
+
+// route is where a check leads, as the operator knows it.
+type route struct {
+	path    int // index in Plan.Paths
+	via     v1alpha1.Via
+	target  types.NamespacedName // the pod, for PodIP
+	address string
+	port    int32
+	witness bool // serves a Deny path only and never votes
+}
+
+// agentSpec is one probe pod and what it tries.
+type agentSpec struct {
+	name     types.NamespacedName
+	identity v1alpha1.Identity
+	front    bool // wears the enforced label: judged by the candidate from the first live step
+	plan     probes.Plan
+	routes   map[string]route
+}
+
+// agents says which probe pods a plan needs in this world and what each tries.
+// Every identity has two: the front one is judged by the candidate from the
+// first live step on, the rear one goes with production, so both the candidate
+// and the bridges are always under test.
+func (p *Plan) agents(w *world, twin *corev1.Pod) []agentSpec {
+	var out []agentSpec
+	for _, id := range p.Identities {
+		routes, checks := p.checksFrom(w, id.Name)
+		if len(checks) == 0 {
+			continue
+		}
+		for _, front := range []bool{true, false} {
+			out = append(out, p.agent(id, front, checks, routes))
+		}
+	}
+	control := v1alpha1.Identity{Name: controlIdentity, Namespace: v1alpha1.SystemNamespace}
+	routes, checks := p.checksFrom(w, controlIdentity)
+	if twin != nil && twin.Status.PodIP != "" {
+		checks = append(checks, probes.Check{ID: twinCheck, Type: "TCP", Protocol: "TCP", Host: twin.Status.PodIP, Port: twinPort})
+		routes[twinCheck] = route{path: -1, witness: true}
+	}
+	return append(out, p.agent(control, false, checks, routes))
+}
+
+func (p *Plan) agent(id v1alpha1.Identity, front bool, checks []probes.Check, routes map[string]route) agentSpec {
+	side := "rear"
+	if front {
+		side = "front"
+	}
+	name := types.NamespacedName{Namespace: id.Namespace, Name: fmt.Sprintf("tightrope-%s-%s-%s", p.Run, id.Name, side)}
+	return agentSpec{
+		name: name, identity: id, front: front, routes: routes,
+		plan: probes.Plan{
+			Run: p.Run, Agent: name.String(), Interval: p.Interval, Timeout: p.Timeout,
+			Confirm: probes.Confirmation{Every: confirmEvery, Count: confirmCount},
+			Checks:  checks,
+		},
+	}
+}
+
+// checksFrom lists what an identity tries: its own paths, and the targets it is
+// the witness of.
+func (p *Plan) checksFrom(w *world, identity string) (map[string]route, []probes.Check) {
+	routes := map[string]route{}
+	var checks []probes.Check
+	add := func(id string, r route, c probes.Check) {
+		c.ID, routes[id] = id, r
+		checks = append(checks, c)
+	}
+	for i, path := range p.Paths {
+		if path.From == identity {
+			if slices.Contains(path.ways(), v1alpha1.ViaService) {
+				if c, ok := serviceCheck(w, path); ok {
+					add(fmt.Sprintf("p%d/service", i), route{path: i, via: v1alpha1.ViaService}, c)
+				}
+			}
+			if slices.Contains(path.ways(), v1alpha1.ViaPodIP) {
+				addBackends(w, path, fmt.Sprintf("p%d", i), route{path: i, via: v1alpha1.ViaPodIP}, add)
+			}
+		}
+		if path.WitnessIdentity == identity {
+			addBackends(w, path, fmt.Sprintf("w%d", i), route{path: i, via: v1alpha1.ViaPodIP, witness: true}, add)
+		}
+	}
+	return routes, checks
+}
+
+func addBackends(w *world, path PlannedPath, prefix string, r route, add func(string, route, probes.Check)) {
+	for _, b := range w.backends(path.To.Service) {
+		r.target = types.NamespacedName{Namespace: b.pod.Namespace, Name: b.pod.Name}
+		r.address, r.port = b.addr, b.port
+		add(prefix+"/"+b.pod.Name, r, check(path, b.addr, b.port))
+	}
+}
+
+// serviceCheck tries a path as clients do: by the Service's name, resolved
+// afresh each time. DNS itself is asked at the Service's address, because a
+// name server cannot be found by name.
+func serviceCheck(w *world, path PlannedPath) (probes.Check, bool) {
+	t := path.To.Service
+	svc := w.services[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}]
+	if svc == nil {
+		return probes.Check{}, false
+	}
+	host := fmt.Sprintf("%s.%s.svc", t.Name, t.Namespace)
+	if path.Probe.Type == v1alpha1.ProbeDNS {
+		if svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == corev1.ClusterIPNone {
+			return probes.Check{}, false
+		}
+		host = svc.Spec.ClusterIP
+	}
+	return check(path, host, t.Port), true
+}
+
+func check(path PlannedPath, host string, port int32) probes.Check {
+	c := probes.Check{Type: string(path.Probe.Type), Protocol: path.protocol(), Host: host, Port: port}
+	switch path.Probe.Type {
+	case "":
+		c.Type = string(v1alpha1.ProbeTCP)
+	case v1alpha1.ProbeHTTP:
+		c.Path = path.Probe.Path
+		if c.Path == "" {
+			c.Path = "/"
+		}
+	case v1alpha1.ProbeDNS:
+		c.Query = path.Probe.Query
+		if c.Query == "" {
+			c.Query = "kubernetes.default.svc.cluster.local."
+		}
+	}
+	return c
+}

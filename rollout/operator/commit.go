@@ -1,0 +1,117 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	appsv1 "k8s.io/api/apps/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// finalise puts the candidates in force under their own names and then makes
+// the temporary objects select nothing. A new name cannot be given to an object,
+// so the final one is created inert and activated by update. The recorded phase
+// Committed is the commit point; until then a crash or a cut still restores.
+func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) error {
+	s.enter("commit")
+	if missing := w.absent(s.plan.finalWishes(rollout.Inert)); len(missing) > 0 {
+		return apply(ctx, r.Client, missing)
+	}
+	if unmet := w.unmet(s.plan.finalWishes(rollout.Live)); len(unmet) > 0 {
+		if err := apply(ctx, r.Client, unmet); err != nil {
+			return err
+		}
+		s.bridgesAt = time.Now()
+		return nil
+	}
+	if time.Since(s.bridgesAt) < 2*s.settleTime {
+		return nil // no node may lose the temporary object before it has the final one
+	}
+	if unmet := w.unmet(s.plan.candidateWishes(rollout.Inert)); len(unmet) > 0 {
+		if err := apply(ctx, r.Client, unmet); err != nil {
+			return err
+		}
+		s.tightened = time.Now()
+		return nil
+	}
+	s.acknowledge(time.Now())
+	s.settle(time.Now())
+	return nil
+}
+
+// tidy removes what a finished run left: temporary objects, labels, probe pods,
+// and the run's mark on the policies that stay. It reports whether all is gone.
+// It never changes what any pod may reach.
+func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (bool, error) {
+	var gone []wish
+	for i := range w.policies {
+		np := &w.policies[i]
+		if np.Labels[v1alpha1.LabelRun] != run.Name {
+			continue
+		}
+		if np.Labels[v1alpha1.LabelRole] == roleFinal && run.Status.Phase == v1alpha1.PhaseCommitted {
+			if err := r.handOver(ctx, np, run.Name); err != nil {
+				return false, err
+			}
+			continue
+		}
+		gone = append(gone, wish{np.Namespace, np.Name, run.Name, np.Labels[v1alpha1.LabelRole], np.Spec})
+	}
+	if err := remove(ctx, r.Client, gone); err != nil {
+		return false, err
+	}
+	wrote, err := labelPods(ctx, r.Client, w, run.Name, nil)
+	if err != nil {
+		return false, err
+	}
+	pods, err := r.removePods(ctx, w, run.Name)
+	return len(gone) == 0 && !wrote && pods == 0, err
+}
+
+// handOver takes our marks off a committed policy: it is the author's now.
+func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPolicy, run string) error {
+	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:null,%q:null},"annotations":{"tightrope.dev/committed-by":%q}}}`,
+		v1alpha1.LabelRun, v1alpha1.LabelRole, run)
+	if err := r.Patch(ctx, np.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("hand over policy %s/%s: %w", np.Namespace, np.Name, err)
+	}
+	return nil
+}
+
+// removePods deletes the plans of the run's probe pods; the pods belong to them
+// and are deleted too, at once rather than when the collector comes by.
+func (r *RunReconciler) removePods(ctx context.Context, w *world, run string) (left int, err error) {
+	for _, pod := range w.pods {
+		role := pod.Labels[v1alpha1.LabelRole]
+		if pod.Labels[v1alpha1.LabelRun] != run || role != roleProbe && role != roleCheck {
+			continue
+		}
+		left++
+		cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
+		for _, o := range []client.Object{cm, pod.DeepCopy()} {
+			if err := r.Delete(ctx, o); client.IgnoreNotFound(err) != nil {
+				return left, fmt.Errorf("delete probe pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			}
+		}
+	}
+	return left, nil
+}
+
+// forget deletes the snapshot of a run that is being deleted.
+func (r *RunReconciler) forget(ctx context.Context, run string) error {
+	key := planRevision(run)
+	rev := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	if err := r.Delete(ctx, rev); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the snapshot of run %s: %w", run, err)
+	}
+	return nil
+}

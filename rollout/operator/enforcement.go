@@ -1,0 +1,156 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// twinLabel marks the twin of a run; the check's policies select by it.
+const twinLabel = "tightrope.dev/twin"
+
+// flipDeadline is how long a cluster may take to show the effect of one write.
+const flipDeadline = 10 * time.Second
+
+// defaultSettle is assumed for how long a policy takes to act, until measured.
+const defaultSettle = 500 * time.Millisecond
+
+// enforcementCheck learns on two pods of ours, before anything else is touched,
+// whether this cluster enforces NetworkPolicy at all, and whether every kind of
+// write that a rollout and its rollback rest on takes effect, both ways. The
+// zero value is the start.
+type enforcementCheck struct {
+	move    int
+	written time.Time // when the current move's writes were acknowledged
+	slowest time.Duration
+}
+
+// move is one write and what the control pod must then see of the twin.
+type move struct {
+	what     string
+	deny     rollout.Activation // of a policy that denies the twin all ingress
+	bridge   bool               // an allow-all policy with the requirements of a bridge selects it
+	enforced bool               // the twin wears the enforced label
+	reached  bool               // wanted
+}
+
+var moves = []move{
+	{what: "the twin is reached without any policy", deny: rollout.Inert, reached: true},
+	{what: "a policy without rules denies it", deny: rollout.Live},
+	{what: "an allow-all policy beside it allows it again (widening)", deny: rollout.Live, bridge: true, reached: true},
+	{what: "a label added to a running pod takes it out of that policy (NotIn)", deny: rollout.Live, bridge: true, enforced: true},
+	{what: "the label removed puts it back", deny: rollout.Live, bridge: true, reached: true},
+	{what: "the allow-all policy is narrowed to nothing", deny: rollout.Live},
+	{what: "the denying policy is narrowed to nothing", deny: rollout.Inert, reached: true},
+}
+
+// step makes one move further and reports whether the check is over. The error
+// is a *refusal, or errNotEnforced, or worth a retry.
+func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *session, w *world, twin types.NamespacedName) (bool, error) {
+	run := s.plan.Run
+	if c.move == len(moves) {
+		return true, remove(ctx, r.Client, checkWishes(run, move{}))
+	}
+	m := moves[c.move]
+	if c.written.IsZero() {
+		if err := c.write(ctx, r, w, run, m, twin); err != nil {
+			return false, err
+		}
+		c.written = time.Now()
+		s.mark(c.written)
+		return false, nil
+	}
+	took := time.Since(c.written)
+	if c.seen(s, m) {
+		if c.move > 0 {
+			c.slowest = max(c.slowest, took)
+			s.settleTime = c.slowest
+		}
+		c.move++
+		c.written = time.Time{}
+		return false, nil
+	}
+	if took < flipDeadline {
+		return false, nil
+	}
+	return false, c.failed(m)
+}
+
+func (c *enforcementCheck) failed(m move) error {
+	switch c.move {
+	case 0:
+		return &refusal{[]string{"the control pod cannot reach the twin although no policy of ours is there: look at the policies and the network of namespace " + v1alpha1.SystemNamespace}}
+	case 1:
+		return errNotEnforced
+	}
+	return &refusal{[]string{fmt.Sprintf("this cluster enforces NetworkPolicy, but %v after the write this was not so: %s; a rollback could not be promised here", flipDeadline, m.what)}}
+}
+
+// seen reports whether the control pod's newest attempts agree with the move.
+func (c *enforcementCheck) seen(s *session, m move) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.agents {
+		if a.spec.identity.Name != controlIdentity {
+			continue
+		}
+		st := a.ledger.State(twinCheck)
+		if m.reached {
+			return st.Last.Connected() && st.ConnectedSinceMark >= 1
+		}
+		return st.Last.Blocked() && st.BlockedSinceMark >= 2
+	}
+	return false
+}
+
+func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world, run string, m move, twin types.NamespacedName) error {
+	if err := apply(ctx, r.Client, w.unmet(checkWishes(run, m))); err != nil {
+		return err
+	}
+	pod := w.pods[twin]
+	if pod == nil {
+		return fmt.Errorf("the twin %s is gone", twin)
+	}
+	value := "null"
+	if m.enforced {
+		value = fmt.Sprintf("%q", run)
+	}
+	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, v1alpha1.LabelEnforced, value)
+	if err := r.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		return fmt.Errorf("label the twin: %w", err)
+	}
+	return nil
+}
+
+// checkWishes are the two policies of the check as a move wants them.
+func checkWishes(run string, m move) []wish {
+	twin := metav1.LabelSelector{MatchLabels: map[string]string{twinLabel: run}}
+	deny := rollout.MatchNothing()
+	if m.deny == rollout.Live {
+		deny = twin
+	}
+	b := rollout.Bridge{Namespace: v1alpha1.SystemNamespace, Direction: networkingv1.PolicyTypeIngress, Selector: twin}
+	allow := rollout.MatchNothing()
+	if m.bridge {
+		allow = rollout.BridgeSelector(b, rollout.Live, run)
+	}
+	return []wish{
+		{b.Namespace, objectName(run, "check-deny", 0), run, roleCheck, networkingv1.NetworkPolicySpec{
+			PodSelector: deny, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+		}},
+		{b.Namespace, objectName(run, "check-bridge", 0), run, roleCheck, rollout.BridgeSpec(b, allow)},
+	}
+}
+
+// errNotEnforced says that a policy had no effect on packets.
+var errNotEnforced = errors.New("this cluster does not enforce NetworkPolicy: a connection got through a policy that denies it; " +
+	"nothing was changed. Use a cluster whose network plugin enforces policies")

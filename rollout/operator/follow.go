@@ -1,0 +1,63 @@
+package operator
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
+
+	"github.com/tightrope-dev/tightrope/probes"
+)
+
+// reconnectAfter is how long to wait before following a log again.
+const reconnectAfter = 200 * time.Millisecond
+
+// follower reads the lines of one probe pod through the API server until it is
+// stopped. What it cannot read is silence, never an error.
+type follower struct {
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// follow starts a follower; each line goes to hear with the time it came in.
+func follow(ctx context.Context, logs kubernetes.Interface, pod types.NamespacedName, hear func(probes.Line, time.Time)) *follower {
+	ctx, stop := context.WithCancel(ctx)
+	f := &follower{stop: stop}
+	f.done.Go(func() {
+		for ctx.Err() == nil {
+			if stream, err := logs.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+				Follow: true, TailLines: ptr.To[int64](8),
+			}).Stream(ctx); err == nil {
+				readLines(stream, hear)
+				stream.Close()
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(reconnectAfter):
+			}
+		}
+	})
+	return f
+}
+
+// close stops the follower and waits for it.
+func (f *follower) close() {
+	f.stop()
+	f.done.Wait()
+}
+
+func readLines(stream io.Reader, hear func(probes.Line, time.Time)) {
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(make([]byte, 0, 4096), probes.MaxLine)
+	for lines.Scan() {
+		if line, err := probes.ParseLine(lines.Bytes()); err == nil {
+			hear(line, time.Now())
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package operator
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// Plan is everything a run will do, fixed at preflight and stored as a snapshot.
+// A restarted operator works from it and not from the rollout, whose author may
+// have edited it since.
+type Plan struct {
+	Schema      string              `json:"schema"`
+	Run         string              `json:"run"`
+	Rollout     string              `json:"rollout"` // namespace/name
+	Steps       []rollout.StepPlan  `json:"steps"`
+	Limits      rollout.Limits      `json:"limits"`
+	Interval    time.Duration       `json:"interval"`
+	Timeout     time.Duration       `json:"timeout"`
+	Budget      float64             `json:"budget"` // false rollbacks per hour
+	Identities  []v1alpha1.Identity `json:"identities"`
+	Paths       []PlannedPath       `json:"paths"`
+	Candidates  []Candidate         `json:"candidates"`
+	Bridges     []PlannedBridge     `json:"bridges"`
+	Baseline    []verdict.Policy    `json:"baseline"` // of the namespaces that candidates are in
+	Predicted   []report.Prediction `json:"predicted"`
+	Exposures   []report.Exposure   `json:"exposures"`
+	Unprobeable []report.NotTested  `json:"unprobeable"`
+}
+
+// planSchema is the version of Plan's stored form.
+const planSchema = "tightrope.dev/plan/v1alpha1"
+
+// PlannedPath is a path of a suite with its witness settled.
+type PlannedPath struct {
+	v1alpha1.Path
+	// WitnessPath is the index of an Allow path to the same target that shows it is alive; -1: none.
+	WitnessPath int `json:"witnessPath"`
+	// WitnessIdentity must get through where no such path exists: an identity, or controlIdentity.
+	WitnessIdentity string `json:"witnessIdentity,omitempty"`
+}
+
+// Candidate is a policy to roll out, as the API server defaults it, and the
+// name of the temporary object that carries it until the commit.
+type Candidate struct {
+	verdict.Policy
+	Object string `json:"object"`
+}
+
+// PlannedBridge is a bridge and the name of its object.
+type PlannedBridge struct {
+	rollout.Bridge
+	Object string `json:"object"`
+}
+
+// Digest names the content of the plan.
+func (p *Plan) Digest() string { return digestOf(p) }
+
+func digestOf(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // plain data always marshals
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// namespaces that the plan writes policies to, sorted.
+func (p *Plan) namespaces() []string {
+	var names []string
+	for _, c := range p.Candidates {
+		names = append(names, c.Namespace)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (p *Plan) identity(name string) (v1alpha1.Identity, bool) {
+	i := slices.IndexFunc(p.Identities, func(id v1alpha1.Identity) bool { return id.Name == name })
+	if i < 0 {
+		return v1alpha1.Identity{}, false
+	}
+	return p.Identities[i], true
+}
+
+// policies lists what the report says was rolled out.
+func (p *Plan) policies() []report.Policy {
+	out := make([]report.Policy, 0, len(p.Candidates))
+	for _, c := range p.Candidates {
+		out = append(out, report.Policy{Name: c.Namespace + "/" + c.Name, SHA256: digestOf(c.Spec)})
+	}
+	return out
+}
+
+// candidatePolicies are the candidates under their own names.
+func (p *Plan) candidatePolicies() []verdict.Policy {
+	out := make([]verdict.Policy, 0, len(p.Candidates))
+	for _, c := range p.Candidates {
+		out = append(out, c.Policy)
+	}
+	return out
+}
+
+// objectName is the name of a numbered object of a run: short, so that it fits
+// wherever a name does.
+func objectName(run, kind string, i int) string {
+	return fmt.Sprintf("tightrope-%s-%s-%d", run, kind, i)
+}
+
+// votes reports whether the path may stop a rollout.
+func (p PlannedPath) votes() bool { return p.Criticality != v1alpha1.CriticalityWarning }
+
+func (p PlannedPath) ways() []v1alpha1.Via {
+	if len(p.Via) == 0 {
+		return []v1alpha1.Via{v1alpha1.ViaService, v1alpha1.ViaPodIP}
+	}
+	return p.Via
+}
+
+func (p PlannedPath) protocol() string {
+	if p.To.Service.Protocol == "" {
+		return "TCP"
+	}
+	return p.To.Service.Protocol
+}
+
+func (p PlannedPath) sameTarget(q PlannedPath) bool {
+	a, b := p.To.Service, q.To.Service
+	return a.Namespace == b.Namespace && a.Name == b.Name && a.Port == b.Port && p.protocol() == q.protocol()
+}
+
+// refusal is a preflight answer for a person: nothing was changed, and why.
+type refusal struct{ reasons []string }
+
+func (r *refusal) Error() string { return strings.Join(r.reasons, "; ") }
+
+func (r *refusal) add(format string, args ...any) {
+	r.reasons = append(r.reasons, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,186 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
+)
+
+// twinPort is where the twin listens.
+const twinPort = 8080
+
+// readinessGate is a condition that nobody sets, so that a probe pod never
+// turns ready and no Service routes to it.
+const readinessGate = "tightrope.dev/never-ready"
+
+// planKey is the file of the plan in the agent's volume.
+const planKey = "plan.json"
+
+// ensureAgent makes one probe pod and its plan be there, and reports whether
+// the pod runs. The ConfigMap is the pod's controller: a bare pod whose labels
+// match a ReplicaSet would be adopted by it.
+func (r *RunReconciler) ensureAgent(ctx context.Context, w *world, run string, a agentSpec) (bool, error) {
+	pod := w.pods[a.name]
+	cm := &corev1.ConfigMap{}
+	err := r.Get(ctx, a.name, cm)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("plan of probe pod %s: %w", a.name, err)
+	}
+	raw, err2 := json.Marshal(a.plan)
+	if err2 != nil {
+		return false, fmt.Errorf("plan of probe pod %s: %w", a.name, err2)
+	}
+	if apierrors.IsNotFound(err) || cm.Data[planKey] != string(raw) {
+		if cm, err = r.writePlan(ctx, run, a, raw); err != nil {
+			return false, err
+		}
+	}
+	digest := a.plan.Digest()
+	switch {
+	case pod == nil:
+		return false, r.create(ctx, r.agentPod(run, a, cm))
+	case finished(pod):
+		return false, client.IgnoreNotFound(r.Delete(ctx, pod))
+	case pod.Annotations[v1alpha1.AnnotationPlanDigest] != digest:
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationPlanDigest, digest)
+		return false, r.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+	}
+	if why := tampered(pod, r.AgentImage); why != "" {
+		return false, &refusal{[]string{fmt.Sprintf("probe pod %s was changed on its way in: %s; exempt the label %s from the webhook that did it", a.name, why, v1alpha1.LabelRole)}}
+	}
+	return pod.Status.Phase == corev1.PodRunning, nil
+}
+
+func (r *RunReconciler) create(ctx context.Context, o client.Object) error {
+	if err := r.Create(ctx, o, client.FieldOwner(fieldManager)); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create %s/%s: %w", o.GetNamespace(), o.GetName(), err)
+	}
+	return nil
+}
+
+func (r *RunReconciler) writePlan(ctx context.Context, run string, a agentSpec, raw []byte) (*corev1.ConfigMap, error) {
+	cm := &corev1.ConfigMap{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: a.name.Namespace, Name: a.name.Name,
+			Labels: map[string]string{v1alpha1.LabelRun: run, v1alpha1.LabelRole: roleProbe},
+		},
+		Data: map[string]string{planKey: string(raw)},
+	}
+	if err := applyObject(ctx, r.Client, cm); err != nil {
+		return nil, fmt.Errorf("write plan of probe pod %s: %w", a.name, err)
+	}
+	if err := r.Get(ctx, a.name, cm); err != nil { // for its UID: it owns the pod
+		return nil, fmt.Errorf("read plan of probe pod %s: %w", a.name, err)
+	}
+	return cm, nil
+}
+
+// agentPod is a probe pod: judged by policies like the workload it stands for,
+// noticed by nothing else (protocol.md §4).
+func (r *RunReconciler) agentPod(run string, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
+	pod := r.basePod(run, roleProbe, a.name, owner)
+	for k, v := range a.identity.Labels {
+		pod.Labels[k] = v
+	}
+	pod.Labels[v1alpha1.LabelIdentity] = a.identity.Name
+	if a.identity.Name != controlIdentity {
+		pod.Labels[v1alpha1.LabelProbe] = run
+	}
+	if a.front {
+		pod.Labels[v1alpha1.LabelEnforced] = run
+	}
+	pod.Annotations = map[string]string{v1alpha1.AnnotationPlanDigest: a.plan.Digest()}
+	pod.Spec.ServiceAccountName = a.identity.ServiceAccountName
+	pod.Spec.Volumes = []corev1.Volume{{Name: "plan", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+		LocalObjectReference: corev1.LocalObjectReference{Name: owner.Name},
+	}}}}
+	c := &pod.Spec.Containers[0]
+	c.Name, c.Image = "agent", r.AgentImage
+	c.Args = []string{"--plan", "/etc/tightrope/" + planKey}
+	c.VolumeMounts = []corev1.VolumeMount{{Name: "plan", MountPath: "/etc/tightrope", ReadOnly: true}}
+	return pod
+}
+
+// twinPod answers in Tightrope's own namespace, so that preflight can ask
+// whether this cluster enforces anything at all.
+func (r *RunReconciler) twinPod(run string, name types.NamespacedName, owner *corev1.ConfigMap) *corev1.Pod {
+	pod := r.basePod(run, roleCheck, name, owner)
+	pod.Labels[twinLabel] = run
+	c := &pod.Spec.Containers[0]
+	c.Name, c.Image = "twin", r.TwinImage
+	c.Args = []string{"--listen", fmt.Sprintf("%d/TCP", twinPort)}
+	return pod
+}
+
+func (r *RunReconciler) basePod(run, role string, name types.NamespacedName, owner *corev1.ConfigMap) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: name.Namespace, Name: name.Name,
+			Labels: map[string]string{v1alpha1.LabelRun: run, v1alpha1.LabelRole: role},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: ptr.To(true),
+			}},
+		},
+		Spec: corev1.PodSpec{
+			AutomountServiceAccountToken:  ptr.To(false),
+			EnableServiceLinks:            ptr.To(false),
+			TerminationGracePeriodSeconds: ptr.To[int64](1),
+			ReadinessGates:                []corev1.PodReadinessGate{{ConditionType: readinessGate}},
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](65532), RunAsGroup: ptr.To[int64](65532),
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{{
+				ImagePullPolicy: corev1.PullIfNotPresent,
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
+					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
+				// Some load balancers look at containers only: this one can never be ready either.
+				ReadinessProbe: &corev1.Probe{
+					ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(1)}},
+					PeriodSeconds: 300,
+				},
+			}},
+		},
+	}
+}
+
+// tampered says what an admission webhook added to a pod of ours; empty: nothing.
+func tampered(pod *corev1.Pod, image string) string {
+	switch {
+	case len(pod.Spec.Containers) != 1:
+		return fmt.Sprintf("%d containers instead of one", len(pod.Spec.Containers))
+	case len(pod.Spec.InitContainers) > 0:
+		return "an init container was added"
+	case len(pod.Spec.EphemeralContainers) > 0:
+		return "an ephemeral container was added"
+	case pod.Spec.Containers[0].Image != image:
+		return "the image is " + pod.Spec.Containers[0].Image
+	case len(pod.Spec.Containers[0].Env) > 0 || len(pod.Spec.Containers[0].EnvFrom) > 0:
+		return "environment variables were added"
+	case len(pod.Spec.Volumes) > 1:
+		return "a volume was added"
+	}
+	return ""
+}
+
+// twinSpec names the twin and the empty plan that owns it.
+func twinSpec(run string) agentSpec {
+	return agentSpec{
+		name: types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: "tightrope-" + run + "-twin"},
+		plan: probes.Plan{Run: run},
+	}
+}

@@ -1,0 +1,174 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// maxExposures bounds what a plan lists; the rest is counted in the last line.
+const maxExposures = 50
+
+// after is the world once the candidates are in force everywhere.
+func (p *Plan) after(w *world) verdict.World {
+	return verdict.World{Namespaces: w.verdict.Namespaces, Policies: append(p.outside(w), p.candidatePolicies()...)}
+}
+
+// before is the world without anything of the run.
+func (p *Plan) before(w *world) verdict.World {
+	return verdict.World{Namespaces: w.verdict.Namespaces, Policies: p.outside(w)}
+}
+
+// outside lists every policy that is not of this run, in all namespaces.
+func (p *Plan) outside(w *world) []verdict.Policy {
+	var out []verdict.Policy
+	for i := range w.policies {
+		if w.policies[i].Labels[v1alpha1.LabelRun] != p.Run {
+			out = append(out, verdict.PolicyOf(&w.policies[i]))
+		}
+	}
+	return out
+}
+
+// live is the world as it is now, with our temporary objects under the names
+// that people gave them, so that a rule reads as they wrote it.
+func (p *Plan) live(w *world) verdict.World {
+	names := map[string]string{}
+	for _, c := range p.Candidates {
+		names[c.Namespace+"/"+c.Object] = c.Name
+	}
+	out := verdict.World{Namespaces: w.verdict.Namespaces}
+	for _, np := range w.verdict.Policies {
+		if name, ok := names[np.Namespace+"/"+np.Name]; ok {
+			np.Name = name
+		}
+		out.Policies = append(out.Policies, np)
+	}
+	return out
+}
+
+// predict lists the paths whose verdict under the candidates is not what the
+// suite expects, and the exposures on the way. It warns; packets decide.
+func (p *Plan) predict(w *world) {
+	after := p.after(w)
+	for _, path := range p.Paths {
+		src := p.sourcePod(path.From)
+		if src == nil {
+			continue
+		}
+		want, finding := verdict.Allow, "Cut"
+		if path.Expect == v1alpha1.ExpectDeny {
+			want, finding = verdict.Deny, "Leak"
+		}
+		for _, b := range w.backends(path.To.Service) {
+			v := after.Judge(connect(src, verdictPod(b.pod), b.port, path.protocol()))
+			if v.Decision != verdict.Unknown && v.Decision != want {
+				p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: finding, Rule: v.Rule()})
+				break
+			}
+		}
+	}
+	p.expose(w)
+}
+
+func (p *Plan) expose(w *world) {
+	var pods []verdict.Pod
+	for _, pod := range w.pods {
+		if !finished(pod) && len(pod.Status.PodIPs) > 0 && pod.Labels[v1alpha1.LabelRole] == "" {
+			pods = append(pods, *verdictPod(pod))
+		}
+	}
+	var ports []verdict.Port
+	for _, path := range p.Paths {
+		for _, b := range w.backends(path.To.Service) {
+			ports = append(ports, verdict.Port{Number: b.port, Protocol: corev1.Protocol(path.protocol())})
+		}
+	}
+	slices.SortFunc(ports, func(a, b verdict.Port) int { return int(a.Number - b.Number) })
+	exposures := rollout.Exposures(p.before(w), p.candidatePolicies(), pods, slices.Compact(ports))
+	for i, e := range exposures {
+		if i == maxExposures {
+			p.Exposures = append(p.Exposures, report.Exposure{From: fmt.Sprintf("and %d more", len(exposures)-i)})
+			return
+		}
+		p.Exposures = append(p.Exposures, report.Exposure{
+			From: e.From.Namespace + "/" + e.From.Name, To: e.To.Namespace + "/" + e.To.Name,
+			Port: fmt.Sprintf("%d/%s", e.Port.Number, e.Port.Protocol),
+		})
+	}
+}
+
+// sourcePod is the identity's probe pod as policies will see it.
+func (p *Plan) sourcePod(identity string) *verdict.Pod {
+	if identity == controlIdentity {
+		return &verdict.Pod{Namespace: v1alpha1.SystemNamespace, Name: controlIdentity, Labels: map[string]string{v1alpha1.LabelIdentity: controlIdentity}}
+	}
+	id, ok := p.identity(identity)
+	if !ok {
+		return nil
+	}
+	return &verdict.Pod{Namespace: id.Namespace, Name: id.Name, Labels: id.Labels}
+}
+
+func connect(from, to *verdict.Pod, port int32, protocol string) verdict.Conn {
+	c := verdict.Conn{From: verdict.End{Pod: from}, To: verdict.End{Pod: to}, Port: port, Protocol: corev1.Protocol(protocol)}
+	if len(from.IPs) > 0 {
+		c.From.IP = from.IPs[0]
+	}
+	if len(to.IPs) > 0 {
+		c.To.IP = to.IPs[0]
+	}
+	return c
+}
+
+// settleWitnesses finds, for every path that must not work, someone who must
+// get through to the same target: the declared witness, else any Allow path to
+// it, else the control pod where every state of the policies lets it through.
+func (p *Plan) settleWitnesses(w *world, no *refusal) {
+	for i := range p.Paths {
+		path := &p.Paths[i]
+		if path.Expect != v1alpha1.ExpectDeny {
+			continue
+		}
+		from := ""
+		if path.Witness != nil {
+			from = path.Witness.From
+		}
+		path.WitnessPath = slices.IndexFunc(p.Paths, func(q PlannedPath) bool {
+			return q.Expect == v1alpha1.ExpectAllow && q.sameTarget(*path) && (from == "" || q.From == from)
+		})
+		if path.WitnessPath >= 0 {
+			continue
+		}
+		if from == "" {
+			from = controlIdentity
+		}
+		if why := p.cannotWitness(w, *path, from); why != "" {
+			no.add("path %q must not work, and nobody could show that its target is alive: %s; without a witness \"blocked\" proves nothing. Add an Allow path to the same target, or name one in witness.from", path.Name, why)
+			continue
+		}
+		path.WitnessIdentity = from
+	}
+}
+
+// cannotWitness says why an identity could not serve as witness; empty: it can.
+func (p *Plan) cannotWitness(w *world, path PlannedPath, from string) string {
+	src := p.sourcePod(from)
+	if src == nil {
+		return fmt.Sprintf("witness %q is not an identity of any suite", from)
+	}
+	for _, state := range []verdict.World{p.before(w), p.after(w)} {
+		for _, b := range w.backends(path.To.Service) {
+			if v := state.Judge(connect(src, verdictPod(b.pod), b.port, path.protocol())); v.Decision != verdict.Allow {
+				return fmt.Sprintf("%s would not get through to it either (%s)", from, v.Rule())
+			}
+		}
+	}
+	return ""
+}

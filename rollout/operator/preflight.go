@@ -1,0 +1,294 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// Defaults of a rollout's analysis.
+const (
+	defaultInterval     = 250 * time.Millisecond
+	defaultTimeout      = 250 * time.Millisecond
+	defaultInconclusive = 60 * time.Second
+	rollbackDeadline    = 60 * time.Second
+	defaultBudget       = 1e-6
+	maxRunName          = 50
+)
+
+// always are namespaces that no rollout may write to.
+var always = []string{"kube-system", "kube-public", "kube-node-lease", v1alpha1.SystemNamespace}
+
+// planRun makes the plan of a run from the rollout, its suites and the cluster.
+// A *refusal says what a person has to change; any other error is worth a retry.
+func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (*Plan, error) {
+	var ro v1alpha1.PolicyRollout
+	key := types.NamespacedName{Namespace: run.Namespace, Name: run.Spec.Rollout}
+	if err := r.Live.Get(ctx, key, &ro); err != nil {
+		return nil, fmt.Errorf("rollout %s: %w", key, err)
+	}
+	p := &Plan{Schema: planSchema, Run: run.Name, Rollout: key.String()}
+	no := &refusal{}
+	p.readAnalysis(&ro, no)
+	steps, err := rollout.Steps(ro.Spec.Stages)
+	if err != nil {
+		no.add("rollout %s: %v", key, err)
+	}
+	p.Steps = steps
+	if err := r.readSuites(ctx, p, &ro, w, no); err != nil {
+		return nil, err
+	}
+	candidates, err := r.readCandidates(ctx, &ro, no)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.rehearse(ctx, p, candidates, w, no); err != nil {
+		return nil, err
+	}
+	if len(no.reasons) > 0 {
+		return nil, no
+	}
+	if err := r.claim(ctx, p, run, no); err != nil {
+		return nil, err
+	}
+	p.predict(w)
+	p.settleWitnesses(w, no)
+	if len(no.reasons) > 0 {
+		return nil, no
+	}
+	return roundTrip(p)
+}
+
+// roundTrip returns the plan as it will be read back, so that its digest is the
+// digest of what is stored.
+func roundTrip(p *Plan) (*Plan, error) {
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("plan of run %s: %w", p.Run, err)
+	}
+	var back Plan
+	if err := json.Unmarshal(raw, &back); err != nil {
+		return nil, fmt.Errorf("plan of run %s: %w", p.Run, err)
+	}
+	return &back, nil
+}
+
+func (p *Plan) readAnalysis(ro *v1alpha1.PolicyRollout, no *refusal) {
+	p.Interval, p.Timeout, p.Budget = defaultInterval, defaultTimeout, defaultBudget
+	if d := ro.Spec.Analysis.Interval.Duration; d != 0 {
+		p.Interval = d
+	}
+	if d := ro.Spec.Analysis.Timeout.Duration; d != 0 {
+		p.Timeout = d
+	}
+	p.Limits = rollout.Limits{Inconclusive: defaultInconclusive, Rollback: rollbackDeadline}
+	if d := ro.Spec.InconclusiveDeadline.Duration; d != 0 {
+		p.Limits.Inconclusive = d
+	}
+	if s := ro.Spec.Analysis.FalseRollbackBudget; s != "" {
+		budget, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(budget > 0 && budget < 1e6) {
+			no.add("analysis.falseRollbackBudget is %q, want a positive decimal number per hour such as 1e-6", s)
+		}
+		p.Budget = budget
+	}
+	if p.Interval < 10*time.Millisecond || p.Timeout < 10*time.Millisecond {
+		no.add("analysis.interval %v and timeout %v must be at least 10ms: nothing could answer faster", p.Interval, p.Timeout)
+	}
+}
+
+// readSuites collects identities and paths and checks that they lead somewhere.
+func (r *RunReconciler) readSuites(ctx context.Context, p *Plan, ro *v1alpha1.PolicyRollout, w *world, no *refusal) error {
+	for _, ref := range ro.Spec.Suites {
+		var suite v1alpha1.ConnectivitySuite
+		key := types.NamespacedName{Namespace: ro.Namespace, Name: ref.Name}
+		err := r.Live.Get(ctx, key, &suite)
+		if apierrors.IsNotFound(err) {
+			no.add("suite %s does not exist: create it in the rollout's namespace", key)
+			continue
+		} else if err != nil {
+			return fmt.Errorf("suite %s: %w", key, err)
+		}
+		p.addSuite(&suite, w, no)
+	}
+	return nil
+}
+
+func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
+	for _, id := range suite.Spec.Identities {
+		if _, dup := p.identity(id.Name); dup {
+			no.add("suite %s: identity %q is already in another suite of this rollout: rename it", suite.Name, id.Name)
+			continue
+		}
+		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
+			no.add("suite %s: identity %q lives in namespace %q, which does not exist", suite.Name, id.Name, id.Namespace)
+		}
+		if name := fmt.Sprintf("tightrope-%s-%s-front", p.Run, id.Name); len(name) > 200 {
+			no.add("suite %s: identity %q and run %q make too long a name", suite.Name, id.Name, p.Run)
+		}
+		p.Identities = append(p.Identities, id)
+	}
+	for _, path := range suite.Spec.Paths {
+		p.addPath(suite, path, w, no)
+	}
+}
+
+func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w *world, no *refusal) {
+	where := fmt.Sprintf("suite %s: path %q", suite.Name, path.Name)
+	if _, ok := p.identity(path.From); !ok {
+		no.add("%s is from identity %q, which no suite declares: add it to spec.identities", where, path.From)
+	}
+	t := path.To.Service
+	svc := w.services[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}]
+	if svc == nil {
+		no.add("%s leads to Service %s/%s, which does not exist", where, t.Namespace, t.Name)
+	} else if _, ok := servicePort(svc, t); !ok {
+		no.add("%s leads to port %d/%s of Service %s/%s, which has no such port (name the Service's port, not the container's)", where, t.Port, PlannedPath{Path: path}.protocol(), t.Namespace, t.Name)
+	} else if !anyReady(w.backends(t)) {
+		no.add("%s leads to Service %s/%s, which has no ready pod behind it: nothing could be proved", where, t.Namespace, t.Name)
+	}
+	p.Paths = append(p.Paths, PlannedPath{Path: path, WitnessPath: -1})
+}
+
+// rehearse has the API server default and check every object of the rollout
+// without storing it, and plans the bridges.
+func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1alpha1.CandidatePolicy, w *world, no *refusal) error {
+	var fresh []v1alpha1.CandidatePolicy
+	for _, c := range candidates {
+		np := &networkingv1.NetworkPolicy{}
+		np.Namespace, np.Name, np.Spec = c.Namespace, c.Name, *c.Spec.DeepCopy()
+		np.GenerateName = ""
+		probe := np.DeepCopy()
+		probe.Name = objectName(p.Run, "rehearsal", len(fresh))
+		err := r.Create(ctx, probe, client.DryRunAll)
+		switch {
+		case denied(err):
+			no.add("policy %s/%s: the API server refuses it: %v", c.Namespace, c.Name, err)
+			continue
+		case err != nil:
+			return fmt.Errorf("rehearse policy %s/%s: %w", c.Namespace, c.Name, err)
+		}
+		c.Spec = probe.Spec
+		if w.conflicts(c, p.Run, no) {
+			continue
+		}
+		p.Candidates = append(p.Candidates, Candidate{
+			Policy: verdict.PolicyOf(&networkingv1.NetworkPolicy{ObjectMeta: np.ObjectMeta, Spec: c.Spec}),
+			Object: objectName(p.Run, roleCandidate, len(fresh)),
+		})
+		fresh = append(fresh, c)
+	}
+	if len(fresh) == 0 && len(no.reasons) == 0 {
+		no.add("every policy of the rollout is in place already: there is nothing to roll out")
+		return nil
+	}
+	for _, ns := range p.namespaces() {
+		p.Baseline = append(p.Baseline, w.foreign(ns, p.Run)...)
+	}
+	bridges, err := rollout.Bridges(p.Baseline, p.candidatePolicies())
+	if err != nil {
+		no.add("bridges: %v", err)
+	}
+	for i, b := range bridges {
+		p.Bridges = append(p.Bridges, PlannedBridge{Bridge: b, Object: objectName(p.Run, roleBridge, i)})
+	}
+	err = apply(ctx, r.Client, p.bridgeWishes(rollout.Inert), client.DryRunAll)
+	if denied(err) {
+		no.add("the API server refuses a bridge, so no rollback could be promised: %v", err)
+		return nil
+	}
+	return err
+}
+
+// conflicts reports whether a policy of that name is there already. The same
+// spec is no work; another spec is refused, because taking over an existing
+// policy is not built yet.
+func (w *world) conflicts(c v1alpha1.CandidatePolicy, run string, no *refusal) bool {
+	for _, have := range w.foreign(c.Namespace, run) {
+		if have.Name != c.Name {
+			continue
+		}
+		if digestOf(have.Spec) != digestOf(c.Spec) {
+			no.add("policy %s/%s exists with another spec: this version only adds policies and would have to change it; remove it from the rollout or choose another name", c.Namespace, c.Name)
+		}
+		return true
+	}
+	return false
+}
+
+// denied reports whether the API server said no, rather than could not answer:
+// only a denial counts against a rehearsal.
+func denied(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) ||
+		apierrors.IsNotFound(err) || errors.As(err, new(*refusal))
+}
+
+// readCandidates reads the policies, inline or from a ConfigMap.
+func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyRollout, no *refusal) ([]v1alpha1.CandidatePolicy, error) {
+	out := ro.Spec.Policies.Inline
+	if ref := ro.Spec.Policies.ConfigMapRef; ref != nil {
+		var cm corev1.ConfigMap
+		key := types.NamespacedName{Namespace: ro.Namespace, Name: ref.Name}
+		err := r.Live.Get(ctx, key, &cm)
+		if apierrors.IsNotFound(err) {
+			no.add("ConfigMap %s with the policies does not exist", key)
+			return nil, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("policies of rollout %s: %w", ro.Name, err)
+		}
+		out = policiesFrom(&cm, no)
+	}
+	protected := append(slices.Clone(always), ro.Spec.ProtectedNamespaces...)
+	seen := map[string]bool{}
+	for _, c := range out {
+		name := c.Namespace + "/" + c.Name
+		if slices.Contains(protected, c.Namespace) {
+			no.add("policy %s is in namespace %s, which is protected: no rollout may write there", name, c.Namespace)
+		}
+		if seen[name] {
+			no.add("policy %s is in the rollout twice", name)
+		}
+		seen[name] = true
+	}
+	if len(out) == 0 {
+		no.add("the rollout has no policies: nothing to roll out")
+	}
+	return out, nil
+}
+
+// claim refuses a run that would share a namespace with another one under way.
+func (r *RunReconciler) claim(ctx context.Context, p *Plan, run *v1alpha1.PolicyRolloutRun, no *refusal) error {
+	var runs v1alpha1.PolicyRolloutRunList
+	if err := r.Live.List(ctx, &runs); err != nil {
+		return fmt.Errorf("list runs: %w", err)
+	}
+	for _, other := range runs.Items {
+		if other.Name == run.Name && other.Namespace == run.Namespace || other.Status.Phase.Terminal() || other.Status.PlanDigest == "" {
+			continue
+		}
+		theirs, err := loadPlan(ctx, r.Live, other.Name, other.Status.PlanDigest)
+		if err != nil {
+			return err
+		}
+		for _, ns := range p.namespaces() {
+			if slices.Contains(theirs.namespaces(), ns) {
+				no.add("namespace %s is claimed by run %s/%s, which is in phase %s: wait for it or abort it", ns, other.Namespace, other.Name, other.Status.Phase)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// Keys of the report's ConfigMap.
+const (
+	reportKey = "report.json"
+	stateKey  = "state.json"
+)
+
+// record is what a run has proved so far. It is written to a ConfigMap at every
+// change of phase and every few seconds, so that a restarted operator goes on
+// from it. The zero value is empty.
+type record struct {
+	Report report.Report `json:"report"`
+	State  recordState   `json:"state"`
+
+	seen    map[string]seen // by agent and check: totals at the last pass
+	rows    map[cell]*report.Path
+	savedAt time.Time
+	cutAt   map[string]int // index in Report.Cuts by path and way
+	// The stamps of the rollback, on this process's monotonic clock.
+	decidedAt, restoredAt time.Time
+}
+
+// recordState is what is not in the report and must survive a restart.
+type recordState struct {
+	// Qualified lists the rows that worked before the change, as index/way; nil: not known.
+	Qualified []string `json:"qualified"`
+	// LossRate of attempts that should succeed, measured before the change.
+	LossRate float64 `json:"lossRate"`
+	// Cells counts, per live phase, what needed proof and what had it.
+	Cells map[string]report.Coverage `json:"cells"`
+}
+
+// reportName is the ConfigMap that holds a run's report, in Tightrope's namespace.
+func reportName(run string) types.NamespacedName {
+	return types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: "tightrope-" + run + "-report"}
+}
+
+// begin fills in what the plan knows.
+func (r *record) begin(p *Plan, now time.Time) {
+	rep := &r.Report
+	if rep.Started.IsZero() {
+		rep.Started = now
+		rep.NotTested = p.notTested()
+	}
+	rep.SchemaVersion = report.SchemaVersion
+	rep.Run, rep.Rollout = p.Run, p.Rollout
+	rep.Policies, rep.Predicted, rep.Exposures = p.policies(), p.Predicted, p.Exposures
+	if r.rows != nil {
+		return
+	}
+	r.seen, r.cutAt, r.rows = map[string]seen{}, map[string]int{}, map[cell]*report.Path{}
+	if len(rep.Paths) == 0 {
+		for i, path := range p.Paths {
+			for _, via := range path.ways() {
+				rep.Paths = append(rep.Paths, p.row(i, via))
+			}
+		}
+	}
+	n := 0
+	for i, path := range p.Paths {
+		for _, via := range path.ways() {
+			r.rows[cell{i, via}] = &rep.Paths[n]
+			n++
+		}
+	}
+	for i, c := range rep.Cuts {
+		r.cutAt[c.Path+"\x00"+c.Via] = i
+	}
+	r.access(p, now)
+}
+
+func (p *Plan) row(i int, via v1alpha1.Via) report.Path {
+	path := p.Paths[i]
+	id, _ := p.identity(path.From)
+	return report.Path{
+		Name: path.Name, From: report.Workload{Namespace: id.Namespace, Identity: path.From},
+		To:   report.Service{Namespace: path.To.Service.Namespace, Name: path.To.Service.Name},
+		Port: path.To.Service.Port, Protocol: path.protocol(), Via: string(via), Expect: string(path.Expect),
+		Finding: report.Inconclusive,
+	}
+}
+
+// notTested states what no run of this version can say.
+func (p *Plan) notTested() []report.NotTested {
+	out := slices.Clone(p.Unprobeable)
+	for _, step := range p.Steps {
+		if step.Scope == rollout.ProbePods {
+			out = append(out, report.NotTested{What: "ingress rules of the candidates", Phase: step.Name,
+				Reason: "no production pod is touched in this stage; ingress is first enforced on the pods of the next canary stage"})
+		}
+	}
+	return out
+}
+
+func (r *record) access(p *Plan, now time.Time) {
+	if len(r.Report.TemporaryAccess) > 0 {
+		return
+	}
+	for _, id := range p.Identities {
+		var pods []string
+		for _, side := range []string{"front", "rear"} {
+			pods = append(pods, fmt.Sprintf("tightrope-%s-%s-%s", p.Run, id.Name, side))
+		}
+		r.Report.TemporaryAccess = append(r.Report.TemporaryAccess, report.Access{
+			Identity: id.Name, Namespace: id.Namespace, Pods: pods, From: now})
+	}
+}
+
+// qualified are the rows that worked before the change; nil when that is not known.
+func (r *record) qualified() map[cell]bool {
+	if r.State.Qualified == nil {
+		return nil
+	}
+	out := map[cell]bool{}
+	for c := range r.rows {
+		out[c] = slices.Contains(r.State.Qualified, c.String())
+	}
+	return out
+}
+
+func (c cell) String() string { return fmt.Sprintf("%d/%s", c.path, c.via) }
+
+// qualify writes down which rows work while nothing is applied, and how much is lost.
+func (r *record) qualify(p *picture, cells map[cell]*judged) {
+	r.State.Qualified = []string{}
+	for c, j := range cells {
+		if p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow && j.proved {
+			r.State.Qualified = append(r.State.Qualified, c.String())
+		}
+	}
+	slices.Sort(r.State.Qualified)
+	var attempts, lost int64
+	for _, s := range p.sights {
+		if s.state.Connected > s.state.Blocked && p.plan.Paths[s.route.path].Expect == v1alpha1.ExpectAllow {
+			attempts += s.state.Attempts
+			lost += s.state.Blocked
+		}
+	}
+	if attempts > 0 {
+		r.State.LossRate = float64(lost) / float64(attempts)
+	}
+}
+
+// save writes the report and the state; a conflict or an outage is tried again
+// with the next pass.
+func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.PolicyRolloutRun) error {
+	rep, err := json.Marshal(r.Report)
+	if err != nil {
+		return fmt.Errorf("report of run %s: %w", run.Name, err)
+	}
+	state, err := json.Marshal(r.State)
+	if err != nil {
+		return fmt.Errorf("state of run %s: %w", run.Name, err)
+	}
+	key := reportName(run.Name)
+	cm := &corev1.ConfigMap{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: key.Namespace, Name: key.Name,
+			Labels: map[string]string{v1alpha1.LabelRun: run.Name, v1alpha1.LabelRole: roleReport},
+		},
+		Data: map[string]string{reportKey: string(rep), stateKey: string(state)},
+	}
+	if err := applyObject(ctx, c, cm); err != nil {
+		return fmt.Errorf("write the report of run %s: %w", run.Name, err)
+	}
+	r.savedAt = time.Now()
+	return nil
+}
+
+// load reads what an operator before this one wrote; nothing there is nothing known.
+func (r *record) load(ctx context.Context, c client.Reader, run string) error {
+	var cm corev1.ConfigMap
+	err := c.Get(ctx, reportName(run), &cm)
+	if apierrors.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("read the report of run %s: %w", run, err)
+	}
+	if err := json.Unmarshal([]byte(cm.Data[reportKey]), &r.Report); err != nil {
+		return fmt.Errorf("report of run %s does not parse: %w", run, err)
+	}
+	if err := json.Unmarshal([]byte(cm.Data[stateKey]), &r.State); err != nil {
+		return fmt.Errorf("state of run %s does not parse: %w", run, err)
+	}
+	return nil
+}
+
+// phase opens a phase of the report and closes the one before.
+func (r *record) phase(name, scope, outcome string, now time.Time) {
+	phases := r.Report.Phases
+	if n := len(phases); n > 0 && phases[n-1].To.IsZero() {
+		phases[n-1].To, phases[n-1].Outcome = now, outcome
+	}
+	if name != "" {
+		phases = append(phases, report.Phase{Name: name, From: now, Outcome: "Running", Scope: scope})
+	}
+	r.Report.Phases = phases
+}

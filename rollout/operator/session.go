@@ -1,0 +1,158 @@
+package operator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// session is what the operator remembers of a run between two passes. All of it
+// can be lost: evidence then starts anew, and no gate opens on what is forgotten.
+type session struct {
+	ctx  context.Context // of the followers
+	stop context.CancelFunc
+	wake func() // asks for a pass at once
+
+	plan      *Plan
+	preflight rollout.Preflight
+	refused   error
+	check     enforcementCheck
+	record    record
+
+	// What the writes of the current scope did. Times are from this process's
+	// monotonic clock; zero: not yet.
+	step       string    // that the fields below speak of
+	acked      time.Time // every write of the scope acknowledged
+	tightened  time.Time // the last write that could take a path away
+	settledAt  time.Time // since when samples count
+	bridgesAt  time.Time // the bridges of the scope acknowledged
+	restore    restoreStage
+	restoreAt  time.Time // when that stage was entered
+	settleTime time.Duration
+
+	mu     sync.Mutex // guards agents: followers write, passes read
+	agents map[types.NamespacedName]*agentState
+}
+
+// agentState is what is known of one probe pod.
+type agentState struct {
+	spec      agentSpec
+	digest    string
+	ledger    *probes.Ledger
+	follower  *follower
+	created   time.Time
+	lastHeard time.Time // of the right plan
+	current   bool      // has echoed the digest of its plan
+}
+
+func newSession(ctx context.Context, wake func()) *session {
+	ctx, stop := context.WithCancel(ctx)
+	return &session{
+		ctx: ctx, stop: stop, wake: wake,
+		agents:     map[types.NamespacedName]*agentState{},
+		settleTime: defaultSettle,
+	}
+}
+
+// close stops every follower and waits for them.
+func (s *session) close() {
+	s.stop()
+	for _, a := range s.agents {
+		a.follower.close()
+	}
+}
+
+// enter resets what belongs to one step.
+func (s *session) enter(step string) {
+	if s.step == step {
+		return
+	}
+	s.step = step
+	s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
+	s.restore, s.restoreAt = restoreWiden, time.Time{}
+}
+
+// listen makes the session hear exactly the given agents. An agent whose plan
+// changed starts a new ledger: results of another plan prove nothing for it.
+func (s *session) listen(logs kubernetes.Interface, specs []agentSpec) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, spec := range specs {
+		digest := spec.plan.Digest()
+		a := s.agents[spec.name]
+		if a == nil {
+			a = &agentState{created: time.Now()}
+			s.agents[spec.name] = a
+			a.follower = follow(s.ctx, logs, spec.name, func(l probes.Line, at time.Time) { s.hear(spec.name, l, at) })
+		}
+		if a.digest != digest {
+			a.digest, a.ledger, a.current = digest, probes.NewLedger(digest), false
+			s.settledAt = time.Time{}
+		}
+		a.spec = spec
+	}
+}
+
+// freshStreak is how young a streak must be to be worth a pass of its own.
+const freshStreak = time.Second
+
+// hear adds one line up. It asks for a pass at once when a check's newest
+// attempts disagree with the ones before: that may be a cut.
+func (s *session) hear(agent types.NamespacedName, line probes.Line, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.agents[agent]
+	if a == nil || a.ledger.Add(line, at) != nil {
+		return
+	}
+	a.lastHeard, a.current = at, true
+	for _, c := range line.Counts {
+		if c.Newest.Sub(c.Since) < freshStreak {
+			s.wake()
+			return
+		}
+	}
+}
+
+// current reports whether every agent has echoed the plan it was given.
+func (s *session) allCurrent() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.agents {
+		if !a.current {
+			return false
+		}
+	}
+	return len(s.agents) > 0
+}
+
+// silence is how long the longest-silent agent has not been heard.
+func (s *session) silence(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var longest time.Duration
+	for _, a := range s.agents {
+		last := a.lastHeard
+		if last.IsZero() {
+			last = a.created
+		}
+		longest = max(longest, now.Sub(last))
+	}
+	return longest
+}
+
+// mark makes every ledger count from now on: samples from before a scope took
+// effect say nothing about it.
+func (s *session) mark(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.agents {
+		a.ledger.MarkAll(now)
+	}
+}

@@ -1,0 +1,55 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Options of the operator. The zero value uses the lab's image names.
+type Options struct {
+	AgentImage string // empty: tightrope.dev/agent
+	TwinImage  string // empty: tightrope.dev/twin
+}
+
+func (o Options) withDefaults() Options {
+	if o.AgentImage == "" {
+		o.AgentImage = "tightrope.dev/agent"
+	}
+	if o.TwinImage == "" {
+		o.TwinImage = "tightrope.dev/twin"
+	}
+	return o
+}
+
+// Setup registers the operator's reconcilers. ctx ends what they keep running
+// between passes. ConfigMaps are read from the API server, so that no cache
+// holds everybody's.
+func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	o = o.withDefaults()
+	cached, err := client.New(mgr.GetConfig(), client.Options{
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(),
+		Cache: &client.CacheOptions{Reader: mgr.GetCache(), DisableFor: []client.Object{&corev1.ConfigMap{}}},
+	})
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	// Logs have a connection of their own: sixty streams must not queue before a rollback.
+	logs, err := kubernetes.NewForConfig(rest.CopyConfig(mgr.GetConfig()))
+	if err != nil {
+		return fmt.Errorf("log client: %w", err)
+	}
+	runs := &RunReconciler{
+		Client: cached, Live: mgr.GetAPIReader(), Logs: logs,
+		Events: mgr.GetEventRecorder("tightrope"), AgentImage: o.AgentImage, TwinImage: o.TwinImage,
+	}
+	if err := runs.SetupWithManager(ctx, mgr); err != nil {
+		return err
+	}
+	return (&RolloutReconciler{Client: cached, Live: mgr.GetAPIReader()}).SetupWithManager(mgr)
+}

@@ -1,0 +1,202 @@
+package operator
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// seen are the totals of one check at the last pass.
+type seen struct{ attempts, bad int64 }
+
+// tally adds what happened since the last pass to the rows of the report.
+func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
+	for _, s := range p.sights {
+		if !s.route.witness {
+			r.tallySight(p, s)
+		}
+	}
+	for c, j := range cells {
+		row := r.rows[c]
+		if row == nil {
+			continue
+		}
+		if j.note != "" {
+			row.Note = j.note
+		}
+		if j.proved && p.settled && p.scope.Live() && row.Finding == report.Inconclusive {
+			row.Finding, row.Note = report.Holds, ""
+		}
+		if j.leak != nil && row.Finding != report.Leak {
+			r.leak(p, c, j, step)
+		}
+	}
+	if p.scope.Live() && p.settled && step != "" {
+		r.cover(cells, step)
+	}
+}
+
+func (r *record) tallySight(p *picture, s sight) {
+	row := r.rows[cell{s.route.path, s.route.via}]
+	if row == nil {
+		return
+	}
+	path := p.plan.Paths[s.route.path]
+	now := seen{s.state.Attempts, s.state.Blocked}
+	counts := p.scope.Live() || len(r.State.Qualified) == 0
+	if path.Expect == v1alpha1.ExpectDeny {
+		now.bad = s.state.Connected
+		counts = p.settled && p.scope.Live() && p.predicted(s, path) == verdict.Deny
+	}
+	key := s.agent.spec.name.String() + "\x00" + s.agent.digest + "\x00" + s.id
+	was := r.seen[key]
+	r.seen[key] = now
+	row.Attempts += now.attempts - was.attempts
+	if counts {
+		row.Failures += now.bad - was.bad
+	}
+	if s.state.Attempts == 0 {
+		return
+	}
+	if row.FirstSeen.IsZero() {
+		row.FirstSeen = s.state.FirstSeen
+	}
+	row.LastSeen = later(row.LastSeen, s.state.Newest)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// cover notes how many cells of a step have proof; the last word of a step counts.
+func (r *record) cover(cells map[cell]*judged, step string) {
+	var c report.Coverage
+	for _, j := range cells {
+		if j.required {
+			c.Required++
+		}
+		if j.proved {
+			c.Proved++
+		}
+	}
+	if r.State.Cells == nil {
+		r.State.Cells = map[string]report.Coverage{}
+	}
+	r.State.Cells[step] = c
+	r.Report.Coverage = report.Coverage{}
+	for _, c := range r.State.Cells {
+		r.Report.Coverage.Required += c.Required
+		r.Report.Coverage.Proved += c.Proved
+	}
+}
+
+// foundCut is a cut as it is about to be decided on.
+type foundCut struct {
+	cell     cell
+	entry    report.Cut
+	received time.Time // of the deciding sample
+}
+
+// findCuts lists what a decision to roll back rests on. tightened is when the
+// last write that could take a path away was acknowledged; zero: not known,
+// because the operator was restarted since.
+func findCuts(p *picture, cells map[cell]*judged, step string, tightened time.Time) []foundCut {
+	var found []foundCut
+	for c, j := range cells {
+		if j.cut == nil {
+			continue
+		}
+		f := foundCut{cell: c, entry: entry(p, c, *j.cut, step), received: j.cut.state.LastReceived}
+		if !tightened.IsZero() {
+			f.entry.Latencies.Detect = millis(f.received.Sub(tightened))
+			f.entry.Latencies.Broken = "the tightening write was acknowledged"
+		}
+		found = append(found, f)
+	}
+	slices.SortFunc(found, func(a, b foundCut) int { // attempts by address first: they say most
+		return cmp.Or(cmp.Compare(a.cell.via, b.cell.via), cmp.Compare(a.cell.path, b.cell.path))
+	})
+	return found
+}
+
+// cut writes the cuts down once the decision is recorded.
+func (r *record) cut(found []foundCut, decided time.Time) {
+	r.decidedAt = decided
+	for _, f := range found {
+		f.entry.At = decided
+		f.entry.Latencies.Decide = millis(decided.Sub(f.received))
+		r.cutAt[f.entry.Path+"\x00"+f.entry.Via] = len(r.Report.Cuts)
+		r.Report.Cuts = append(r.Report.Cuts, f.entry)
+		row := r.rows[f.cell]
+		row.Finding, row.Rule, row.Note = report.CutFinding, f.entry.Rule, ""
+	}
+}
+
+func (r *record) leak(p *picture, c cell, j *judged, step string) {
+	e := entry(p, c, *j.leak, step)
+	e.Cause, e.At = "Leak", p.now
+	r.Report.Leaks = append(r.Report.Leaks, e)
+	row := r.rows[c]
+	row.Finding, row.Note = report.Leak, "reached although the live policies deny it"
+}
+
+func entry(p *picture, c cell, s sight, step string) report.Cut {
+	cause, rule := p.blame(s)
+	target := ""
+	if s.route.target.Name != "" {
+		target = s.route.target.String()
+	}
+	return report.Cut{
+		Path: p.plan.Paths[c.path].Name, Via: string(c.via), Phase: step,
+		Cause: cause, Rule: rule, Target: target, Outcome: string(s.state.Last),
+	}
+}
+
+// restored stamps the last bridge write of a rollback.
+func (r *record) restored(at time.Time) {
+	r.restoredAt = at
+	if r.decidedAt.IsZero() {
+		return
+	}
+	for i := range r.Report.Cuts {
+		r.Report.Cuts[i].Latencies.Restore = millis(at.Sub(r.decidedAt))
+	}
+}
+
+// recovered stamps each cut path when its attempts get through again.
+func (r *record) recovered(p *picture) {
+	if r.restoredAt.IsZero() {
+		return
+	}
+	for c := range r.rows {
+		i, ok := r.cutAt[p.plan.Paths[c.path].Name+"\x00"+string(c.via)]
+		if !ok || r.Report.Cuts[i].Latencies.Recover != nil {
+			continue
+		}
+		var last time.Time
+		good := true
+		for _, s := range p.sights {
+			if s.route.witness || s.route.path != c.path || s.route.via != c.via {
+				continue
+			}
+			good = good && s.state.Last == probes.Reached && s.state.LastReceived.After(r.restoredAt)
+			last = later(last, s.state.LastReceived)
+		}
+		if good && !last.IsZero() {
+			r.Report.Cuts[i].Latencies.Recover = millis(last.Sub(r.restoredAt))
+		}
+	}
+}
+
+func millis(d time.Duration) *float64 {
+	ms := float64(d.Microseconds()) / 1000
+	return &ms
+}

@@ -1,0 +1,180 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// maxBackends bounds how many pods behind one Service are tried by address.
+const maxBackends = 8
+
+// world is the cluster as one pass sees it.
+type world struct {
+	verdict  verdict.World
+	policies []networkingv1.NetworkPolicy
+	pods     map[types.NamespacedName]*corev1.Pod
+	services map[types.NamespacedName]*corev1.Service
+	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
+}
+
+// readWorld reads what verdicts depend on. The client is the manager's, so the
+// reads cost no request.
+func readWorld(ctx context.Context, c client.Reader) (*world, error) {
+	var (
+		namespaces corev1.NamespaceList
+		policies   networkingv1.NetworkPolicyList
+		pods       corev1.PodList
+		services   corev1.ServiceList
+		endpoints  discoveryv1.EndpointSliceList
+	)
+	for _, list := range []client.ObjectList{&namespaces, &policies, &pods, &services, &endpoints} {
+		if err := c.List(ctx, list); err != nil {
+			return nil, fmt.Errorf("list %T: %w", list, err)
+		}
+	}
+	w := &world{
+		verdict:  verdict.World{Namespaces: map[string]map[string]string{}},
+		policies: policies.Items,
+		pods:     map[types.NamespacedName]*corev1.Pod{},
+		services: map[types.NamespacedName]*corev1.Service{},
+		slices:   map[types.NamespacedName][]*discoveryv1.EndpointSlice{},
+	}
+	for _, ns := range namespaces.Items {
+		w.verdict.Namespaces[ns.Name] = ns.Labels
+	}
+	for i := range policies.Items {
+		w.verdict.Policies = append(w.verdict.Policies, verdict.PolicyOf(&policies.Items[i]))
+	}
+	for i := range pods.Items {
+		w.pods[client.ObjectKeyFromObject(&pods.Items[i])] = &pods.Items[i]
+	}
+	for i := range services.Items {
+		w.services[client.ObjectKeyFromObject(&services.Items[i])] = &services.Items[i]
+	}
+	for i := range endpoints.Items {
+		key := types.NamespacedName{Namespace: endpoints.Items[i].Namespace, Name: endpoints.Items[i].Labels[discoveryv1.LabelServiceName]}
+		w.slices[key] = append(w.slices[key], &endpoints.Items[i])
+	}
+	return w, nil
+}
+
+// verdictPod is a pod as policies see it.
+func verdictPod(p *corev1.Pod) *verdict.Pod {
+	v := verdict.PodOf(p)
+	return &v
+}
+
+// backend is one pod behind a Service's port, with the port it listens on.
+type backend struct {
+	pod  *corev1.Pod
+	addr string
+	port int32
+}
+
+// backends lists the running pods behind a target, by name, at most maxBackends.
+// Pods that are not ready stay in: were they dropped, a policy that makes them
+// fail would take its own evidence away.
+func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
+	key := types.NamespacedName{Namespace: t.Namespace, Name: t.Name}
+	svc := w.services[key]
+	if svc == nil {
+		return nil
+	}
+	port, ok := servicePort(svc, t)
+	if !ok {
+		return nil
+	}
+	var out []backend
+	for _, slice := range w.slices[key] {
+		number := slicePort(slice, port)
+		if number == 0 {
+			continue
+		}
+		for _, ep := range slice.Endpoints {
+			if ep.TargetRef == nil || len(ep.Addresses) == 0 {
+				continue
+			}
+			pod := w.pods[types.NamespacedName{Namespace: ep.TargetRef.Namespace, Name: ep.TargetRef.Name}]
+			if pod != nil && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
+				out = append(out, backend{pod, ep.Addresses[0], number})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b backend) int { return strings.Compare(a.pod.Name, b.pod.Name) })
+	return out[:min(len(out), maxBackends)]
+}
+
+// anyReady reports whether one of the pods could answer now.
+func anyReady(backends []backend) bool {
+	return slices.ContainsFunc(backends, func(b backend) bool { return ready(b.pod) })
+}
+
+func servicePort(svc *corev1.Service, t v1alpha1.ServiceTarget) (corev1.ServicePort, bool) {
+	protocol := corev1.Protocol(t.Protocol)
+	if protocol == "" {
+		protocol = corev1.ProtocolTCP
+	}
+	for _, p := range svc.Spec.Ports {
+		if p.Port == t.Port && (p.Protocol == protocol || p.Protocol == "" && protocol == corev1.ProtocolTCP) {
+			return p, true
+		}
+	}
+	return corev1.ServicePort{}, false
+}
+
+// slicePort is the number that an EndpointSlice maps a Service's port to; 0: none.
+func slicePort(slice *discoveryv1.EndpointSlice, port corev1.ServicePort) int32 {
+	for _, p := range slice.Ports {
+		if p.Name != nil && *p.Name == port.Name && p.Port != nil {
+			return *p.Port
+		}
+	}
+	return 0
+}
+
+// foreign lists the policies of a namespace that the run did not make.
+func (w *world) foreign(namespace, run string) []verdict.Policy {
+	var out []verdict.Policy
+	for i := range w.policies {
+		np := &w.policies[i]
+		if np.Namespace == namespace && np.Labels[v1alpha1.LabelRun] != run {
+			out = append(out, verdict.PolicyOf(np))
+		}
+	}
+	return out
+}
+
+// selected lists the production pods that some candidate selects: running, not
+// ours, not on the host's network.
+func (w *world) selected(candidates []Candidate) []*corev1.Pod {
+	var out []*corev1.Pod
+	for _, pod := range w.pods {
+		if pod.Labels[v1alpha1.LabelRole] != "" || pod.Spec.HostNetwork || finished(pod) || pod.DeletionTimestamp != nil {
+			continue
+		}
+		if slices.ContainsFunc(candidates, func(c Candidate) bool {
+			return c.Namespace == pod.Namespace && selects(&c.Spec.PodSelector, pod.Labels)
+		}) {
+			out = append(out, pod)
+		}
+	}
+	slices.SortFunc(out, func(a, b *corev1.Pod) int {
+		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
+	})
+	return out
+}
+
+func finished(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}

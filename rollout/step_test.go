@@ -1,0 +1,155 @@
+package rollout
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+var (
+	gate   = Gate{Soak: 3 * time.Second, MinCoveragePercent: 100}
+	limits = Limits{Inconclusive: time.Minute, Rollback: time.Minute}
+	plan   = []StepPlan{
+		{Name: "observe", Phase: v1alpha1.PhaseObserve, Scope: Nobody, Gate: gate},
+		{Name: "shadow", Phase: v1alpha1.PhaseCanary, Scope: ProbePods, Gate: gate},
+		{Name: "expand", Phase: v1alpha1.PhaseCanary, Scope: Bridged, Gate: gate},
+		{Name: "few", Phase: v1alpha1.PhaseCanary, Scope: Few, Gate: gate},
+		{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: Everyone, Gate: gate},
+	}
+	proof = Evidence{
+		Preflight: PreflightPassed, Required: 24, Proved: 24, Settled: true,
+		HeldFor: 5 * time.Second, Silence: time.Second, InStep: 6 * time.Second,
+	}
+)
+
+func but(edit func(*Evidence)) Evidence { e := proof; edit(&e); return e }
+
+func TestStep(t *testing.T) {
+	cut := but(func(e *Evidence) { e.Cut = []string{"chat→gateway"} })
+	leak := but(func(e *Evidence) { e.Leaks = []string{"notebook→model"} })
+	silent := but(func(e *Evidence) { e.Silence = 2 * time.Minute })
+	in := func(p v1alpha1.Phase, step int) State { return State{Phase: p, Step: step} }
+	because := func(p v1alpha1.Phase, step int, c Cause) State { return State{p, step, c} }
+	for _, tt := range []struct {
+		name   string
+		from   State
+		seen   Evidence
+		intent v1alpha1.Intent
+		want   State
+	}{
+		{"a new run is checked first", State{}, proof, "", in("Preflight", 0)},
+		{"a passed preflight opens observe", in("Preflight", 0), proof, "", in("Observe", 0)},
+		{"preflight without an answer waits", in("Preflight", 0), Evidence{}, "", in("Preflight", 0)},
+		{"a refusal changes nothing", in("Preflight", 0), Evidence{Preflight: PreflightRefused}, "", because("Refused", 0, CauseRefused)},
+		{"a cluster that does not enforce proves nothing", in("Preflight", 0), Evidence{Preflight: PreflightNotEnforced}, "", because("Inconclusive", 0, CauseNotEnforced)},
+		{"proof opens the canary", in("Observe", 0), proof, "", in("Canary", 1)},
+		{"one cell short holds", in("Observe", 0), but(func(e *Evidence) { e.Proved-- }), "", in("Observe", 0)},
+		{"nothing required is nothing proved", in("Observe", 0), but(func(e *Evidence) { e.Required, e.Proved = 0, 0 }), "", in("Observe", 0)},
+		{"samples before the scope settled do not count", in("Canary", 1), but(func(e *Evidence) { e.Settled = false }), "", in("Canary", 1)},
+		{"the soak is waited for", in("Canary", 1), but(func(e *Evidence) { e.HeldFor = time.Second }), "", in("Canary", 1)},
+		{"a broken path before any policy is nobody's fault", in("Observe", 0), cut, "", in("Observe", 0)},
+		{"a cut ends the shadow", in("Canary", 1), cut, "", because("RollingBack", 1, CauseCut)},
+		{"a cut ends the commit", in("Committing", 4), cut, "", because("RollingBack", 4, CauseCut)},
+		{"a leak holds, never rolls back", in("Enforce", 4), leak, "", because("Held", 4, CauseLeak)},
+		{"a healed leak stays held", because("Held", 4, CauseLeak), proof, "", because("Held", 4, CauseLeak)},
+		{"a cut while held rolls back", because("Held", 3, CauseLeak), cut, "", because("RollingBack", 3, CauseCut)},
+		{"silence with a live change is taken back", in("Canary", 3), silent, "", because("RollingBack", 3, CauseSilent)},
+		{"silence before any change proves nothing", in("Observe", 0), silent, "", because("Inconclusive", 0, CauseSilent)},
+		{"a gate that never opens is taken back", in("Canary", 3), but(func(e *Evidence) { e.Proved, e.InStep = 3, 2*time.Minute }), "", because("RollingBack", 3, CauseSilent)},
+		{"an abort outranks proof", in("Enforce", 4), proof, v1alpha1.IntentAbort, because("RollingBack", 4, CauseAborted)},
+		{"a foreign change ends the run", in("Canary", 3), but(func(e *Evidence) { e.Foreign = "policy x appeared" }), "", because("RollingBack", 3, CauseForeign)},
+		{"the last gate commits", in("Enforce", 4), proof, "", in("Committing", 4)},
+		{"a commit waits for its final objects", in("Committing", 4), proof, "", in("Committing", 4)},
+		{"final objects that hold are committed", in("Committing", 4), but(func(e *Evidence) { e.Finalised = true }), "", in("Committed", 4)},
+		{"a rollback waits to be seen", because("RollingBack", 3, CauseCut), proof, "", because("RollingBack", 3, CauseCut)},
+		{"a seen rollback is done", because("RollingBack", 3, CauseCut), but(func(e *Evidence) { e.Restored = true }), "", because("RolledBack", 3, CauseCut)},
+		{"a rollback nobody could see has failed", because("RollingBack", 3, CauseCut), but(func(e *Evidence) { e.InStep = 2 * time.Minute }), "", because("RollbackFailed", 3, CauseCut)},
+		{"a healed path does not resume", because("RolledBack", 3, CauseCut), proof, "", because("RolledBack", 3, CauseCut)},
+		{"a recorded step that the plan does not have is taken back", in("Canary", 9), proof, "", because("RollingBack", 9, CauseForeign)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Step(plan, limits, tt.from, tt.seen, tt.intent); got != tt.want {
+				t.Errorf("Step(%+v) = %+v, want %+v", tt.from, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestStepNeverWidensOnBadNews tries every phase and step with every mix of
+// evidence: bad news never lets a candidate reach further, a cut in a live scope
+// always rolls back, and terminal phases are for good.
+func TestStepNeverWidensOnBadNews(t *testing.T) {
+	phases := []v1alpha1.Phase{"", "Pending", "Preflight", "Observe", "Canary", "Enforce", "Committing", "Committed", "Held", "RollingBack", "RolledBack", "RollbackFailed", "Refused", "Inconclusive"}
+	tried := 0
+	for _, phase := range phases {
+		for step := range plan {
+			for bits := range 1 << 8 {
+				at, e, intent := State{Phase: phase, Step: step}, evidence(bits), v1alpha1.Intent("")
+				if bits&128 != 0 {
+					intent = v1alpha1.IntentAbort
+				}
+				next := Step(plan, limits, at, e, intent)
+				checkStep(t, at, next, e, intent)
+				tried++
+			}
+		}
+	}
+	if tried < 10000 {
+		t.Errorf("only %d cases tried", tried)
+	}
+}
+
+func evidence(bits int) Evidence {
+	on := func(bit int) bool { return bits&bit != 0 }
+	e := Evidence{Required: 4, Preflight: PreflightPassed}
+	if on(1) {
+		e.Cut = []string{"a"}
+	}
+	if on(2) {
+		e.Leaks = []string{"b"}
+	}
+	if on(4) {
+		e.Proved = 4
+	}
+	e.Settled = on(8)
+	if on(16) {
+		e.HeldFor = time.Hour
+	}
+	if on(32) {
+		e.Silence, e.InStep = time.Hour, time.Hour
+	}
+	e.Restored, e.Finalised = on(64), on(64)
+	return e
+}
+
+func checkStep(t *testing.T, at, next State, e Evidence, intent v1alpha1.Intent) {
+	t.Helper()
+	story := fmt.Sprintf("%+v with %+v, intent %q → %+v", at, e, intent, next)
+	forward := next != at && next.Cause == "" && at.Phase != v1alpha1.PhaseRollingBack && next.Phase != v1alpha1.PhasePreflight
+	live := at.Phase != "" && at.Phase != "Pending" && at.Phase != "Preflight" && !at.Phase.Terminal() && plan[at.Step].Scope.Live()
+	switch {
+	case at.Phase.Terminal() && next != at:
+		t.Errorf("a run that is over moved: %s", story)
+	case live && at.Phase != "RollingBack" && len(e.Cut) > 0 && next.Phase != "RollingBack":
+		t.Errorf("a cut was not rolled back: %s", story)
+	case live && forward && len(e.Leaks) > 0:
+		t.Errorf("a leak went forward: %s", story)
+	case forward && at.Phase != "" && at.Phase != "Pending" && at.Phase != "Preflight" && e.Proved < e.Required:
+		t.Errorf("went forward without proof: %s", story)
+	case forward && e.Silence > limits.Inconclusive && live:
+		t.Errorf("silence went forward: %s", story)
+	case intent == v1alpha1.IntentAbort && forward && at.Phase != "" && at.Phase != "Pending":
+		t.Errorf("an abort went forward: %s", story)
+	}
+}
+
+func TestResultOfASilentRollbackIsInconclusive(t *testing.T) {
+	if got := (State{Phase: "RolledBack", Cause: CauseSilent}).Result(); got != "Inconclusive" {
+		t.Errorf("Result = %q: a run in which nothing could be seen proved nothing", got)
+	}
+	if got := (State{Phase: "RolledBack", Cause: CauseCut}).Result(); got != "RolledBack" {
+		t.Errorf("Result = %q, want RolledBack", got)
+	}
+}
