@@ -56,7 +56,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 		}
 		s.bridgesAt = time.Now()
 		if step.Scope == rollout.Everyone {
-			s.tightened = s.bridgesAt
+			s.tighten(step.Name + "/bridges")
 		}
 		return nil // the cache shows them in a later pass; then the candidates follow
 	}
@@ -68,7 +68,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 		if err := apply(ctx, r.Client, unmet); err != nil {
 			return err
 		}
-		s.tightened = time.Now()
+		s.tighten(step.Name + "/candidates")
 		return nil
 	}
 	wrote, err := labelPods(ctx, r.Client, w, s.plan.Run, s.enforced(w, step))
@@ -76,12 +76,21 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 		return err
 	}
 	if wrote {
-		s.acked, s.settledAt, s.tightened = time.Time{}, time.Time{}, time.Now()
+		s.acked, s.settledAt = time.Time{}, time.Time{}
+		s.tighten(step.Name + "/labels")
 		return nil
 	}
 	s.acknowledge(time.Now())
 	s.settle(time.Now())
 	return nil
+}
+
+// tighten stamps a write that could take a path away, once: a stale cache makes
+// a pass write the same again, and that breaks nothing anew.
+func (s *session) tighten(write string) {
+	if s.tighter != write {
+		s.tighter, s.tightened = write, time.Now()
+	}
 }
 
 // acknowledge notes when all writes of the scope were first seen in force.

@@ -40,7 +40,7 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 		if err := apply(ctx, r.Client, unmet); err != nil {
 			return err
 		}
-		s.tightened = time.Now()
+		s.tighten("commit")
 		return nil
 	}
 	s.acknowledge(time.Now())

@@ -190,7 +190,7 @@ func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) 
 	specs := s.plan.agents(w, twin)
 	all := twin.Status.PodIP != ""
 	for _, spec := range specs {
-		up, err := r.ensureAgent(ctx, w, run, spec)
+		up, err := r.ensureAgent(ctx, s, w, spec)
 		if err != nil {
 			return false, err
 		}

@@ -97,6 +97,11 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 	if finding == probes.Cut && s.state.Streak >= p.needed(c.via) && path.votes() {
 		j.cut = &s
 	}
+	if p.scope == rollout.Nobody {
+		// Before the change the question is how things are, not how they should be.
+		j.proved = j.proved && s.state.ConnectedSinceMark+s.state.BlockedSinceMark >= minSamples
+		return
+	}
 	if !s.state.Last.Connected() || s.state.ConnectedSinceMark < minSamples {
 		j.proved = false
 	}

@@ -30,8 +30,11 @@ const planKey = "plan.json"
 // ensureAgent makes one probe pod and its plan be there, and reports whether
 // the pod runs. The ConfigMap is the pod's controller: a bare pod whose labels
 // match a ReplicaSet would be adopted by it.
-func (r *RunReconciler) ensureAgent(ctx context.Context, w *world, run string, a agentSpec) (bool, error) {
-	pod := w.pods[a.name]
+func (r *RunReconciler) ensureAgent(ctx context.Context, s *session, w *world, a agentSpec) (bool, error) {
+	run, pod, digest := s.plan.Run, w.pods[a.name], a.plan.Digest()
+	if pod != nil && s.written[a.name] == digest {
+		return r.checkAgent(ctx, pod, a, digest)
+	}
 	cm := &corev1.ConfigMap{}
 	err := r.Get(ctx, a.name, cm)
 	if client.IgnoreNotFound(err) != nil {
@@ -46,10 +49,16 @@ func (r *RunReconciler) ensureAgent(ctx context.Context, w *world, run string, a
 			return false, err
 		}
 	}
-	digest := a.plan.Digest()
-	switch {
-	case pod == nil:
+	s.written[a.name] = digest
+	if pod == nil {
 		return false, r.create(ctx, r.agentPod(run, a, cm))
+	}
+	return r.checkAgent(ctx, pod, a, digest)
+}
+
+// checkAgent reports whether a probe pod runs as it was asked for.
+func (r *RunReconciler) checkAgent(ctx context.Context, pod *corev1.Pod, a agentSpec, digest string) (bool, error) {
+	switch {
 	case finished(pod):
 		return false, client.IgnoreNotFound(r.Delete(ctx, pod))
 	case pod.Annotations[v1alpha1.AnnotationPlanDigest] != digest:

@@ -3,6 +3,7 @@ package operator
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -84,6 +85,7 @@ func (p *Plan) expose(w *world) {
 			pods = append(pods, *verdictPod(pod))
 		}
 	}
+	slices.SortFunc(pods, func(a, b verdict.Pod) int { return strings.Compare(a.Key(), b.Key()) })
 	var ports []verdict.Port
 	for _, path := range p.Paths {
 		for _, b := range w.backends(path.To.Service) {

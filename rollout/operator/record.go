@@ -140,16 +140,17 @@ func (r *record) qualified() map[cell]bool {
 func (c cell) String() string { return fmt.Sprintf("%d/%s", c.path, c.via) }
 
 // qualify writes down which rows work while nothing is applied, and how much is lost.
-func (r *record) qualify(p *picture, cells map[cell]*judged) {
-	r.State.Qualified = []string{}
-	for c, j := range cells {
-		if p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow && j.proved {
-			r.State.Qualified = append(r.State.Qualified, c.String())
-		}
-	}
-	slices.Sort(r.State.Qualified)
+func (r *record) qualify(p *picture) {
+	works := map[cell]bool{}
 	var attempts, lost int64
 	for _, s := range p.sights {
+		if c := (cell{s.route.path, s.route.via}); !s.route.witness && p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
+			so := s.state.Last.Connected() && s.state.ConnectedSinceMark >= minSamples
+			if had, ok := works[c]; ok {
+				so = so && had
+			}
+			works[c] = so
+		}
 		if s.state.Connected > s.state.Blocked && p.plan.Paths[s.route.path].Expect == v1alpha1.ExpectAllow {
 			attempts += s.state.Attempts
 			lost += s.state.Blocked
@@ -158,6 +159,18 @@ func (r *record) qualify(p *picture, cells map[cell]*judged) {
 	if attempts > 0 {
 		r.State.LossRate = float64(lost) / float64(attempts)
 	}
+	r.State.Qualified = []string{}
+	for c, so := range works {
+		if so {
+			r.State.Qualified = append(r.State.Qualified, c.String())
+			continue
+		}
+		r.Report.NotTested = append(r.Report.NotTested, report.NotTested{
+			What:   fmt.Sprintf("path %q by %s", p.plan.Paths[c.path].Name, c.via),
+			Reason: "it did not work before the change, so nothing can be said of what the change did to it",
+		})
+	}
+	slices.Sort(r.State.Qualified)
 }
 
 // save writes the report and the state; a conflict or an outage is tried again

@@ -38,6 +38,9 @@ type session struct {
 
 	mu     sync.Mutex // guards agents: followers write, passes read
 	agents map[types.NamespacedName]*agentState
+
+	written map[types.NamespacedName]string // digests of the plans that are stored
+	tighter string                          // which tightening write tightened speaks of
 }
 
 // agentState is what is known of one probe pod.
@@ -56,6 +59,7 @@ func newSession(ctx context.Context, wake func()) *session {
 	return &session{
 		ctx: ctx, stop: stop, wake: wake,
 		agents:     map[types.NamespacedName]*agentState{},
+		written:    map[types.NamespacedName]string{},
 		settleTime: defaultSettle,
 	}
 }

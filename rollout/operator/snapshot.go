@@ -21,8 +21,7 @@ func planRevision(run string) types.NamespacedName {
 }
 
 // savePlan stores the plan as a ControllerRevision, which the API server keeps
-// immutable. A plan of that name and content is the one we want; of other
-// content, it is a mistake that must stop the run.
+// immutable. It is called before the run is armed with the plan's digest.
 func savePlan(ctx context.Context, c client.Client, p *Plan) error {
 	raw, err := json.Marshal(p)
 	if err != nil {
@@ -37,9 +36,13 @@ func savePlan(ctx context.Context, c client.Client, p *Plan) error {
 		Data:     runtime.RawExtension{Raw: raw},
 		Revision: 1,
 	}
-	err = c.Create(ctx, rev, client.FieldOwner(fieldManager))
+	err = c.Create(ctx, rev.DeepCopy(), client.FieldOwner(fieldManager))
 	if apierrors.IsAlreadyExists(err) {
-		return nil // loadPlan compares the digest
+		// Left by an operator that was stopped before it armed: nothing rests on it.
+		if err := c.Delete(ctx, rev.DeepCopy()); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("replace the unarmed plan of run %s: %w", p.Run, err)
+		}
+		err = c.Create(ctx, rev, client.FieldOwner(fieldManager))
 	}
 	if err != nil {
 		return fmt.Errorf("snapshot the plan of run %s: %w", p.Run, err)

@@ -57,7 +57,7 @@ type turn struct {
 // report, then an event.
 func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn) error {
 	if t.at.Phase == v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhaseObserve && t.picture != nil {
-		s.record.qualify(t.picture, t.cells)
+		s.record.qualify(t.picture)
 		if err := s.record.save(ctx, r.Client, run); err != nil {
 			return err // nothing may be tightened before it is known what worked
 		}

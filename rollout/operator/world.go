@@ -29,7 +29,7 @@ type world struct {
 }
 
 // readWorld reads what verdicts depend on. The client is the manager's, so the
-// reads cost no request.
+// reads cost no request; what they return belongs to the cache and is only read.
 func readWorld(ctx context.Context, c client.Reader) (*world, error) {
 	var (
 		namespaces corev1.NamespaceList
@@ -39,7 +39,7 @@ func readWorld(ctx context.Context, c client.Reader) (*world, error) {
 		endpoints  discoveryv1.EndpointSliceList
 	)
 	for _, list := range []client.ObjectList{&namespaces, &policies, &pods, &services, &endpoints} {
-		if err := c.List(ctx, list); err != nil {
+		if err := c.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("list %T: %w", list, err)
 		}
 	}
