@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -38,7 +37,7 @@ const (
 type RunReconciler struct {
 	client.Client               // reads come from the cache
 	Live          client.Reader // reads go to the API server
-	Logs          kubernetes.Interface
+	Logs          LogReader
 	Events        events.EventRecorder
 	AgentImage    string
 	TwinImage     string

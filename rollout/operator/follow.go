@@ -18,6 +18,23 @@ import (
 // reconnectAfter is how long to wait before following a log again.
 const reconnectAfter = 200 * time.Millisecond
 
+// LogReader follows the log of a pod, from shortly before its end, until it ends
+// or ctx does.
+type LogReader interface {
+	Follow(ctx context.Context, pod types.NamespacedName) (io.ReadCloser, error)
+}
+
+// PodLogs reads logs through the API server and the kubelet, so that the policy
+// under test cannot blind us.
+type PodLogs struct{ Client kubernetes.Interface }
+
+// Follow implements LogReader.
+func (l PodLogs) Follow(ctx context.Context, pod types.NamespacedName) (io.ReadCloser, error) {
+	return l.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+		Follow: true, TailLines: ptr.To[int64](8),
+	}).Stream(ctx)
+}
+
 // follower reads the lines of one probe pod through the API server until it is
 // stopped. What it cannot read is silence, never an error.
 type follower struct {
@@ -26,14 +43,12 @@ type follower struct {
 }
 
 // follow starts a follower; each line goes to hear with the time it came in.
-func follow(ctx context.Context, logs kubernetes.Interface, pod types.NamespacedName, hear func(probes.Line, time.Time)) *follower {
+func follow(ctx context.Context, logs LogReader, pod types.NamespacedName, hear func(probes.Line, time.Time)) *follower {
 	ctx, stop := context.WithCancel(ctx)
 	f := &follower{stop: stop}
 	f.done.Go(func() {
 		for ctx.Err() == nil {
-			if stream, err := logs.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
-				Follow: true, TailLines: ptr.To[int64](8),
-			}).Stream(ctx); err == nil {
+			if stream, err := logs.Follow(ctx, pod); err == nil {
 				readLines(stream, hear)
 				stream.Close()
 			}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -84,7 +83,7 @@ func (s *session) enter(step string) {
 
 // listen makes the session hear exactly the given agents. An agent whose plan
 // changed starts a new ledger: results of another plan prove nothing for it.
-func (s *session) listen(logs kubernetes.Interface, specs []agentSpec) {
+func (s *session) listen(logs LogReader, specs []agentSpec) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, spec := range specs {

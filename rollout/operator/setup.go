@@ -13,8 +13,9 @@ import (
 
 // Options of the operator. The zero value uses the lab's image names.
 type Options struct {
-	AgentImage string // empty: tightrope.dev/agent
-	TwinImage  string // empty: tightrope.dev/twin
+	AgentImage string    // empty: tightrope.dev/agent
+	TwinImage  string    // empty: tightrope.dev/twin
+	Logs       LogReader // of probe pods; nil: through the API server
 }
 
 func (o Options) withDefaults() Options {
@@ -39,13 +40,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	// Logs have a connection of their own: sixty streams must not queue before a rollback.
-	logs, err := kubernetes.NewForConfig(rest.CopyConfig(mgr.GetConfig()))
-	if err != nil {
-		return fmt.Errorf("log client: %w", err)
+	if o.Logs == nil {
+		// A connection of their own: sixty streams must not queue before a rollback.
+		logs, err := kubernetes.NewForConfig(rest.CopyConfig(mgr.GetConfig()))
+		if err != nil {
+			return fmt.Errorf("log client: %w", err)
+		}
+		o.Logs = PodLogs{logs}
 	}
 	runs := &RunReconciler{
-		Client: cached, Live: mgr.GetAPIReader(), Logs: logs,
+		Client: cached, Live: mgr.GetAPIReader(), Logs: o.Logs,
 		Events: mgr.GetEventRecorder("tightrope"), AgentImage: o.AgentImage, TwinImage: o.TwinImage,
 	}
 	if err := runs.SetupWithManager(ctx, mgr); err != nil {
