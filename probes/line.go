@@ -13,8 +13,8 @@ type Line struct {
 	Agent  string    `json:"agent"`
 	Seq    uint64    `json:"seq"`    // from 1, without a gap; a gap is lost coverage
 	Digest string    `json:"digest"` // of the plan that was in force for the whole window
-	From   time.Time `json:"from"`   // the window, on the agent's clock
-	To     time.Time `json:"to"`
+	From   time.Time `json:"from"`   // the window, on the agent's clock; it begins where the one
+	To     time.Time `json:"to"`     // ended in which the least recently counted of its checks was counted last
 	Error  string    `json:"error,omitempty"` // the plan could not be read; the one before stays in force
 	Counts []Count   `json:"counts,omitempty"`
 }
@@ -24,8 +24,8 @@ type Line struct {
 type Count struct {
 	ID       string          `json:"id"`
 	Outcomes map[Outcome]int `json:"outcomes"`         // how many attempts ended how
-	Last     Outcome         `json:"last"`             // of the newest attempt
-	Streak   int             `json:"streak"`           // newest attempts in a row that agree with Last on Connected
+	Last     Outcome         `json:"last"`             // of the newest attempt, by its start, that has ended
+	Streak   int             `json:"streak"`           // newest attempts in a row that agree with Last on Connected (and on Blocked), in order of their start
 	Since    time.Time       `json:"since"`            // start of the first attempt of that streak
 	Newest   time.Time       `json:"newest"`           // end of the newest attempt
 	Status   int             `json:"status,omitempty"` // newest HTTP status or DNS response code

@@ -1,0 +1,104 @@
+package dial
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/tightrope-dev/tightrope/probes"
+)
+
+func itoa(port int32) string { return fmt.Sprint(port) }
+
+// wrapped is an error as the net package gives it.
+func wrapped(errno syscall.Errno) error {
+	to := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: to, Err: os.NewSyscallError("connect", errno)}
+}
+
+func TestEverySystemErrorHasItsOutcome(t *testing.T) {
+	want := map[probes.Outcome][]syscall.Errno{
+		probes.Refused:     {syscall.ECONNREFUSED},
+		probes.Reset:       {syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED},
+		probes.TimedOut:    {syscall.ETIMEDOUT},
+		probes.Unreachable: {syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EACCES, syscall.EPERM, syscall.EHOSTDOWN, syscall.ENONET, syscall.ENOPROTOOPT},
+		probes.Unsent: {syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE,
+			syscall.EAGAIN, syscall.EAFNOSUPPORT, syscall.EINVAL, syscall.EBADF},
+	}
+	seen := 0
+	for outcome, errnos := range want {
+		for _, errno := range errnos {
+			seen++
+			if got := failed(context.Background(), wrapped(errno)); got.Outcome != outcome || got.Detail == "" {
+				t.Errorf("%v: %+v, want %q", errno, got, outcome)
+			}
+		}
+	}
+	if seen != len(causes)+1 { // EBADF is not in the table
+		t.Errorf("%d errors tried, %d are in the table", seen, len(causes))
+	}
+}
+
+// What kept us from the name server is no failure of the target. What kept us
+// from opening a socket is no failure of anybody.
+func TestErrorsOfNamesAreToldApart(t *testing.T) {
+	name := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "broken", Name: "known."}}
+	for errno, want := range map[syscall.Errno]probes.Outcome{
+		syscall.EHOSTUNREACH: probes.DNSFailure,
+		syscall.ECONNREFUSED: probes.DNSFailure,
+		syscall.EMFILE:       probes.Unsent,
+	} {
+		resolveAt(t, func(context.Context) (net.Conn, error) { return nil, wrapped(errno) })
+		c := check("TCP", "TCP", 1)
+		c.Host = "known."
+		if got := try(t, patience, c); got.Outcome != want {
+			t.Errorf("name server, %v: %+v, want %q", errno, got, want)
+		}
+	}
+	if got := failed(context.Background(), name); got.Outcome != probes.DNSFailure {
+		t.Errorf("%+v", got)
+	}
+}
+
+// The kernel itself says no to this connection, as it does after an ICMP message:
+// a stream to a broadcast address, to which there is a route.
+func TestARefusalOfTheNetworkIsUnreachable(t *testing.T) {
+	c := check("TCP", "TCP", 80)
+	c.Host = "127.255.255.255"
+	if got := try(t, patience, c); got.Outcome != probes.Unreachable {
+		t.Errorf("%+v", got)
+	}
+}
+
+func inEmptyNetwork() bool { return os.Getenv("TIGHTROPE_TEST_EMPTY_NETWORK") != "" }
+
+// A pod without a route gets the same error as one whose packets an ICMP message
+// answers. Only the second is about the path. Run in a network namespace of its
+// own, which has no route at all.
+func TestAPodWithoutARouteProvesNothing(t *testing.T) {
+	if inEmptyNetwork() {
+		c := check("TCP", "TCP", 80)
+		c.Host = "192.0.2.1"
+		if got := try(t, patience, c); got.Outcome != probes.Unsent {
+			t.Errorf("%+v", got)
+		}
+		return
+	}
+	child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.count=1", "-test.v")
+	child.Env = append(os.Environ(), "TIGHTROPE_TEST_EMPTY_NETWORK=1")
+	child.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+	}
+	out, err := child.CombinedOutput()
+	if child.Process == nil {
+		t.Skipf("this machine forbids user namespaces: %v", err)
+	}
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

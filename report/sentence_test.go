@@ -1,0 +1,96 @@
+package report
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestSentenceSaysHowTheRunEnded(t *testing.T) {
+	but := func(r *Report, edit func(*Report)) *Report { edit(r); return r }
+	oneCut := func(edit func(*Report)) *Report {
+		return but(rolledBackReport(), func(r *Report) { r.Cuts = r.Cuts[:1]; edit(r) })
+	}
+	for _, tt := range []struct {
+		name string
+		run  *Report
+		want string
+	}{
+		{"a commit counts paths, not ways", committedReport(), "Committed: 21 of 21 paths hold under 7 policies."},
+		{"a commit hides nothing", but(committedReport(), func(r *Report) { r.Paths[1].Finding = "" }),
+			"Committed: 20 of 21 paths hold under 7 policies; 1 inconclusive."},
+		{"a commit without paths proves nothing", &Report{Result: "Committed", Policies: make([]Policy, 1)},
+			"Committed: no path was tested under 1 policy."},
+		{"a cut names path, phase, rule and how fast it was back", oneCut(func(*Report) {}),
+			"Rolled back: llm-gateway → kube-dns:53/UDP was cut in shadow because " + forgottenDNS + "; the baseline was back 212 ms after the decision."},
+		{"other cut paths are counted", rolledBackReport(),
+			"Rolled back: llm-gateway → kube-dns:53/UDP was cut in shadow because " + forgottenDNS + " (and 1 more path); the baseline was back 212 ms after the decision."},
+		{"a cut without a rule says so", oneCut(func(r *Report) { r.Cuts[0].Rule, r.Cuts[0].Cause = "", "Unexplained" }),
+			"Rolled back: llm-gateway → kube-dns:53/UDP was cut in shadow because of something that no rule explains; the baseline was back 212 ms after the decision."},
+		{"a cut of an unlisted path has its name", oneCut(func(r *Report) { r.Cuts[0].Path, r.Cuts[0].Latencies = "gone", Latencies{} }),
+			"Rolled back: gone was cut in shadow because " + forgottenDNS + "; the baseline is back."},
+		{"a rollback without a cut says why", &Report{Result: "RolledBack", Message: "aborted by a person"}, "Rolled back: aborted by a person."},
+		{"a failed rollback claims no baseline", oneCut(func(r *Report) { r.Result, r.Message = "RollbackFailed", "the API server did not answer." }),
+			"Rollback failed: llm-gateway → kube-dns:53/UDP was cut in shadow because " + forgottenDNS + "; it is not proved that the baseline is back (the API server did not answer)."},
+		{"even without a cut", &Report{Result: "RollbackFailed", Message: "no answer"}, "Rollback failed: it is not proved that the baseline is back: no answer."},
+		{"a leak holds", but(committedReport(), func(r *Report) { r.Result, r.Leaks = "Held", []Cut{{Path: r.Paths[0].Name, Phase: "few"}} }),
+			"Held: chat-api → llm-gateway:4000/TCP got through in few, though it must not; nothing was rolled back, because that would widen it."},
+		{"a cluster that does not enforce", &Report{Result: "Inconclusive", Message: "this cluster does not enforce NetworkPolicy"},
+			"Inconclusive: this cluster does not enforce NetworkPolicy."},
+		{"the word is not said twice", &Report{Result: "Refused", Message: "Refused: no such Service."}, "Refused: no such Service."},
+		{"an empty report proves nothing", &Report{}, "Inconclusive: nothing was proved."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Sentence(tt.run); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestExitCodeNeverCallsAnythingElseAPass(t *testing.T) {
+	results := []string{"", "Committed", "RolledBack", "Held", "RollbackFailed", "Inconclusive", "Refused", "Passed"}
+	own := map[string]int{"Committed": 0, "RolledBack": 1, "Held": 1, "RollbackFailed": 2, "Refused": 4, "Inconclusive": 3, "": 3, "Passed": 3}
+	for _, result := range results {
+		for _, expected := range results {
+			for _, unmet := range [][]string{nil, {"phase shadow ended Passed, expected Cut"}} {
+				met := len(unmet) == 0 && (expected == result || expected == "" && result == "Committed") &&
+					(expected != "" || result == "Committed")
+				want := own[result]
+				if met {
+					want = 0
+				} else if want == 0 {
+					want = 1
+				}
+				r := &Report{Result: result, Expected: expected, Unmet: unmet}
+				if got := ExitCode(r); got != want {
+					t.Errorf("result %q, expected %q, unmet %q: exit %d, want %d", result, expected, unmet, got, want)
+				}
+				if ok, why := r.Verdict(); ok != met || ok != (why == "") {
+					t.Errorf("result %q, expected %q, unmet %q: verdict %v %q", result, expected, unmet, ok, why)
+				}
+			}
+		}
+	}
+}
+
+func TestTheWorstWaySpeaksForAPath(t *testing.T) {
+	order := []Finding{Holds, Inconclusive, Leak, CutFinding}
+	for i, a := range order {
+		for j, b := range order {
+			if got := worse(a, b); got != order[max(i, j)] {
+				t.Errorf("worse(%s, %s) = %s", a, b, got)
+			}
+		}
+	}
+	if worse("", Holds) != Inconclusive || worse(Holds, "holds") != Inconclusive {
+		t.Error("a finding that is not one of the four words counts as a pass")
+	}
+	r := rolledBackReport()
+	paths := pathsOf(r)
+	if len(paths) != len(edges) || holding(paths) != len(edges)-3 {
+		t.Errorf("%d paths, %d hold", len(paths), holding(paths))
+	}
+	if !slices.Equal(ways(r), []string{"Service", "PodIP"}) {
+		t.Errorf("ways %q", ways(r))
+	}
+}

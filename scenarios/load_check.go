@@ -1,0 +1,151 @@
+package scenarios
+
+import (
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// results that a scenario may expect.
+var results = []string{"Committed", "RolledBack", "RollbackFailed", "Held", "Inconclusive", "Refused"}
+
+var directions = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
+
+// check wants a scenario that stands on its own: all of it, and every name in
+// it leading somewhere.
+func (p *positions) check(s *Scenario) {
+	p.checkHeader(s)
+	if s.Metadata.Namespace == "" {
+		p.add("metadata.namespace", "is missing: say where to create the suite and the rollout")
+	} else {
+		p.checkNamespace("metadata.namespace", s.Metadata.Namespace, s.Spec.Topology)
+	}
+	if s.Spec.Fault != nil {
+		p.add("spec.fault", "a fault is a difference from a base: state spec.base")
+	}
+	if s.Spec.Topology != nil {
+		p.checkTopology(s.Spec.Topology)
+	}
+	if s.Spec.Suite == nil {
+		p.add("spec.suite", "is missing: say what must and must not be reachable")
+	} else {
+		p.checkSuite(s.Spec.Suite, s.Spec.Topology)
+	}
+	if s.Spec.Rollout == nil {
+		p.add("spec.rollout", "is missing: say which policies to roll out, in which stages")
+	} else {
+		p.checkRollout(s)
+	}
+	p.checkExpect(s)
+}
+
+// checkDerived wants a scenario with a base to leave to the base what is the base's.
+func (p *positions) checkDerived(s *Scenario) {
+	p.checkHeader(s)
+	const rule = "is the base's: a scenario with a base states only title, description, fault and expect"
+	for path, stated := range map[string]bool{
+		"metadata.namespace": s.Metadata.Namespace != "",
+		"spec.topology":      s.Spec.Topology != nil,
+		"spec.suite":         s.Spec.Suite != nil,
+		"spec.rollout":       s.Spec.Rollout != nil,
+	} {
+		if stated {
+			p.add(path, rule)
+		}
+	}
+}
+
+func (p *positions) checkHeader(s *Scenario) {
+	if want := v1alpha1.GroupVersion.String(); s.APIVersion != want {
+		p.add("apiVersion", "%q is not %s", show(s.APIVersion), want)
+	}
+	if s.Kind != Kind {
+		p.add("kind", "%q is not %s", show(s.Kind), Kind)
+	}
+	p.checkName("metadata.name", s.Metadata.Name)
+}
+
+// checkExpect needs the suite and the stages, so that of a derived scenario
+// comes after it has inherited them.
+func (p *positions) checkExpect(s *Scenario) {
+	e := s.Spec.Expect
+	if e == nil {
+		p.add("spec.expect", "is missing: say how the scenario has to end")
+		return
+	}
+	if !slices.Contains(results, e.Result) {
+		p.add("spec.expect.result", "%q is not %s", show(e.Result), oneOf(results))
+	}
+	for i, cut := range e.Cuts {
+		known := s.Spec.Suite != nil && slices.ContainsFunc(s.Spec.Suite.Paths, func(path v1alpha1.Path) bool {
+			return path.Name == cut && path.Expect == v1alpha1.ExpectAllow
+		})
+		if !known {
+			p.add(index("spec.expect.cuts", i), "the suite has no path %q that is expected to work", show(cut))
+		}
+	}
+	if e.Stage != "" && !slices.Contains(steps(s.Spec.Rollout), e.Stage) {
+		p.add("spec.expect.stage", "the rollout has no step %q: it has %s", show(e.Stage), oneOf(steps(s.Spec.Rollout)))
+	}
+	if asks := len(e.Cuts) > 0 || e.Stage != "" || e.Rule != ""; asks && e.Result == "Committed" {
+		p.add("spec.expect", "a rollout that is committed has no cut: leave out cuts, stage and rule")
+	}
+}
+
+// steps are the names a rollout's steps have: its stages, and expand, which
+// comes before the first that touches a production pod.
+func steps(r *v1alpha1.PolicyRolloutSpec) []string {
+	names := []string{}
+	if r != nil {
+		for _, stage := range r.Stages {
+			names = append(names, stage.Name)
+		}
+	}
+	return append(names, "expand")
+}
+
+// checkName wants what an object of Kubernetes can be called here: a DNS label,
+// because names end up in labels and in pods' names.
+func (p *positions) checkName(path, name string) bool {
+	if name == "" {
+		p.add(path, "is missing: give it a name")
+		return false
+	}
+	if len(name) > 50 || len(validation.IsDNS1123Label(name)) > 0 {
+		p.add(path, "%s is not a name: use at most 50 lower-case letters, digits and dashes, with a letter or digit at both ends", show(name))
+		return false
+	}
+	return true
+}
+
+// checkNamespace wants one that the topology has; without a topology any will do.
+func (p *positions) checkNamespace(path, name string, t *Topology) {
+	if p.checkName(path, name) && t != nil && !t.hasNamespace(name) {
+		p.add(path, "the topology has no namespace %s%s: it has %s", name, didYouMean(name, t.namespaces()), oneOf(t.namespaces()))
+	}
+}
+
+func (p *positions) checkPort(path string, port int32) {
+	if port < 1 || port > 65535 {
+		p.add(path, "%d is not a port: 1 to 65535", port)
+	}
+}
+
+func (p *positions) checkLabels(path string, labels map[string]string) {
+	p.addAll(metav1validation.ValidateLabels(labels, fieldPath(path)))
+}
+
+// addAll takes over what Kubernetes' own validation found.
+func (p *positions) addAll(errs field.ErrorList) {
+	for _, err := range errs {
+		p.add(err.Field, "%s", show(err.ErrorBody()))
+	}
+}
+
+// fieldPath makes Kubernetes' validation write paths as we do.
+func fieldPath(path string) *field.Path { return field.NewPath(path) }

@@ -1,0 +1,307 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/report"
+)
+
+// ErrInterrupted says that the caller stopped the run and that it was taken back.
+var ErrInterrupted = errors.New("interrupted")
+
+// Options say where and how a scenario runs.
+type Options struct {
+	Config  *rest.Config  // of the cluster
+	Cluster string        // its name, for the report
+	Images  deploy.Images // of the controller and its pods
+	Standin string        // image of the stand-ins; empty: tightrope.dev/standin
+	// HoldTimeout is how long a held run is waited for before it is aborted; 0 means 2m.
+	HoldTimeout time.Duration
+	// AbortTimeout is how long an aborted run may take to be back; 0 means 90s.
+	AbortTimeout time.Duration
+	// Progress hears of every change, in order, from one goroutine. It may be nil.
+	Progress func(Progress)
+}
+
+func (o Options) withDefaults() Options {
+	if o.HoldTimeout == 0 {
+		o.HoldTimeout = 2 * time.Minute
+	}
+	if o.AbortTimeout == 0 {
+		o.AbortTimeout = 90 * time.Second
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	return o
+}
+
+// Progress is what a person watching is told.
+type Progress struct {
+	Scenario string
+	Step     string                           // install, topology, rollout; empty when Status is set
+	Status   *v1alpha1.PolicyRolloutRunStatus // the run's newest status
+	Report   *report.Report                   // what is proved so far; nil until there is something
+}
+
+// Run brings up a scenario's topology, rolls its policies out, and returns what
+// that proved. When ctx ends it aborts the rollout, waits until the baseline is
+// back, and returns the report together with ErrInterrupted.
+func Run(ctx context.Context, s *Scenario, o Options) (*report.Report, error) {
+	o = o.withDefaults()
+	c, err := newClient(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, c, s, o); err != nil {
+		return nil, err
+	}
+	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "rollout"})
+	ro := s.Rollout()
+	run, err := start(ctx, c, ro, s.Suite())
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{client: c, run: run, options: o, scenario: s.Metadata.Name}
+	status, err := w.follow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rep, err := w.report(status)
+	if err != nil {
+		return nil, err
+	}
+	judge(rep, s, o.Cluster)
+	if w.held && rep.Cause == "Aborted" {
+		rep.Result = "Held"
+	}
+	if ctx.Err() != nil {
+		return rep, ErrInterrupted
+	}
+	return rep, nil
+}
+
+// prepare installs Tightrope and the topology and waits until it is up.
+func prepare(ctx context.Context, c client.Client, s *Scenario, o Options) error {
+	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "install"})
+	if err := Install(ctx, o.Config, o.Images); err != nil {
+		return fmt.Errorf("install Tightrope: %w", err)
+	}
+	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "topology"})
+	objects, err := s.Manifests(o.Standin)
+	if err != nil {
+		return err
+	}
+	var namespaces []string
+	for _, obj := range objects {
+		if err := applyObject(ctx, c, obj); err != nil {
+			return err
+		}
+		if ns := obj.GetNamespace(); ns != "" && !slices.Contains(namespaces, ns) {
+			namespaces = append(namespaces, ns)
+		}
+	}
+	return available(ctx, c, namespaces...)
+}
+
+// start applies the suite and the rollout and returns the name of its run.
+func start(ctx context.Context, c client.WithWatch, ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) (types.Metadata.NamespacedName, error) {
+	for _, o := range []client.Object{suite, ro} {
+		if err := applyObject(ctx, c, o); err != nil {
+			return types.Metadata.NamespacedName{}, err
+		}
+	}
+	key := client.ObjectKeyFromObject(ro)
+	if err := c.Get(ctx, key, ro); err != nil {
+		return types.Metadata.NamespacedName{}, fmt.Errorf("rollout %s: %w", key, err)
+	}
+	generation := ro.Generation
+	for {
+		if ro.Status.ObservedGeneration == generation && ro.Status.Run != "" {
+			return types.Metadata.NamespacedName{Namespace: ro.Namespace, Name: ro.Status.Run}, nil
+		}
+		if ro.Status.Phase == v1alpha1.PhaseRefused {
+			return types.Metadata.NamespacedName{}, fmt.Errorf("rollout %s was refused: %s", key, conditionMessage(ro.Status.Conditions))
+		}
+		select {
+		case <-ctx.Done():
+			return types.Metadata.NamespacedName{}, fmt.Errorf("rollout %s: no controller took it up: %w", key, context.Cause(ctx))
+		case <-time.After(poll):
+		}
+		if err := c.Get(ctx, key, ro); err != nil {
+			return types.Metadata.NamespacedName{}, fmt.Errorf("rollout %s: %w", key, err)
+		}
+	}
+}
+
+// watcher follows one run to its end.
+type watcher struct {
+	client   client.WithWatch
+	run      types.Metadata.NamespacedName
+	options  Options
+	scenario string
+	held     bool
+}
+
+// follow returns the status of the run once it is over and tidied up. When ctx
+// ends, or a hold lasts too long, it asks for an abort and waits on.
+func (w *watcher) follow(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus, error) {
+	live := ctx // ends when nobody waits any more
+	stop := context.CancelFunc(func() {})
+	defer func() { stop() }()
+	var heldSince time.Time
+	var told string
+	aborted := false
+	for {
+		if ctx.Err() != nil && !aborted {
+			aborted = true
+			live, stop = context.WithTimeout(context.WithoutCancel(ctx), w.options.AbortTimeout)
+			if err := w.abort(live); err != nil {
+				return nil, err
+			}
+		}
+		var run v1alpha1.PolicyRolloutRun
+		if err := w.client.Get(live, w.run, &run); err != nil && ctx.Err() == nil && !temporary(err) {
+			return nil, fmt.Errorf("run %s: %w", w.run, err)
+		}
+		if told = w.tell(live, &run.Status, told); over(&run.Status) {
+			return &run.Status, nil
+		}
+		if run.Status.Phase == v1alpha1.PhaseHeld {
+			w.held = true
+			if heldSince.IsZero() {
+				heldSince = time.Now()
+			}
+			if time.Since(heldSince) > w.options.HoldTimeout && !aborted {
+				aborted = true
+				if err := w.abort(live); err != nil {
+					return nil, err
+				}
+			}
+		}
+		select {
+		case <-time.After(poll):
+		case <-ended(ctx, aborted):
+		case <-live.Done():
+			if aborted || live != ctx {
+				return nil, fmt.Errorf("run %s did not come back within %v of the abort; it is in phase %s and goes on by itself: look at `kubectl -n %s get run %s`",
+					w.run, w.options.AbortTimeout, run.Status.Phase, w.run.Namespace, w.run.Name)
+			}
+		}
+	}
+}
+
+// ended is ctx's end as long as it has not been acted upon.
+func ended(ctx context.Context, aborted bool) <-chan struct{} {
+	if aborted {
+		return nil
+	}
+	return ctx.Done()
+}
+
+// temporary reports whether asking again may help.
+func temporary(err error) bool {
+	return apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) || apierrors.IsTimeout(err) || apierrors.IsInternalError(err)
+}
+
+func over(st *v1alpha1.PolicyRolloutRunStatus) bool {
+	return st.Phase.Terminal() && meta.IsStatusConditionTrue(st.Conditions, "Tidied")
+}
+
+// tell passes a change on and returns what was told.
+func (w *watcher) tell(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatus, before string) string {
+	now := fmt.Sprintf("%s/%s/%s", st.Phase, st.Stage, st.Cause)
+	if now == before || st.Phase == "" {
+		return before
+	}
+	rep, _ := w.stored(ctx, st) // what cannot be read yet is not shown yet
+	w.options.Progress(Progress{Scenario: w.scenario, Status: st, Report: rep})
+	return now
+}
+
+func (w *watcher) abort(ctx context.Context) error {
+	run := &v1alpha1.PolicyRolloutRun{}
+	run.Namespace, run.Name = w.run.Namespace, w.run.Name
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"intent":"Abort"}}`))
+	if err := w.client.Patch(ctx, run, patch, client.FieldOwner(fieldManager)); err != nil {
+		return fmt.Errorf("abort run %s: %w; it goes on: abort it with `kubectl -n %s patch run %s --type=merge -p '{\"spec\":{\"intent\":\"Abort\"}}'`", w.run, err, w.run.Namespace, w.run.Name)
+	}
+	return nil
+}
+
+// stored reads the report that the controller keeps.
+func (w *watcher) stored(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatus) (*report.Report, error) {
+	if st.Report == "" {
+		return nil, nil
+	}
+	var cm corev1.ConfigMap
+	key := types.Metadata.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: st.Report}
+	if err := w.client.Get(ctx, key, &cm); err != nil {
+		return nil, fmt.Errorf("report %s: %w", key, err)
+	}
+	var rep report.Report
+	if err := json.Unmarshal([]byte(cm.Data["report.json"]), &rep); err != nil {
+		return nil, fmt.Errorf("report %s does not parse: %w", key, err)
+	}
+	return &rep, nil
+}
+
+// report is the final report; a run that preflight refused has only its reason.
+func (w *watcher) report(st *v1alpha1.PolicyRolloutRunStatus) (*report.Report, error) {
+	ctx, stop := context.WithTimeout(context.Background(), upWithin)
+	defer stop()
+	rep, err := w.stored(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if rep == nil {
+		rep = &report.Report{SchemaVersion: report.SchemaVersion, Run: w.run.Name, Message: st.Message}
+		for _, h := range st.History {
+			rep.Started = first(rep.Started, h.At.Time)
+			rep.Ended = h.At.Time
+		}
+	}
+	rep.Result, rep.Cause = st.Result, st.Cause
+	return rep, nil
+}
+
+func first(a, b time.Time) time.Time {
+	if a.IsZero() {
+		return b
+	}
+	return a
+}
+
+// judge compares a report with what the scenario expects.
+func judge(rep *report.Report, s *Scenario, cluster string) {
+	rep.Scenario, rep.Cluster = s.Metadata.Name, cluster
+	expect := s.Spec.Expect
+	if expect == nil {
+		return
+	}
+	rep.Expected = expect.Result
+	if want := expect.Stage; want != "" && !slices.ContainsFunc(rep.Cuts, func(c report.Cut) bool { return c.Phase == want }) {
+		rep.Unmet = append(rep.Unmet, fmt.Sprintf("no cut was found in stage %s", want))
+	}
+	if len(expect.Cuts) > 0 && !slices.ContainsFunc(rep.Cuts, func(c report.Cut) bool { return slices.Contains(expect.Cuts, c.Path) }) {
+		rep.Unmet = append(rep.Unmet, fmt.Sprintf("none of the paths %q was found cut", expect.Cuts))
+	}
+	if want := expect.Rule; want != "" && !slices.ContainsFunc(rep.Cuts, func(c report.Cut) bool { return strings.Contains(c.Rule, want) }) {
+		rep.Unmet = append(rep.Unmet, fmt.Sprintf("no cut names the rule %q", want))
+	}
+}
