@@ -11,10 +11,10 @@ const MaxLine = 16 << 10
 // through the API server, so the policy under test cannot blind us.
 type Line struct {
 	Agent  string    `json:"agent"`
-	Seq    uint64    `json:"seq"`    // from 1, without a gap; a gap is lost coverage
-	Digest string    `json:"digest"` // of the plan that was in force for the whole window
-	From   time.Time `json:"from"`   // the window, on the agent's clock; it begins where the one
-	To     time.Time `json:"to"`     // ended in which the least recently counted of its checks was counted last
+	Seq    uint64    `json:"seq"`             // from 1, without a gap; a gap is lost coverage
+	Digest string    `json:"digest"`          // of the plan that was in force for the whole window
+	From   time.Time `json:"from"`            // the window, on the agent's clock; it begins where the one
+	To     time.Time `json:"to"`              // ended in which the least recently counted of its checks was counted last
 	Error  string    `json:"error,omitempty"` // the plan could not be read; the one before stays in force
 	Counts []Count   `json:"counts,omitempty"`
 }
@@ -29,5 +29,5 @@ type Count struct {
 	Since    time.Time       `json:"since"`            // start of the first attempt of that streak
 	Newest   time.Time       `json:"newest"`           // end of the newest attempt
 	Status   int             `json:"status,omitempty"` // newest HTTP status or DNS response code
-	Detail   string          `json:"detail,omitempty"` // newest error text, bounded, only when Last is not Reached
+	Detail   string          `json:"detail,omitempty"` // newest error text, bounded; with Reached, only that it connected and got no reply
 }

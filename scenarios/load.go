@@ -151,10 +151,11 @@ func decode(file string, raw []byte) (*Scenario, *positions, error) {
 		where.add("", "is empty: a scenario begins with apiVersion: tightrope.dev/v1alpha1 and kind: Scenario")
 		return nil, nil, where.err()
 	case err != nil:
-		where.add("", "is not YAML: %s", show(strings.TrimPrefix(err.Error(), "yaml: ")))
+		where.addSyntax(err)
 		return nil, nil, where.err()
 	}
 	if err := reader.Decode(&second); !errors.Is(err, io.EOF) {
+		where.lines[""] = second.Line
 		where.add("", "holds more than one document: give each scenario a file of its own")
 	}
 	s := &Scenario{file: file}

@@ -126,7 +126,7 @@ func (p *positions) checkName(path, name string) bool {
 // checkNamespace wants one that the topology has; without a topology any will do.
 func (p *positions) checkNamespace(path, name string, t *Topology) {
 	if p.checkName(path, name) && t != nil && !t.hasNamespace(name) {
-		p.add(path, "the topology has no namespace %s%s: it has %s", name, didYouMean(name, t.namespaces()), oneOf(t.namespaces()))
+		p.add(path, "the topology has no namespace %s: it has %s%s", name, oneOf(t.namespaces()), didYouMean(name, t.namespaces()))
 	}
 }
 
@@ -143,7 +143,7 @@ func (p *positions) checkLabels(path string, labels map[string]string) {
 // addAll takes over what Kubernetes' own validation found.
 func (p *positions) addAll(errs field.ErrorList) {
 	for _, err := range errs {
-		p.add(err.Field, "%s", show(err.ErrorBody()))
+		p.add(err.Field, "%s", shorten(err.ErrorBody(), 240))
 	}
 }
 

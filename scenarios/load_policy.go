@@ -44,7 +44,6 @@ func (p *positions) checkSelector(at string, s *metav1.LabelSelector) {
 		return
 	}
 	p.addAll(metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, fieldPath(at)))
-	p.checkLabels(at+".matchLabels", s.MatchLabels)
 }
 
 func (p *positions) checkPolicyPorts(at string, ports []networkingv1.NetworkPolicyPort) {

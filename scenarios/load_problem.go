@@ -62,14 +62,26 @@ func (p *positions) add(path, format string, args ...any) {
 	p.problems = append(p.problems, Problem{File: p.file, Line: p.line(path), Path: path, What: fmt.Sprintf(format, args...)})
 }
 
+// addSyntax notes that the file is not YAML. The reader tells the line in its text.
+func (p *positions) addSyntax(err error) {
+	text, line := strings.TrimPrefix(err.Error(), "yaml: "), 0
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		number, what, _ := strings.Cut(rest, ": ")
+		if n, err := strconv.Atoi(number); err == nil {
+			text, line = what, n
+		}
+	}
+	p.problems = append(p.problems, Problem{File: p.file, Line: line, What: "is not YAML: " + show(text)})
+}
+
+// line is 0 where it is not known.
 func (p *positions) line(path string) int {
-	for path != "" {
-		if line, ok := p.lines[path]; ok {
+	for {
+		if line, ok := p.lines[path]; ok || path == "" {
 			return line
 		}
 		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
 	}
-	return 0
 }
 
 // err is nil when nothing was wrong.
@@ -83,13 +95,17 @@ func (p *positions) err() error {
 
 // show makes text from a file fit to print: on one line, without anything a
 // terminal would act on, and short.
-func show(text string) string {
-	const most = 80
-	runes := []rune(text)
-	if len(runes) <= most && !slices.ContainsFunc(runes, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return text
+func show(text string) string { return shorten(text, 80) }
+
+func shorten(text string, most int) string {
+	runes, end := []rune(text), ""
+	if len(runes) > most {
+		runes, end = runes[:most], "…"
 	}
-	return strconv.QuoteToASCII(string(runes[:min(len(runes), most)]))
+	if slices.ContainsFunc(runes, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.QuoteToASCII(string(runes)) + end
+	}
+	return string(runes) + end
 }
 
 // didYouMean is "; did you mean x?" for the name that is so near that a slip of

@@ -120,31 +120,31 @@ func prepare(ctx context.Context, c client.Client, s *Scenario, o Options) error
 }
 
 // start applies the suite and the rollout and returns the name of its run.
-func start(ctx context.Context, c client.WithWatch, ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) (types.Metadata.NamespacedName, error) {
+func start(ctx context.Context, c client.WithWatch, ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) (types.NamespacedName, error) {
 	for _, o := range []client.Object{suite, ro} {
 		if err := applyObject(ctx, c, o); err != nil {
-			return types.Metadata.NamespacedName{}, err
+			return types.NamespacedName{}, err
 		}
 	}
 	key := client.ObjectKeyFromObject(ro)
 	if err := c.Get(ctx, key, ro); err != nil {
-		return types.Metadata.NamespacedName{}, fmt.Errorf("rollout %s: %w", key, err)
+		return types.NamespacedName{}, fmt.Errorf("rollout %s: %w", key, err)
 	}
 	generation := ro.Generation
 	for {
 		if ro.Status.ObservedGeneration == generation && ro.Status.Run != "" {
-			return types.Metadata.NamespacedName{Namespace: ro.Namespace, Name: ro.Status.Run}, nil
+			return types.NamespacedName{Namespace: ro.Namespace, Name: ro.Status.Run}, nil
 		}
 		if ro.Status.Phase == v1alpha1.PhaseRefused {
-			return types.Metadata.NamespacedName{}, fmt.Errorf("rollout %s was refused: %s", key, conditionMessage(ro.Status.Conditions))
+			return types.NamespacedName{}, fmt.Errorf("rollout %s was refused: %s", key, conditionMessage(ro.Status.Conditions))
 		}
 		select {
 		case <-ctx.Done():
-			return types.Metadata.NamespacedName{}, fmt.Errorf("rollout %s: no controller took it up: %w", key, context.Cause(ctx))
+			return types.NamespacedName{}, fmt.Errorf("rollout %s: no controller took it up: %w", key, context.Cause(ctx))
 		case <-time.After(poll):
 		}
 		if err := c.Get(ctx, key, ro); err != nil {
-			return types.Metadata.NamespacedName{}, fmt.Errorf("rollout %s: %w", key, err)
+			return types.NamespacedName{}, fmt.Errorf("rollout %s: %w", key, err)
 		}
 	}
 }
@@ -152,66 +152,62 @@ func start(ctx context.Context, c client.WithWatch, ro *v1alpha1.PolicyRollout, 
 // watcher follows one run to its end.
 type watcher struct {
 	client   client.WithWatch
-	run      types.Metadata.NamespacedName
+	run      types.NamespacedName
 	options  Options
 	scenario string
 	held     bool
+	told     string // the last change that was passed on
 }
 
 // follow returns the status of the run once it is over and tidied up. When ctx
 // ends, or a hold lasts too long, it asks for an abort and waits on.
 func (w *watcher) follow(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus, error) {
-	live := ctx // ends when nobody waits any more
-	stop := context.CancelFunc(func() {})
-	defer func() { stop() }()
+	status, err := w.watch(ctx)
+	if status != nil || err != nil {
+		return status, err
+	}
+	live, stop := context.WithTimeout(context.WithoutCancel(ctx), w.options.AbortTimeout)
+	defer stop()
+	if err := w.abort(live); err != nil {
+		return nil, err
+	}
+	status, err = w.watch(live)
+	if status == nil && err == nil {
+		err = fmt.Errorf("run %s was not back %v after the abort and goes on by itself: look at `kubectl -n %s get run %s`",
+			w.run, w.options.AbortTimeout, w.run.Namespace, w.run.Name)
+	}
+	return status, err
+}
+
+// watch returns the status of the run once it is over, or nothing when it has to
+// be aborted: ctx ended, or it was held for too long.
+func (w *watcher) watch(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus, error) {
 	var heldSince time.Time
-	var told string
-	aborted := false
-	for {
-		if ctx.Err() != nil && !aborted {
-			aborted = true
-			live, stop = context.WithTimeout(context.WithoutCancel(ctx), w.options.AbortTimeout)
-			if err := w.abort(live); err != nil {
-				return nil, err
-			}
-		}
+	for ctx.Err() == nil {
 		var run v1alpha1.PolicyRolloutRun
-		if err := w.client.Get(live, w.run, &run); err != nil && ctx.Err() == nil && !temporary(err) {
+		switch err := w.client.Get(ctx, w.run, &run); {
+		case ctx.Err() != nil:
+			return nil, nil
+		case err != nil && !temporary(err):
 			return nil, fmt.Errorf("run %s: %w", w.run, err)
 		}
-		if told = w.tell(live, &run.Status, told); over(&run.Status) {
+		w.tell(ctx, &run.Status)
+		if over(&run.Status) {
 			return &run.Status, nil
 		}
-		if run.Status.Phase == v1alpha1.PhaseHeld {
-			w.held = true
-			if heldSince.IsZero() {
-				heldSince = time.Now()
-			}
-			if time.Since(heldSince) > w.options.HoldTimeout && !aborted {
-				aborted = true
-				if err := w.abort(live); err != nil {
-					return nil, err
-				}
-			}
+		if run.Status.Phase != v1alpha1.PhaseHeld {
+			heldSince = time.Time{}
+		} else if w.held = true; heldSince.IsZero() {
+			heldSince = time.Now()
+		} else if time.Since(heldSince) > w.options.HoldTimeout {
+			return nil, nil
 		}
 		select {
 		case <-time.After(poll):
-		case <-ended(ctx, aborted):
-		case <-live.Done():
-			if aborted || live != ctx {
-				return nil, fmt.Errorf("run %s did not come back within %v of the abort; it is in phase %s and goes on by itself: look at `kubectl -n %s get run %s`",
-					w.run, w.options.AbortTimeout, run.Status.Phase, w.run.Namespace, w.run.Name)
-			}
+		case <-ctx.Done():
 		}
 	}
-}
-
-// ended is ctx's end as long as it has not been acted upon.
-func ended(ctx context.Context, aborted bool) <-chan struct{} {
-	if aborted {
-		return nil
-	}
-	return ctx.Done()
+	return nil, nil
 }
 
 // temporary reports whether asking again may help.
@@ -223,15 +219,15 @@ func over(st *v1alpha1.PolicyRolloutRunStatus) bool {
 	return st.Phase.Terminal() && meta.IsStatusConditionTrue(st.Conditions, "Tidied")
 }
 
-// tell passes a change on and returns what was told.
-func (w *watcher) tell(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatus, before string) string {
+// tell passes a change on.
+func (w *watcher) tell(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatus) {
 	now := fmt.Sprintf("%s/%s/%s", st.Phase, st.Stage, st.Cause)
-	if now == before || st.Phase == "" {
-		return before
+	if now == w.told || st.Phase == "" {
+		return
 	}
+	w.told = now
 	rep, _ := w.stored(ctx, st) // what cannot be read yet is not shown yet
 	w.options.Progress(Progress{Scenario: w.scenario, Status: st, Report: rep})
-	return now
 }
 
 func (w *watcher) abort(ctx context.Context) error {
@@ -250,7 +246,7 @@ func (w *watcher) stored(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatu
 		return nil, nil
 	}
 	var cm corev1.ConfigMap
-	key := types.Metadata.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: st.Report}
+	key := types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: st.Report}
 	if err := w.client.Get(ctx, key, &cm); err != nil {
 		return nil, fmt.Errorf("report %s: %w", key, err)
 	}

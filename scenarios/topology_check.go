@@ -59,7 +59,7 @@ func (p *positions) checkWorkload(at string, w Workload, t *Topology) {
 	}
 	profile, err := catalog.Get(w.Profile)
 	if err != nil {
-		p.add(at+".profile", "the catalog has no profile %q%s: it has %s", show(w.Profile), didYouMean(w.Profile, catalog.Names()), oneOf(catalog.Names()))
+		p.add(at+".profile", "the catalog has no profile %q: it has %s%s", show(w.Profile), oneOf(catalog.Names()), didYouMean(w.Profile, catalog.Names()))
 	}
 	for i, s := range w.Services {
 		p.checkService(index(at+".services", i), s, profile)

@@ -17,20 +17,16 @@ import (
 	"github.com/tightrope-dev/tightrope/catalog"
 )
 
-// StandinImage is the image of the stand-ins where Images names no other.
+// StandinImage is the image of the stand-ins where the caller names no other.
+// The lab knows it.
 const StandinImage = "tightrope.dev/standin"
 
-// Images maps the short name of a program, such as "standin", to its image. The
-// nil map is the names that the lab knows.
-type Images map[string]string
-
-func (i Images) standin() string { return cmp.Or(i["standin"], StandinImage) }
-
 // Manifests renders the topology, in the order in which to create it:
-// namespaces, then service accounts, Services and Deployments. A scenario
-// without a topology has none. The error is that of a workload whose profile
+// namespaces, then service accounts, Services and Deployments, with stand-ins
+// of the given image; empty means StandinImage. A scenario without a topology
+// has none. The error is that of a workload whose profile
 // or call does not exist, which a loaded scenario cannot have.
-func (s *Scenario) Manifests(images Images) ([]client.Object, error) {
+func (s *Scenario) Manifests(image string) ([]client.Object, error) {
 	t := s.Spec.Topology
 	if t == nil {
 		return nil, nil
@@ -47,7 +43,7 @@ func (s *Scenario) Manifests(images Images) ([]client.Object, error) {
 		for _, svc := range w.Services {
 			services = append(services, w.service(svc))
 		}
-		d, err := t.deployment(w, images)
+		d, err := t.deployment(w, cmp.Or(image, StandinImage))
 		if err != nil {
 			return nil, fmt.Errorf("scenario %s: workload %s/%s: %w", s.Metadata.Name, w.Namespace, w.Name, err)
 		}
@@ -88,7 +84,7 @@ func (w Workload) service(s Service) *corev1.Service {
 	return out
 }
 
-func (t *Topology) deployment(w Workload, images Images) (*appsv1.Deployment, error) {
+func (t *Topology) deployment(w Workload, image string) (*appsv1.Deployment, error) {
 	profile, err := catalog.Get(w.Profile)
 	if err != nil {
 		return nil, err
@@ -111,16 +107,16 @@ func (t *Topology) deployment(w Workload, images Images) (*appsv1.Deployment, er
 					AutomountServiceAccountToken:  &no,
 					EnableServiceLinks:            &no,
 					TerminationGracePeriodSeconds: &grace,
-					Containers:                    []corev1.Container{container(w, profile, images, args)},
+					Containers:                    []corev1.Container{container(w, profile, image, args)},
 				},
 			},
 		},
 	}, nil
 }
 
-func container(w Workload, profile *catalog.Profile, images Images, args []string) corev1.Container {
+func container(w Workload, profile *catalog.Profile, image string, args []string) corev1.Container {
 	c := corev1.Container{
-		Name: w.Name, Image: images.standin(), ImagePullPolicy: corev1.PullIfNotPresent, Args: args,
+		Name: w.Name, Image: image, ImagePullPolicy: corev1.PullIfNotPresent, Args: args,
 		ReadinessProbe: readiness(profile),
 		Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 			corev1.ResourceCPU: resource.MustParse("5m"), corev1.ResourceMemory: resource.MustParse("16Mi"),

@@ -124,7 +124,7 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	if finding == probes.Inconclusive && alive != probes.AliveYes {
 		j.note = "no witness got through to the target, so \"blocked\" proves nothing"
 	}
-	if finding == probes.Leak && p.settled && s.state.Streak >= p.needed(c.via) && path.votes() {
+	if finding == probes.Leak && p.settled && s.state.StreakSinceMark >= p.needed(c.via) && path.votes() {
 		j.leak = &s
 	}
 	if finding != probes.Holds || s.state.BlockedSinceMark < minSamples {

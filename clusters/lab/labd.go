@@ -1,0 +1,105 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Stamp names the build of this program. The linker sets it, and the same one in
+// labd: the two speak a private protocol, so they must be built together.
+var Stamp = "dev"
+
+// ErrNoLabd is returned where labd cannot be found, or is of another build.
+var ErrNoLabd = errors.New("the lab's server, labd, is not usable")
+
+// stampDeadline is ample: labd answers in a tenth of a second.
+const stampDeadline = 20 * time.Second
+
+// FindLabd returns the absolute path of labd: the path that it is given, or the
+// first found next to this program, on PATH and in the user's cache. It refuses
+// one of another build.
+func FindLabd(flag string) (string, error) {
+	path, err := locate(flag)
+	if err != nil {
+		return "", err
+	}
+	ctx, stop := context.WithTimeout(context.Background(), stampDeadline)
+	defer stop()
+	out, err := exec.CommandContext(ctx, path, "stamp").Output()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s does not run: %w; build it with `make build`", ErrNoLabd, path, err)
+	}
+	if got := strings.TrimSpace(string(out)); got != Stamp {
+		return "", fmt.Errorf("%w: %s is of build %.40q and this program of %q; build both with `make build`, or name another with --labd",
+			ErrNoLabd, path, got, Stamp)
+	}
+	return path, nil
+}
+
+func locate(flag string) (string, error) {
+	if flag != "" {
+		if !executable(flag) {
+			return "", fmt.Errorf("%w: %s is not an executable file; build it with `make labd`", ErrNoLabd, flag)
+		}
+		return filepath.Abs(flag)
+	}
+	var tried []string
+	if self, err := os.Executable(); err == nil {
+		tried = append(tried, filepath.Join(filepath.Dir(self), "labd"))
+	}
+	if path, err := exec.LookPath("labd"); err == nil {
+		tried = append(tried, path)
+	}
+	if cache, err := os.UserCacheDir(); err == nil {
+		tried = append(tried, filepath.Join(cache, "tightrope", Stamp, "labd"))
+	}
+	for _, path := range tried {
+		if executable(path) {
+			return filepath.Abs(path)
+		}
+	}
+	return "", fmt.Errorf("%w: no file labd in any of %s, nor on PATH; build it with `make labd`, or name it with --labd",
+		ErrNoLabd, strings.Join(tried, ", "))
+}
+
+func executable(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
+}
+
+// imagesFor is what the lab can run: our own programs from labd's folder, as far
+// as they are there, and what the caller added. Relative paths become absolute.
+func imagesFor(labd string, added map[string]string) (map[string]string, error) {
+	images := map[string]string{"tightrope.dev/lab/tools": labd}
+	for _, name := range []string{"agent", "controller", "guardian", "twin", "standin"} {
+		if path := filepath.Join(filepath.Dir(labd), name); executable(path) {
+			images["tightrope.dev/"+name] = path
+		}
+	}
+	for name, command := range added {
+		path, args, more := strings.Cut(command, " ")
+		path, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("image %s: %w", name, err)
+		}
+		if more {
+			path += " " + args
+		}
+		images[untagged(name)] = path
+	}
+	return images, nil
+}
+
+// untagged is an image's name without its tag: the lab has one of each.
+func untagged(name string) string {
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		return name[:i]
+	}
+	return name
+}

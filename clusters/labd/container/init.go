@@ -1,0 +1,140 @@
+package container
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Argument is the first argument of the binary that makes it a container-init.
+const Argument = "container-init"
+
+// Descriptors of a container-init, besides its output.
+const (
+	FDSpec   = 3 // the Spec, JSON, to read until its end
+	FDStatus = 4 // an error's text, or end of file once the program runs
+)
+
+const maxSpec = 8 << 20 // environments and commands are bounded by the API's object size
+
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/"
+
+var _ = takeOver()
+
+// takeOver runs container-init while packages are being initialised. All of
+// Kubernetes is in this binary: its initialisation takes 150 ms of processor time,
+// which a hundred pods would pay a hundred times, and none of which is needed here.
+func takeOver() bool {
+	if len(os.Args) > 1 && os.Args[1] == Argument {
+		os.Exit(Main(os.Args[2:]))
+	}
+	return false
+}
+
+// Main is `labd container-init`. It returns only when the program could not be
+// started; the runtime then has the reason from FDStatus.
+func Main([]string) int {
+	status := os.NewFile(FDStatus, "status")
+	if _, err := status.Stat(); err != nil {
+		fmt.Fprintln(os.Stderr, "labd container-init is started by the lab's runtime, never by hand")
+		return 1
+	}
+	unix.CloseOnExec(FDStatus)
+	err := start(os.NewFile(FDSpec, "spec"))
+	_, _ = io.WriteString(status, err.Error())
+	return 128
+}
+
+// start never returns nil: on success the process is another program.
+func start(from io.ReadCloser) error {
+	var s Spec
+	if err := json.NewDecoder(io.LimitReader(from, maxSpec)).Decode(&s); err != nil {
+		return fmt.Errorf("read the container's specification: %w", err)
+	}
+	from.Close()
+	if err := s.validate(); err != nil {
+		return err
+	}
+	if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
+		return fmt.Errorf("set host name %q: %w", s.Hostname, err)
+	}
+	if err := buildRoot(&s); err != nil {
+		return err
+	}
+	if err := enterDir(s.Dir); err != nil {
+		return err
+	}
+	program, err := lookUp(s.Argv[0])
+	if err != nil {
+		return err
+	}
+	err = unix.Exec(program, s.Argv, environment(s.Env, s.Hostname))
+	if errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("exec %s: %w: the file is there, its interpreter is not; the lab runs static binaries only", program, err)
+	}
+	return fmt.Errorf("exec %s: %w", program, err)
+}
+
+func enterDir(dir string) error {
+	if dir == "" {
+		dir = "/"
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("working directory: %w", err)
+	}
+	if err := os.Chdir(dir); err != nil {
+		return fmt.Errorf("working directory: %w", err)
+	}
+	return nil
+}
+
+// lookUp finds a command in the container: as it is if it names a path, else in
+// / and in /bin, which is all the PATH that a minimal root needs.
+func lookUp(name string) (string, error) {
+	candidates := []string{name}
+	if !strings.Contains(name, "/") {
+		candidates = []string{path.Join("/", name), path.Join("/bin", name)}
+	}
+	for _, c := range candidates {
+		if st, err := os.Stat(c); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+			return c, nil
+		}
+	}
+	return "", fmt.Errorf("exec %q: %w: an image of the lab holds one program and no shell; it has %s",
+		name, fs.ErrNotExist, strings.Join(programs(), ", "))
+}
+
+func programs() (names []string) {
+	entries, _ := os.ReadDir("/bin")
+	for _, e := range entries {
+		names = append(names, "/"+e.Name())
+	}
+	return names
+}
+
+// environment adds what every container has, unless the pod says otherwise.
+func environment(env []string, hostname string) []string {
+	for _, def := range []string{defaultPath, "HOSTNAME=" + hostname, "HOME=/root"} {
+		key, _, _ := strings.Cut(def, "=")
+		if !has(env, key) {
+			env = append(env, def)
+		}
+	}
+	return env
+}
+
+func has(env []string, key string) bool {
+	for _, e := range env {
+		if strings.HasPrefix(e, key+"=") {
+			return true
+		}
+	}
+	return false
+}

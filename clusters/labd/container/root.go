@@ -1,0 +1,201 @@
+package container
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mountSource marks the lab's file systems in /proc/*/mountinfo.
+const mountSource = "tightrope-lab"
+
+// rootSize bounds what one container may write outside its volumes.
+const rootSize = "size=256m,mode=0755"
+
+// buildRoot mounts the container's root, fills it, and makes it the only one.
+func buildRoot(s *Spec) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := unix.Mount(mountSource, s.Root, "tmpfs", unix.MS_NOSUID, rootSize); err != nil {
+		return fmt.Errorf("mount the root: %w", err)
+	}
+	for _, step := range []func(*Spec) error{makeFiles, makeDevices, bindProgram, mountProc, bindVolumes, pivot} {
+		if err := step(s); err != nil {
+			return err
+		}
+	}
+	if !s.ReadOnlyRoot {
+		return nil
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID, ""); err != nil {
+		return fmt.Errorf("make the root read-only: %w", err)
+	}
+	return nil
+}
+
+func makeFiles(s *Spec) error {
+	for _, dir := range []string{"bin", "dev/shm", "etc/ssl/certs", "old", "proc", "root", "run", "tmp", "usr", "var/run", "var/tmp"} {
+		if err := os.MkdirAll(filepath.Join(s.Root, dir), 0o755); err != nil {
+			return fmt.Errorf("root: %w", err)
+		}
+	}
+	for _, dir := range []string{"tmp", "var/tmp", "dev/shm"} {
+		if err := os.Chmod(filepath.Join(s.Root, dir), 0o777|os.ModeSticky); err != nil {
+			return fmt.Errorf("root: %w", err)
+		}
+	}
+	for name, text := range map[string]string{
+		"passwd":        "root:x:0:0:root:/root:/bin/false\n",
+		"group":         "root:x:0:\n",
+		"hosts":         "127.0.0.1\tlocalhost\n",
+		"hostname":      s.Hostname + "\n",
+		"resolv.conf":   s.ResolvConf,
+		"nsswitch.conf": "hosts: files dns\n",
+	} {
+		if err := os.WriteFile(filepath.Join(s.Root, "etc", name), []byte(text), 0o644); err != nil {
+			return fmt.Errorf("root: %w", err)
+		}
+	}
+	// Where the node has no certificates, the container has none either.
+	_ = unix.Mount("/etc/ssl/certs", filepath.Join(s.Root, "etc/ssl/certs"), "", unix.MS_BIND|unix.MS_REC, "")
+	return nil
+}
+
+func makeDevices(s *Spec) error {
+	for _, dev := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		if err := bind(filepath.Join("/dev", dev), filepath.Join(s.Root, "dev", dev), false); err != nil {
+			return fmt.Errorf("device %s: %w", dev, err)
+		}
+	}
+	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0",
+		"stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		if err := os.Symlink(target, filepath.Join(s.Root, "dev", name)); err != nil {
+			return fmt.Errorf("device %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// bindProgram puts the image's program at /name, and a link to it in /bin.
+func bindProgram(s *Spec) error {
+	if err := bind(s.Binary, filepath.Join(s.Root, s.Name), true); err != nil {
+		return fmt.Errorf("program of the image: %w", err)
+	}
+	if err := os.Symlink("/"+s.Name, filepath.Join(s.Root, "bin", s.Name)); err != nil {
+		return fmt.Errorf("program of the image: %w", err)
+	}
+	return nil
+}
+
+func mountProc(s *Spec) error {
+	err := unix.Mount("proc", filepath.Join(s.Root, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	if err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return nil
+}
+
+func bindVolumes(s *Spec) error {
+	for _, m := range s.Mounts {
+		target, err := inside(s.Root, m.Target)
+		if err == nil {
+			err = bind(m.Source, target, m.ReadOnly)
+		}
+		if err != nil {
+			return fmt.Errorf("volume at %s: %w", m.Target, err)
+		}
+	}
+	return nil
+}
+
+// inside resolves a container's path below root, step by step: a link that an
+// earlier volume brought along must not lead a mount out of the root.
+func inside(root, target string) (string, error) {
+	at := root
+	for _, part := range strings.Split(filepath.Clean("/"+target), "/") {
+		if part == "" {
+			continue
+		}
+		at = filepath.Join(at, part)
+		st, err := os.Lstat(at)
+		if err == nil && st.Mode()&os.ModeSymlink != 0 {
+			return "", fmt.Errorf("%s is a symbolic link", strings.TrimPrefix(at, root))
+		}
+	}
+	return at, nil
+}
+
+// bind mounts from on to, and makes to if it is missing.
+func bind(from, to string, readOnly bool) error {
+	st, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if err := mountPoint(to, st.IsDir()); err != nil {
+		return err
+	}
+	if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind: %w", err)
+	}
+	if !readOnly {
+		return nil
+	}
+	if err := unix.Mount("", to, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|kept(to), ""); err != nil {
+		return fmt.Errorf("make it read-only: %w", err)
+	}
+	return nil
+}
+
+// kept is the flags that a remount must repeat: in a user namespace those of a
+// mount that was there before are locked.
+func kept(path string) (flags uintptr) {
+	var st unix.Statfs_t
+	if unix.Statfs(path, &st) != nil {
+		return 0
+	}
+	for was, flag := range map[int64]uintptr{unix.ST_NOSUID: unix.MS_NOSUID, unix.ST_NODEV: unix.MS_NODEV, unix.ST_NOEXEC: unix.MS_NOEXEC,
+		unix.ST_NOATIME: unix.MS_NOATIME, unix.ST_NODIRATIME: unix.MS_NODIRATIME, unix.ST_RELATIME: unix.MS_RELATIME} {
+		if int64(st.Flags)&was != 0 {
+			flags |= flag
+		}
+	}
+	return flags
+}
+
+func mountPoint(path string, dir bool) error {
+	if dir {
+		return os.MkdirAll(path, 0o755)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err == nil {
+		return f.Close()
+	}
+	if _, there := os.Lstat(path); there == nil {
+		return nil // a file that cannot be opened for writing is a mount point all the same
+	}
+	return err
+}
+
+// pivot makes the new root the only one.
+func pivot(s *Spec) error {
+	if err := unix.PivotRoot(s.Root, filepath.Join(s.Root, "old")); err != nil {
+		return fmt.Errorf("change the root: %w", err)
+	}
+	if err := os.Chdir("/"); err != nil {
+		return fmt.Errorf("change the root: %w", err)
+	}
+	if err := unix.Unmount("/old", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("let go of the node's file systems: %w", err)
+	}
+	if err := os.Remove("/old"); err != nil {
+		return fmt.Errorf("change the root: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,30 @@
+package controlplane
+
+import "path"
+
+// Addresses of the lab. They never meet the host's: the lab has a network
+// namespace of its own.
+const (
+	Address       = "172.31.0.1" // of the API server, on the underlay
+	Server        = Address + ":6443"
+	ServiceCIDR   = "10.96.0.0/16"
+	ServiceIP     = "10.96.0.1"  // of the Service kubernetes.default
+	DNSIP         = "10.96.0.10" // of the Service kube-dns.kube-system
+	ClusterDomain = "cluster.local"
+)
+
+// DNSImage is the image name that runs CoreDNS out of this binary.
+const DNSImage = "tightrope.dev/lab/coredns"
+
+// Files, inside the lab's root.
+const (
+	PKIDir     = "/run/lab/pki"
+	etcdSocket = "/run/lab/etcd.sock"
+	etcdDir    = "/var/lib/etcd"
+)
+
+func pkiFile(name string) string { return path.Join(PKIDir, name) }
+
+// KubeconfigPath is the file with a client's credentials: admin,
+// controller-manager, scheduler or node-<i>.
+func KubeconfigPath(client string) string { return pkiFile(client + ".kubeconfig") }

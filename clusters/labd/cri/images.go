@@ -1,0 +1,158 @@
+package cri
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	internalapi "k8s.io/cri-api/pkg/apis"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// Images implements the kubelet's ImageManagerService over a fixed set of names.
+type Images struct {
+	known map[string]*image // by normalised name, and by name without registry where that is unique
+	names []string          // the full names, sorted
+}
+
+var _ internalapi.ImageManagerService = (*Images)(nil)
+
+// image is a program with a name.
+type image struct {
+	name    string   // without tag
+	program string   // path on the node
+	args    []string // the entry point's, after the program
+	size    uint64
+}
+
+// base is the program's name inside containers.
+func (i *image) base() string { return path.Base(i.name) }
+
+// entry is the image's entry point.
+func (i *image) entry() []string { return append([]string{"/" + i.base()}, i.args...) }
+
+// NewImages takes image names, tags ignored, and for each the path of a program,
+// with arguments after spaces.
+func NewImages(commands map[string]string) (*Images, error) {
+	im := &Images{known: map[string]*image{}}
+	for _, name := range slices.Sorted(maps.Keys(commands)) {
+		words := strings.Fields(commands[name])
+		if len(words) == 0 {
+			return nil, fmt.Errorf("image %s: no program", name)
+		}
+		st, err := os.Stat(words[0])
+		if err != nil {
+			return nil, fmt.Errorf("image %s: %w", name, err)
+		}
+		i := &image{name: untagged(name), program: words[0], args: words[1:], size: uint64(st.Size())}
+		im.known[i.name] = i
+		im.names = append(im.names, i.name)
+	}
+	im.addShortNames()
+	return im, nil
+}
+
+// addShortNames lets an image be found under any registry, where no other image
+// has the same name.
+func (im *Images) addShortNames() {
+	short := map[string][]*image{}
+	for _, name := range im.names {
+		s := withoutRegistry(name)
+		short[s] = append(short[s], im.known[name])
+	}
+	for s, images := range short {
+		if _, taken := im.known[s]; !taken && len(images) == 1 {
+			im.known[s] = images[0]
+		}
+	}
+}
+
+// untagged removes a tag and a digest: a colon after the last slash starts a tag.
+func untagged(name string) string {
+	name, _, _ = strings.Cut(name, "@")
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		name = name[:i]
+	}
+	return name
+}
+
+// withoutRegistry removes the first part of a name if it is a host, as container
+// engines decide that, and the "library" that they add.
+func withoutRegistry(name string) string {
+	host, rest, found := strings.Cut(name, "/")
+	if found && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		name = rest
+	}
+	return strings.TrimPrefix(name, "library/")
+}
+
+// find returns nil for a name that is not mapped.
+func (im *Images) find(name string) *image {
+	name = untagged(name)
+	if i := im.known[name]; i != nil {
+		return i
+	}
+	return im.known[withoutRegistry(name)]
+}
+
+func (i *image) message() *runtimeapi.Image {
+	// The user is what runAsNonRoot wants to see: on the machine, the lab's
+	// processes belong to whoever started the lab, never to root of the machine.
+	return &runtimeapi.Image{Id: i.name, RepoTags: []string{i.name + ":lab"}, Size: i.size,
+		Uid: &runtimeapi.Int64Value{Value: 65532}, Spec: &runtimeapi.ImageSpec{Image: i.name}, Pinned: true}
+}
+
+// ImageStatus has no Image in its answer if the name is not mapped.
+func (im *Images) ImageStatus(_ context.Context, spec *runtimeapi.ImageSpec, _ bool) (*runtimeapi.ImageStatusResponse, error) {
+	if i := im.find(spec.GetImage()); i != nil {
+		return &runtimeapi.ImageStatusResponse{Image: i.message()}, nil
+	}
+	return &runtimeapi.ImageStatusResponse{}, nil
+}
+
+// PullImage pulls nothing: an image is there, or the lab was not told about it.
+func (im *Images) PullImage(_ context.Context, spec *runtimeapi.ImageSpec, _ *runtimeapi.AuthConfig, _ *runtimeapi.PodSandboxConfig) (string, error) {
+	if i := im.find(spec.GetImage()); i != nil {
+		return i.name, nil
+	}
+	asked := spec.GetUserSpecifiedImage()
+	if asked == "" {
+		asked = spec.GetImage()
+	}
+	return "", status.Errorf(codes.NotFound, "the lab has no image %q and pulls none; it knows %s; map a static binary with `tightrope lab up --image %s=/path/of/binary`",
+		asked, strings.Join(im.names, ", "), untagged(asked))
+}
+
+// ListImages lists every mapped image; filters by name only.
+func (im *Images) ListImages(_ context.Context, f *runtimeapi.ImageFilter) ([]*runtimeapi.Image, error) {
+	var list []*runtimeapi.Image
+	for _, name := range im.names {
+		i := im.known[name]
+		if want := f.GetImage().GetImage(); want == "" || im.find(want) == i {
+			list = append(list, i.message())
+		}
+	}
+	return list, nil
+}
+
+// RemoveImage refuses: the binaries are the user's.
+func (im *Images) RemoveImage(_ context.Context, spec *runtimeapi.ImageSpec) error {
+	return refused(fmt.Sprintf("removing image %s", spec.GetImage()))
+}
+
+// ImageFsInfo reports a file system that is never full: nothing is ever pulled.
+func (im *Images) ImageFsInfo(context.Context) (*runtimeapi.ImageFsInfoResponse, error) {
+	fs := []*runtimeapi.FilesystemUsage{{Timestamp: time.Now().UnixNano(), FsId: &runtimeapi.FilesystemIdentifier{Mountpoint: "/"},
+		UsedBytes: &runtimeapi.UInt64Value{}, InodesUsed: &runtimeapi.UInt64Value{}}}
+	return &runtimeapi.ImageFsInfoResponse{ImageFilesystems: fs, ContainerFilesystems: fs}, nil
+}
+
+// Close does nothing.
+func (im *Images) Close(context.Context) error { return nil }

@@ -1,0 +1,119 @@
+package cri
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// ErrNotBuilt marks what the lab's runtime does not do. It is always wrapped with
+// the feature's name, and reaches the user as an event of the pod.
+var ErrNotBuilt = errors.New("the lab does not support it yet")
+
+func refused(what string) error {
+	return fmt.Errorf("%s: %w; leave it out, or use a kind cluster", what, ErrNotBuilt)
+}
+
+// refusePod names the first thing in a pod that would otherwise be ignored in
+// silence. User and group ids are accepted: every process is the one user there is.
+func refusePod(c *runtimeapi.PodSandboxConfig, handler string) error {
+	ns := c.GetLinux().GetSecurityContext().GetNamespaceOptions()
+	switch {
+	case handler != "":
+		return refused(fmt.Sprintf("runtimeClassName with handler %q", handler))
+	case c.GetLinux().GetSecurityContext().GetPrivileged():
+		return refused("securityContext.privileged")
+	case ns.GetNetwork() == runtimeapi.NamespaceMode_NODE:
+		return refused("hostNetwork")
+	case ns.GetPid() == runtimeapi.NamespaceMode_NODE:
+		return refused("hostPID")
+	case ns.GetIpc() == runtimeapi.NamespaceMode_NODE:
+		return refused("hostIPC")
+	case ns.GetUsernsOptions() != nil && ns.GetUsernsOptions().GetMode() == runtimeapi.NamespaceMode_POD:
+		return refused("hostUsers: false")
+	case ns != nil && ns.GetPid() == runtimeapi.NamespaceMode_POD: // the zero mode: last, so that others are named first
+		return refused("shareProcessNamespace")
+	}
+	for _, p := range c.GetPortMappings() {
+		if p.GetHostPort() != 0 {
+			return refused(fmt.Sprintf("hostPort %d", p.GetHostPort()))
+		}
+	}
+	for name := range c.GetLinux().GetSysctls() {
+		if !strings.HasPrefix(name, "net.ipv4.") {
+			return refused(fmt.Sprintf("sysctl %q", name))
+		}
+	}
+	return nil
+}
+
+// refuseContainer does the same for a container.
+func refuseContainer(c *runtimeapi.ContainerConfig) error {
+	security := c.GetLinux().GetSecurityContext()
+	switch {
+	case security.GetPrivileged():
+		return refused("securityContext.privileged")
+	case security.GetNamespaceOptions().GetPid() == runtimeapi.NamespaceMode_TARGET:
+		return refused("an ephemeral container's targetContainerName")
+	case len(c.GetDevices()) > 0, len(c.GetCDIDevices()) > 0:
+		return refused("devices")
+	case c.GetTty():
+		return refused("tty")
+	case c.GetStdin():
+		return refused("stdin")
+	}
+	for _, m := range c.GetMounts() {
+		switch {
+		case m.GetImage().GetImage() != "":
+			return refused(fmt.Sprintf("an image volume at %s", m.GetContainerPath()))
+		case m.GetPropagation() != runtimeapi.MountPropagation_PROPAGATION_PRIVATE:
+			return refused(fmt.Sprintf("mountPropagation at %s", m.GetContainerPath()))
+		case m.GetRecursiveReadOnly():
+			return refused(fmt.Sprintf("recursiveReadOnly at %s", m.GetContainerPath()))
+		}
+	}
+	return nil
+}
+
+// notBuilt refuses the calls of the runtime interface that the lab does not serve.
+type notBuilt struct{}
+
+func (notBuilt) ExecSync(context.Context, string, []string, time.Duration) (stdout, stderr []byte, err error) {
+	return nil, nil, refused("running a command in a container (exec, exec probes and hooks)")
+}
+
+func (notBuilt) Exec(context.Context, *runtimeapi.ExecRequest) (*runtimeapi.ExecResponse, error) {
+	return nil, refused("exec")
+}
+
+func (notBuilt) Attach(context.Context, *runtimeapi.AttachRequest) (*runtimeapi.AttachResponse, error) {
+	return nil, refused("attach")
+}
+
+func (notBuilt) PortForward(context.Context, *runtimeapi.PortForwardRequest) (*runtimeapi.PortForwardResponse, error) {
+	return nil, refused("port-forward")
+}
+
+func (notBuilt) CheckpointContainer(context.Context, *runtimeapi.CheckpointContainerRequest) error {
+	return refused("checkpoints")
+}
+
+func (notBuilt) CheckpointPod(context.Context, *runtimeapi.CheckpointPodRequest) error {
+	return refused("checkpoints")
+}
+
+func (notBuilt) RestorePod(context.Context, *runtimeapi.RestorePodRequest) (*runtimeapi.RestorePodResponse, error) {
+	return nil, refused("checkpoints")
+}
+
+func (notBuilt) UpdateContainerResources(context.Context, string, *runtimeapi.ContainerResources) error {
+	return refused("resizing a container")
+}
+
+func (notBuilt) UpdatePodSandboxResources(context.Context, *runtimeapi.UpdatePodSandboxResourcesRequest) (*runtimeapi.UpdatePodSandboxResourcesResponse, error) {
+	return nil, refused("resizing a pod")
+}

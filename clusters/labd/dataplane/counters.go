@@ -1,0 +1,164 @@
+package dataplane
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/compile"
+	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/kernel"
+)
+
+// CounterPort is the port on the node's address that serves the counters.
+const CounterPort = 10260
+
+// Counter is what the kernel counted for one policy on this node in one
+// direction, in packets that began a connection. A packet that no policy of a
+// pod allows is denied by each of them.
+type Counter struct {
+	Policy    string `json:"policy"`    // namespace/name
+	Direction string `json:"direction"` // "ingress" or "egress"
+	Allowed   uint64 `json:"allowed"`
+	Denied    uint64 `json:"denied"`
+}
+
+// Drop is what the kernel dropped of one pod's packets in one direction because
+// none of its policies allowed them.
+type Drop struct {
+	Pod       string     `json:"pod"`       // namespace/name
+	Direction string     `json:"direction"` // "ingress" or "egress"
+	Packets   uint64     `json:"packets"`
+	Since     time.Time  `json:"since"`           // when the pod's policies in this direction last changed here
+	First     *time.Time `json:"first,omitempty"` // first drop seen after Since, if any
+}
+
+// Report is one node's counters.
+type Report struct {
+	Node     string    `json:"node"`
+	Counters []Counter `json:"counters"`
+	Drops    []Drop    `json:"drops"`
+}
+
+// Counters reads the kernel's counters of all policies that select a pod of
+// this node, by name.
+func (a *Agent) Counters() ([]Counter, error) {
+	r, err := a.Report()
+	return r.Counters, err
+}
+
+// Report reads all counters from the kernel.
+func (a *Agent) Report() (Report, error) {
+	counted, err := a.table.Counters()
+	if err != nil {
+		return Report{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := Report{Node: a.cfg.NodeName, Counters: []Counter{}, Drops: []Drop{}}
+	byPolicy := map[[2]string]Counter{}
+	for name, m := range a.output.Meanings {
+		key := [2]string{m.Object, m.Direction}
+		c := byPolicy[key]
+		c.Policy, c.Direction = m.Object, m.Direction
+		switch m.Kind {
+		case compile.PodDrops:
+			t := a.drops[name]
+			r.Drops = append(r.Drops, Drop{m.Object, m.Direction, counted[name], t.since, t.first})
+			continue
+		case compile.Allowed:
+			c.Allowed = counted[name]
+		case compile.Denied:
+			c.Denied = counted[name]
+		}
+		byPolicy[key] = c
+	}
+	for _, c := range byPolicy {
+		r.Counters = append(r.Counters, c)
+	}
+	slices.SortFunc(r.Counters, func(a, b Counter) int {
+		return strings.Compare(a.Policy+"\x00"+a.Direction, b.Policy+"\x00"+b.Direction)
+	})
+	slices.SortFunc(r.Drops, func(a, b Drop) int { return strings.Compare(a.Pod+"\x00"+a.Direction, b.Pod+"\x00"+b.Direction) })
+	return r, nil
+}
+
+// dropTimes is when drops of one pod in one direction began. reason is the text
+// of all rules that judge it, so that a change of any of them starts anew.
+type dropTimes struct {
+	reason string
+	since  time.Time
+	first  *time.Time
+}
+
+// renewDrops is called with mu held when the table has changed.
+func (a *Agent) renewDrops(now time.Time) {
+	next := make(map[string]dropTimes, len(a.drops))
+	for name, m := range a.output.Meanings {
+		if m.Kind != compile.PodDrops {
+			continue
+		}
+		was, reason := a.drops[name], a.output.Reason(name)
+		if was.reason != reason {
+			was = dropTimes{reason: reason, since: now}
+		}
+		next[name] = was
+	}
+	a.drops = next
+}
+
+// readDropLog notes when a pod's first packet was dropped, until ctx ends. The
+// counters do not need it; without it there is only no time of the first drop.
+func (a *Agent) readDropLog(ctx context.Context) {
+	err := kernel.ReadLog(ctx, a.cfg.NetNS, compile.LogGroup, func(name string) {
+		now := time.Now()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if t, known := a.drops[name]; known && t.first == nil {
+			t.first = &now
+			a.drops[name] = t
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("the kernel's packet log cannot be read: first drops will have no time", "error", err)
+	}
+}
+
+// listen opens the counters' port; serve then answers until ctx ends.
+func (a *Agent) listen(ctx context.Context) (serve func(), err error) {
+	address := netip.AddrPortFrom(a.nodeIP, CounterPort).String()
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("data plane: serve counters: %w", err)
+	}
+	s := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+	return func() {
+		stop := context.AfterFunc(ctx, func() { s.Close() })
+		defer stop()
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.log.Error("serving counters ended", "address", address, "error", err)
+		}
+	}, nil
+}
+
+func (a *Agent) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /counters", func(w http.ResponseWriter, r *http.Request) {
+		report, err := a.Report()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(report); err != nil {
+			a.log.Debug("counters were not read to the end", "error", err)
+		}
+	})
+	return mux
+}

@@ -1,0 +1,92 @@
+package ruleset
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Rule is one rule: every match that is set must hold (in the order of the
+// fields), then the counter counts, the log logs and the action is taken. It
+// compares with ==. The zero Rule matches everything and does nothing.
+type Rule struct {
+	Established bool         // ct state established or related
+	Src, Dst    netip.Addr   // exactly this address; the zero Addr means any
+	DstIn       netip.Prefix // destination within; the zero Prefix means any
+	SrcIn       netip.Prefix // source within; the zero Prefix means any
+	SrcSet      string       // source address is in this set
+	DstSet      string       // destination address is in this set
+	NotSrcSet   bool         // SrcSet inverted: source is not in it
+	NotDstSet   bool         // DstSet inverted
+	Proto       Proto        // 0 means any
+	PortFirst   uint16       // destination port range, both ends included; 0,0 means any
+	PortLast    uint16
+	DstPortSet  string // destination address . port is in this set of AddrPorts
+	PairSet     string // source . destination is in this set of AddrPairs
+
+	Counter  string // named counter to count in
+	LogGroup uint16 // nflog group to tell, at most LogRate packets a second; 0 means none
+	LogText  string // prefix that the log carries, at most 127 bytes
+
+	Action Action
+	Target string     // chain of Jump; set of Dispatch and Balance
+	Modulo uint32     // of Balance: number of targets
+	To     netip.Addr // of SNAT
+}
+
+// LogRate is how many packets a second one rule reports at most. A rule that
+// was quiet reports its first packet always.
+const LogRate = 5
+
+// Action is what a rule does with a packet that matches.
+type Action string
+
+// The actions. The zero Action goes on with the next rule.
+const (
+	Continue          Action = ""
+	Accept            Action = "accept" // ends this base chain only
+	Drop              Action = "drop"   // final
+	Jump              Action = "jump"
+	DispatchSrc       Action = "ip saddr vmap"                           // Target is a set of AddrChains
+	DispatchDst       Action = "ip daddr vmap"                           // Target is a set of AddrChains
+	DispatchFront     Action = "ip daddr . meta l4proto . th dport vmap" // Target is a set of FrontChains
+	Balance           Action = "dnat to numgen random map"               // Target is a set of IndexTargets
+	SNAT              Action = "snat to"
+	RejectReset       Action = "reject with tcp reset"
+	RejectUnreachable Action = "reject with icmp port-unreachable"
+)
+
+// String prints the rule in the manner of nft.
+func (r Rule) String() string {
+	var w []string
+	say := func(when bool, format string, args ...any) {
+		if when {
+			w = append(w, fmt.Sprintf(format, args...))
+		}
+	}
+	not := func(b bool) string {
+		if b {
+			return "!= "
+		}
+		return ""
+	}
+	say(r.Established, "ct state established,related")
+	say(r.Src.IsValid(), "ip saddr %s", r.Src)
+	say(r.Dst.IsValid(), "ip daddr %s", r.Dst)
+	say(r.SrcIn.IsValid(), "ip saddr %s", r.SrcIn)
+	say(r.DstIn.IsValid(), "ip daddr %s", r.DstIn)
+	say(r.SrcSet != "", "ip saddr %s@%s", not(r.NotSrcSet), r.SrcSet)
+	say(r.DstSet != "", "ip daddr %s@%s", not(r.NotDstSet), r.DstSet)
+	say(r.Proto != 0, "%s", r.Proto)
+	say(r.PortLast != 0 && r.PortFirst == r.PortLast, "dport %d", r.PortFirst)
+	say(r.PortLast != 0 && r.PortFirst != r.PortLast, "dport %d-%d", r.PortFirst, r.PortLast)
+	say(r.DstPortSet != "", "ip daddr . th dport @%s", r.DstPortSet)
+	say(r.PairSet != "", "ip saddr . ip daddr @%s", r.PairSet)
+	say(r.Counter != "", "counter name %s", r.Counter)
+	say(r.LogGroup != 0, "limit rate %d/second log group %d prefix %q", LogRate, r.LogGroup, r.LogText)
+	say(r.Action != Continue, "%s", r.Action)
+	say(r.Modulo != 0, "mod %d", r.Modulo)
+	say(r.Target != "", "@%s", r.Target)
+	say(r.To.IsValid(), "%s", r.To)
+	return strings.Join(w, " ")
+}

@@ -1,0 +1,44 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Config is one node. The supervisor writes it as JSON.
+type Config struct {
+	Name        string            // node-1, node-2, …
+	Index       int               // from 1
+	IP          string            // on the underlay
+	PodCIDR     string            // of this node's pods
+	ServiceCIDR string            // of all ClusterIPs
+	ClusterDNS  string            // address of the DNS Service
+	Kubeconfig  string            // file with the node's credentials
+	Images      map[string]string // image name → path of a program in the lab, and arguments
+	Dataplane   string            // enforce | ignore
+	RootDir     string            // the kubelet's directory; this node's alone
+	APIServer   string            // host:port on the underlay
+}
+
+func readConfig(file string) (Config, error) {
+	var c Config
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
+	if err != nil {
+		return c, fmt.Errorf("node configuration %q: %w", file, err)
+	}
+	for name, value := range map[string]string{"Name": c.Name, "IP": c.IP, "PodCIDR": c.PodCIDR, "ServiceCIDR": c.ServiceCIDR,
+		"Kubeconfig": c.Kubeconfig, "RootDir": c.RootDir} {
+		if value == "" {
+			return c, fmt.Errorf("node configuration %q: %s is empty", file, name)
+		}
+	}
+	if !filepath.IsAbs(c.RootDir) {
+		return c, fmt.Errorf("node configuration %q: RootDir %q is not an absolute path", file, c.RootDir)
+	}
+	return c, nil
+}

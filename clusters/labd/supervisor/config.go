@@ -1,0 +1,101 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// MaxNodes keeps node addresses inside the underlay's first /24 and pod
+// networks inside 10.244.0.0/16.
+const MaxNodes = 200
+
+const maxSocketPath = 107 // bytes, sockaddr_un without its final zero
+
+// Config is what one lab is asked to be. The warden passes it to the processes
+// inside the namespaces as JSON.
+type Config struct {
+	Name      string            `json:"name"`
+	Dir       string            `json:"dir"`       // the one directory outside, absolute
+	Nodes     int               `json:"nodes"`     // 0: API server and controller manager only
+	Dataplane string            `json:"dataplane"` // enforce | ignore
+	Images    map[string]string `json:"images"`    // image name without tag → absolute path, and arguments, outside
+	Port      int               `json:"port"`      // of the listener on 127.0.0.1
+	Labd      string            `json:"labd"`      // absolute path of this binary, outside
+	Lifeline  int               `json:"-"`         // descriptor whose end of file ends the lab; -1: none
+}
+
+type images map[string]string
+
+func (m images) String() string { return "" }
+
+func (m images) Set(s string) error {
+	name, path, ok := strings.Cut(s, "=")
+	if !ok || name == "" || !filepath.IsAbs(path) {
+		return fmt.Errorf("image %q: want NAME=/absolute/path", s)
+	}
+	m[name] = path
+	return nil
+}
+
+var nameRule = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$`)
+
+func parseConfig(args []string) (Config, error) {
+	c := Config{Images: map[string]string{}}
+	fs := flag.NewFlagSet("labd up", flag.ContinueOnError)
+	fs.StringVar(&c.Name, "name", "default", "the lab's name")
+	fs.StringVar(&c.Dir, "dir", "", "the one directory outside; created, and removed at the end")
+	fs.IntVar(&c.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
+	fs.StringVar(&c.Dataplane, "dataplane", "enforce", "enforce, or ignore: accept policies and enforce none")
+	fs.Var(images(c.Images), "image", "NAME=/path/of/static/binary, repeatable")
+	fs.IntVar(&c.Lifeline, "lifeline", -1, "inherited descriptor; its end of file ends the lab unless a byte came first")
+	if err := fs.Parse(args); err != nil {
+		return c, err
+	}
+	return c, c.complete()
+}
+
+// complete checks what the flags gave and adds what only this process knows.
+func (c *Config) complete() error {
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this binary: %w", err)
+	}
+	c.Labd = exe
+	switch {
+	case !nameRule.MatchString(c.Name):
+		return fmt.Errorf("lab name %q: use at most 32 lower-case letters, digits and dashes", c.Name)
+	case !filepath.IsAbs(c.Dir):
+		return errors.New("--dir: an absolute path is needed")
+	case len(c.Dir)+1+len(socketFile) > maxSocketPath:
+		return fmt.Errorf("directory %s: its path is too long for a Unix socket in it (%d bytes at most); set TMPDIR or XDG_RUNTIME_DIR to a shorter one", c.Dir, maxSocketPath)
+	case c.Nodes < 0 || c.Nodes > MaxNodes:
+		return fmt.Errorf("--nodes=%d: between 0 and %d", c.Nodes, MaxNodes)
+	case c.Dataplane != "enforce" && c.Dataplane != "ignore":
+		return fmt.Errorf("--dataplane=%q: enforce or ignore", c.Dataplane)
+	}
+	for name, command := range c.Images {
+		path, _, _ := strings.Cut(command, " ")
+		if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+			return fmt.Errorf("image %s: %s is not an executable file; build it, or name another with --image", name, path)
+		}
+	}
+	return nil
+}
+
+func (c Config) encode() string {
+	b, _ := json.Marshal(c) // strings, ints and a map of strings: cannot fail
+	return string(b)
+}
+
+func decodeConfig(args []string) (c Config, err error) {
+	if len(args) != 1 {
+		return c, errors.New("this command is started by labd up, never by hand")
+	}
+	return c, json.Unmarshal([]byte(args[0]), &c)
+}

@@ -1,0 +1,109 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Files of the lab's directory. The lock (of the open
+// file description, fcntl) is held as long as its warden
+// lives: that is how others tell a living lab from a directory left behind.
+const (
+	lockFile       = "lock"
+	statusFile     = "status.json"
+	socketFile     = "control.sock"
+	kubeconfigFile = "kubeconfig"
+)
+
+// errLive is returned for a directory whose warden lives.
+var errLive = errors.New("a lab is already up here")
+
+// directory is the lab's one trace outside its namespaces, while it lives.
+type directory struct {
+	path string
+	lock *os.File
+}
+
+// claim creates the directory and takes its lock. What a dead warden left in it
+// is removed first.
+func claim(path string) (*directory, error) {
+	for range 10 { // a sweeper may remove the directory between two of these calls
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return nil, fmt.Errorf("lab directory: %w", err)
+		}
+		lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("lab directory: %w", err)
+		}
+		whole := unix.Flock_t{Type: unix.F_WRLCK}
+		if err := unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
+			lock.Close()
+			return nil, errLive
+		}
+		if sameFile(lock) {
+			d := &directory{path: path, lock: lock}
+			for _, f := range []string{statusFile, socketFile, kubeconfigFile} {
+				_ = os.Remove(filepath.Join(path, f))
+			}
+			return d, nil
+		}
+		lock.Close()
+	}
+	return nil, fmt.Errorf("lab directory %s: removed again and again while it was being created", path)
+}
+
+// sameFile is false when the file was unlinked, or replaced, after it was opened.
+func sameFile(f *os.File) bool {
+	held, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(held, named)
+}
+
+func (d *directory) file(name string) string { return filepath.Join(d.path, name) }
+
+// remove takes the directory away, and its parent if no other lab is in it.
+func (d *directory) remove() {
+	_ = os.RemoveAll(d.path)
+	_ = os.Remove(filepath.Dir(d.path))
+	d.lock.Close()
+}
+
+// status is what the warden says about its lab to others.
+type status struct {
+	Name       string    `json:"name"`
+	PID        int       `json:"pid"`
+	Started    time.Time `json:"started"`
+	Ready      bool      `json:"ready"`
+	Nodes      int       `json:"nodes"`
+	Dataplane  string    `json:"dataplane"`
+	Kubeconfig string    `json:"kubeconfig"`
+	Labd       string    `json:"labd"`
+}
+
+// write replaces the file in one rename, so that readers see the old or the new.
+func (d *directory) write(name string, data []byte) error {
+	tmp := d.file("." + name)
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, d.file(name))
+}
+
+func (d *directory) writeStatus(s status) error {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return d.write(statusFile, append(b, '\n'))
+}

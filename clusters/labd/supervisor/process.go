@@ -1,0 +1,75 @@
+package supervisor
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// tailBytes of a dead component's log are searched for its last lines.
+const (
+	tailBytes = 32 << 10
+	tailLines = 50
+	tailWidth = 400 // bytes of a line
+)
+
+// process is one component of the lab, a child of the supervisor. None of them
+// may end before the lab does.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	log  string
+}
+
+// start runs `labd args…` with its output in a log file, and tells exits when it
+// ends. Children need no Pdeathsig: when the supervisor dies, process 1 does, and
+// the namespace with it.
+func start(exits chan<- error, name string, args []string, flags uintptr, files ...*os.File) (*process, error) {
+	p := &process{name: name, log: filepath.Join(logPath, name+".log")}
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	defer log.Close()
+	p.cmd = &exec.Cmd{Path: labdPath, Args: append([]string{"labd"}, args...), Dir: "/", Env: os.Environ(),
+		Stdout: log, Stderr: log, ExtraFiles: files, SysProcAttr: &syscall.SysProcAttr{Cloneflags: flags}}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() {
+		err := p.cmd.Wait()
+		exits <- fmt.Errorf("%s of the lab ended (%v); the end of its log:\n%s", name, why(err), tail(p.log))
+	}()
+	return p, nil
+}
+
+func why(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
+}
+
+// tail is the last lines of a log, for an error message.
+func tail(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.Size() > tailBytes {
+		_, _ = f.Seek(-tailBytes, io.SeekEnd)
+	}
+	b, _ := io.ReadAll(io.LimitReader(f, tailBytes))
+	lines := strings.Split(string(bytes.TrimSpace(b)), "\n")
+	lines = lines[max(0, len(lines)-tailLines):]
+	for i, line := range lines {
+		lines[i] = line[:min(len(line), tailWidth)]
+	}
+	return strings.Join(lines, "\n")
+}

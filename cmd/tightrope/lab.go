@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tightrope-dev/tightrope/clusters/lab"
+)
+
+// downDeadline bounds how long ending a lab may take; it takes tenths of a second.
+const downDeadline = 30 * time.Second
+
+func newLabCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "lab",
+		Short: "An embedded Kubernetes cluster with real packets, without root or Docker",
+	}
+	var name string
+	c.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "which lab; several can be up at once")
+	c.AddCommand(newLabUp(&name), newLabDown(&name), newLabStatus(&name), newLabKubeconfig(&name), newLabKubectl(&name), newLabCounters(&name))
+	return c
+}
+
+// labError gives an error of package lab its exit code: what was refused is bad
+// input or a machine that cannot do it; a lab that broke proves nothing.
+func labError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, lab.ErrRefused), errors.Is(err, lab.ErrForbidden), errors.Is(err, lab.ErrNoLabd), errors.Is(err, lab.ErrNotUp):
+		return &exitError{exitUsage, err}
+	}
+	return &exitError{exitInconclusive, err}
+}
+
+type labUpOptions struct {
+	lab.Options
+	images     []string
+	foreground bool
+}
+
+func newLabUp(name *string) *cobra.Command {
+	var o labUpOptions
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Start a lab and return when its nodes are Ready",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.Name = *name
+			return o.run(c)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&o.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
+	f.StringVar(&o.Dataplane, "dataplane", "enforce", "enforce, or ignore: accept policies and enforce none")
+	f.StringArrayVar(&o.images, "image", nil, "NAME=PATH of a static binary that pods can run; repeatable")
+	f.BoolVar(&o.foreground, "foreground", false, "stay, and end the lab with this process")
+	f.StringVar(&o.Labd, "labd", "", "path of the lab's server, when it is not next to this program")
+	return c
+}
+
+func (o *labUpOptions) run(c *cobra.Command) error {
+	o.Images = map[string]string{}
+	for _, image := range o.images {
+		name, path, ok := strings.Cut(image, "=")
+		if !ok || name == "" || path == "" {
+			return &exitError{exitUsage, fmt.Errorf("--image %q: want NAME=PATH", image)}
+		}
+		o.Images[name] = path
+	}
+	out := c.OutOrStdout()
+	o.Progress = func(s lab.Step) { fmt.Fprintln(out, "  "+s.String()) }
+	fmt.Fprintf(out, "lab %q: %d nodes, policies: %s\n", o.Name, o.Nodes, o.Dataplane)
+	l, err := lab.Up(c.Context(), o.Options)
+	if err != nil {
+		return labError(err)
+	}
+	named := ""
+	if o.Name != lab.DefaultName {
+		named = " --name " + o.Name
+	}
+	fmt.Fprintf(out, "the lab is up\n\n  tightrope lab kubectl%s -- get nodes,pods -A\n  export KUBECONFIG=%s\n", named, l.Kubeconfig())
+	if !o.foreground {
+		fmt.Fprintf(out, "  tightrope lab down%s\n", named)
+		return labError(l.Detach())
+	}
+	fmt.Fprintln(out, "\nCtrl-C ends it")
+	return stay(c, l)
+}
+
+// stay holds a lab until this process is told to end, or the lab ends by itself.
+func stay(c *cobra.Command, l *lab.Lab) error {
+	select {
+	case <-l.Done():
+		return &exitError{exitInconclusive, fmt.Errorf("the lab ended by itself: %w", errors.Join(l.Err()))}
+	case <-c.Context().Done():
+	}
+	ctx, stop := deadline(c, downDeadline)
+	defer stop()
+	if err := l.Down(ctx); err != nil {
+		return labError(err)
+	}
+	return nil
+}
+
+func newLabDown(name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "End a lab; nothing of it is left",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := deadline(c, downDeadline)
+			defer stop()
+			if err := lab.Down(ctx, *name); err != nil {
+				lab.Sweep()
+				return labError(err)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "lab %q is down\n", *name)
+			return nil
+		},
+	}
+}
+
+func newLabKubeconfig(name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "kubeconfig",
+		Short: "Print the path of the lab's kubeconfig",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := lab.Find(*name)
+			if err != nil {
+				return labError(err)
+			}
+			fmt.Fprintln(c.OutOrStdout(), s.Kubeconfig)
+			return nil
+		},
+	}
+}
+
+func newLabKubectl(name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "kubectl -- ARGS…",
+		Short: "Run kubectl, which need not be installed, on the lab",
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := lab.Find(*name)
+			if err != nil {
+				return labError(err)
+			}
+			env := append(os.Environ(), "KUBECONFIG="+s.Kubeconfig)
+			err = syscall.Exec(s.Labd, append([]string{"labd", "kubectl"}, args...), env)
+			return &exitError{exitUsage, fmt.Errorf("run %s: %w", s.Labd, err)}
+		},
+	}
+}

@@ -1,0 +1,83 @@
+// Command tightrope is the one binary for people: it stages NetworkPolicies,
+// proves that nothing broke, and takes them back when something did.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/report"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// errSignal is why a context ended that a signal ended.
+type errSignal struct{ os.Signal }
+
+func (e errSignal) Error() string { return "interrupted by " + e.String() }
+
+// run executes one command line. The first signal ends the command's context,
+// which takes back what is under way; a second one stops waiting for that and
+// exits at once with code 2, because nothing was verified.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		cancel(errSignal{<-signals})
+		<-signals
+		fmt.Fprintln(stderr, "\nstopped waiting: whether the baseline is back was not verified")
+		os.Exit(exitRollback)
+	}()
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		if e, ok := errors.AsType[*exitError](err); !ok || e.err != nil {
+			fmt.Fprintln(stderr, "error:", report.Sanitize(err.Error()))
+		}
+	}
+	return codeAfter(ctx, err)
+}
+
+// codeAfter is the exit code of a command, a signal having the last word unless
+// the rollback that it asked for could not be verified.
+func codeAfter(ctx context.Context, err error) int {
+	code := exitCode(err)
+	sig, ok := errors.AsType[errSignal](context.Cause(ctx))
+	if !ok || err == nil || code == exitRollback {
+		return code
+	}
+	if sig.Signal == syscall.SIGTERM {
+		return exitTerminated
+	}
+	return exitInterrupted
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tightrope",
+		Short: "Tighten network policies without breaking what depends on the network",
+		Long: "Tightrope stages candidate NetworkPolicies through observe, canary and enforce while probe\n" +
+			"pods test the paths that must work and those that must not. A path that breaks takes the\n" +
+			"candidates back at once. Start with: tightrope demo",
+		Version:       lab.Stamp,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand())
+	return root
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/tightrope-dev/tightrope/clusters/existing"
+	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/scenarios"
+)
+
+// runOptions are the flags of run and demo.
+type runOptions struct {
+	cluster     string
+	kubeconfig  string
+	report      string
+	labd        string
+	dataplane   string
+	nodes       int
+	holdTimeout time.Duration
+}
+
+func newRunCommand() *cobra.Command {
+	o := runOptions{}
+	cmd := &cobra.Command{
+		Use:   "run SCENARIO...",
+		Short: "Run scenarios and prove what happened",
+		Long: "Run scenarios, by name from the library or by file, on the embedded lab or on a cluster.\n" +
+			"Exit codes: 0 as expected; 1 cut or leak; 2 rollback failed; 3 inconclusive; 4 bad input.",
+		Example: "  tightrope run gw-forgot-dns\n  tightrope run my.yaml --cluster current --report out/",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runScenarios(cmd.Context(), args, o, cmd.OutOrStdout())
+		},
+	}
+	o.register(cmd)
+	cmd.Flags().StringVar(&o.cluster, "cluster", "lab", "where to run: lab (embedded, its own) or current (the kubeconfig's context)")
+	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of --cluster current; empty means $KUBECONFIG or the user's own")
+	return cmd
+}
+
+func newDemoCommand() *cobra.Command {
+	o := runOptions{cluster: "lab"}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "A rollout that is taken back and one that is committed, on a lab of its own",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runScenarios(cmd.Context(), []string{"gw-forgot-dns", "zero-trust-ai-platform"}, o, cmd.OutOrStdout())
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+func (o *runOptions) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.report, "report", "reports", "directory for the reports, one folder per scenario")
+	f.StringVar(&o.labd, "labd", "", "path of the labd binary; empty means next to this one, on PATH, or in the user's cache")
+	f.StringVar(&o.dataplane, "dataplane", "enforce", "what the lab does with policies: enforce, or ignore as clusters without a policy engine do")
+	f.IntVar(&o.nodes, "nodes", 2, "nodes of the lab")
+	f.DurationVar(&o.holdTimeout, "hold-timeout", 2*time.Minute, "how long a held rollout is waited for before it is aborted")
+}
+
+// runScenarios checks all input, brings up the cluster, runs the scenarios one
+// after the other, and returns the most serious exit code.
+func runScenarios(ctx context.Context, names []string, o runOptions, out io.Writer) (err error) {
+	list, err := o.check(names)
+	if err != nil {
+		return err
+	}
+	show := newScreen(out)
+	cfg, name, closeCluster, err := o.host(ctx, show)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := closeCluster(); closeErr != nil && err == nil {
+			err = closeErr
+		}
+	}()
+	var worst error
+	for _, s := range list {
+		err := o.runOne(ctx, s, cfg, name, show)
+		if exitCode(err) > exitCode(worst) {
+			worst = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return worst
+}
+
+// check loads every scenario and makes every report folder before anything starts.
+func (o *runOptions) check(names []string) ([]*scenarios.Scenario, error) {
+	if o.cluster != "lab" && o.cluster != "current" {
+		return nil, fmt.Errorf("--cluster %q is not known: use lab or current", o.cluster)
+	}
+	var list []*scenarios.Scenario
+	for _, name := range names {
+		s, err := scenarios.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.MkdirAll(o.folder(s), 0o755); err != nil {
+			return nil, fmt.Errorf("report directory %s cannot be created: %w; choose another with --report", o.folder(s), err)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func (o *runOptions) folder(s *scenarios.Scenario) string { return filepath.Join(o.report, s.Metadata.Name) }
+
+// host returns the cluster to run on and what closes it.
+func (o *runOptions) host(ctx context.Context, show *screen) (*rest.Config, string, func() error, error) {
+	if o.cluster == "current" {
+		cfg, name, err := existing.Connect(ctx, o.kubeconfig)
+		return cfg, name, func() error { return nil }, err
+	}
+	l, err := lab.Up(ctx, lab.Options{
+		Name: fmt.Sprintf("run-%d", os.Getpid()), Nodes: o.nodes, Dataplane: o.dataplane, Labd: o.labd, Progress: show.labStep,
+	})
+	if err != nil {
+		return nil, "", nil, labError(err)
+	}
+	down := func() error {
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer stop()
+		return l.Down(ctx)
+	}
+	cfg, err := clientcmd.BuildConfigFromFlags("", l.Kubeconfig())
+	if err != nil {
+		return nil, "", nil, errors.Join(fmt.Errorf("kubeconfig of the lab: %w", err), down())
+	}
+	return cfg, "lab", down, nil
+}
+
+// runOne runs a scenario, writes its reports and says how it went.
+func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *rest.Config, cluster string, show *screen) error {
+	show.scenario(s)
+	rep, err := scenarios.Run(ctx, s, scenarios.Options{
+		Config: cfg, Cluster: cluster, HoldTimeout: o.holdTimeout, Progress: show.progress,
+	})
+	if rep == nil {
+		if ctx.Err() != nil {
+			return &exitError{exitInterrupted, fmt.Errorf("scenario %s: %w before anything was rolled out", s.Metadata.Name, context.Cause(ctx))}
+		}
+		return &exitError{exitInconclusive, fmt.Errorf("scenario %s: %w", s.Metadata.Name, err)}
+	}
+	if err := writeReports(o.folder(s), rep); err != nil {
+		return &exitError{exitInconclusive, err}
+	}
+	show.result(rep, o.folder(s))
+	code := report.ExitCode(rep)
+	switch {
+	case errors.Is(err, scenarios.ErrInterrupted) && rep.Result != "RollbackFailed":
+		return &exitError{code: exitInterrupted}
+	case code != exitOK:
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// writeReports writes every format into the folder.
+func writeReports(folder string, rep *report.Report) error {
+	for _, f := range report.Formats {
+		name := filepath.Join(folder, f.File)
+		if err := writeFile(name, rep, f.Write); err != nil {
+			return fmt.Errorf("report %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func writeFile(name string, rep *report.Report, write func(io.Writer, *report.Report) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f, rep), f.Close())
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/scenarios"
+)
+
+// screen prints a run as plain lines that a person likes to read, in colour on
+// a terminal. Everything from outside is sanitised before it is printed.
+type screen struct {
+	out    io.Writer
+	colour bool
+	start  time.Time
+}
+
+func newScreen(out io.Writer) *screen {
+	s := &screen{out: out, start: time.Now()}
+	if f, ok := out.(*os.File); ok && os.Getenv("NO_COLOR") == "" {
+		info, err := f.Stat()
+		s.colour = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return s
+}
+
+func (s *screen) line(format string, args ...any) {
+	fmt.Fprintf(s.out, "%6.1fs  %s\n", time.Since(s.start).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (s *screen) paint(code, text string) string {
+	if !s.colour {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s *screen) labStep(step lab.Step) {
+	s.line("lab       %s", report.Sanitize(step.String()))
+}
+
+func (s *screen) scenario(sc *scenarios.Scenario) {
+	fmt.Fprintf(s.out, "\n%s\n", s.paint("1", report.Sanitize(sc.Metadata.Name+" — "+sc.Spec.Title)))
+}
+
+// steps are what a scenario does before its run begins.
+var steps = map[string]string{
+	"install":  "controller and CRDs",
+	"topology": "the platform: waiting until every workload is ready",
+	"rollout":  "suite and rollout are in; the controller takes over",
+}
+
+func (s *screen) progress(p scenarios.Progress) {
+	if p.Status == nil {
+		s.line("setup     %s", steps[p.Step])
+		return
+	}
+	st := p.Status
+	text := report.Sanitize(st.Message)
+	switch st.Phase {
+	case "RollingBack":
+		text = s.paint("31", text)
+	case "Committed", "RolledBack":
+		text = s.paint("32", text)
+	}
+	name := report.Sanitize(string(st.Phase))
+	if st.Stage != "" && st.Stage != "preflight" && st.Stage != "rollback" && st.Stage != "commit" {
+		name += " (" + report.Sanitize(st.Stage) + ")"
+	}
+	s.line("%-22s %s", name, text)
+}
+
+func (s *screen) result(rep *report.Report, folder string) {
+	fmt.Fprintln(s.out)
+	err := report.WriteText(s.out, rep, s.colour)
+	if err == nil {
+		err = report.WriteWhere(s.out, folder)
+	}
+	if err != nil {
+		fmt.Fprintln(s.out, "error:", report.Sanitize(err.Error()))
+	}
+}
