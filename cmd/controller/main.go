@@ -83,7 +83,11 @@ func serve(ctx context.Context, agent, twin, health, metrics string) error {
 	if err := operator.RegisterMetrics(); err != nil {
 		return err
 	}
-	if err := operator.Setup(ctx, mgr, operator.Options{AgentImage: agent, TwinImage: twin}); err != nil {
+	resolv, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		slog.Warn("the cluster's DNS domain is not known; probes use search lists", "error", err)
+	}
+	if err := operator.Setup(ctx, mgr, operator.Options{AgentImage: agent, TwinImage: twin, ResolvConf: string(resolv)}); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

@@ -11,7 +11,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/report"
@@ -40,6 +42,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "\nstopped waiting: whether the baseline is back was not verified")
 		os.Exit(exitRollback)
 	}()
+	log.SetLogger(logr.Discard()) // libraries have nothing to say to people
 	root := newRootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -121,7 +121,9 @@ func (o *runOptions) check(names []string) ([]*scenarios.Scenario, error) {
 	return list, nil
 }
 
-func (o *runOptions) folder(s *scenarios.Scenario) string { return filepath.Join(o.report, s.Metadata.Name) }
+func (o *runOptions) folder(s *scenarios.Scenario) string {
+	return filepath.Join(o.report, s.Metadata.Name)
+}
 
 // host returns the cluster to run on and what closes it.
 func (o *runOptions) host(ctx context.Context, show *screen) (*rest.Config, string, func() error, error) {

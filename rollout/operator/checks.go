@@ -3,6 +3,8 @@ package operator
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,10 +20,13 @@ const controlIdentity = "tightrope-control"
 // twinCheck is the ID of the control pod's check of the twin.
 const twinCheck = "twin"
 
+// controlInterval keeps preflight short: the control pod's attempts time it.
+const controlInterval = 100 * time.Millisecond
+
 // confirmEvery and confirmCount shape the burst after a change of outcome. The
 // count is generous: how many failures make a cut is decided here, not there.
 const (
-	confirmEvery = 20 * 1000 * 1000 // 20ms in nanoseconds
+	confirmEvery = 20 * time.Millisecond
 	confirmCount = 12
 )
 
@@ -65,7 +70,9 @@ func (p *Plan) agents(w *world, twin *corev1.Pod) []agentSpec {
 		checks = append(checks, probes.Check{ID: twinCheck, Type: "TCP", Protocol: "TCP", Host: twin.Status.PodIP, Port: twinPort})
 		routes[twinCheck] = route{path: -1, witness: true}
 	}
-	return append(out, p.agent(control, false, checks, routes))
+	agent := p.agent(control, false, checks, routes)
+	agent.plan.Interval = min(p.Interval, controlInterval)
+	return append(out, agent)
 }
 
 func (p *Plan) agent(id v1alpha1.Identity, front bool, checks []probes.Check, routes map[string]route) agentSpec {
@@ -96,49 +103,49 @@ func (p *Plan) checksFrom(w *world, identity string) (map[string]route, []probes
 	for i, path := range p.Paths {
 		if path.From == identity {
 			if slices.Contains(path.ways(), v1alpha1.ViaService) {
-				if c, ok := serviceCheck(w, path); ok {
+				if c, ok := p.serviceCheck(w, path); ok {
 					add(fmt.Sprintf("p%d/service", i), route{path: i, via: v1alpha1.ViaService}, c)
 				}
 			}
 			if slices.Contains(path.ways(), v1alpha1.ViaPodIP) {
-				addBackends(w, path, fmt.Sprintf("p%d", i), route{path: i, via: v1alpha1.ViaPodIP}, add)
+				p.addBackends(w, path, fmt.Sprintf("p%d", i), route{path: i, via: v1alpha1.ViaPodIP}, add)
 			}
 		}
 		if path.WitnessIdentity == identity {
-			addBackends(w, path, fmt.Sprintf("w%d", i), route{path: i, via: v1alpha1.ViaPodIP, witness: true}, add)
+			p.addBackends(w, path, fmt.Sprintf("w%d", i), route{path: i, via: v1alpha1.ViaPodIP, witness: true}, add)
 		}
 	}
 	return routes, checks
 }
 
-func addBackends(w *world, path PlannedPath, prefix string, r route, add func(string, route, probes.Check)) {
+func (p *Plan) addBackends(w *world, path PlannedPath, prefix string, r route, add func(string, route, probes.Check)) {
 	for _, b := range w.backends(path.To.Service) {
 		r.target = types.NamespacedName{Namespace: b.pod.Namespace, Name: b.pod.Name}
 		r.address, r.port = b.addr, b.port
-		add(prefix+"/"+b.pod.Name, r, check(path, b.addr, b.port))
+		add(prefix+"/"+b.pod.Name, r, p.check(path, b.addr, b.port))
 	}
 }
 
 // serviceCheck tries a path as clients do: by the Service's name, resolved
 // afresh each time. DNS itself is asked at the Service's address, because a
 // name server cannot be found by name.
-func serviceCheck(w *world, path PlannedPath) (probes.Check, bool) {
+func (p *Plan) serviceCheck(w *world, path PlannedPath) (probes.Check, bool) {
 	t := path.To.Service
 	svc := w.services[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}]
 	if svc == nil {
 		return probes.Check{}, false
 	}
-	host := fmt.Sprintf("%s.%s.svc", t.Name, t.Namespace)
+	host := serviceName(t.Name, t.Namespace, p.ClusterDomain)
 	if path.Probe.Type == v1alpha1.ProbeDNS {
 		if svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == corev1.ClusterIPNone {
 			return probes.Check{}, false
 		}
 		host = svc.Spec.ClusterIP
 	}
-	return check(path, host, t.Port), true
+	return p.check(path, host, t.Port), true
 }
 
-func check(path PlannedPath, host string, port int32) probes.Check {
+func (p *Plan) check(path PlannedPath, host string, port int32) probes.Check {
 	c := probes.Check{Type: string(path.Probe.Type), Protocol: path.protocol(), Host: host, Port: port}
 	switch path.Probe.Type {
 	case "":
@@ -151,8 +158,36 @@ func check(path PlannedPath, host string, port int32) probes.Check {
 	case v1alpha1.ProbeDNS:
 		c.Query = path.Probe.Query
 		if c.Query == "" {
-			c.Query = "kubernetes.default.svc.cluster.local."
+			c.Query = serviceName("kubernetes", "default", p.ClusterDomain)
 		}
 	}
 	return c
+}
+
+// serviceName is the absolute name of a Service, so that one attempt asks one
+// question and not one per entry of a search list. Without a known domain it is
+// the name that the search list completes.
+func serviceName(name, namespace, domain string) string {
+	host := name + "." + namespace + ".svc"
+	if domain != "" {
+		host += "." + domain + "."
+	}
+	return host
+}
+
+// clusterDomain reads the cluster's DNS domain off the search list of a pod's
+// resolv.conf, where the kubelet writes svc.<domain>; empty: not a pod's.
+func clusterDomain(resolvConf string) string {
+	for line := range strings.Lines(resolvConf) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] != "search" {
+			continue
+		}
+		for _, entry := range fields[1:] {
+			if domain, ok := strings.CutPrefix(entry, "svc."); ok {
+				return strings.TrimSuffix(domain, ".")
+			}
+		}
+	}
+	return ""
 }

@@ -41,6 +41,7 @@ type RunReconciler struct {
 	Events        events.EventRecorder
 	AgentImage    string
 	TwinImage     string
+	ClusterDomain string // of DNS; empty: not known
 
 	base context.Context // of the sessions; ends with the manager
 	wake chan event.GenericEvent

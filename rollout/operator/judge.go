@@ -94,7 +94,7 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 	if finding == probes.Inconclusive && s.state.Last.Blocked() {
 		j.note = "the target is not ready, so a failure says nothing about the policy"
 	}
-	if finding == probes.Cut && s.state.Streak >= p.needed(c.via) && path.votes() {
+	if finding == probes.Cut && s.state.Streak >= p.neededFor(s, path) && path.votes() {
 		j.cut = &s
 	}
 	if p.scope == rollout.Nobody {
@@ -146,6 +146,23 @@ func (p *picture) needed(via v1alpha1.Via) int {
 		return p.threshold * serviceFactor
 	}
 	return p.threshold
+}
+
+// unexplainedFactor multiplies the failures in a row that a path needs to count
+// as cut while the live policies allow it: an overloaded node and a restarting
+// target fail too, and then no policy is to blame. It counts all the same in
+// the end, because a data plane may differ from the specification.
+const unexplainedFactor = 3
+
+func (p *picture) neededFor(s sight, path PlannedPath) int {
+	need := p.needed(s.route.via)
+	if s.state.Streak < need || s.state.Last == probes.DNSFailure {
+		return need
+	}
+	if p.predicted(s, path) == verdict.Allow {
+		return need * unexplainedFactor
+	}
+	return need
 }
 
 // alive says whether the target of an Allow attempt is known to be up. The

@@ -19,22 +19,24 @@ import (
 // A restarted operator works from it and not from the rollout, whose author may
 // have edited it since.
 type Plan struct {
-	Schema      string              `json:"schema"`
-	Run         string              `json:"run"`
-	Rollout     string              `json:"rollout"` // namespace/name
-	Steps       []rollout.StepPlan  `json:"steps"`
-	Limits      rollout.Limits      `json:"limits"`
-	Interval    time.Duration       `json:"interval"`
-	Timeout     time.Duration       `json:"timeout"`
-	Budget      float64             `json:"budget"` // false rollbacks per hour
-	Identities  []v1alpha1.Identity `json:"identities"`
-	Paths       []PlannedPath       `json:"paths"`
-	Candidates  []Candidate         `json:"candidates"`
-	Bridges     []PlannedBridge     `json:"bridges"`
-	Baseline    []verdict.Policy    `json:"baseline"` // of the namespaces that candidates are in
-	Predicted   []report.Prediction `json:"predicted"`
-	Exposures   []report.Exposure   `json:"exposures"`
-	Unprobeable []report.NotTested  `json:"unprobeable"`
+	Schema   string             `json:"schema"`
+	Run      string             `json:"run"`
+	Rollout  string             `json:"rollout"` // namespace/name
+	Steps    []rollout.StepPlan `json:"steps"`
+	Limits   rollout.Limits     `json:"limits"`
+	Interval time.Duration      `json:"interval"`
+	Timeout  time.Duration      `json:"timeout"`
+	Budget   float64            `json:"budget"` // false rollbacks per hour
+	// ClusterDomain of DNS; empty: not known, names are completed by search lists.
+	ClusterDomain string              `json:"clusterDomain"`
+	Identities    []v1alpha1.Identity `json:"identities"`
+	Paths         []PlannedPath       `json:"paths"`
+	Candidates    []Candidate         `json:"candidates"`
+	Bridges       []PlannedBridge     `json:"bridges"`
+	Baseline      []verdict.Policy    `json:"baseline"` // of the namespaces that candidates are in
+	Predicted     []report.Prediction `json:"predicted"`
+	Exposures     []report.Exposure   `json:"exposures"`
+	Unprobeable   []report.NotTested  `json:"unprobeable"`
 }
 
 // planSchema is the version of Plan's stored form.

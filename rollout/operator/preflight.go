@@ -41,7 +41,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err := r.Live.Get(ctx, key, &ro); err != nil {
 		return nil, fmt.Errorf("rollout %s: %w", key, err)
 	}
-	p := &Plan{Schema: planSchema, Run: run.Name, Rollout: key.String()}
+	p := &Plan{Schema: planSchema, Run: run.Name, Rollout: key.String(), ClusterDomain: r.ClusterDomain}
 	no := &refusal{}
 	p.readAnalysis(&ro, no)
 	steps, err := rollout.Steps(ro.Spec.Stages)

@@ -16,6 +16,7 @@ type Options struct {
 	AgentImage string    // empty: tightrope.dev/agent
 	TwinImage  string    // empty: tightrope.dev/twin
 	Logs       LogReader // of probe pods; nil: through the API server
+	ResolvConf string    // content of the controller's own, for the cluster's domain; empty: not known
 }
 
 func (o Options) withDefaults() Options {
@@ -51,6 +52,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	runs := &RunReconciler{
 		Client: cached, Live: mgr.GetAPIReader(), Logs: o.Logs,
 		Events: mgr.GetEventRecorder("tightrope"), AgentImage: o.AgentImage, TwinImage: o.TwinImage,
+		ClusterDomain: clusterDomain(o.ResolvConf),
 	}
 	if err := runs.SetupWithManager(ctx, mgr); err != nil {
 		return err

@@ -97,7 +97,9 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 			st.Cuts = append(st.Cuts, v1alpha1.CutStatus{Path: c.entry.Path, Phase: c.entry.Phase, Rule: c.entry.Rule, DecidedAt: metav1.NowMicro()})
 		}
 	}
-	st.Message = clip(s.message(t, st.Cuts), 4096)
+	if t.next.Phase != v1alpha1.PhaseRolledBack { // the reason for the rollback is the last word
+		st.Message = clip(s.message(t, st.Cuts), 4096)
+	}
 	st.History = append(st.History, v1alpha1.PhaseChange{Phase: t.next.Phase, Stage: st.Stage, At: metav1.NowMicro(), Cause: st.Cause})
 	if n := len(st.History); n > maxHistory {
 		st.History = st.History[n-maxHistory:]

@@ -36,8 +36,8 @@ func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
 			r.leak(p, c, j, step)
 		}
 	}
-	if p.scope.Live() && p.settled && step != "" {
-		r.cover(cells, step)
+	if p.scope.Live() && step != "" {
+		r.cover(cells, step, p.settled)
 	}
 }
 
@@ -77,13 +77,13 @@ func later(a, b time.Time) time.Time {
 }
 
 // cover notes how many cells of a step have proof; the last word of a step counts.
-func (r *record) cover(cells map[cell]*judged, step string) {
+func (r *record) cover(cells map[cell]*judged, step string, settled bool) {
 	var c report.Coverage
 	for _, j := range cells {
 		if j.required {
 			c.Required++
 		}
-		if j.proved {
+		if j.proved && settled {
 			c.Proved++
 		}
 	}

@@ -82,7 +82,8 @@ type backend struct {
 	port int32
 }
 
-// backends lists the running pods behind a target, by name, at most maxBackends.
+// backends lists the running pods behind a target, by name, at most maxBackends,
+// without the probe pods that wear its labels.
 // Pods that are not ready stay in: were they dropped, a policy that makes them
 // fail would take its own evidence away.
 func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
@@ -106,7 +107,7 @@ func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
 				continue
 			}
 			pod := w.pods[types.NamespacedName{Namespace: ep.TargetRef.Namespace, Name: ep.TargetRef.Name}]
-			if pod != nil && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
+			if pod != nil && pod.Labels[v1alpha1.LabelRole] == "" && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
 				out = append(out, backend{pod, ep.Addresses[0], number})
 			}
 		}

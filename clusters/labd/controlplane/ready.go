@@ -32,31 +32,19 @@ func Client() (kubernetes.Interface, error) {
 	return c, nil
 }
 
-// WaitListening returns when the API server answers at all. Its roles are still
-// being written then, but nodes may register: their rights are built in.
-func WaitListening(ctx context.Context, c kubernetes.Interface) error {
-	return ask(ctx, c, func(status int, _ error) bool { return status != 0 })
-}
-
-// WaitServing returns when the API server says it is ready.
+// WaitServing returns when the API server says it is ready. A server that does
+// not listen yet cannot be watched, so it is asked again and again.
 func WaitServing(ctx context.Context, c kubernetes.Interface) error {
-	return ask(ctx, c, func(_ int, err error) bool { return err == nil })
-}
-
-// ask repeats a question until the answer will do. A server that does not listen
-// yet cannot be watched.
-func ask(ctx context.Context, c kubernetes.Interface, enough func(status int, err error) bool) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		var status int
-		r := c.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(time.Second).Do(ctx).StatusCode(&status)
-		if enough(status, r.Error()) {
+		err := c.Discovery().RESTClient().Get().AbsPath("/readyz").Timeout(time.Second).Do(ctx).Error()
+		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the API server is not ready: %w (last answer: %v)", context.Cause(ctx), r.Error())
+			return fmt.Errorf("the API server is not ready: %w (last answer: %v)", context.Cause(ctx), err)
 		case <-tick.C:
 		}
 	}

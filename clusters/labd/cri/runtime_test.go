@@ -68,7 +68,9 @@ func newLab(t *testing.T) *lab {
 	l.pod = &runtimeapi.PodSandboxConfig{Hostname: "p", LogDirectory: filepath.Join(dir, "logs"),
 		Metadata: &runtimeapi.PodSandboxMetadata{Namespace: "ns", Name: "p", Uid: "u"}, Labels: map[string]string{"uid": "u"}}
 	t.Cleanup(func() {
-		if err := l.Close(context.Background()); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := l.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	})
@@ -165,7 +167,9 @@ func TestStopping(t *testing.T) {
 	l.says("asked to end")
 	deaf := l.start(pod, "deaf")
 	begun := time.Now()
-	if err := l.StopContainer(t.Context(), deaf, 1); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := l.StopContainer(ctx, deaf, 1); err != nil {
 		t.Fatal(err)
 	}
 	if st := l.ended(deaf); st.ExitCode != 137 || st.Reason != "Error" || time.Since(begun) < time.Second {

@@ -2,20 +2,16 @@ package supervisor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
-	"github.com/tightrope-dev/tightrope/clusters/labd/node"
 )
 
 // startDeadline is generous: a loaded machine is slow, a lab that hangs is wrong.
@@ -48,6 +44,7 @@ type supervisor struct {
 	listener net.Listener
 	exits    chan error // a component that ended, with the end of its log
 	client   kubernetes.Interface
+	waiting  []*os.File // one pipe per node that waits for its go
 }
 
 // run returns when a component ends or cannot start: never with nil.
@@ -90,7 +87,13 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.startEtcd(ctx); err != nil {
 		return err
 	}
-	if err := s.startServer(ctx); err != nil {
+	if _, err := start(s.exits, "apiserver", []string{"apiserver"}, 0); err != nil {
+		return err
+	}
+	if err := s.plugNodes(); err != nil { // meanwhile
+		return err
+	}
+	if err := s.wait("apiserver", controlplane.WaitServing(ctx, s.client)); err != nil {
 		return err
 	}
 	go relay(s.listener, controlplane.Server)
@@ -122,25 +125,9 @@ func (s *supervisor) startEtcd(ctx context.Context) error {
 	return nil
 }
 
-// startServer returns when the API server listens. Until it is ready another
-// second passes, in which the components below load and connect.
-func (s *supervisor) startServer(ctx context.Context) error {
-	if _, err := start(s.exits, "apiserver", []string{"apiserver"}, 0); err != nil {
-		return err
-	}
-	return controlplane.WaitListening(ctx, s.client)
-}
-
-// startRest starts everything that needs the API server, at once.
+// startRest starts everything that needs the API server, and waits for it. The
+// nodes' rights are among the manifests, so nodes go after them.
 func (s *supervisor) startRest(ctx context.Context) error {
-	for i := 1; i <= s.cfg.Nodes; i++ {
-		if err := s.startNode(i); err != nil {
-			return err
-		}
-	}
-	if err := s.wait("apiserver", controlplane.WaitServing(ctx, s.client)); err != nil {
-		return err
-	}
 	components := []string{"controller-manager"}
 	if s.cfg.Nodes > 0 {
 		components = append(components, "scheduler")
@@ -153,13 +140,14 @@ func (s *supervisor) startRest(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.wait("controllers", controlplane.WaitAccounts(ctx, s.client)) })
 	if s.cfg.Nodes > 0 {
+		if err := controlplane.ApplyDNS(ctx, s.client, s.cfg.Nodes); err != nil {
+			return err
+		}
+		if err := s.releaseNodes(); err != nil {
+			return err
+		}
 		g.Go(func() error { return s.wait("nodes", controlplane.WaitNodes(ctx, s.client, s.cfg.Nodes)) })
-		g.Go(func() error {
-			if err := controlplane.ApplyDNS(ctx, s.client, s.cfg.Nodes); err != nil {
-				return err
-			}
-			return s.wait("dns", controlplane.WaitDNS(ctx, s.client))
-		})
+		g.Go(func() error { return s.wait("dns", controlplane.WaitDNS(ctx, s.client)) })
 	}
 	return g.Wait()
 }
@@ -168,38 +156,5 @@ func (s *supervisor) wait(name string, err error) error {
 	if err == nil {
 		s.report.step(name)
 	}
-	return err
-}
-
-// startNode starts a node's process in a network namespace of its own. The
-// process waits on a pipe until that namespace is plugged into the underlay.
-func (s *supervisor) startNode(i int) error {
-	name := fmt.Sprintf("node-%d", i)
-	cfg := node.Config{Name: name, Index: i, IP: nodeAddress(i), PodCIDR: podCIDR(i),
-		ServiceCIDR: controlplane.ServiceCIDR, ClusterDNS: controlplane.DNSIP,
-		Kubeconfig: controlplane.KubeconfigPath(name), Images: s.cfg.imagesInside(),
-		Dataplane: s.cfg.Dataplane, RootDir: "/var/lib/kubelet-" + name, APIServer: controlplane.Server}
-	b, err := json.Marshal(cfg)
-	if err != nil {
-		return fmt.Errorf("configuration of %s: %w", name, err)
-	}
-	file := filepath.Join(statePath, name+".json")
-	if err := os.WriteFile(file, b, 0o600); err != nil {
-		return fmt.Errorf("configuration of %s: %w", name, err)
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	p, err := start(s.exits, name, []string{"node", "--config", file}, unix.CLONE_NEWNET, r)
-	r.Close()
-	if err != nil {
-		return err
-	}
-	if err := plugNode(i, s.cfg.Nodes, p.cmd.Process.Pid); err != nil {
-		return err
-	}
-	_, err = w.Write([]byte{1})
 	return err
 }

@@ -1,0 +1,99 @@
+package supervisor
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
+)
+
+func program(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("#!"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestBadOptionsAreNamed(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"a relative directory", "--dir", []string{"--dir", "here"}},
+		{"a directory too deep for a socket", "too long", []string{"--dir", "/" + strings.Repeat("x", 110)}},
+		{"a name that is no label", "lab name", []string{"--dir", "/d", "--name", "../x"}},
+		{"a negative number of nodes", "--nodes", []string{"--dir", "/d", "--nodes", "-1"}},
+		{"more nodes than addresses", "--nodes", []string{"--dir", "/d", "--nodes", "201"}},
+		{"an unknown data plane", "--dataplane", []string{"--dir", "/d", "--dataplane", "maybe"}},
+		{"an image without a path", "NAME=", []string{"--dir", "/d", "--image", "x"}},
+		{"an image that is not there", "/no/such/file", []string{"--dir", "/d", "--image", "x=/no/such/file"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := parseConfig(tt.args); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestImagesOfOneProgramShareItsBinary(t *testing.T) {
+	path := program(t)
+	c, err := parseConfig([]string{"--dir", "/d", "--image", "a=" + path, "--image", "b=" + path + " serve --fast"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := c.imagesInside()
+	if got["a"] != "/images/0" || got["b"] != "/images/0 serve --fast" {
+		t.Errorf("images inside the lab: %v", got)
+	}
+	if got[controlplane.DNSImage] != "/bin/labd coredns" {
+		t.Errorf("CoreDNS's image: %q", got[controlplane.DNSImage])
+	}
+	bound := c.binaries()
+	if bound[path] != "/images/0" || bound[c.Labd] != "/bin/labd" || len(bound) != 2 {
+		t.Errorf("binaries: %v", bound)
+	}
+}
+
+func TestADirectoryHasOneWarden(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "labs", "one")
+	d, err := claim(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.writeStatus(status{Name: "one"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claim(path); !errors.Is(err, errLive) {
+		t.Errorf("a second claim: %v, want errLive", err)
+	}
+	d.lock.Close() // as the kernel does when a warden is killed
+	again, err := claim(path)
+	if err != nil {
+		t.Fatalf("claim what a killed warden left: %v", err)
+	}
+	if _, err := os.Stat(again.file(statusFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the dead warden's status is still there: %v", err)
+	}
+	again.remove()
+	if _, err := os.Stat(filepath.Dir(path)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder of the labs is still there: %v", err)
+	}
+}
+
+func TestTailShowsTheLastLinesOfAnyLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	text := strings.Repeat("old\n", 20000) + strings.Repeat("x", 5000) + "\nthe cause\n"
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(tail(path), "\n")
+	if len(lines) != tailLines || lines[len(lines)-1] != "the cause" || len(lines[len(lines)-2]) != tailWidth {
+		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+	}
+}

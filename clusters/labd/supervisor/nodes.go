@@ -1,0 +1,66 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
+	"github.com/tightrope-dev/tightrope/clusters/labd/node"
+)
+
+// plugNodes starts the nodes' processes, each in a network namespace of its own,
+// and plugs these into the underlay. The processes then wait on a pipe.
+func (s *supervisor) plugNodes() error {
+	for i := 1; i <= s.cfg.Nodes; i++ {
+		if err := s.plugNode(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *supervisor) plugNode(i int) error {
+	name := fmt.Sprintf("node-%d", i)
+	file := filepath.Join(statePath, name+".json")
+	b, err := json.Marshal(s.nodeConfig(i, name))
+	if err == nil {
+		err = os.WriteFile(file, b, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("configuration of %s: %w", name, err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	s.waiting = append(s.waiting, w)
+	p, err := start(s.exits, name, []string{"node", "--config", file}, unix.CLONE_NEWNET, r)
+	r.Close()
+	if err != nil {
+		return err
+	}
+	return plugNode(i, s.cfg.Nodes, p.cmd.Process.Pid)
+}
+
+func (s *supervisor) nodeConfig(i int, name string) node.Config {
+	return node.Config{Name: name, Index: i, IP: nodeAddress(i), PodCIDR: podCIDR(i),
+		ServiceCIDR: controlplane.ServiceCIDR, ClusterDNS: controlplane.DNSIP,
+		Kubeconfig: controlplane.KubeconfigPath(name), Images: s.cfg.imagesInside(),
+		Dataplane: s.cfg.Dataplane, RootDir: "/var/lib/kubelet-" + name, APIServer: controlplane.Server}
+}
+
+// releaseNodes lets the nodes go: the API server is ready for them.
+func (s *supervisor) releaseNodes() error {
+	for _, w := range s.waiting {
+		if _, err := w.Write([]byte{1}); err != nil {
+			return fmt.Errorf("let a node go: %w", err)
+		}
+		w.Close()
+	}
+	s.waiting = nil
+	return nil
+}
