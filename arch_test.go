@@ -45,14 +45,14 @@ var table = map[string]folder{
 	"deploy":            {"ships", nil},
 	"scenarios":         {"rehearses", append([]string{"rollout", "report", "deploy"}, pure...)},
 	"scenarios/standin": {"stands in", []string{"catalog"}},
-	"clusters":          {"hosts", []string{"api/v1alpha1"}},
-	"clusters/lab":      {"hosts", []string{"clusters", "api/v1alpha1"}},
+	"clusters/lab":      {"hosts", []string{"api/v1alpha1"}},
+	"clusters/existing": {"hosts", nil},
 	"scenarios/e2e":     {"", []string{everything}},
 }
 
 // testImports are arrows that only tests may draw.
 var testImports = map[string][]string{
-	"rollout/operator": {"clusters", anyOfCluster, "scenarios"},
+	"rollout/operator": {anyOfCluster, "scenarios"},
 	"clusters/lab":     {everything},
 }
 

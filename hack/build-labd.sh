@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root/clusters/labd"
 export CGO_ENABLED=0
 total=$("$go" list -deps . | wc -l)
-stale=$("$go" list -deps -f '{{if .Stale}}x{{end}}' . | grep -c x || true)
+stale=$("$go" list -trimpath -deps -f '{{if .Stale}}x{{end}}' . | grep -c x || true)
 if [ "$stale" -gt 200 ]; then
 	echo "labd: compiling Kubernetes once: $stale of $total packages (some minutes on two cores)" >&2
 fi

@@ -69,9 +69,11 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	err = w.awaitReady(o.Progress)
 	switch {
 	case !stop(): // ctx ended, so the lab is ending too
+		close(w.drained)
 		<-w.lab.exited
 		return nil, fmt.Errorf("the lab was not ready yet: %w", context.Cause(ctx))
 	case err != nil:
+		close(w.drained)
 		w.lab.lifeline.Close()
 		<-w.lab.exited
 		return nil, w.explain(labd, err)
@@ -148,6 +150,8 @@ type wardenProcess struct {
 	lines  *bufio.Scanner
 	stderr *os.File
 	stdout *os.File
+
+	drained chan struct{} // closed when nobody reads events any more
 }
 
 func startWarden(labd string, args []string) (*wardenProcess, error) {
@@ -176,10 +180,11 @@ func startWarden(labd string, args []string) (*wardenProcess, error) {
 		return nil, err
 	}
 	w := &wardenProcess{lab: &Lab{cmd: cmd, lifeline: lifeW, exited: make(chan struct{})},
-		lines: bufio.NewScanner(outR), stderr: stderr, stdout: outR}
+		lines: bufio.NewScanner(outR), stderr: stderr, stdout: outR, drained: make(chan struct{})}
 	w.lines.Buffer(nil, 1<<20)
 	go func() {
 		_ = cmd.Wait()
+		<-w.drained // so that who sees the end sees its reason
 		close(w.lab.exited)
 	}()
 	return w, nil
@@ -221,6 +226,7 @@ func (w *wardenProcess) awaitReady(progress func(Step)) error {
 
 // drain reads on, so that the reason of a later death is known.
 func (w *wardenProcess) drain() {
+	defer close(w.drained)
 	defer w.stdout.Close()
 	defer w.stderr.Close()
 	for {

@@ -148,11 +148,27 @@ func Sweep() {
 	}
 	entries, _ := os.ReadDir(parent)
 	for _, e := range entries {
-		if dir := filepath.Join(parent, e.Name()); e.IsDir() && nameRule.MatchString(e.Name()) && !alive(dir) {
-			_ = os.RemoveAll(dir)
+		if e.IsDir() && nameRule.MatchString(e.Name()) {
+			sweep(filepath.Join(parent, e.Name()))
 		}
 	}
 	_ = os.Remove(parent) // only when it is empty
+}
+
+// sweep holds the lock of what it removes, so that no warden moves in meanwhile.
+func sweep(dir string) {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		_ = os.Remove(dir) // only when it is empty; a warden about to lock it tries again
+		return
+	} else if err != nil {
+		return
+	}
+	defer lock.Close()
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &whole) == nil {
+		_ = os.RemoveAll(dir)
+	}
 }
 
 // alive is true when a warden holds the directory's lock. Asking takes no lock.

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/report"
 )
 
 // downDeadline bounds how long ending a lab may take; it takes tenths of a second.
@@ -30,13 +33,29 @@ func newLabCommand() *cobra.Command {
 // labError gives an error of package lab its exit code: what was refused is bad
 // input or a machine that cannot do it; a lab that broke proves nothing.
 func labError(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, lab.ErrRefused), errors.Is(err, lab.ErrForbidden), errors.Is(err, lab.ErrNoLabd), errors.Is(err, lab.ErrNotUp):
-		return &exitError{exitUsage, err}
 	}
-	return &exitError{exitInconclusive, err}
+	code := exitInconclusive
+	for _, refused := range []error{lab.ErrRefused, lab.ErrForbidden, lab.ErrNoLabd, lab.ErrNotUp} {
+		if errors.Is(err, refused) {
+			code = exitUsage
+		}
+	}
+	return &exitError{code, logFirst(err, os.Stderr)}
+}
+
+// logFirst prints the log that an error of a broken lab carries, so that the
+// error itself is a line, and the last one.
+func logFirst(err error, w io.Writer) error {
+	head, log, found := strings.Cut(err.Error(), ":\n")
+	if !found {
+		return err
+	}
+	for line := range strings.SplitSeq(log, "\n") {
+		fmt.Fprintln(w, "  | "+report.Sanitize(line))
+	}
+	return errors.New(head + " is above")
 }
 
 type labUpOptions struct {
@@ -98,7 +117,12 @@ func (o *labUpOptions) run(c *cobra.Command) error {
 func stay(c *cobra.Command, l *lab.Lab) error {
 	select {
 	case <-l.Done():
-		return &exitError{exitInconclusive, fmt.Errorf("the lab ended by itself: %w", errors.Join(l.Err()))}
+		err := l.Err()
+		if err == nil {
+			fmt.Fprintln(c.OutOrStdout(), "the lab was ended from elsewhere")
+			return nil
+		}
+		return labError(fmt.Errorf("the lab ended by itself: %w", err))
 	case <-c.Context().Done():
 	}
 	ctx, stop := deadline(c, downDeadline)
@@ -152,7 +176,8 @@ func newLabKubectl(name *string) *cobra.Command {
 			if err != nil {
 				return labError(err)
 			}
-			env := append(os.Environ(), "KUBECONFIG="+s.Kubeconfig)
+			env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "KUBECONFIG=") })
+			env = append(env, "KUBECONFIG="+s.Kubeconfig)
 			err = syscall.Exec(s.Labd, append([]string{"labd", "kubectl"}, args...), env)
 			return &exitError{exitUsage, fmt.Errorf("run %s: %w", s.Labd, err)}
 		},

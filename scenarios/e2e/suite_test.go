@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,13 +70,19 @@ func startLab(ctx context.Context, dataplane string) (*lab.Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	labd := filepath.Join(bin, "labd")
+	stamp, err := exec.CommandContext(ctx, labd, "stamp").Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be run: %w; run make build first", labd, err)
+	}
+	lab.Stamp = strings.TrimSpace(string(stamp)) // a test binary has none of its own
 	images := map[string]string{}
 	for _, name := range []string{"agent", "controller", "twin", "standin"} {
 		images["tightrope.dev/"+name] = filepath.Join(bin, name)
 	}
 	return lab.Up(ctx, lab.Options{
 		Name: fmt.Sprintf("e2e-%s-%d", dataplane, os.Getpid()), Nodes: 2, Dataplane: dataplane,
-		Labd: filepath.Join(bin, "labd"), Images: images,
+		Labd: labd, Images: images,
 	})
 }
 

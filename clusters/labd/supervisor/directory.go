@@ -30,34 +30,53 @@ type directory struct {
 	lock *os.File
 }
 
+// claimTries times claimPause is how long claim bears with a sweeper, which
+// holds the lock of what it removes.
+const (
+	claimTries = 10
+	claimPause = 20 * time.Millisecond
+)
+
 // claim creates the directory and takes its lock. What a dead warden left in it
 // is removed first.
 func claim(path string) (*directory, error) {
-	for range 10 { // a sweeper may remove the directory between two of these calls
-		if err := os.MkdirAll(path, 0o700); err != nil {
-			return nil, fmt.Errorf("lab directory: %w", err)
-		}
-		lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return nil, fmt.Errorf("lab directory: %w", err)
-		}
-		whole := unix.Flock_t{Type: unix.F_WRLCK}
-		if err := unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
-			lock.Close()
-			return nil, errLive
-		}
-		if sameFile(lock) {
-			d := &directory{path: path, lock: lock}
-			for _, f := range []string{statusFile, socketFile, kubeconfigFile} {
-				_ = os.Remove(filepath.Join(path, f))
-			}
+	reason := fmt.Errorf("lab directory %s: removed again and again while it was being created", path)
+	for range claimTries {
+		d, err := tryClaim(path)
+		switch {
+		case err == nil:
 			return d, nil
+		case errors.Is(err, errLive):
+			reason = err
+		case !errors.Is(err, os.ErrNotExist): // which a sweeper may bring about between two calls
+			return nil, fmt.Errorf("lab directory: %w", err)
 		}
-		lock.Close()
+		time.Sleep(claimPause)
 	}
-	return nil, fmt.Errorf("lab directory %s: removed again and again while it was being created", path)
+	return nil, reason
+}
+
+func tryClaim(path string) (*directory, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &whole); err != nil {
+		lock.Close()
+		return nil, errLive
+	}
+	if !sameFile(lock) {
+		lock.Close()
+		return nil, os.ErrNotExist
+	}
+	for _, f := range []string{statusFile, socketFile, kubeconfigFile} {
+		_ = os.Remove(filepath.Join(path, f))
+	}
+	return &directory{path: path, lock: lock}, nil
 }
 
 // sameFile is false when the file was unlinked, or replaced, after it was opened.
