@@ -152,7 +152,7 @@ func available(ctx context.Context, c client.Client, namespaces ...string) error
 			return true, nil
 		})
 		if err != nil {
-			return fmt.Errorf("Deployment %s/%s did not become available: %w; see `kubectl -n %s describe pods`", ns, waiting, err, ns)
+			return fmt.Errorf("deployment %s/%s did not become available: %w; see `kubectl -n %s describe pods`", ns, waiting, err, ns)
 		}
 	}
 	return nil

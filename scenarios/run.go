@@ -24,6 +24,10 @@ import (
 // ErrInterrupted says that the caller stopped the run and that it was taken back.
 var ErrInterrupted = errors.New("interrupted")
 
+// ErrNotBack is wrapped when a run was told to end and nobody saw that it did:
+// whether the baseline is back is not known.
+var ErrNotBack = errors.New("the rollback was not seen to end")
+
 // Options say where and how a scenario runs.
 type Options struct {
 	Config  *rest.Config  // of the cluster
@@ -169,12 +173,15 @@ func (w *watcher) follow(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus,
 	live, stop := context.WithTimeout(context.WithoutCancel(ctx), w.options.AbortTimeout)
 	defer stop()
 	if err := w.abort(live); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrNotBack, err)
 	}
 	status, err = w.watch(live)
-	if status == nil && err == nil {
-		err = fmt.Errorf("run %s was not back %v after the abort and goes on by itself: look at `kubectl -n %s get run %s`",
-			w.run, w.options.AbortTimeout, w.run.Namespace, w.run.Name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotBack, err)
+	}
+	if status == nil {
+		err = fmt.Errorf("%w: run %s was not back %v after the abort and goes on by itself: look at `kubectl -n %s get policyrolloutrun %s`",
+			ErrNotBack, w.run, w.options.AbortTimeout, w.run.Namespace, w.run.Name)
 	}
 	return status, err
 }

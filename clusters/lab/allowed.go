@@ -19,7 +19,7 @@ import (
 var ErrForbidden = errors.New("this machine forbids the lab")
 
 // wayOn is the end of every refusal: the lab is not the only cluster.
-const wayOn = "or use another cluster: --cluster kind"
+const wayOn = "or use another cluster: tightrope run --cluster current"
 
 const probeDeadline = 20 * time.Second
 

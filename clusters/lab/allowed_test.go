@@ -43,7 +43,7 @@ func TestEveryRefusalNamesItsSettingAndTheWayOn(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.got.sentence(tt.have)
-			for _, want := range append(tt.want, "--cluster kind") {
+			for _, want := range append(tt.want, "--cluster current") {
 				if !strings.Contains(got, want) {
 					t.Errorf("%q does not contain %q", got, want)
 				}

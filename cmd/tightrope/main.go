@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tightrope-dev/tightrope/clusters/lab"
-	"github.com/tightrope-dev/tightrope/report"
 )
 
 func main() {
@@ -32,16 +31,8 @@ func (e errSignal) Error() string { return "interrupted by " + e.String() }
 // which takes back what is under way; a second one stops waiting for that and
 // exits at once with code 2, because nothing was verified.
 func run(args []string, stdout, stderr io.Writer) int {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		cancel(errSignal{<-signals})
-		<-signals
-		fmt.Fprintln(stderr, "\nstopped waiting: whether the baseline is back was not verified")
-		os.Exit(exitRollback)
-	}()
+	ctx, stop := untilSignal(stderr)
+	defer stop()
 	log.SetLogger(logr.Discard()) // libraries have nothing to say to people
 	root := newRootCommand()
 	root.SetArgs(args)
@@ -50,10 +41,40 @@ func run(args []string, stdout, stderr io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		if e, ok := errors.AsType[*exitError](err); !ok || e.err != nil {
-			fmt.Fprintln(stderr, "error:", report.Sanitize(err.Error()))
+			for _, line := range complaints(err) {
+				fmt.Fprintln(stderr, "error:", line)
+			}
 		}
 	}
 	return codeAfter(ctx, err)
+}
+
+// untilSignal is a context that the first signal ends. It ends its goroutine
+// when it is stopped.
+func untilSignal(stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals, done := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for before := range 2 {
+			select {
+			case s := <-signals:
+				if before == 1 {
+					fmt.Fprintln(stderr, "\nstopped waiting: whether the baseline is back was not verified")
+					os.Exit(exitRollback)
+				}
+				fmt.Fprintf(stderr, "\n%s: taking back what is under way; a second one stops waiting for that\n", s)
+				cancel(errSignal{s})
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
 }
 
 // codeAfter is the exit code of a command, a signal having the last word unless
@@ -82,5 +103,6 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand())
+	explainUsage(root)
 	return root
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,10 +39,13 @@ func newRunCommand() *cobra.Command {
 		Long: "Run scenarios, by name from the library or by file, on the embedded lab or on a cluster.\n" +
 			"Exit codes: 0 as expected; 1 cut or leak; 2 rollback failed; 3 inconclusive; 4 bad input.",
 		Example: "  tightrope run gw-forgot-dns\n  tightrope run my.yaml --cluster current --report out/",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runScenarios(cmd.Context(), args, o, cmd.OutOrStdout())
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return fmt.Errorf("no scenario was given: name a file, or one of the library (%s)", strings.Join(scenarios.Library(), ", "))
+			}
+			return nil
 		},
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
 	}
 	o.register(cmd)
 	cmd.Flags().StringVar(&o.cluster, "cluster", "lab", "where to run: lab (embedded, its own) or current (the kubeconfig's context)")
@@ -56,7 +60,7 @@ func newDemoCommand() *cobra.Command {
 		Short: "A rollout that is taken back and one that is committed, on a lab of its own",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runScenarios(cmd.Context(), []string{"gw-forgot-dns", "zero-trust-ai-platform"}, o, cmd.OutOrStdout())
+			return o.run(cmd, []string{"gw-forgot-dns", "zero-trust-ai-platform"})
 		},
 	}
 	o.register(cmd)
@@ -72,14 +76,17 @@ func (o *runOptions) register(cmd *cobra.Command) {
 	f.DurationVar(&o.holdTimeout, "hold-timeout", 2*time.Minute, "how long a held rollout is waited for before it is aborted")
 }
 
-// runScenarios checks all input, brings up the cluster, runs the scenarios one
-// after the other, and returns the most serious exit code.
-func runScenarios(ctx context.Context, names []string, o runOptions, out io.Writer) (err error) {
-	list, err := o.check(names)
+// run checks all input, brings up the cluster, runs the scenarios one after the
+// other, and returns the most serious exit code.
+func (o *runOptions) run(cmd *cobra.Command, names []string) (err error) {
+	if err := o.checkFlags(cmd); err != nil {
+		return err
+	}
+	list, err := o.load(names)
 	if err != nil {
 		return err
 	}
-	show := newScreen(out)
+	ctx, show := cmd.Context(), newScreen(cmd.OutOrStdout())
 	cfg, name, closeCluster, err := o.host(ctx, show)
 	if err != nil {
 		return err
@@ -100,29 +107,6 @@ func runScenarios(ctx context.Context, names []string, o runOptions, out io.Writ
 		}
 	}
 	return worst
-}
-
-// check loads every scenario and makes every report folder before anything starts.
-func (o *runOptions) check(names []string) ([]*scenarios.Scenario, error) {
-	if o.cluster != "lab" && o.cluster != "current" {
-		return nil, fmt.Errorf("--cluster %q is not known: use lab or current", o.cluster)
-	}
-	var list []*scenarios.Scenario
-	for _, name := range names {
-		s, err := scenarios.Load(name)
-		if err != nil {
-			return nil, err
-		}
-		if err := os.MkdirAll(o.folder(s), 0o755); err != nil {
-			return nil, fmt.Errorf("report directory %s cannot be created: %w; choose another with --report", o.folder(s), err)
-		}
-		list = append(list, s)
-	}
-	return list, nil
-}
-
-func (o *runOptions) folder(s *scenarios.Scenario) string {
-	return filepath.Join(o.report, s.Metadata.Name)
 }
 
 // host returns the cluster to run on and what closes it.
@@ -156,10 +140,7 @@ func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *res
 		Config: cfg, Cluster: cluster, HoldTimeout: o.holdTimeout, Progress: show.progress,
 	})
 	if rep == nil {
-		if ctx.Err() != nil {
-			return &exitError{exitInterrupted, fmt.Errorf("scenario %s: %w before anything was rolled out", s.Metadata.Name, context.Cause(ctx))}
-		}
-		return &exitError{exitInconclusive, fmt.Errorf("scenario %s: %w", s.Metadata.Name, err)}
+		return noReport(ctx, s.Metadata.Name, err)
 	}
 	if err := writeReports(o.folder(s), rep); err != nil {
 		return &exitError{exitInconclusive, err}
@@ -169,10 +150,23 @@ func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *res
 	switch {
 	case errors.Is(err, scenarios.ErrInterrupted) && rep.Result != "RollbackFailed":
 		return &exitError{code: exitInterrupted}
+	case code == exitUsage: // the report says the same at length; this is the line to look for
+		return &exitError{code, fmt.Errorf("scenario %s was refused: %s", s.Metadata.Name, rep.Message)}
 	case code != exitOK:
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// noReport says what it means that a scenario ended without a report.
+func noReport(ctx context.Context, name string, err error) error {
+	switch {
+	case errors.Is(err, scenarios.ErrNotBack):
+		return &exitError{exitRollback, fmt.Errorf("scenario %s: %w", name, err)}
+	case ctx.Err() != nil:
+		return &exitError{exitInterrupted, fmt.Errorf("scenario %s: %w before anything was rolled out", name, context.Cause(ctx))}
+	}
+	return &exitError{exitInconclusive, fmt.Errorf("scenario %s: %w", name, err)}
 }
 
 // writeReports writes every format into the folder.

@@ -53,7 +53,10 @@ type warden struct {
 	report *reporter
 	stage  string      // of the error run returns
 	stop   chan string // why to end
-	state  status
+	// lifeline of process 1. It is never closed by us: the kernel does it when we
+	// die. It is kept here so that no finalizer closes it earlier.
+	lifeline *os.File
+	state    status
 }
 
 func (w *warden) run() error {
@@ -121,13 +124,9 @@ func (w *warden) startInit(listener *net.TCPListener) (*exec.Cmd, io.ReadCloser,
 		events.Close()
 		return nil, nil, err
 	}
-	lifelineOfInit = lifeW
+	w.lifeline = lifeW
 	return cmd, events, nil
 }
-
-// lifelineOfInit is never closed by us: the kernel does it when we die. It is
-// kept here so that no finalizer closes it earlier.
-var lifelineOfInit *os.File
 
 // isolated is this binary as process 1 of new namespaces. One user and one group
 // are mapped, also when we are root: one code path.

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
+)
+
+// goneWithin bounds how long a lab may outlive the process that made it.
+const goneWithin = 10 * time.Second
+
+// labOf is the user namespace of the lab that a process made, and the processes in it.
+func labOf(t *testing.T, name string) (namespace string, pids []string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no processes in /proc: %v", err)
+	}
+	for _, file := range files {
+		cmdline, _ := os.ReadFile(file) // it may have ended since
+		if !strings.Contains(string(cmdline), `"name":"`+name+`"`) {
+			continue
+		}
+		if ns, err := os.Readlink(filepath.Join(filepath.Dir(file), "ns", "user")); err == nil {
+			namespace, pids = ns, append(pids, filepath.Base(filepath.Dir(file)))
+		}
+	}
+	return namespace, pids
+}
+
+// wantGone waits until nothing of a lab is left: processes and namespaces by the
+// repository's own count, mounts and directory.
+func wantGone(t *testing.T, namespace, name string) {
+	t.Helper()
+	if namespace == "" {
+		t.Fatal("the lab's user namespace is not known, so nothing can be said to be gone")
+	}
+	for end := time.Now().Add(goneWithin); ; {
+		cmd := exec.Command("bash", "../../hack/lab-leftovers.sh", namespace)
+		cmd.Env = append(os.Environ(), "TMPDIR=/nowhere") // the folder has the shared lab too
+		out, err := cmd.CombinedOutput()
+		_, pids := labOf(t, name)
+		if err == nil && len(pids) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("left %v later: %v %s", goneWithin, pids, out)
+		}
+		time.Sleep(100 * time.Millisecond) // nobody tells that a foreign process has ended
+	}
+}
+
+// wantNoLab looks for the folder of any lab but the shared one.
+func wantNoLab(t *testing.T) {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(labs.folder, "tightrope-*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range left {
+		if !strings.HasPrefix(filepath.Base(dir), "cli-") {
+			t.Errorf("left: %s", dir)
+		}
+	}
+}
+
+func readReport(t *testing.T, folder string) *report.Report {
+	t.Helper()
+	for _, f := range report.Formats {
+		if st, err := os.Stat(filepath.Join(folder, f.File)); err != nil || st.Size() == 0 {
+			t.Errorf("report %s: %v", f.File, err)
+		}
+	}
+	raw, err := os.ReadFile(filepath.Join(folder, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := report.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+// wantAborted wants a report that says that the run was taken back because
+// somebody asked for it.
+func wantAborted(t *testing.T, folder string) {
+	t.Helper()
+	rep := readReport(t, folder)
+	if rep.Result != "RolledBack" || rep.Cause != "Aborted" {
+		t.Errorf("result %s, cause %s: %s", rep.Result, rep.Cause, rep.Message)
+	}
+	if len(rep.Cuts) > 0 || len(rep.Paths) == 0 {
+		t.Errorf("%d cuts in %d paths: %+v", len(rep.Cuts), len(rep.Paths), rep.Cuts)
+	}
+}
+
+func TestCtrlCInACanaryTakesItBackAndLeavesNothing(t *testing.T) {
+	needLab(t)
+	reports := t.TempDir()
+	p := start(t, "run", "zero-trust-ai-platform", "--report", reports)
+	p.await(t, "Canary (few)")
+	name := fmt.Sprintf("run-%d", p.cmd.Process.Pid)
+	namespace, _ := labOf(t, name)
+	p.signal(t, syscall.SIGINT)
+	if code := p.end(t); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	wantGone(t, namespace, name)
+	wantNoLab(t)
+	wantAborted(t, filepath.Join(reports, "zero-trust-ai-platform"))
+	if !strings.Contains(p.stderr.String(), "taking back what is under way") {
+		t.Errorf("nobody is told what happens now: %q", p.stderr)
+	}
+}
+
+// On a cluster that stays, the baseline can be looked at afterwards.
+func TestTermInACanaryPutsTheBaselineBack(t *testing.T) {
+	config, reports := sharedLab(t), t.TempDir()
+	p := start(t, "run", "zero-trust-ai-platform", "--cluster", "current", "--kubeconfig", config, "--report", reports)
+	p.await(t, "Canary (few)")
+	p.signal(t, syscall.SIGTERM)
+	if code := p.end(t); code != exitTerminated {
+		t.Errorf("exit code %d, want %d", code, exitTerminated)
+	}
+	wantAborted(t, filepath.Join(reports, "zero-trust-ai-platform"))
+	wantBaseline(t, config)
+}
+
+// wantBaseline wants a cluster as it was before any run: no policy and no pod
+// that is enforced.
+func wantBaseline(t *testing.T, config string) {
+	t.Helper()
+	cfg, err := clientcmd.BuildConfigFromFlags("", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := client.NetworkingV1().NetworkPolicies(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range policies.Items {
+		t.Errorf("policy %s/%s is left", p.Namespace, p.Name)
+	}
+	pods, err := client.CoreV1().Pods(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range pods.Items {
+		if run := pod.Labels[v1alpha1.LabelEnforced]; run != "" {
+			t.Errorf("pod %s/%s is still enforced by %s", pod.Namespace, pod.Name, run)
+		}
+	}
+	if len(pods.Items) == 0 {
+		t.Error("the cluster has no pods, so there is nothing to look at")
+	}
+}
+
+func TestKillOfDemoLeavesNothing(t *testing.T) {
+	needLab(t)
+	for _, at := range []struct{ name, line string }{
+		{"while its lab starts", "lab       "},
+		{"while its platform starts", "setup     the platform"},
+	} {
+		t.Run(at.name, func(t *testing.T) {
+			p := start(t, "demo", "--report", t.TempDir())
+			name := fmt.Sprintf("run-%d", p.cmd.Process.Pid)
+			p.await(t, at.line)
+			namespace, _ := labOf(t, name)
+			p.signal(t, syscall.SIGKILL)
+			if code := p.end(t); code != -1 {
+				t.Errorf("exit code %d: it ended before it was killed, so nothing was tested", code)
+			}
+			wantGone(t, namespace, name)
+			wantNoLab(t)
+		})
+	}
+}
+
+// A second signal is somebody who cannot wait, and must not be told that the
+// baseline is back.
+func TestASecondCtrlCStopsWaiting(t *testing.T) {
+	config := sharedLab(t)
+	p := start(t, "run", "zero-trust-ai-platform", "--cluster", "current", "--kubeconfig", config, "--report", t.TempDir())
+	p.await(t, "Observe")
+	p.signal(t, syscall.SIGINT)
+	p.signal(t, syscall.SIGTERM)
+	if code := p.end(t); code != exitRollback {
+		t.Errorf("exit code %d, want %d", code, exitRollback)
+	}
+	if !strings.Contains(p.stderr.String(), "was not verified") {
+		t.Errorf("it does not say that nothing was verified: %q", p.stderr)
+	}
+}
