@@ -92,7 +92,8 @@ func TestJUnitCountsWhatItHolds(t *testing.T) {
 		tests, failures, errors_, skipped int
 	}{
 		{"committed", committedReport(), 2*len(edges) + 1, 0, 0, 0},
-		{"rolled back as expected", rolledBackReport(), 2*len(edges) + 1, rows[CutFinding], 0, rows[Inconclusive]},
+		{"rolled back as expected", rolledBackReport(), 2*len(edges) + 1, 0, 0, rows[Inconclusive]},
+		{"rolled back outside a scenario", unexpected(rolledBackReport()), 2*len(edges) + 1, rows[CutFinding] + 1, 0, rows[Inconclusive]},
 		{"hostile", hostileReport(), 7, 3, 0, 1},
 		{"nothing proved is an error, not a skip", &Report{Result: "Inconclusive", Paths: make([]Path, 4)}, 5, 0, 1, 4},
 		{"refused is a failure", &Report{Result: "Refused"}, 1, 1, 0, 0},
@@ -113,9 +114,15 @@ func TestJUnitCountsWhatItHolds(t *testing.T) {
 	}
 }
 
+// unexpected is the report of a run that no scenario expected anything of.
+func unexpected(r *Report) *Report {
+	r.Expected = ""
+	return r
+}
+
 func TestJUnitFailureNamesRuleAndLatencies(t *testing.T) {
 	var b bytes.Buffer
-	if err := WriteJUnit(&b, rolledBackReport()); err != nil {
+	if err := WriteJUnit(&b, unexpected(rolledBackReport())); err != nil {
 		t.Fatal(err)
 	}
 	var all junitSuites

@@ -44,6 +44,7 @@ type junitCase struct {
 	Failure *junitOutcome `xml:"failure"`
 	Error   *junitOutcome `xml:"error"`
 	Skipped *junitOutcome `xml:"skipped"`
+	Out     string        `xml:"system-out,omitempty"`
 }
 
 type junitOutcome struct {
@@ -54,10 +55,10 @@ type junitOutcome struct {
 
 // WriteJUnit writes junit.xml: a test case for each row of the matrix and one
 // for the run itself, which holds the result against what was expected. A cut
-// or leak is a failure even in a scenario that expects it; the run's own case
-// says whether that was meant. An inconclusive row is skipped, never passed, and
-// a run that proved nothing is an error, so that a file of skipped cases cannot
-// look green.
+// or leak is a failure, unless a scenario expected this result and got all of
+// it: then the file agrees with the exit code, and the row's output says what
+// was found. An inconclusive row is skipped, never passed, and a run that proved
+// nothing is an error, so that a file of skipped cases cannot look green.
 func WriteJUnit(w io.Writer, r *Report) error {
 	suite := junitSuite{Name: "tightrope " + Sanitize(r.Run), Time: seconds(r.Started, r.Ended)}
 	if !r.Started.IsZero() {
@@ -68,8 +69,9 @@ func WriteJUnit(w io.Writer, r *Report) error {
 	}
 	suite.Cases = append(suite.Cases, runCase(r))
 	x := indexOf(r)
+	met, _ := r.Verdict()
 	for _, row := range r.Paths {
-		suite.Cases = append(suite.Cases, rowCase(x, row))
+		suite.Cases = append(suite.Cases, rowCase(x, row, met && r.Expected != ""))
 	}
 	for _, c := range suite.Cases {
 		suite.Tests++
@@ -112,7 +114,8 @@ func runCase(r *Report) junitCase {
 	return c
 }
 
-func rowCase(x index, row Path) junitCase {
+// rowCase is the case of one row; meant says that the scenario ended as expected.
+func rowCase(x index, row Path, meant bool) junitCase {
 	c := junitCase{Class: row.From.String(), Name: Sanitize(joined(" via ", row.Name, row.Via)), Time: seconds(row.FirstSeen, row.LastSeen)}
 	switch row.Finding.known() {
 	case Holds:
@@ -121,7 +124,12 @@ func rowCase(x index, row Path) junitCase {
 	default:
 		event, _ := x.event(row)
 		rule := orElse(Sanitize(row.Rule), orElse(Sanitize(event.Rule), "no rule explains it"))
-		c.Failure = &junitOutcome{Type: string(row.Finding.known()), Message: row.Finding.word() + ": " + rule, Text: rowDetails(row, event)}
+		message := row.Finding.word() + ": " + rule
+		if meant {
+			c.Out = message + ", in a scenario that ended as it expects" + rowDetails(row, event)
+			return c
+		}
+		c.Failure = &junitOutcome{Type: string(row.Finding.known()), Message: message, Text: rowDetails(row, event)}
 	}
 	return c
 }
