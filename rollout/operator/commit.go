@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,6 +66,9 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 			continue
 		}
 		gone = append(gone, wish{np.Namespace, np.Name, run.Name, np.Labels[v1alpha1.LabelRole], np.Spec})
+	}
+	if others := slices.DeleteFunc(slices.Clone(gone), func(x wish) bool { return x.role == roleBridge }); len(others) > 0 {
+		gone = others // bridges go last: a rollback that failed may have left live candidates under them
 	}
 	if err := remove(ctx, r.Client, gone); err != nil {
 		return false, err

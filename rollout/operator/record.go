@@ -60,6 +60,7 @@ func (r *record) begin(p *Plan, now time.Time) {
 	if rep.Started.IsZero() {
 		rep.Started = now
 		rep.NotTested = p.notTested()
+		r.phase("preflight", rollout.Nobody.String(), "", now)
 	}
 	rep.SchemaVersion = report.SchemaVersion
 	rep.Run, rep.Rollout = p.Run, p.Rollout
