@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
@@ -140,9 +139,7 @@ func TestTermInACanaryPutsTheBaselineBack(t *testing.T) {
 	wantBaseline(t, config)
 }
 
-// wantBaseline wants a cluster as it was before any run: no policy and no pod
-// that is enforced.
-func wantBaseline(t *testing.T, config string) {
+func clientOf(t *testing.T, config string) *kubernetes.Clientset {
 	t.Helper()
 	cfg, err := clientcmd.BuildConfigFromFlags("", config)
 	if err != nil {
@@ -152,6 +149,22 @@ func wantBaseline(t *testing.T, config string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return client
+}
+
+// takeAway deletes a policy that a rollout committed, for the tests that come after.
+func takeAway(t *testing.T, config, namespace, name string) {
+	t.Helper()
+	if err := clientOf(t, config).NetworkingV1().NetworkPolicies(namespace).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Errorf("the committed policy: %v", err)
+	}
+}
+
+// wantBaseline wants a cluster as it was before any run: no policy and no pod
+// that is enforced.
+func wantBaseline(t *testing.T, config string) {
+	t.Helper()
+	client := clientOf(t, config)
 	policies, err := client.NetworkingV1().NetworkPolicies(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -195,11 +208,13 @@ func TestKillOfDemoLeavesNothing(t *testing.T) {
 }
 
 // A second signal is somebody who cannot wait, and must not be told that the
-// baseline is back.
-func TestASecondCtrlCStopsWaiting(t *testing.T) {
-	config := sharedLab(t)
-	p := start(t, "run", "zero-trust-ai-platform", "--cluster", "current", "--kubeconfig", config, "--report", t.TempDir())
-	p.await(t, "Observe")
+// baseline is back. Even so nothing is left.
+func TestASecondSignalStopsWaiting(t *testing.T) {
+	needLab(t)
+	p := start(t, "demo", "--report", t.TempDir())
+	name := fmt.Sprintf("run-%d", p.cmd.Process.Pid)
+	p.await(t, "lab       ")
+	namespace, _ := labOf(t, name)
 	p.signal(t, syscall.SIGINT)
 	p.signal(t, syscall.SIGTERM)
 	if code := p.end(t); code != exitRollback {
@@ -208,4 +223,6 @@ func TestASecondCtrlCStopsWaiting(t *testing.T) {
 	if !strings.Contains(p.stderr.String(), "was not verified") {
 		t.Errorf("it does not say that nothing was verified: %q", p.stderr)
 	}
+	wantGone(t, namespace, name)
+	wantNoLab(t)
 }

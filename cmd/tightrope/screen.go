@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/report"
@@ -21,19 +25,25 @@ type screen struct {
 
 func newScreen(out io.Writer) *screen {
 	s := &screen{out: out, start: time.Now()}
-	if f, ok := out.(*os.File); ok && os.Getenv("NO_COLOR") == "" {
-		info, err := f.Stat()
-		s.colour = err == nil && info.Mode()&os.ModeCharDevice != 0
+	if f, ok := out.(*os.File); ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+		s.colour = isTerminal(f)
 	}
 	return s
 }
 
+// isTerminal asks for what only a terminal has: /dev/null is a character device too.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
 func (s *screen) line(format string, args ...any) {
-	fmt.Fprintf(s.out, "%6.1fs  %s\n", time.Since(s.start).Seconds(), fmt.Sprintf(format, args...))
+	text := strings.TrimRight(fmt.Sprintf(format, args...), " ")
+	fmt.Fprintf(s.out, "%6.1fs  %s\n", time.Since(s.start).Seconds(), text)
 }
 
 func (s *screen) paint(code, text string) string {
-	if !s.colour {
+	if !s.colour || text == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
@@ -56,13 +66,13 @@ var steps = map[string]string{
 
 func (s *screen) progress(p scenarios.Progress) {
 	if p.Status == nil {
-		s.line("setup     %s", steps[p.Step])
+		s.line("setup     %s", cmp.Or(steps[p.Step], report.Sanitize(p.Step)))
 		return
 	}
 	st := p.Status
 	text := report.Sanitize(st.Message)
 	switch st.Phase {
-	case "RollingBack":
+	case "RollingBack", "RollbackFailed":
 		text = s.paint("31", text)
 	case "Committed", "RolledBack":
 		text = s.paint("32", text)

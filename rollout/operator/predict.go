@@ -14,7 +14,11 @@ import (
 )
 
 // maxExposures bounds what a plan lists; the rest is counted in the last line.
-const maxExposures = 50
+// maxExposurePods bounds the search, which looks at every pair of workloads.
+const (
+	maxExposures    = 50
+	maxExposurePods = 400
+)
 
 // after is the world once the candidates are in force everywhere.
 func (p *Plan) after(w *world) verdict.World {
@@ -86,6 +90,11 @@ func (p *Plan) expose(w *world) {
 		}
 	}
 	slices.SortFunc(pods, func(a, b verdict.Pod) int { return strings.Compare(a.Key(), b.Key()) })
+	if len(pods) > maxExposurePods {
+		p.Unprobeable = append(p.Unprobeable, report.NotTested{What: "exposures", Reason: fmt.Sprintf(
+			"the cluster has %d pods; this version looks for exposures among at most %d", len(pods), maxExposurePods)})
+		return
+	}
 	var ports []verdict.Port
 	for _, path := range p.Paths {
 		for _, b := range w.backends(path.To.Service) {
