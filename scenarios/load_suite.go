@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -59,6 +60,9 @@ func (p *positions) checkPath(at string, path v1alpha1.Path, identities map[stri
 	}
 	if path.Name == "" || len(path.Name) > 120 {
 		p.add(at+".name", "a path needs a name of at most 120 bytes")
+	} else if i := strings.IndexFunc(path.Name, unstorable); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(path.Name[i:])
+		p.add(at+".name", "%s has the control character %U, which no API server takes: leave it out", show(path.Name), r)
 	}
 	unknown(at+".from", path.From)
 	if path.Expect != v1alpha1.ExpectAllow && path.Expect != v1alpha1.ExpectDeny {
@@ -82,6 +86,13 @@ func (p *positions) checkPath(at string, path v1alpha1.Path, identities map[stri
 	default:
 		unknown(at+".witness.from", w.From)
 	}
+}
+
+// unstorable is true for what JSON leaves as it is and the API server, which
+// reads an applied object as YAML, does not take. The other control characters
+// are escaped in JSON; a path's name may have them.
+func unstorable(r rune) bool {
+	return r >= 0x7f && r <= 0x9f && r != 0x85 || r == 0xfeff || r == 0xfffe || r == 0xffff
 }
 
 func (p *positions) checkProbe(at string, path v1alpha1.Path) {

@@ -190,13 +190,16 @@ func (w *watcher) follow(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus,
 // be aborted: ctx ended, or it was held for too long.
 func (w *watcher) watch(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus, error) {
 	var heldSince time.Time
+	lastSeen := time.Now()
 	for ctx.Err() == nil {
 		var run v1alpha1.PolicyRolloutRun
 		switch err := w.client.Get(ctx, w.run, &run); {
 		case ctx.Err() != nil:
 			return nil, nil
-		case err != nil && !temporary(err):
-			return nil, fmt.Errorf("run %s: %w", w.run, err)
+		case err != nil && (final(err) || time.Since(lastSeen) > lostWithin):
+			return nil, fmt.Errorf("%w: run %s cannot be watched any more and goes on by itself: %w", ErrNotBack, w.run, err)
+		case err == nil:
+			lastSeen = time.Now()
 		}
 		w.tell(ctx, &run.Status)
 		if over(&run.Status) {
@@ -217,9 +220,13 @@ func (w *watcher) watch(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus, 
 	return nil, nil
 }
 
-// temporary reports whether asking again may help.
-func temporary(err error) bool {
-	return apierrors.IsServerTimeout(err) || apierrors.IsTooManyRequests(err) || apierrors.IsTimeout(err) || apierrors.IsInternalError(err)
+// lostWithin is how long the API server may be out of reach before a run is
+// given up watching.
+const lostWithin = time.Minute
+
+// final reports whether asking again cannot help.
+func final(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)
 }
 
 func over(st *v1alpha1.PolicyRolloutRunStatus) bool {

@@ -3,8 +3,10 @@
 package existing
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/discovery"
@@ -24,9 +26,13 @@ func Connect(ctx context.Context, kubeconfig string) (*rest.Config, string, erro
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil)
 	raw, err := loader.RawConfig()
 	if err != nil {
-		return nil, "", fmt.Errorf("kubeconfig %s: %w; name another with --kubeconfig", kubeconfig, err)
+		return nil, "", fmt.Errorf("kubeconfig %s: %w; name another with --kubeconfig", cmp.Or(kubeconfig, "of $KUBECONFIG"), err)
 	}
 	cfg, err := loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		files := strings.Join(rules.GetLoadingPrecedence(), ", ")
+		return nil, "", fmt.Errorf("no kubeconfig names a cluster (read: %s): name one that does with --kubeconfig", files)
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("kubeconfig has no usable context %q: %w; choose one with kubectl config use-context", raw.CurrentContext, err)
 	}

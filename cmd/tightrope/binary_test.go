@@ -158,7 +158,7 @@ func (p *process) await(t *testing.T, text string) {
 			p.stdout.WriteString(line)
 			switch {
 			case !more:
-				t.Fatalf("it ended without a line that has %q", text)
+				t.Fatalf("it ended without a line that has %q; where labs are forbidden, set TIGHTROPE_SKIP_LAB=1 to run the other tests", text)
 			case strings.Contains(line, text):
 				return
 			}

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+
+	"github.com/tightrope-dev/tightrope/report"
 )
 
 // Exit codes of the command line (design.md §5).
@@ -42,4 +44,40 @@ func exitCode(err error) int {
 		return e.code
 	}
 	return exitUsage
+}
+
+// outcome is what a scenario that ended with a report comes to. That a rollback
+// failed outranks that somebody interrupted it, and both that a report could not
+// be written.
+func outcome(rep *report.Report, interrupted bool, written error) error {
+	code := report.ExitCode(rep)
+	switch {
+	case code == exitRollback, interrupted && rep.Result == "RollbackFailed":
+		code = exitRollback
+	case interrupted:
+		code = exitInterrupted
+	case written != nil:
+		code = exitInconclusive
+	case code == exitUsage: // the report says it at length; this is the line to look for
+		return &exitError{code, fmt.Errorf("scenario %s was refused: %s", rep.Scenario, rep.Message)}
+	}
+	if code == exitOK {
+		return nil
+	}
+	return &exitError{code, written}
+}
+
+// worse is the more serious of two errors, the first where they are equally so.
+// A rollback that failed is the worst there is; else the higher code is.
+func worse(a, b error) error {
+	rank := func(err error) int {
+		if code := exitCode(err); code != exitRollback {
+			return code
+		}
+		return exitTerminated + 1
+	}
+	if rank(b) > rank(a) {
+		return b
+	}
+	return a
 }

@@ -109,7 +109,7 @@ func TestBadInputIsOneSentence(t *testing.T) {
 
 		{"a kubeconfig that is not there", current("/nowhere/kubeconfig"), []string{"/nowhere/kubeconfig", "no such file", "--kubeconfig"}},
 		{"a kubeconfig that is none", current(file(t, "garbage", "\x00\x1b[31m{{{")), []string{"garbage", "--kubeconfig"}},
-		{"a kubeconfig that is empty", current(file(t, "empty", "")), []string{"kubeconfig", "context"}},
+		{"a kubeconfig that is empty", current(file(t, "empty", "")), []string{"no kubeconfig names a cluster", "/empty", "--kubeconfig"}},
 		{"a cluster that cannot be reached", current(kubeconfig(t, "https://"+closedPort(t))), []string{`cluster "gone"`, "127.0.0.1:", "connection refused", "is it running"}},
 		{"a report directory below a file", []string{"run", "gw-forgot-dns", "--report", file(t, "taken", "") + "/reports"},
 			[]string{"report directory", "taken/reports", "not a directory", "--report"}},
@@ -169,6 +169,16 @@ func TestNoReportFolderIsMadeForInputThatIsRefused(t *testing.T) {
 	run([]string{"run", "gw-forgot-dns", "no-such", "--report", folder}, &stdout, &stderr)
 	if _, err := os.Stat(folder); !os.IsNotExist(err) {
 		t.Errorf("%s: %v, though the second scenario does not exist", folder, err)
+	}
+}
+
+func TestTheKubeconfigOfTheEnvironmentIsNamed(t *testing.T) {
+	for path, want := range map[string]string{
+		file(t, "garbage", "\x00{{"): "kubeconfig of $KUBECONFIG",
+		"/nowhere/kubeconfig":        "no kubeconfig names a cluster (read: /nowhere/kubeconfig)",
+	} {
+		t.Setenv("KUBECONFIG", path)
+		wantRefused(t, []string{"run", "gw-forgot-dns", "--cluster", "current"}, []string{want, "--kubeconfig"})
 	}
 }
 

@@ -40,19 +40,36 @@ func labOf(t *testing.T, name string) (namespace string, pids []string) {
 	return namespace, pids
 }
 
-// wantGone waits until nothing of a lab is left: processes and namespaces by the
-// repository's own count, mounts and directory.
+// leftovers counts the processes, namespaces and mounts of a lab, as the
+// repository's script does.
+func leftovers(namespace string) (said string, none bool) {
+	cmd := exec.Command("bash", "../../hack/lab-leftovers.sh", namespace)
+	cmd.Env = append(os.Environ(), "TMPDIR=/nowhere") // the folder has the shared lab too; see wantNoLab
+	out, err := cmd.CombinedOutput()
+	return string(out), err == nil
+}
+
+// livingLab is the user namespace of the lab that a process has, which the count
+// of leftovers must see: else it would prove nothing later.
+func livingLab(t *testing.T, name string) string {
+	t.Helper()
+	namespace, _ := labOf(t, name)
+	if namespace == "" {
+		t.Fatalf("lab %s has no process, so nothing can be said to be gone later", name)
+	}
+	if said, none := leftovers(namespace); none {
+		t.Fatalf("the count sees nothing of the living lab %s: %s", name, said)
+	}
+	return namespace
+}
+
+// wantGone waits until nothing of a lab is left.
 func wantGone(t *testing.T, namespace, name string) {
 	t.Helper()
-	if namespace == "" {
-		t.Fatal("the lab's user namespace is not known, so nothing can be said to be gone")
-	}
 	for end := time.Now().Add(goneWithin); ; {
-		cmd := exec.Command("bash", "../../hack/lab-leftovers.sh", namespace)
-		cmd.Env = append(os.Environ(), "TMPDIR=/nowhere") // the folder has the shared lab too
-		out, err := cmd.CombinedOutput()
+		out, none := leftovers(namespace)
 		_, pids := labOf(t, name)
-		if err == nil && len(pids) == 0 {
+		if none && len(pids) == 0 {
 			break
 		}
 		if time.Now().After(end) {
@@ -113,7 +130,7 @@ func TestCtrlCInACanaryTakesItBackAndLeavesNothing(t *testing.T) {
 	p := start(t, "run", "zero-trust-ai-platform", "--report", reports)
 	p.await(t, "Canary (few)")
 	name := fmt.Sprintf("run-%d", p.cmd.Process.Pid)
-	namespace, _ := labOf(t, name)
+	namespace := livingLab(t, name)
 	p.signal(t, syscall.SIGINT)
 	if code := p.end(t); code != exitInterrupted {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
@@ -131,6 +148,9 @@ func TestTermInACanaryPutsTheBaselineBack(t *testing.T) {
 	config, reports := sharedLab(t), t.TempDir()
 	p := start(t, "run", "zero-trust-ai-platform", "--cluster", "current", "--kubeconfig", config, "--report", reports)
 	p.await(t, "Canary (few)")
+	if len(policiesOf(t, config)) == 0 {
+		t.Error("no policy is there in the middle of a canary, so nothing can be taken back")
+	}
 	p.signal(t, syscall.SIGTERM)
 	if code := p.end(t); code != exitTerminated {
 		t.Errorf("exit code %d, want %d", code, exitTerminated)
@@ -160,19 +180,27 @@ func takeAway(t *testing.T, config, namespace, name string) {
 	}
 }
 
+// policiesOf names every policy of a cluster.
+func policiesOf(t *testing.T, config string) (names []string) {
+	t.Helper()
+	list, err := clientOf(t, config).NetworkingV1().NetworkPolicies(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list.Items {
+		names = append(names, p.Namespace+"/"+p.Name)
+	}
+	return names
+}
+
 // wantBaseline wants a cluster as it was before any run: no policy and no pod
 // that is enforced.
 func wantBaseline(t *testing.T, config string) {
 	t.Helper()
-	client := clientOf(t, config)
-	policies, err := client.NetworkingV1().NetworkPolicies(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
+	for _, p := range policiesOf(t, config) {
+		t.Errorf("policy %s is left", p)
 	}
-	for _, p := range policies.Items {
-		t.Errorf("policy %s/%s is left", p.Namespace, p.Name)
-	}
-	pods, err := client.CoreV1().Pods(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	pods, err := clientOf(t, config).CoreV1().Pods(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +224,7 @@ func TestKillOfDemoLeavesNothing(t *testing.T) {
 			p := start(t, "demo", "--report", t.TempDir())
 			name := fmt.Sprintf("run-%d", p.cmd.Process.Pid)
 			p.await(t, at.line)
-			namespace, _ := labOf(t, name)
+			namespace := livingLab(t, name)
 			p.signal(t, syscall.SIGKILL)
 			if code := p.end(t); code != -1 {
 				t.Errorf("exit code %d: it ended before it was killed, so nothing was tested", code)
@@ -214,7 +242,7 @@ func TestASecondSignalStopsWaiting(t *testing.T) {
 	p := start(t, "demo", "--report", t.TempDir())
 	name := fmt.Sprintf("run-%d", p.cmd.Process.Pid)
 	p.await(t, "lab       ")
-	namespace, _ := labOf(t, name)
+	namespace := livingLab(t, name)
 	p.signal(t, syscall.SIGINT)
 	p.signal(t, syscall.SIGTERM)
 	if code := p.end(t); code != exitRollback {

@@ -54,7 +54,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 func untilSignal(stderr io.Writer) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals, done := make(chan os.Signal, 2), make(chan struct{})
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal must not leave a change behind
 	go func() {
 		for before := range 2 {
 			select {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -92,21 +93,16 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) (err error) {
 		return err
 	}
 	defer func() {
-		if closeErr := closeCluster(); closeErr != nil && err == nil {
-			err = closeErr
-		}
+		err = worse(err, labError(closeCluster()))
 	}()
-	var worst error
 	for _, s := range list {
-		err := o.runOne(ctx, s, cfg, name, show)
-		if exitCode(err) > exitCode(worst) {
-			worst = err
-		}
 		if ctx.Err() != nil {
-			break
+			notRun := fmt.Errorf("scenario %s was not run: %w", s.Metadata.Name, context.Cause(ctx))
+			return worse(err, &exitError{exitInterrupted, notRun})
 		}
+		err = worse(err, o.runOne(ctx, s, cfg, name, show))
 	}
-	return worst
+	return err
 }
 
 // host returns the cluster to run on and what closes it.
@@ -128,7 +124,7 @@ func (o *runOptions) host(ctx context.Context, show *screen) (*rest.Config, stri
 	}
 	cfg, err := clientcmd.BuildConfigFromFlags("", l.Kubeconfig())
 	if err != nil {
-		return nil, "", nil, errors.Join(fmt.Errorf("kubeconfig of the lab: %w", err), down())
+		return nil, "", nil, labError(errors.Join(fmt.Errorf("kubeconfig of the lab: %w", err), down()))
 	}
 	return cfg, "lab", down, nil
 }
@@ -142,20 +138,12 @@ func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *res
 	if rep == nil {
 		return noReport(ctx, s.Metadata.Name, err)
 	}
-	if err := writeReports(o.folder(s), rep); err != nil {
-		return &exitError{exitInconclusive, err}
+	written := writeReports(o.folder(s), rep)
+	show.result(rep)
+	if written == nil {
+		show.where(o.folder(s))
 	}
-	show.result(rep, o.folder(s))
-	code := report.ExitCode(rep)
-	switch {
-	case errors.Is(err, scenarios.ErrInterrupted) && rep.Result != "RollbackFailed":
-		return &exitError{code: exitInterrupted}
-	case code == exitUsage: // the report says the same at length; this is the line to look for
-		return &exitError{code, fmt.Errorf("scenario %s was refused: %s", s.Metadata.Name, rep.Message)}
-	case code != exitOK:
-		return &exitError{code: code}
-	}
-	return nil
+	return outcome(rep, errors.Is(err, scenarios.ErrInterrupted), written)
 }
 
 // noReport says what it means that a scenario ended without a report.
@@ -165,6 +153,9 @@ func noReport(ctx context.Context, name string, err error) error {
 		return &exitError{exitRollback, fmt.Errorf("scenario %s: %w", name, err)}
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, fmt.Errorf("scenario %s: %w before anything was rolled out", name, context.Cause(ctx))}
+	}
+	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // the API server refused an object
+		return &exitError{exitUsage, fmt.Errorf("scenario %s: %w", name, err)}
 	}
 	return &exitError{exitInconclusive, fmt.Errorf("scenario %s: %w", name, err)}
 }

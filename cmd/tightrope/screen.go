@@ -84,12 +84,16 @@ func (s *screen) progress(p scenarios.Progress) {
 	s.line("%-22s %s", name, text)
 }
 
-func (s *screen) result(rep *report.Report, folder string) {
+// result prints what a run proved.
+func (s *screen) result(rep *report.Report) {
 	fmt.Fprintln(s.out)
-	err := report.WriteText(s.out, rep, s.colour)
-	if err == nil {
-		err = report.WriteWhere(s.out, folder)
-	}
+	s.mind(report.WriteText(s.out, rep, s.colour))
+}
+
+// where tells where the files of a report are.
+func (s *screen) where(folder string) { s.mind(report.WriteWhere(s.out, folder)) }
+
+func (s *screen) mind(err error) {
 	if err != nil {
 		fmt.Fprintln(s.out, "error:", report.Sanitize(err.Error()))
 	}

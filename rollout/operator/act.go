@@ -10,6 +10,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // act makes the cluster what the recorded state says. It may be interrupted
@@ -208,10 +209,11 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candida
 // again. Without agents nothing was ever changed.
 func (s *session) recovered(w *world) bool { return s.worksSince(w, 1) }
 
-// verified asks for more: enough samples without anything of ours in the way,
-// and the baseline as it was.
+// verified asks for more: enough samples without anything of ours in the way.
+// What somebody else did to the baseline meanwhile stays: it is not ours to undo,
+// and no failure of the rollback.
 func (s *session) verified(w *world) bool {
-	return s.worksSince(w, minSamples) && s.foreignChange(w) == "" && !s.marked(w)
+	return s.worksSince(w, minSamples) && !s.marked(w)
 }
 
 // marked reports whether a production pod still wears the run's label.
@@ -226,12 +228,17 @@ func (s *session) marked(w *world) bool {
 
 func (s *session) worksSince(w *world, samples int64) bool {
 	p := s.look(w, rollout.Bridged, time.Now())
+	without := *p // the world without anything of ours: what others deny in it, no rollback brings back
+	without.live = s.plan.before(w)
 	for _, x := range p.sights {
 		path := s.plan.Paths[x.route.path]
 		if x.route.witness || path.Expect != v1alpha1.ExpectAllow || !path.votes() {
 			continue
 		}
 		if p.qualified != nil && !p.qualified[cell{x.route.path, x.route.via}] {
+			continue
+		}
+		if without.predicted(x, path) == verdict.Deny {
 			continue
 		}
 		if !x.state.Last.Connected() || x.state.ConnectedSinceMark < samples {

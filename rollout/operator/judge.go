@@ -264,6 +264,19 @@ func (p *picture) blame(s sight) (cause, rule string) {
 	return "Unexplained", "the live policies allow it, yet it does not work: the data plane differs from the specification, or the target failed"
 }
 
+// blameLeak says why a path that must not work does: the policies allow it, or
+// the data plane does not do what they say.
+func (p *picture) blameLeak(s sight) string {
+	v, ok := p.explain(s, p.plan.Paths[s.route.path])
+	switch {
+	case ok && v.Decision == verdict.Allow:
+		return "the candidate allows it: " + v.Rule()
+	case ok && v.Decision == verdict.Deny:
+		return "it gets through although the live policies deny it: " + v.Rule()
+	}
+	return "it gets through, and the live policies do not say whether it may"
+}
+
 // nameServers are the pods that answer for the cluster's DNS.
 func (w *world) nameServers() []backend {
 	for key, svc := range w.services {

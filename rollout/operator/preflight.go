@@ -56,14 +56,18 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err != nil {
 		return nil, err
 	}
-	if err := r.rehearse(ctx, p, candidates, w, no); err != nil {
+	// Claims come first: what another run has there now is no baseline.
+	if err := r.claim(ctx, candidates, run, no); err != nil {
 		return nil, err
 	}
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
-	if err := r.claim(ctx, p, run, no); err != nil {
+	if err := r.rehearse(ctx, p, candidates, w, no); err != nil {
 		return nil, err
+	}
+	if len(no.reasons) > 0 {
+		return nil, no
 	}
 	p.predict(w)
 	p.settleWitnesses(w, no)
@@ -271,7 +275,11 @@ func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyR
 }
 
 // claim refuses a run that would share a namespace with another one under way.
-func (r *RunReconciler) claim(ctx context.Context, p *Plan, run *v1alpha1.PolicyRolloutRun, no *refusal) error {
+func (r *RunReconciler) claim(ctx context.Context, candidates []v1alpha1.CandidatePolicy, run *v1alpha1.PolicyRolloutRun, no *refusal) error {
+	ours := map[string]bool{}
+	for _, c := range candidates {
+		ours[c.Namespace] = true
+	}
 	var runs v1alpha1.PolicyRolloutRunList
 	if err := r.Live.List(ctx, &runs); err != nil {
 		return fmt.Errorf("list runs: %w", err)
@@ -284,8 +292,8 @@ func (r *RunReconciler) claim(ctx context.Context, p *Plan, run *v1alpha1.Policy
 		if err != nil {
 			return err
 		}
-		for _, ns := range p.namespaces() {
-			if slices.Contains(theirs.namespaces(), ns) {
+		for _, ns := range theirs.namespaces() {
+			if ours[ns] {
 				no.add("namespace %s is claimed by run %s/%s, which is in phase %s: wait for it or abort it", ns, other.Namespace, other.Name, other.Status.Phase)
 			}
 		}

@@ -97,7 +97,11 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 			st.Cuts = append(st.Cuts, v1alpha1.CutStatus{Path: c.entry.Path, Phase: c.entry.Phase, Rule: c.entry.Rule, DecidedAt: metav1.NowMicro()})
 		}
 	}
-	if t.next.Phase != v1alpha1.PhaseRolledBack { // the reason for the rollback is the last word
+	switch t.next.Phase {
+	case v1alpha1.PhaseRolledBack: // the reason for the rollback is the last word
+	case v1alpha1.PhaseRollbackFailed:
+		st.Message = clip(st.Message+"; the rollback could not be verified in time: look at the paths of the suite", 4096)
+	default:
 		st.Message = clip(s.message(t, st.Cuts), 4096)
 	}
 	st.History = append(st.History, v1alpha1.PhaseChange{Phase: t.next.Phase, Stage: st.Stage, At: metav1.NowMicro(), Cause: st.Cause})
@@ -143,7 +147,7 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 			return fmt.Sprintf("%s was cut in %s: %s", cuts[0].Path, cuts[0].Phase, cuts[0].Rule)
 		}
 	case rollout.CauseLeak:
-		return fmt.Sprintf("these paths get through although the live policies deny them: %q; held, because rolling back would open them wider", t.evidence.Leaks)
+		return fmt.Sprintf("these paths must not work and do: %q; held, because rolling back would open them wider", t.evidence.Leaks)
 	case rollout.CauseSilent:
 		return fmt.Sprintf("no proof within the deadline: %d of %d cells proved, longest silence of a probe %v", t.evidence.Proved, t.evidence.Required, t.evidence.Silence.Round(time.Second))
 	case rollout.CauseAborted:

@@ -142,10 +142,10 @@ func (r *record) cut(found []foundCut, decided time.Time) {
 
 func (r *record) leak(p *picture, c cell, j *judged, step string) {
 	e := entry(p, c, *j.leak, step)
-	e.Cause, e.At = "Leak", p.now
+	e.Cause, e.At, e.Rule = "Leak", p.now, p.blameLeak(*j.leak)
 	r.Report.Leaks = append(r.Report.Leaks, e)
 	row := r.rows[c]
-	row.Finding, row.Note = report.Leak, "reached although the live policies deny it"
+	row.Finding, row.Rule, row.Note = report.Leak, e.Rule, ""
 }
 
 func entry(p *picture, c cell, s sight, step string) report.Cut {
