@@ -1,0 +1,109 @@
+package operator
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// aPicture has one path by address from a probe pod to a ready server, which
+// works, and a witness that gets through to it.
+func aPicture(expect v1alpha1.Expectation) *picture {
+	pod := func(name, ip string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: map[string]string{"app": name}}, Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: ip, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		}}
+	}
+	server := types.NamespacedName{Namespace: "a", Name: "server"}
+	client := types.NamespacedName{Namespace: "a", Name: "client"}
+	now := time.Now()
+	state := probes.CheckState{Last: probes.Reached, Streak: 9, StreakSinceMark: 9, ConnectedSinceMark: 9, LastReceived: now}
+	agent := &agentState{spec: agentSpec{name: client}}
+	to := route{via: v1alpha1.ViaPodIP, target: server, address: "10.0.0.2", port: 8080}
+	witness := to
+	witness.witness = true
+	return &picture{
+		plan:  &Plan{Interval: time.Second, Timeout: time.Second, Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p", Expect: expect}, WitnessPath: -1}}},
+		world: &world{pods: map[types.NamespacedName]*corev1.Pod{client: pod("client", "10.0.0.1"), server: pod("server", "10.0.0.2")}},
+		live:  verdict.World{Namespaces: map[string]map[string]string{"a": {}}},
+		scope: rollout.Few, settled: true, threshold: 3, now: now,
+		sights: []sight{{agent: agent, route: to, state: state}, {agent: agent, route: witness, state: state}},
+	}
+}
+
+// denied makes the live policies deny everything to the server.
+func (p *picture) denied() {
+	p.live.Policies = []verdict.Policy{{Namespace: "a", Name: "deny", Spec: networkingv1.NetworkPolicySpec{
+		PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "server"}}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+	}}}
+}
+
+// fails makes the newest n attempts of the path fail.
+func (p *picture) fails(n int) {
+	p.sights[0].state = probes.CheckState{Last: probes.TimedOut, Streak: n, StreakSinceMark: n, BlockedSinceMark: int64(n), LastReceived: p.now}
+}
+
+func TestJudge(t *testing.T) {
+	for _, tt := range []struct {
+		name                        string
+		expect                      v1alpha1.Expectation
+		edit                        func(*picture)
+		required, proved, cut, leak bool
+	}{
+		{"a path that works holds", v1alpha1.ExpectAllow, func(*picture) {}, true, true, false, false},
+		{"two samples are no proof", v1alpha1.ExpectAllow, func(p *picture) { p.sights[0].state.ConnectedSinceMark = 2 }, true, false, false, false},
+		{"failures that a policy explains are a cut", v1alpha1.ExpectAllow, func(p *picture) { p.denied(); p.fails(3) }, true, false, true, false},
+		{"one failure fewer is none yet", v1alpha1.ExpectAllow, func(p *picture) { p.denied(); p.fails(2) }, true, false, false, false},
+		{"failures that no policy explains must last longer", v1alpha1.ExpectAllow, func(p *picture) { p.fails(8) }, true, false, false, false},
+		{"and count in the end", v1alpha1.ExpectAllow, func(p *picture) { p.fails(9) }, true, false, true, false},
+		{"a target that is not ready proves nothing", v1alpha1.ExpectAllow, func(p *picture) {
+			p.denied()
+			p.fails(9)
+			p.world.pods[p.sights[0].route.target].Status.Conditions = nil
+		}, true, false, false, false},
+		{"an address that moved proves nothing", v1alpha1.ExpectAllow, func(p *picture) { p.denied(); p.fails(9); p.sights[0].route.address = "10.0.0.9" }, true, false, false, false},
+		{"a path that never worked has no vote", v1alpha1.ExpectAllow, func(p *picture) { p.denied(); p.fails(9); p.qualified = map[cell]bool{} }, false, false, false, false},
+		{"a warning path has no vote", v1alpha1.ExpectAllow, func(p *picture) {
+			p.denied()
+			p.fails(9)
+			p.plan.Paths[0].Criticality = v1alpha1.CriticalityWarning
+		}, false, false, false, false},
+		{"reached is right while the live policies allow it", v1alpha1.ExpectDeny, func(*picture) {}, false, false, false, false},
+		{"blocked with a witness holds", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3) }, true, true, false, false},
+		{"blocked without one proves nothing", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights = p.sights[:1] }, true, false, false, false},
+		{"an old witness is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, true, false, false, false},
+		{"reached although denied is a leak", v1alpha1.ExpectDeny, func(p *picture) { p.denied() }, true, false, false, true},
+		{"not before the scope settled", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.settled = false }, true, false, false, false},
+		{"nor for attempts before the mark", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.sights[0].state.StreakSinceMark = 2 }, true, false, false, false},
+		{"reached when all is enforced is a leak whatever is live", v1alpha1.ExpectDeny, func(p *picture) { p.scope = rollout.Everyone }, true, false, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := aPicture(tt.expect)
+			tt.edit(p)
+			j := p.judge()[cell{0, v1alpha1.ViaPodIP}]
+			if j == nil {
+				t.Fatal("no judgement")
+			}
+			if j.required != tt.required || j.proved != tt.proved || (j.cut != nil) != tt.cut || (j.leak != nil) != tt.leak {
+				t.Errorf("required %v, proved %v, cut %v, leak %v; want %v, %v, %v, %v",
+					j.required, j.proved, j.cut != nil, j.leak != nil, tt.required, tt.proved, tt.cut, tt.leak)
+			}
+		})
+	}
+}
+
+func TestAPathThroughAServiceNeedsMoreFailures(t *testing.T) {
+	p := aPicture(v1alpha1.ExpectAllow)
+	if pod, svc := p.needed(v1alpha1.ViaPodIP), p.needed(v1alpha1.ViaService); pod != 3 || svc != 9 {
+		t.Errorf("needed %d by address and %d through a Service, want 3 and 9", pod, svc)
+	}
+}

@@ -1,0 +1,277 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	networkinglisters "k8s.io/client-go/listers/networking/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// bend changes what one attempt would see; the zero value changes nothing.
+type bend struct {
+	ignore bool // no policy has any effect
+	silent bool // the probe pods say nothing more
+	force  func(from, to *corev1.Pod, got probes.Outcome) probes.Outcome
+}
+
+// plane plays the kubelets, the probe agents and an ideal data plane: what an
+// attempt sees follows at once from the policies and labels in the API.
+type plane struct {
+	kube       kubernetes.Interface
+	factory    informers.SharedInformerFactory
+	pods       corelisters.PodLister
+	namespaces corelisters.NamespaceLister
+	services   corelisters.ServiceLister
+	plans      corelisters.ConfigMapLister
+	policies   networkinglisters.NetworkPolicyLister
+
+	mu      sync.Mutex
+	bends   map[string]bend     // by run
+	touched map[string][]string // by run: production pods that a policy of it selected
+	nextIP  uint32
+}
+
+func newPlane(ctx context.Context, kube kubernetes.Interface) (*plane, error) {
+	f := informers.NewSharedInformerFactory(kube, 0)
+	p := &plane{
+		kube: kube, factory: f, bends: map[string]bend{}, touched: map[string][]string{},
+		pods: f.Core().V1().Pods().Lister(), namespaces: f.Core().V1().Namespaces().Lister(),
+		services: f.Core().V1().Services().Lister(), plans: f.Core().V1().ConfigMaps().Lister(),
+		policies: f.Networking().V1().NetworkPolicies().Lister(),
+	}
+	start := func(o any) { p.run(ctx, o.(*corev1.Pod)) }
+	_, err := f.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: start, UpdateFunc: func(_, o any) { start(o) },
+	})
+	note := func(o any) { p.note(o.(*networkingv1.NetworkPolicy)) }
+	_, err2 := f.Networking().V1().NetworkPolicies().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: note, UpdateFunc: func(_, o any) { note(o) },
+	})
+	f.Start(ctx.Done())
+	f.WaitForCacheSync(ctx.Done())
+	return p, errors.Join(err, err2)
+}
+
+func (p *plane) wait() { p.factory.Shutdown() }
+
+// run is the kubelet: every new pod gets an address and runs; one with a
+// readiness gate never turns ready.
+func (p *plane) run(ctx context.Context, pod *corev1.Pod) {
+	if pod.Status.PodIP != "" || pod.DeletionTimestamp != nil {
+		return
+	}
+	p.mu.Lock()
+	p.nextIP++
+	ip := netip.AddrFrom4([4]byte{10, 99, byte(p.nextIP >> 8), byte(p.nextIP)}).String()
+	p.mu.Unlock()
+	is := corev1.ConditionTrue
+	if len(pod.Spec.ReadinessGates) > 0 {
+		is = corev1.ConditionFalse
+	}
+	patch := fmt.Sprintf(`{"status":{"phase":"Running","podIP":%q,"podIPs":[{"ip":%q}],"conditions":[{"type":"Ready","status":%q}]}}`, ip, ip, is)
+	// A pod that is gone by now needs no address; any other trouble shows as a story that waits in vain.
+	_, _ = p.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, []byte(patch), patchOptions, "status")
+}
+
+// note writes down which production pods a policy of a run selects.
+func (p *plane) note(np *networkingv1.NetworkPolicy) {
+	run := np.Labels[v1alpha1.LabelRun]
+	pods, err := p.pods.Pods(np.Namespace).List(labels.Everything())
+	if run == "" || err != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, pod := range pods {
+		if pod.Labels[v1alpha1.LabelRole] == "" && selects(&np.Spec.PodSelector, pod.Labels) {
+			p.touched[run] = append(p.touched[run], pod.Name+" by "+np.Name)
+		}
+	}
+}
+
+func (p *plane) touchedBy(run string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.touched[run]
+}
+
+func (p *plane) bend(run string, b bend) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bends[run] = b
+}
+
+func (p *plane) bendOf(run string) bend {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bends[run]
+}
+
+// Follow implements LogReader: it is the agent that runs in the pod.
+func (p *plane) Follow(ctx context.Context, pod types.NamespacedName) (io.ReadCloser, error) {
+	if _, err := p.pods.Pods(pod.Namespace).Get(pod.Name); err != nil {
+		return nil, err
+	}
+	r, w := io.Pipe()
+	go func() { w.CloseWithError((&fakeAgent{plane: p, pod: pod, out: w}).serve(ctx)) }()
+	return r, nil
+}
+
+// fakeAgent is one probe pod's process.
+type fakeAgent struct {
+	plane *plane
+	pod   types.NamespacedName
+	out   io.Writer
+	seq   uint64
+	last  map[string]*probes.Count
+	to    time.Time
+}
+
+func (a *fakeAgent) serve(ctx context.Context) error {
+	a.last = map[string]*probes.Count{}
+	every := 20 * time.Millisecond
+	for {
+		from := time.Now()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(every):
+		}
+		me, err := a.plane.pods.Pods(a.pod.Namespace).Get(a.pod.Name)
+		if err != nil {
+			return io.EOF // deleted: its log ends
+		}
+		cm, err := a.plane.plans.ConfigMaps(a.pod.Namespace).Get(a.pod.Name)
+		if err != nil || me.Status.PodIP == "" || a.plane.bendOf(me.Labels[v1alpha1.LabelRun]).silent {
+			continue
+		}
+		plan, err := probes.ParsePlan([]byte(cm.Data[planKey]))
+		if err != nil {
+			return fmt.Errorf("agent %s: %w", a.pod, err)
+		}
+		if plan.Interval > 0 {
+			every = plan.Interval
+		}
+		if err := a.say(me, plan, from); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *fakeAgent) say(me *corev1.Pod, plan probes.Plan, from time.Time) error {
+	a.seq++
+	line := probes.Line{Agent: plan.Agent, Seq: a.seq, Digest: plan.Digest(), From: from, To: time.Now()}
+	for _, c := range plan.Checks {
+		got := a.plane.attempt(me, c, int(a.seq))
+		n := a.last[c.ID]
+		if n == nil || n.Last.Connected() != got.Connected() {
+			n = &probes.Count{ID: c.ID, Since: from}
+			a.last[c.ID] = n
+		}
+		n.Last, n.Newest = got, line.To
+		n.Streak++
+		n.Outcomes = map[probes.Outcome]int{got: 1}
+		line.Counts = append(line.Counts, *n)
+	}
+	raw, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	_, err = a.out.Write(append(raw, '\n'))
+	return err
+}
+
+// attempt is one attempt of a check, through the ideal data plane.
+func (p *plane) attempt(from *corev1.Pod, c probes.Check, turn int) probes.Outcome {
+	to, port := p.resolve(c, turn)
+	if to == nil {
+		return probes.TimedOut
+	}
+	got := probes.Reached
+	b := p.bendOf(from.Labels[v1alpha1.LabelRun])
+	if !b.ignore && p.between(from, to).Judge(connect(verdictPod(from), verdictPod(to), port, c.Protocol)).Decision != verdict.Allow {
+		got = probes.TimedOut
+	}
+	if b.force != nil {
+		got = b.force(from, to, got)
+	}
+	return got
+}
+
+// between is the world as far as it concerns two pods.
+func (p *plane) between(from, to *corev1.Pod) verdict.World {
+	w := verdict.World{Namespaces: map[string]map[string]string{}}
+	for _, name := range []string{from.Namespace, to.Namespace} {
+		ns, err := p.namespaces.Get(name)
+		if err != nil || w.Namespaces[name] != nil {
+			continue
+		}
+		w.Namespaces[name] = ns.Labels
+		policies, _ := p.policies.NetworkPolicies(name).List(labels.Everything()) // a synced cache never fails
+		for _, np := range policies {
+			w.Policies = append(w.Policies, verdict.PolicyOf(np))
+		}
+	}
+	return w
+}
+
+// resolve finds the pod an attempt ends at: by address, or one behind a Service
+// in turn.
+func (p *plane) resolve(c probes.Check, turn int) (*corev1.Pod, int32) {
+	pods, _ := p.pods.List(labels.Everything())
+	if _, err := netip.ParseAddr(c.Host); err == nil {
+		for _, pod := range pods {
+			if pod.Status.PodIP == c.Host {
+				return pod, c.Port
+			}
+		}
+		return nil, 0
+	}
+	name, rest, _ := strings.Cut(c.Host, ".")
+	ns, _, _ := strings.Cut(rest, ".")
+	svc, err := p.services.Services(ns).Get(name)
+	if err != nil {
+		return nil, 0
+	}
+	var behind []*corev1.Pod
+	for _, pod := range pods {
+		if pod.Namespace == ns && pod.Labels["app"] == name && ready(pod) {
+			behind = append(behind, pod)
+		}
+	}
+	if len(behind) == 0 {
+		return nil, 0
+	}
+	return behind[turn%len(behind)], svc.Spec.Ports[0].TargetPort.IntVal
+}
+
+// isolated reports whether a policy of ours selects the pod: a data plane that
+// breaks such pods is at fault, whatever the policies say.
+func (p *plane) isolated(pod *corev1.Pod) bool {
+	policies, _ := p.policies.NetworkPolicies(pod.Namespace).List(labels.Everything())
+	for _, np := range policies {
+		if np.Labels[v1alpha1.LabelRun] != "" && selects(&np.Spec.PodSelector, pod.Labels) {
+			return true
+		}
+	}
+	return false
+}

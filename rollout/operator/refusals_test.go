@@ -1,0 +1,114 @@
+package operator
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// TestPreflightRefusesInOneSentence plays the good rollout with one mistake each.
+func TestPreflightRefusesInOneSentence(t *testing.T) {
+	type edit func(s *story, ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite)
+	for _, tt := range []struct {
+		name string
+		edit edit
+		want string // NS stands for the namespace
+	}{
+		{"a suite that is not there", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.Suites[0].Name = "nope"
+		}, "suite NS/nope does not exist: create it in the rollout's namespace"},
+		{"an unknown identity", func(_ *story, _ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) {
+			suite.Spec.Paths[0].From = "stranger"
+		}, `path "client to server" is from identity "stranger", which no suite declares`},
+		{"an identity in no namespace", func(_ *story, _ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) {
+			suite.Spec.Identities[0].Namespace = "nowhere"
+		}, `identity "client" lives in namespace "nowhere", which does not exist`},
+		{"a Service that is not there", func(_ *story, _ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) {
+			suite.Spec.Paths[0].To.Service.Name = "nope"
+		}, `path "client to server" leads to Service NS/nope, which does not exist`},
+		{"the container's port", func(_ *story, _ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) {
+			suite.Spec.Paths[0].To.Service.Port = 8080
+		}, "leads to port 8080/TCP of Service NS/server, which has no such port (name the Service's port, not the container's)"},
+		{"a Service without pods", func(s *story, _ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) {
+			s.create(&corev1.Service{ObjectMeta: s.meta("empty"), Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}})
+			suite.Spec.Paths[0].To.Service.Name = "empty"
+		}, "leads to Service NS/empty, which has no ready pod behind it"},
+		{"an existing policy with another spec", func(s *story, _ *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			old := s.policy("client-egress", map[string]string{"app": "client"}, networkingv1.PolicyTypeEgress, "server", 1)
+			s.create(&networkingv1.NetworkPolicy{ObjectMeta: s.meta("client-egress"), Spec: old.Spec})
+		}, "policy NS/client-egress exists with another spec: this version only adds policies"},
+		{"policies that are all in place", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			for _, c := range ro.Spec.Policies.Inline {
+				s.create(&networkingv1.NetworkPolicy{ObjectMeta: s.meta(c.Name), Spec: c.Spec})
+			}
+		}, "every policy of the rollout is in place already"},
+		{"a protected namespace", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.ProtectedNamespaces = []string{s.ns}
+		}, "policy NS/client-egress is in namespace NS, which is protected"},
+		{"a namespace that always is protected", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.Policies.Inline[0].Namespace = "kube-system"
+		}, "policy kube-system/client-egress is in namespace kube-system, which is protected"},
+		{"no stage that enforces", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.Stages = ro.Spec.Stages[:3]
+		}, "no stage has mode Enforce"},
+		{"a policy that the API server refuses", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.Policies.Inline[0].Spec.PodSelector.MatchLabels["app"] = "no label value"
+		}, "policy NS/client-egress: the API server refuses it"},
+		{"a policy that is there twice", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.Policies.Inline = append(ro.Spec.Policies.Inline, ro.Spec.Policies.Inline[0])
+		}, "policy NS/client-egress is in the rollout twice"},
+		{"a forbidden path without a possible witness", func(_ *story, _ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) {
+			suite.Spec.Paths = suite.Spec.Paths[1:]
+		}, `path "other to server" must not work, and nobody could show that its target is alive`},
+		{"a ConfigMap that is not there", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.Policies = v1alpha1.PolicySource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "nope"}}
+		}, "ConfigMap NS/nope with the policies does not exist"},
+		{"a ConfigMap with a misspelt field", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			s.create(&corev1.ConfigMap{ObjectMeta: s.meta("policies"), Data: map[string]string{"a.yaml": misspelt}})
+			ro.Spec.Policies = v1alpha1.PolicySource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "policies"}}
+		}, `ConfigMap NS/policies, key a.yaml, document 1: not a NetworkPolicy: error unmarshaling JSON: while decoding JSON: json: unknown field "podSelektor"`},
+		{"a budget that is no number", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.Analysis.FalseRollbackBudget = "often"
+		}, `analysis.falseRollbackBudget is "often"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStory(t)
+			ro, suite := s.rollout(s.good()), s.suite()
+			tt.edit(s, ro, suite)
+			s.beginWith(ro, suite)
+			st := s.end()
+			if want := strings.ReplaceAll(tt.want, "NS", s.ns); st.Phase != v1alpha1.PhaseRefused || st.Result != "Refused" || !strings.Contains(st.Message, want) {
+				t.Errorf("ended %s: %q\nwant Refused: %q", st.Phase, st.Message, want)
+			}
+			s.wantPolicies(false)
+			s.wantNothingLeft()
+		})
+	}
+}
+
+const misspelt = `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: b}, spec: {podSelektor: {}}}`
+
+func TestANamespaceHasOneRunAtATime(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	s.begin(s.rollout(s.good()))
+	s.reach("shadow")
+	second := s.rollout(s.good())
+	second.ObjectMeta = metav1.ObjectMeta{Namespace: s.ns, Name: s.ns + "-second"}
+	s.create(second)
+	run := await(s, &v1alpha1.PolicyRolloutRunList{}, "the second run's end", func(run *v1alpha1.PolicyRolloutRun) bool {
+		return run.Name == RunName(second.Name, 1) && run.Status.Phase.Terminal()
+	})
+	want := fmt.Sprintf("namespace %s is claimed by run %s/%s", s.ns, s.ns, s.run())
+	if run.Status.Phase != v1alpha1.PhaseRefused || !strings.Contains(run.Status.Message, want) {
+		t.Errorf("the second run ended %s; want Refused: %s", describe(run), want)
+	}
+	s.wantEnd(s.end(), v1alpha1.PhaseCommitted, "", "Committed")
+}
