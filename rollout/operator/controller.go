@@ -60,10 +60,15 @@ func (r *RunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 16,
-			// A pass that failed is made again soon: a rollback must not wait for a long back-off.
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](tick/10, time.Second),
+			RateLimiter:             retrySoon(),
 		}).
 		Complete(r)
+}
+
+// retrySoon makes a pass that failed again soon: a rollback must not wait for a
+// long back-off.
+func retrySoon() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](tick/10, time.Second)
 }
 
 // Reconcile makes one pass over a run: gather, decide, record, act. It may be
@@ -157,9 +162,14 @@ func intent(run *v1alpha1.PolicyRolloutRun) v1alpha1.Intent {
 
 // finish tidies up after a run that is over, and says so in its conditions.
 func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (ctrl.Result, error) {
-	done, err := r.tidy(ctx, run, w)
-	if err != nil || !done {
-		return ctrl.Result{RequeueAfter: tick}, err
+	nothing, err := r.shadowed(ctx, run)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !nothing {
+		if done, err := r.tidy(ctx, run, w); err != nil || !done {
+			return ctrl.Result{RequeueAfter: tick}, err
+		}
 	}
 	key := client.ObjectKeyFromObject(run)
 	if s := r.drop(key); s != nil && s.plan != nil {
@@ -171,8 +181,10 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		return ctrl.Result{}, err
 	}
 	if run.DeletionTimestamp != nil {
-		if err := r.forget(ctx, run.Name); err != nil {
-			return ctrl.Result{}, err
+		if !nothing {
+			if err := r.forget(ctx, run.Name); err != nil {
+				return ctrl.Result{}, err
+			}
 		}
 		if controllerutil.RemoveFinalizer(run, finalizer) {
 			return ctrl.Result{}, r.Update(ctx, run)

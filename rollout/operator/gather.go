@@ -168,10 +168,18 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 		return err
 	}
 	done, err := s.check.step(ctx, r, s, w, twinSpec(run.Name).name)
-	if done && err == nil {
-		s.preflight = rollout.PreflightPassed
+	if err != nil || !done {
+		return err
 	}
-	return err
+	no := &refusal{}
+	if err := r.claim(ctx, s.plan.namespaces(), run, no); err != nil {
+		return err
+	}
+	if len(no.reasons) > 0 {
+		return no
+	}
+	s.preflight = rollout.PreflightPassed
+	return nil
 }
 
 // ensureAgents makes the twin and every probe pod be there and be heard, and

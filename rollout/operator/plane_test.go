@@ -143,7 +143,6 @@ type fakeAgent struct {
 	out   io.Writer
 	seq   uint64
 	last  map[string]*probes.Count
-	to    time.Time
 }
 
 func (a *fakeAgent) serve(ctx context.Context) error {

@@ -57,7 +57,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 		return nil, err
 	}
 	// Claims come first: what another run has there now is no baseline.
-	if err := r.claim(ctx, candidates, run, no); err != nil {
+	if err := r.claim(ctx, namespacesOf(candidates), run, no); err != nil {
 		return nil, err
 	}
 	if len(no.reasons) > 0 {
@@ -272,31 +272,4 @@ func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyR
 		no.add("the rollout has no policies: nothing to roll out")
 	}
 	return out, nil
-}
-
-// claim refuses a run that would share a namespace with another one under way.
-func (r *RunReconciler) claim(ctx context.Context, candidates []v1alpha1.CandidatePolicy, run *v1alpha1.PolicyRolloutRun, no *refusal) error {
-	ours := map[string]bool{}
-	for _, c := range candidates {
-		ours[c.Namespace] = true
-	}
-	var runs v1alpha1.PolicyRolloutRunList
-	if err := r.Live.List(ctx, &runs); err != nil {
-		return fmt.Errorf("list runs: %w", err)
-	}
-	for _, other := range runs.Items {
-		if other.Name == run.Name && other.Namespace == run.Namespace || other.Status.Phase.Terminal() || other.Status.PlanDigest == "" {
-			continue
-		}
-		theirs, err := loadPlan(ctx, r.Live, other.Name, other.Status.PlanDigest)
-		if err != nil {
-			return err
-		}
-		for _, ns := range theirs.namespaces() {
-			if ours[ns] {
-				no.add("namespace %s is claimed by run %s/%s, which is in phase %s: wait for it or abort it", ns, other.Namespace, other.Name, other.Status.Phase)
-			}
-		}
-	}
-	return nil
 }

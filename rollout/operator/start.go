@@ -6,8 +6,10 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -22,7 +24,8 @@ type RolloutReconciler struct {
 
 // SetupWithManager registers the reconciler.
 func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.PolicyRollout{}).Owns(&v1alpha1.PolicyRolloutRun{}).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.PolicyRollout{}).Owns(&v1alpha1.PolicyRolloutRun{}).
+		WithOptions(controller.Options{RateLimiter: retrySoon()}).Complete(r)
 }
 
 // RunName is the name of the run that tries a generation of a rollout.
@@ -76,8 +79,9 @@ func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyR
 		}
 		waiting = true
 		if old.Spec.Intent != v1alpha1.IntentAbort {
-			old.Spec.Intent = v1alpha1.IntentAbort
-			if err := r.Update(ctx, old); err != nil {
+			// A patch: the run's status is written often, and a conflict would only delay this.
+			abort := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"intent":"Abort"}}`))
+			if err := r.Patch(ctx, old, abort, client.FieldOwner(fieldManager)); err != nil {
 				return true, fmt.Errorf("abort run %s: %w", old.Name, err)
 			}
 		}

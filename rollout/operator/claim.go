@@ -1,0 +1,85 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// claim refuses a run that would share a namespace with another one under way,
+// or its name with any other: snapshots, reports and labels go by the run's name.
+// It is asked before the plan is made and again before anything is changed, when
+// the plans of both are stored; of two that are not armed the older one goes on.
+func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.PolicyRolloutRun, no *refusal) error {
+	runs, err := r.others(ctx, run)
+	if err != nil {
+		return err
+	}
+	for i := range runs {
+		other := &runs[i]
+		armed := other.Status.PlanDigest != ""
+		switch {
+		case other.Name == run.Name && (armed || older(other, run)):
+			no.add("namespace %s has a run of the same name, %s: rename the rollout, because snapshots and reports go by the run's name", other.Namespace, other.Name)
+			continue
+		case other.Status.Phase.Terminal(), !armed && !older(other, run):
+			continue
+		}
+		theirs, err := loadPlan(ctx, r.Live, other.Name, other.Status.PlanDigest)
+		if !armed && apierrors.IsNotFound(err) {
+			continue // it has no plan yet and will ask again before it changes anything
+		} else if err != nil {
+			return err
+		}
+		for _, ns := range theirs.namespaces() {
+			if slices.Contains(ours, ns) {
+				no.add("namespace %s is claimed by run %s/%s, which is in phase %s: wait for it or abort it", ns, other.Namespace, other.Name, other.Status.Phase)
+			}
+		}
+	}
+	return nil
+}
+
+// shadowed reports whether everything that goes by the run's name belongs to an
+// older run of another namespace, so that this one has nothing to tidy up.
+func (r *RunReconciler) shadowed(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (bool, error) {
+	runs, err := r.others(ctx, run)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(runs, func(other v1alpha1.PolicyRolloutRun) bool {
+		return other.Name == run.Name && run.Status.PlanDigest == "" && (other.Status.PlanDigest != "" || older(&other, run))
+	}), nil
+}
+
+func (r *RunReconciler) others(ctx context.Context, run *v1alpha1.PolicyRolloutRun) ([]v1alpha1.PolicyRolloutRun, error) {
+	var runs v1alpha1.PolicyRolloutRunList
+	if err := r.Live.List(ctx, &runs); err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return slices.DeleteFunc(runs.Items, func(other v1alpha1.PolicyRolloutRun) bool {
+		return other.Name == run.Name && other.Namespace == run.Namespace
+	}), nil
+}
+
+// older orders runs by their creation, then by name, so that two always agree.
+func older(a, b *v1alpha1.PolicyRolloutRun) bool {
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	return a.Namespace+"/"+a.Name < b.Namespace+"/"+b.Name
+}
+
+// namespacesOf lists the namespaces of candidates, each once.
+func namespacesOf(candidates []v1alpha1.CandidatePolicy) []string {
+	var names []string
+	for _, c := range candidates {
+		names = append(names, c.Namespace)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
