@@ -230,7 +230,7 @@ func final(err error) bool {
 }
 
 func over(st *v1alpha1.PolicyRolloutRunStatus) bool {
-	return st.Phase.Terminal() && meta.IsStatusConditionTrue(st.Conditions, "Tidied")
+	return st.Phase.Terminal() && meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionTidied)
 }
 
 // tell passes a change on.

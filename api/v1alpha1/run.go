@@ -86,6 +86,10 @@ func (p Phase) Terminal() bool {
 	return false
 }
 
+// ConditionTidied is true once a finished run has left nothing behind and its
+// report is complete.
+const ConditionTidied = "Tidied"
+
 // PolicyRolloutRunStatus is what the controller knows and needs to go on after a restart.
 type PolicyRolloutRunStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`

@@ -17,10 +17,6 @@ const (
 	maxCuts    = 20
 )
 
-// ConditionTidied is true once a finished run has left nothing behind and its
-// report is complete.
-const ConditionTidied = "Tidied"
-
 // stateOf reads the recorded state of a run.
 func stateOf(run *v1alpha1.PolicyRolloutRun) rollout.State {
 	return rollout.State{Phase: run.Status.Phase, Step: int(run.Status.Step), Cause: rollout.Cause(run.Status.Cause)}
@@ -190,11 +186,11 @@ func setConditions(run *v1alpha1.PolicyRolloutRun, at rollout.State) {
 
 // setTidied marks a finished run as complete.
 func (r *RunReconciler) setTidied(ctx context.Context, run *v1alpha1.PolicyRolloutRun) error {
-	if meta.IsStatusConditionTrue(run.Status.Conditions, ConditionTidied) {
+	if meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied) {
 		return nil
 	}
 	meta.SetStatusCondition(&run.Status.Conditions, metav1.Condition{
-		Type: ConditionTidied, Status: metav1.ConditionTrue, Reason: "NothingLeft",
+		Type: v1alpha1.ConditionTidied, Status: metav1.ConditionTrue, Reason: "NothingLeft",
 		Message: "temporary objects, labels and probe pods are gone; the report is complete", ObservedGeneration: run.Generation,
 	})
 	if err := r.Status().Update(ctx, run); err != nil {

@@ -247,7 +247,7 @@ func (s *story) reach(place string) {
 func (s *story) end() v1alpha1.PolicyRolloutRunStatus {
 	s.t.Helper()
 	return s.until("the end", func(st *v1alpha1.PolicyRolloutRunStatus) bool {
-		return st.Phase.Terminal() && meta.IsStatusConditionTrue(st.Conditions, ConditionTidied)
+		return st.Phase.Terminal() && meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionTidied)
 	}).Status
 }
 
