@@ -61,6 +61,7 @@ type Evidence struct {
 
 // Limits bound how long a run waits for proof.
 type Limits struct {
+	Preflight    time.Duration // for the checks before the first change, image pulls of probe pods included
 	Inconclusive time.Duration // past a step's soak; then a live change is rolled back
 	Rollback     time.Duration // for a rollback to be verified; then it has failed
 }
@@ -99,7 +100,7 @@ func afterPreflight(steps []StepPlan, l Limits, at State, e Evidence, intent v1a
 		return at.to(v1alpha1.PhaseInconclusive, CauseNotEnforced)
 	case e.Preflight == PreflightPassed && len(steps) > 0:
 		return State{Phase: steps[0].Phase}
-	case e.InStep > l.Inconclusive:
+	case e.InStep > l.Preflight:
 		return at.to(v1alpha1.PhaseInconclusive, CauseSilent)
 	}
 	return at

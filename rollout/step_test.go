@@ -10,7 +10,7 @@ import (
 
 var (
 	gate   = Gate{Soak: 3 * time.Second, MinCoveragePercent: 100}
-	limits = Limits{Inconclusive: time.Minute, Rollback: time.Minute}
+	limits = Limits{Preflight: time.Minute, Inconclusive: time.Minute, Rollback: time.Minute}
 	plan   = []StepPlan{
 		{Name: "observe", Phase: v1alpha1.PhaseObserve, Scope: Nobody, Gate: gate},
 		{Name: "shadow", Phase: v1alpha1.PhaseCanary, Scope: ProbePods, Gate: gate},
@@ -42,6 +42,8 @@ func TestStep(t *testing.T) {
 		{"a new run is checked first", State{}, proof, "", in("Preflight", 0)},
 		{"a passed preflight opens observe", in("Preflight", 0), proof, "", in("Observe", 0)},
 		{"preflight without an answer waits", in("Preflight", 0), Evidence{}, "", in("Preflight", 0)},
+		{"preflight may take longer than silence may", in("Preflight", 0), Evidence{InStep: 59 * time.Second, Silence: 59 * time.Second}, "", in("Preflight", 0)},
+		{"a preflight that finds no answer proves nothing", in("Preflight", 0), Evidence{InStep: 2 * time.Minute}, "", because("Inconclusive", 0, CauseSilent)},
 		{"a refusal changes nothing", in("Preflight", 0), Evidence{Preflight: PreflightRefused}, "", because("Refused", 0, CauseRefused)},
 		{"a cluster that does not enforce proves nothing", in("Preflight", 0), Evidence{Preflight: PreflightNotEnforced}, "", because("Inconclusive", 0, CauseNotEnforced)},
 		{"proof opens the canary", in("Observe", 0), proof, "", in("Canary", 1)},

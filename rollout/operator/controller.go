@@ -119,7 +119,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	}
 	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.step == "commit" && e.Settled
 	var steps []rollout.StepPlan
-	limits := rollout.Limits{Inconclusive: defaultInconclusive, Rollback: rollbackDeadline}
+	limits := defaultLimits
 	if s.plan != nil {
 		steps, limits = s.plan.Steps, s.plan.Limits
 	}

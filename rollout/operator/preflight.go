@@ -26,9 +26,12 @@ const (
 	defaultTimeout      = 250 * time.Millisecond
 	defaultInconclusive = 60 * time.Second
 	rollbackDeadline    = 60 * time.Second
+	preflightDeadline   = 5 * time.Minute
 	defaultBudget       = 1e-6
 	maxRunName          = 50
 )
+
+var defaultLimits = rollout.Limits{Preflight: preflightDeadline, Inconclusive: defaultInconclusive, Rollback: rollbackDeadline}
 
 // always are namespaces that no rollout may write to.
 var always = []string{"kube-system", "kube-public", "kube-node-lease", v1alpha1.SystemNamespace}
@@ -99,7 +102,7 @@ func (p *Plan) readAnalysis(ro *v1alpha1.PolicyRollout, no *refusal) {
 	if d := ro.Spec.Analysis.Timeout.Duration; d != 0 {
 		p.Timeout = d
 	}
-	p.Limits = rollout.Limits{Inconclusive: defaultInconclusive, Rollback: rollbackDeadline}
+	p.Limits = defaultLimits
 	if d := ro.Spec.InconclusiveDeadline.Duration; d != 0 {
 		p.Limits.Inconclusive = d
 	}
