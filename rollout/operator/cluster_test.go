@@ -34,7 +34,7 @@ import (
 const patience = 90 * time.Second
 
 // atOnce is how many stories run side by side: they wait more than they work.
-const atOnce = "16"
+const atOnce = "10"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
