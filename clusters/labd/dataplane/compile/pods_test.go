@@ -82,7 +82,7 @@ func TestTheReasonOfDropsChangesWithThePoliciesOnly(t *testing.T) {
 		edit(&in)
 		out := Node(in)
 		for name, m := range out.Meanings {
-			if m.Kind == PodDrops && m.Object == "ai/gateway" {
+			if m.Kind == PodDrops && m.Object == "ai/gateway" && m.Direction == "ingress" {
 				return out.Reason(name)
 			}
 		}
