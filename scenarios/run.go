@@ -249,7 +249,7 @@ func (w *watcher) abort(ctx context.Context) error {
 	run.Namespace, run.Name = w.run.Namespace, w.run.Name
 	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"intent":"Abort"}}`))
 	if err := w.client.Patch(ctx, run, patch, client.FieldOwner(fieldManager)); err != nil {
-		return fmt.Errorf("abort run %s: %w; it goes on: abort it with `kubectl -n %s patch run %s --type=merge -p '{\"spec\":{\"intent\":\"Abort\"}}'`", w.run, err, w.run.Namespace, w.run.Name)
+		return fmt.Errorf("abort run %s: %w; it goes on: abort it with `kubectl -n %s patch policyrolloutrun %s --type=merge -p '{\"spec\":{\"intent\":\"Abort\"}}'`", w.run, err, w.run.Namespace, w.run.Name)
 	}
 	return nil
 }
