@@ -19,31 +19,32 @@ import (
 //go:embed crds/*.yaml manifests/*.yaml
 var files embed.FS
 
-// Images names the images of the parts that run in a cluster. The zero value
-// uses the names that the lab maps to our binaries.
-type Images struct {
-	Controller string // empty: tightrope.dev/controller
-	Agent      string // empty: tightrope.dev/agent
-	Twin       string // empty: tightrope.dev/twin
+// Options fill in what differs from cluster to cluster. The zero value uses the
+// image names that the lab maps to our binaries.
+type Options struct {
+	Controller string // image; empty: tightrope.dev/controller
+	Agent      string // image; empty: tightrope.dev/agent
+	Twin       string // image; empty: tightrope.dev/twin
+	DropsPort  int    // of every node's address, where its data plane tells what it dropped first; 0: nowhere
 }
 
-func (i Images) withDefaults() Images {
+func (o Options) withDefaults() Options {
 	for at, name := range map[*string]string{
-		&i.Controller: "tightrope.dev/controller", &i.Agent: "tightrope.dev/agent", &i.Twin: "tightrope.dev/twin",
+		&o.Controller: "tightrope.dev/controller", &o.Agent: "tightrope.dev/agent", &o.Twin: "tightrope.dev/twin",
 	} {
 		if *at == "" {
 			*at = name
 		}
 	}
-	return i
+	return o
 }
 
 // CRDs returns the custom resource definitions.
 func CRDs() ([]*unstructured.Unstructured, error) { return read("crds") }
 
 // Manifests returns everything but the CRDs, in the order to apply it in.
-func Manifests(images Images) ([]*unstructured.Unstructured, error) {
-	images = images.withDefaults()
+func Manifests(options Options) ([]*unstructured.Unstructured, error) {
+	options = options.withDefaults()
 	objects, err := read("manifests")
 	if err != nil {
 		return nil, err
@@ -57,8 +58,12 @@ func Manifests(images Images) ([]*unstructured.Unstructured, error) {
 			return nil, fmt.Errorf("deploy: %s %s has not the one container expected: %w", o.GetKind(), o.GetName(), err)
 		}
 		c := containers[0].(map[string]any)
-		c["image"] = images.Controller
-		c["args"] = []any{"--agent-image=" + images.Agent, "--twin-image=" + images.Twin}
+		c["image"] = options.Controller
+		args := []any{"--agent-image=" + options.Agent, "--twin-image=" + options.Twin}
+		if options.DropsPort != 0 {
+			args = append(args, fmt.Sprintf("--drops-port=%d", options.DropsPort))
+		}
+		c["args"] = args
 		if err := unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers"); err != nil {
 			return nil, fmt.Errorf("deploy: %s %s: %w", o.GetKind(), o.GetName(), err)
 		}

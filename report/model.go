@@ -102,9 +102,15 @@ type Latencies struct {
 	Decide  *float64 `json:"decide"`  // → rollback recorded
 	Restore *float64 `json:"restore"` // → last bridge write acknowledged
 	Recover *float64 `json:"recover"` // → first good attempt after it
-	// Broken says how the moment of breaking is known: first drop, or acknowledged write.
+	// Broken says how the moment of breaking is known: BrokenByDrop or BrokenByWrite.
 	Broken string `json:"broken,omitempty"`
 }
+
+// How the moment at which a path broke is known.
+const (
+	BrokenByDrop  = "the data plane dropped the path's first packet"
+	BrokenByWrite = "the tightening write was acknowledged"
+)
 
 // Coverage counts cells: path × way × live phase.
 type Coverage struct {

@@ -46,7 +46,7 @@ func newClient(cfg *rest.Config) (client.WithWatch, error) {
 
 // Install puts the CRDs and the controller into a cluster and waits until the
 // controller is ready. Doing it again changes nothing.
-func Install(ctx context.Context, cfg *rest.Config, images deploy.Images) error {
+func Install(ctx context.Context, cfg *rest.Config, options deploy.Options) error {
 	c, err := newClient(cfg)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func Install(ctx context.Context, cfg *rest.Config, images deploy.Images) error 
 	if err := established(ctx, c, crds); err != nil {
 		return err
 	}
-	objects, err := deploy.Manifests(images)
+	objects, err := deploy.Manifests(options)
 	if err != nil {
 		return err
 	}

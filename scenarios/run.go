@@ -30,10 +30,10 @@ var ErrNotBack = errors.New("the rollback was not seen to end")
 
 // Options say where and how a scenario runs.
 type Options struct {
-	Config  *rest.Config  // of the cluster
-	Cluster string        // its name, for the report
-	Images  deploy.Images // of the controller and its pods
-	Standin string        // image of the stand-ins; empty: tightrope.dev/standin
+	Config  *rest.Config   // of the cluster
+	Cluster string         // its name, for the report
+	Deploy  deploy.Options // of the controller and its pods
+	Standin string         // image of the stand-ins; empty: tightrope.dev/standin
 	// HoldTimeout is how long a held run is waited for before it is aborted; 0 means 2m.
 	HoldTimeout time.Duration
 	// AbortTimeout is how long an aborted run may take to be back; 0 means 90s.
@@ -103,7 +103,7 @@ func Run(ctx context.Context, s *Scenario, o Options) (*report.Report, error) {
 // prepare installs Tightrope and the topology and waits until it is up.
 func prepare(ctx context.Context, c client.Client, s *Scenario, o Options) error {
 	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "install"})
-	if err := Install(ctx, o.Config, o.Images); err != nil {
+	if err := Install(ctx, o.Config, o.Deploy); err != nil {
 		return fmt.Errorf("install Tightrope: %w", err)
 	}
 	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "topology"})

@@ -21,6 +21,10 @@ import (
 // DefaultName is the lab that commands mean when none is named.
 const DefaultName = "default"
 
+// CounterPort is where every node's address serves what its data plane counted:
+// /counters per policy, /drops the first drop of every flow.
+const CounterPort = 10260
+
 // ErrRefused is wrapped by errors that say why no lab was even tried: bad
 // options, a name that is up already, or a machine that forbids it.
 var ErrRefused = errors.New("no lab was started")

@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	twin := fs.String("twin-image", "tightrope.dev/twin", "image of the twins")
 	health := fs.String("health-address", ":8081", "where /healthz and /readyz are served")
 	metrics := fs.String("metrics-address", ":8080", "where /metrics is served; 0 turns it off")
+	drops := fs.Int("drops-port", 0, "port of every node's address where its data plane tells what it dropped first; 0: it does not")
 	verbose := fs.Bool("v", false, "log every pass")
 	if err := fs.Parse(args); err != nil {
 		return 4
@@ -48,14 +49,18 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
-	if err := serve(ctx, *agent, *twin, *health, *metrics); err != nil {
+	o := operator.Options{AgentImage: *agent, TwinImage: *twin}
+	if *drops != 0 {
+		o.Drops = operator.NodeDrops{Port: *drops}
+	}
+	if err := serve(ctx, o, *health, *metrics); err != nil {
 		log.Error("controller stopped", "error", err)
 		return 1
 	}
 	return 0
 }
 
-func serve(ctx context.Context, agent, twin, health, metrics string) error {
+func serve(ctx context.Context, o operator.Options, health, metrics string) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -87,7 +92,8 @@ func serve(ctx context.Context, agent, twin, health, metrics string) error {
 	if err != nil {
 		slog.Warn("the cluster's DNS domain is not known; probes use search lists", "error", err)
 	}
-	if err := operator.Setup(ctx, mgr, operator.Options{AgentImage: agent, TwinImage: twin, ResolvConf: string(resolv)}); err != nil {
+	o.ResolvConf = string(resolv)
+	if err := operator.Setup(ctx, mgr, o); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

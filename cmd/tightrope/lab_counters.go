@@ -16,9 +16,6 @@ import (
 	"github.com/tightrope-dev/tightrope/report"
 )
 
-// counterPort of every node serves what its kernel counted.
-const counterPort = "10260"
-
 // nodeCounters is one node's answer. Its other side is in labd's data plane.
 type nodeCounters struct {
 	Node     string          `json:"node"`
@@ -87,7 +84,7 @@ func readCounters(ctx context.Context, client kubernetes.Interface) ([]nodeCount
 	all := []nodeCounters{}
 	for _, n := range nodes.Items {
 		b, err := client.CoreV1().RESTClient().Get().
-			AbsPath("/api/v1/nodes/http:" + n.Name + ":" + counterPort + "/proxy/counters").DoRaw(ctx)
+			AbsPath(fmt.Sprintf("/api/v1/nodes/http:%s:%d/proxy/counters", n.Name, lab.CounterPort)).DoRaw(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("counters of node %s: %w", n.Name, err)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/clusters/existing"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/deploy"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
@@ -133,7 +134,7 @@ func (o *runOptions) host(ctx context.Context, show *screen) (*rest.Config, stri
 func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *rest.Config, cluster string, show *screen) error {
 	show.scenario(s)
 	rep, err := scenarios.Run(ctx, s, scenarios.Options{
-		Config: cfg, Cluster: cluster, HoldTimeout: o.holdTimeout, Progress: show.progress,
+		Config: cfg, Cluster: cluster, HoldTimeout: o.holdTimeout, Progress: show.progress, Deploy: o.deploy(),
 	})
 	if rep == nil {
 		return noReport(ctx, s.Metadata.Name, err)
@@ -144,6 +145,14 @@ func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *res
 		show.where(o.folder(s))
 	}
 	return outcome(rep, errors.Is(err, scenarios.ErrInterrupted), written)
+}
+
+// deploy fills in what the cluster can do beyond what every cluster can.
+func (o *runOptions) deploy() deploy.Options {
+	if o.cluster == "lab" {
+		return deploy.Options{DropsPort: lab.CounterPort}
+	}
+	return deploy.Options{}
 }
 
 // noReport says what it means that a scenario ended without a report.

@@ -50,6 +50,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 			return err
 		}
 	}
+	began := time.Now()
 	if unmet := w.unmet(s.plan.bridgeWishes(bridges)); len(unmet) > 0 {
 		s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
 		if err := apply(ctx, r.Client, unmet); err != nil {
@@ -57,7 +58,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 		}
 		s.bridgesAt = time.Now()
 		if step.Scope == rollout.Everyone {
-			s.tighten(step.Name + "/bridges")
+			s.tighten(step.Name+"/bridges", began)
 		}
 		return nil // the cache shows them in a later pass; then the candidates follow
 	}
@@ -69,7 +70,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 		if err := apply(ctx, r.Client, unmet); err != nil {
 			return err
 		}
-		s.tighten(step.Name + "/candidates")
+		s.tighten(step.Name+"/candidates", began)
 		return nil
 	}
 	wrote, err := labelPods(ctx, r.Client, w, s.plan.Run, s.enforced(w, step))
@@ -78,7 +79,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 	}
 	if wrote {
 		s.acked, s.settledAt = time.Time{}, time.Time{}
-		s.tighten(step.Name + "/labels")
+		s.tighten(step.Name+"/labels", began)
 		return nil
 	}
 	s.acknowledge(time.Now())
@@ -86,11 +87,12 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 	return nil
 }
 
-// tighten stamps a write that could take a path away, once: a stale cache makes
-// a pass write the same again, and that breaks nothing anew.
-func (s *session) tighten(write string) {
+// tighten stamps a write that was sent at began and could take a path away,
+// once: a stale cache makes a pass write the same again, and that breaks nothing
+// anew.
+func (s *session) tighten(write string, began time.Time) {
 	if s.tighter != write {
-		s.tighter, s.tightened = write, time.Now()
+		s.tighter, s.issued, s.tightened = write, began, time.Now()
 	}
 }
 
@@ -169,6 +171,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 		s.record.restored(s.restoreAt)
 		s.mark(s.restoreAt)
 	case restoreRecover:
+		r.dateBreaks(ctx, s)
 		if !s.recovered(w) && time.Since(s.restoreAt) < recoverDeadline {
 			return nil
 		}

@@ -38,10 +38,11 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 		return nil // no node may lose the temporary object before it has the final one
 	}
 	if unmet := w.unmet(s.plan.candidateWishes(rollout.Inert)); len(unmet) > 0 {
+		began := time.Now()
 		if err := apply(ctx, r.Client, unmet); err != nil {
 			return err
 		}
-		s.tighten("commit")
+		s.tighten("commit", began)
 		return nil
 	}
 	s.acknowledge(time.Now())

@@ -38,6 +38,7 @@ type RunReconciler struct {
 	client.Client               // reads come from the cache
 	Live          client.Reader // reads go to the API server
 	Logs          LogReader
+	Drops         DropReader // nil: the data plane cannot tell
 	Events        events.EventRecorder
 	AgentImage    string
 	TwinImage     string

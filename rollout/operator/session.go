@@ -28,7 +28,8 @@ type session struct {
 	// monotonic clock; zero: not yet.
 	step       string    // that the fields below speak of
 	acked      time.Time // every write of the scope acknowledged
-	tightened  time.Time // the last write that could take a path away
+	issued     time.Time // the last write that could take a path away was sent
+	tightened  time.Time // and acknowledged
 	settledAt  time.Time // since when samples count
 	bridgesAt  time.Time // the bridges of the scope acknowledged
 	restore    restoreStage
@@ -37,6 +38,8 @@ type session struct {
 
 	mu     sync.Mutex // guards agents: followers write, passes read
 	agents map[types.NamespacedName]*agentState
+
+	undated []foundCut // cuts whose first drop was not looked for yet
 
 	written map[types.NamespacedName]string // digests of the plans that are stored
 	tighter string                          // which tightening write tightened speaks of

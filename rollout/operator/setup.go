@@ -13,10 +13,11 @@ import (
 
 // Options of the operator. The zero value uses the lab's image names.
 type Options struct {
-	AgentImage string    // empty: tightrope.dev/agent
-	TwinImage  string    // empty: tightrope.dev/twin
-	Logs       LogReader // of probe pods; nil: through the API server
-	ResolvConf string    // content of the controller's own, for the cluster's domain; empty: not known
+	AgentImage string     // empty: tightrope.dev/agent
+	TwinImage  string     // empty: tightrope.dev/twin
+	Logs       LogReader  // of probe pods; nil: through the API server
+	Drops      DropReader // of the data plane; nil: it cannot tell
+	ResolvConf string     // content of the controller's own, for the cluster's domain; empty: not known
 }
 
 func (o Options) withDefaults() Options {
@@ -50,7 +51,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		o.Logs = PodLogs{logs}
 	}
 	runs := &RunReconciler{
-		Client: cached, Live: mgr.GetAPIReader(), Logs: o.Logs,
+		Client: cached, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops,
 		Events: mgr.GetEventRecorder("tightrope"), AgentImage: o.AgentImage, TwinImage: o.TwinImage,
 		ClusterDomain: clusterDomain(o.ResolvConf),
 	}

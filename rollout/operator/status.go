@@ -69,6 +69,7 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 	now := time.Now()
 	if len(cuts) > 0 {
 		s.record.cut(cuts, now)
+		s.undated = cuts
 	}
 	s.record.turn(s, t, run.Status.Message, now)
 	r.note(run, reasonOf(t.next), "Advance", run.Status.Message)

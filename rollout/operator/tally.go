@@ -103,6 +103,7 @@ type foundCut struct {
 	cell     cell
 	entry    report.Cut
 	received time.Time // of the deciding sample
+	suspect  suspect
 }
 
 // findCuts lists what a decision to roll back rests on. tightened is when the
@@ -114,10 +115,10 @@ func findCuts(p *picture, cells map[cell]*judged, step string, tightened time.Ti
 		if j.cut == nil {
 			continue
 		}
-		f := foundCut{cell: c, entry: entry(p, c, *j.cut, step), received: j.cut.state.LastReceived}
+		f := foundCut{cell: c, entry: entry(p, c, *j.cut, step), received: j.cut.state.LastReceived, suspect: p.suspectOf(*j.cut)}
 		if !tightened.IsZero() {
 			f.entry.Latencies.Detect = millis(f.received.Sub(tightened))
-			f.entry.Latencies.Broken = "the tightening write was acknowledged"
+			f.entry.Latencies.Broken = report.BrokenByWrite
 		}
 		found = append(found, f)
 	}

@@ -49,6 +49,7 @@ var _ = Describe("the library on a cluster that enforces", Ordered, func() {
 			Expect(cut.Latencies.Detect).NotTo(BeNil())
 			Expect(cut.Latencies.Decide).NotTo(BeNil())
 			Expect(cut.Latencies.Restore).NotTo(BeNil())
+			Expect(cut.Latencies.Broken).To(Equal(report.BrokenByDrop), "%s by %s", cut.Path, cut.Via)
 		}
 	},
 		Entry("an egress rule is missed in the shadow stage", "gw-forgot-dns", "RolledBack", 0),

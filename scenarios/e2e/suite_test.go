@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/e2e-framework/pkg/envconf"
 
 	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/deploy"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
@@ -93,7 +94,7 @@ func play(ctx context.Context, kubeconfig, name string, seen func(scenarios.Prog
 	cfg, err := restConfig(kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
 	return scenarios.Run(ctx, s, scenarios.Options{
-		Config: cfg, Cluster: "lab", HoldTimeout: 10 * time.Second,
+		Config: cfg, Cluster: "lab", HoldTimeout: 10 * time.Second, Deploy: deploy.Options{DropsPort: lab.CounterPort},
 		Progress: func(p scenarios.Progress) {
 			if p.Status != nil {
 				GinkgoWriter.Printf("%s %s %s %s\n", name, p.Status.Phase, p.Status.Stage, p.Status.Message)

@@ -65,6 +65,7 @@ type Agent struct {
 	removed  []netip.Addr         // addresses whose connections are to be forgotten
 	output   compile.Output       // what the table holds
 	drops    map[string]dropTimes // by counter of a pod's drops
+	firsts   []FirstDrop          // oldest first
 	reported map[compile.Problem]bool
 }
 

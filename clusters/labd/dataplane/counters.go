@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/compile"
-	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/kernel"
 )
 
 // CounterPort is the port on the node's address that serves the counters.
@@ -89,47 +88,6 @@ func (a *Agent) Report() (Report, error) {
 	return r, nil
 }
 
-// dropTimes is when drops of one pod in one direction began. reason is the text
-// of all rules that judge it, so that a change of any of them starts anew.
-type dropTimes struct {
-	reason string
-	since  time.Time
-	first  *time.Time
-}
-
-// renewDrops is called with mu held when the table has changed.
-func (a *Agent) renewDrops(now time.Time) {
-	next := make(map[string]dropTimes, len(a.drops))
-	for name, m := range a.output.Meanings {
-		if m.Kind != compile.PodDrops {
-			continue
-		}
-		was, reason := a.drops[name], a.output.Reason(name)
-		if was.reason != reason {
-			was = dropTimes{reason: reason, since: now}
-		}
-		next[name] = was
-	}
-	a.drops = next
-}
-
-// readDropLog notes when a pod's first packet was dropped, until ctx ends. The
-// counters do not need it; without it there is only no time of the first drop.
-func (a *Agent) readDropLog(ctx context.Context) {
-	err := kernel.ReadLog(ctx, a.cfg.NetNS, compile.LogGroup, func(name string) {
-		now := time.Now()
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if t, known := a.drops[name]; known && t.first == nil {
-			t.first = &now
-			a.drops[name] = t
-		}
-	})
-	if err != nil && ctx.Err() == nil {
-		a.log.Warn("the kernel's packet log cannot be read: first drops will have no time", "error", err)
-	}
-}
-
 // listen opens the counters' port; serve then answers until ctx ends.
 func (a *Agent) listen(ctx context.Context) (serve func(), err error) {
 	address := netip.AddrPortFrom(a.nodeIP, CounterPort).String()
@@ -158,6 +116,12 @@ func (a *Agent) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(w).Encode(report); err != nil {
 			a.log.Debug("counters were not read to the end", "error", err)
+		}
+	})
+	mux.HandleFunc("GET /drops", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(a.FirstDrops()); err != nil {
+			a.log.Debug("first drops were not read to the end", "error", err)
 		}
 	})
 	return mux

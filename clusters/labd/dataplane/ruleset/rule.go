@@ -34,9 +34,11 @@ type Rule struct {
 	To     netip.Addr // of SNAT
 }
 
-// LogRate is how many packets a second one rule reports at most. A rule that
-// was quiet reports its first packet always.
-const LogRate = 5
+// LogRate is how many packets a second one rule reports at most, and how many it
+// may report at once. A pod whose probes are dropped on purpose must not hide
+// the first drop of one that should get through, and a flood must not keep the
+// reader busy.
+const LogRate = 200
 
 // Action is what a rule does with a packet that matches.
 type Action string
