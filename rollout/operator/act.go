@@ -28,7 +28,11 @@ func (r *RunReconciler) act(ctx context.Context, s *session, w *world, at rollou
 		}
 		return r.finalise(ctx, s, w)
 	case v1alpha1.PhaseRollingBack:
-		return r.restore(ctx, s, w, at)
+		if err := r.restore(ctx, s, w, at); err != nil || len(s.agents) > 0 || s.restore == restoreWiden {
+			return err
+		}
+		_, err := r.ensureAgents(ctx, s, w) // after a restart: without them nothing shows that it is back
+		return err
 	}
 	return nil
 }
@@ -40,7 +44,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 	s.enter(step.Name)
 	if !step.Scope.Live() {
 		s.acknowledge(time.Now())
-		s.settle(time.Now())
+		s.settle(w, time.Now())
 		return nil
 	}
 	bridges, candidates := activations(step.Scope)
@@ -52,20 +56,24 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 	}
 	began := time.Now()
 	if unmet := w.unmet(s.plan.bridgeWishes(bridges)); len(unmet) > 0 {
+		if ready, err := r.readyMarkers(ctx, s, w, step); err != nil || !ready {
+			return err
+		}
 		s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
 		if err := apply(ctx, r.Client, unmet); err != nil {
 			return err
 		}
 		s.bridgesAt = time.Now()
+		s.mark(s.bridgesAt)
 		if step.Scope == rollout.Everyone {
 			s.tighten(step.Name+"/bridges", began)
 		}
 		return nil // the cache shows them in a later pass; then the candidates follow
 	}
-	if !s.bridgesAt.IsZero() && time.Since(s.bridgesAt) < 2*s.settleTime {
-		return nil // no node may see a candidate before its bridge
-	}
 	if unmet := w.unmet(s.plan.candidateWishes(candidates)); len(unmet) > 0 {
+		if !s.shown(w, s.bridgesAt) {
+			return nil // no node may see a candidate before its bridge
+		}
 		s.acked, s.settledAt = time.Time{}, time.Time{}
 		if err := apply(ctx, r.Client, unmet); err != nil {
 			return err
@@ -83,8 +91,26 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 		return nil
 	}
 	s.acknowledge(time.Now())
-	s.settle(time.Now())
+	s.settle(w, time.Now())
 	return nil
+}
+
+// readyMarkers reports whether the markers can show the bridges of a step: what
+// is still seen of the shadow stage must be gone first.
+func (r *RunReconciler) readyMarkers(ctx context.Context, s *session, w *world, step rollout.StepPlan) (bool, error) {
+	if step.Scope != rollout.Bridged {
+		return true, nil
+	}
+	wrote, err := r.releaseMarkers(ctx, s, w)
+	if err != nil {
+		return false, err
+	}
+	if wrote {
+		s.releasedAt = time.Now()
+		s.mark(s.releasedAt)
+		return false, nil
+	}
+	return s.shown(w, s.releasedAt), nil
 }
 
 // tighten stamps a write that was sent at began and could take a path away,
@@ -177,7 +203,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 		}
 		s.reach(restoreClear)
 	case restoreClear:
-		return r.clear(ctx, s, w, candidates, bridges)
+		return r.clear(ctx, s, w, candidates)
 	case restoreVerify:
 		if s.verified(w) {
 			s.reach(restoreDone)
@@ -187,7 +213,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 }
 
 // clear takes one kind of object away per pass, inert before gone.
-func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candidates, bridges []wish) error {
+func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candidates []wish) error {
 	if there := w.exists(candidates); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
 			return apply(ctx, r.Client, unmet)
@@ -200,8 +226,19 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candida
 	if time.Since(s.restoreAt) < 2*s.settleTime {
 		return nil // every node must have dropped the candidates before the bridges go
 	}
-	if there := w.exists(bridges); len(there) > 0 {
-		return remove(ctx, r.Client, there)
+	if there := w.exists(s.plan.bridgeWishes(rollout.Inert)); len(there) > 0 {
+		if unmet := w.unmet(there); len(unmet) > 0 {
+			if err := apply(ctx, r.Client, unmet); err != nil {
+				return err
+			}
+			s.bridgesAt = time.Now()
+			s.mark(s.bridgesAt)
+			return nil
+		}
+		if !s.shown(w, s.bridgesAt) && time.Since(s.bridgesAt) < recoverDeadline {
+			return nil // a node that sees the deletion first may keep the bridge
+		}
+		return remove(ctx, r.Client, append(there, w.exists(s.plan.markerWishes())...))
 	}
 	s.reach(restoreVerify)
 	s.mark(s.restoreAt)
@@ -209,7 +246,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candida
 }
 
 // recovered reports whether every path that worked before the change works
-// again. Without agents nothing was ever changed.
+// again.
 func (s *session) recovered(w *world) bool { return s.worksSince(w, 1) }
 
 // verified asks for more: enough samples without anything of ours in the way.
@@ -230,6 +267,9 @@ func (s *session) marked(w *world) bool {
 }
 
 func (s *session) worksSince(w *world, samples int64) bool {
+	if len(s.agents) == 0 {
+		return false // nobody looked
+	}
 	p := s.look(w, rollout.Bridged, time.Now())
 	without := *p // the world without anything of ours: what others deny in it, no rollback brings back
 	without.live = s.plan.before(w)

@@ -31,6 +31,7 @@ const (
 	roleFinal     = "final"
 	roleProbe     = "probe"
 	roleCheck     = "check"
+	roleMarker    = "marker"
 	roleSnapshot  = "snapshot"
 	roleReport    = "report"
 )

@@ -44,10 +44,19 @@ type route struct {
 type agentSpec struct {
 	name     types.NamespacedName
 	identity v1alpha1.Identity
-	front    bool // wears the enforced label: judged by the candidate from the first live step
+	front    bool   // wears the enforced label: judged by the candidate from the first live step
+	node     string // of a marker, which must run there; empty: anywhere, and the pod is no marker
 	plan     probes.Plan
 	routes   map[string]route
 }
+
+// controlName is the pod of the control identity.
+func (p *Plan) controlName() types.NamespacedName {
+	return p.agent(control, false, nil, nil).name
+}
+
+// control is the identity of the control pod.
+var control = v1alpha1.Identity{Name: controlIdentity, Namespace: v1alpha1.SystemNamespace}
 
 // agents says which probe pods a plan needs in this world and what each tries.
 // Every identity has two: the front one is judged by the candidate from the
@@ -64,7 +73,6 @@ func (p *Plan) agents(w *world, twin *corev1.Pod) []agentSpec {
 			out = append(out, p.agent(id, front, checks, routes))
 		}
 	}
-	control := v1alpha1.Identity{Name: controlIdentity, Namespace: v1alpha1.SystemNamespace}
 	routes, checks := p.checksFrom(w, controlIdentity)
 	if twin != nil && twin.Status.PodIP != "" {
 		checks = append(checks, probes.Check{ID: twinCheck, Type: "TCP", Protocol: "TCP", Host: twin.Status.PodIP, Port: twinPort})
@@ -72,7 +80,8 @@ func (p *Plan) agents(w *world, twin *corev1.Pod) []agentSpec {
 	}
 	agent := p.agent(control, false, checks, routes)
 	agent.plan.Interval = min(p.Interval, controlInterval)
-	return append(out, agent)
+	p.addMarkers(w, &agent)
+	return append(append(out, agent), p.markerAgents(w, twin)...)
 }
 
 func (p *Plan) agent(id v1alpha1.Identity, front bool, checks []probes.Check, routes map[string]route) agentSpec {

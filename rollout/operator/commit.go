@@ -46,7 +46,7 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 		return nil
 	}
 	s.acknowledge(time.Now())
-	s.settle(time.Now())
+	s.settle(w, time.Now())
 	return nil
 }
 

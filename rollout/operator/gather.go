@@ -118,10 +118,10 @@ func (s *session) foreignChange(w *world) string {
 }
 
 // settle decides when samples begin to count: the writes are acknowledged,
-// every agent runs its plan, and the slowest effect that preflight measured has
-// had twice its time.
-func (s *session) settle(now time.Time) {
-	if !s.settledAt.IsZero() || s.acked.IsZero() || !s.allCurrent() || now.Sub(s.acked) < 2*s.settleTime {
+// every agent runs its plan, the slowest effect that preflight measured has had
+// twice its time, and the markers of every node show the writes.
+func (s *session) settle(w *world, now time.Time) {
+	if !s.settledAt.IsZero() || s.acked.IsZero() || !s.allCurrent() || now.Sub(s.acked) < 2*s.settleTime || !s.shown(w, s.acked) {
 		return
 	}
 	s.settledAt = now
@@ -167,8 +167,11 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	if err != nil || !up || !s.allCurrent() {
 		return err
 	}
-	done, err := s.check.step(ctx, r, s, w, twinSpec(run.Name).name)
-	if err != nil || !done {
+	if !s.checked {
+		s.checked, err = s.check.step(ctx, r, s, w, twinSpec(run.Name).name)
+		return err
+	}
+	if isolated, err := r.isolateMarkers(ctx, s, w); err != nil || !isolated {
 		return err
 	}
 	no := &refusal{}
@@ -186,17 +189,19 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 // reports whether all run.
 func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) (bool, error) {
 	run := s.plan.Run
-	owner := twinSpec(run)
-	twin := w.pods[owner.name]
-	if twin == nil {
-		cm, err := r.writePlan(ctx, run, owner, []byte("{}"))
-		if err != nil {
-			return false, err
-		}
-		return false, r.create(ctx, r.twinPod(run, owner.name, cm))
+	twin, err := r.ensureTwin(ctx, run, w, twinSpec(run), map[string]string{twinLabel: run})
+	if err != nil {
+		return false, err
+	}
+	marked, err := r.ensureMarkerTwins(ctx, s, w)
+	if err != nil {
+		return false, err
+	}
+	all := marked && twin != nil && twin.Status.PodIP != ""
+	if !all && w.pods[s.plan.controlName()] == nil {
+		return false, nil // the control pod's plan names them; a plan that changes costs seconds
 	}
 	specs := s.plan.agents(w, twin)
-	all := twin.Status.PodIP != ""
 	for _, spec := range specs {
 		up, err := r.ensureAgent(ctx, s, w, spec)
 		if err != nil {

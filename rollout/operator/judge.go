@@ -55,6 +55,7 @@ type judged struct {
 	finding          probes.Finding
 	note             string
 	cut, leak        *sight
+	failing          *sight // too few failures to decide on, but the live policies explain them
 }
 
 // judge says what the picture proves, cell by cell.
@@ -94,8 +95,12 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 	if finding == probes.Inconclusive && s.state.Last.Blocked() {
 		j.note = "the target is not ready, so a failure says nothing about the policy"
 	}
-	if finding == probes.Cut && s.state.Streak >= p.neededFor(s, path) && path.votes() {
+	switch {
+	case finding != probes.Cut || !path.votes():
+	case s.state.Streak >= p.neededFor(s, path):
 		j.cut = &s
+	case p.predicted(s, path) == verdict.Deny:
+		j.failing = &s
 	}
 	if p.scope == rollout.Nobody {
 		// Before the change the question is how things are, not how they should be.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -45,6 +46,30 @@ func (p *picture) denied() {
 	p.live.Policies = []verdict.Policy{{Namespace: "a", Name: "deny", Spec: networkingv1.NetworkPolicySpec{
 		PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "server"}}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
 	}}}
+}
+
+func TestADecisionNamesEveryPathThatARuleCuts(t *testing.T) {
+	p := aPicture(v1alpha1.ExpectAllow)
+	p.plan.Paths = append(p.plan.Paths, p.plan.Paths[0], p.plan.Paths[0])
+	p.plan.Paths[1].Name, p.plan.Paths[2].Name = "q", "r"
+	p.denied()
+	p.sights = p.sights[:1]
+	p.fails(1) // too few to decide on, by itself
+	decisive, works := p.sights[0], p.sights[0]
+	decisive.route.path, decisive.state.Streak = 1, 3
+	works.route.path, works.state.Last = 2, probes.Reached
+	p.sights = append(p.sights, decisive, works)
+	var names []string
+	for _, f := range findCuts(p, p.judge(), "few", p.now) {
+		names = append(names, f.entry.Path)
+	}
+	if !slices.Equal(names, []string{"q", "p"}) {
+		t.Errorf("cuts: got %v, want q, which was decided on, then p, which fails for the same rule", names)
+	}
+	p.live.Policies = nil
+	if found := findCuts(p, p.judge(), "few", p.now); len(found) != 0 {
+		t.Errorf("cuts: got %+v; a single failure that no policy explains is none", found)
+	}
 }
 
 // fails makes the newest n attempts of the path fail.

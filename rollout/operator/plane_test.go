@@ -11,8 +11,11 @@ import (
 	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
@@ -20,9 +23,11 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	networkinglisters "k8s.io/client-go/listers/networking/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -44,16 +49,19 @@ type plane struct {
 	plans      corelisters.ConfigMapLister
 	policies   networkinglisters.NetworkPolicyLister
 
+	beats sync.WaitGroup // of the nodes
+
 	mu      sync.Mutex
 	bends   map[string]bend     // by run
 	touched map[string][]string // by run: production pods that a policy of it selected
+	active  map[string][]string // by run: roles of its policies that were not inert
 	nextIP  uint32
 }
 
 func newPlane(ctx context.Context, kube kubernetes.Interface) (*plane, error) {
 	f := informers.NewSharedInformerFactory(kube, 0)
 	p := &plane{
-		kube: kube, factory: f, bends: map[string]bend{}, touched: map[string][]string{},
+		kube: kube, factory: f, bends: map[string]bend{}, touched: map[string][]string{}, active: map[string][]string{},
 		pods: f.Core().V1().Pods().Lister(), namespaces: f.Core().V1().Namespaces().Lister(),
 		services: f.Core().V1().Services().Lister(), plans: f.Core().V1().ConfigMaps().Lister(),
 		policies: f.Networking().V1().NetworkPolicies().Lister(),
@@ -68,14 +76,54 @@ func newPlane(ctx context.Context, kube kubernetes.Interface) (*plane, error) {
 	})
 	f.Start(ctx.Done())
 	f.WaitForCacheSync(ctx.Done())
-	return p, errors.Join(err, err2)
+	return p, errors.Join(err, err2, p.join(ctx))
 }
 
-func (p *plane) wait() { p.factory.Shutdown() }
+func (p *plane) wait() {
+	p.factory.Shutdown()
+	p.beats.Wait()
+}
+
+// theNodes are where the pods of stories run. Their kubelets are the plane's.
+var theNodes = []string{"node-1", "node-2"}
+
+// join makes the nodes, and keeps them alive until ctx ends.
+func (p *plane) join(ctx context.Context) error {
+	leases := p.kube.CoordinationV1().Leases(corev1.NamespaceNodeLease)
+	for _, name := range theNodes {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+		if _, err := p.kube.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: name}}
+		lease.Spec.HolderIdentity = &name
+		if _, err := leases.Create(ctx, lease, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		p.beats.Go(func() {
+			for every := time.NewTicker(5 * time.Second); ; {
+				patch := fmt.Sprintf(`{"spec":{"renewTime":%q}}`, time.Now().UTC().Format(metav1.RFC3339Micro))
+				_, _ = leases.Patch(ctx, name, types.MergePatchType, []byte(patch), patchOptions) // the next beat makes up for it
+				select {
+				case <-every.C:
+				case <-ctx.Done():
+					every.Stop()
+					return
+				}
+			}
+		})
+	}
+	return nil
+}
 
 // run is the kubelet: every new pod gets an address and runs; one with a
 // readiness gate never turns ready.
 func (p *plane) run(ctx context.Context, pod *corev1.Pod) {
+	if pod.DeletionTimestamp != nil && pod.Spec.NodeName != "" {
+		now := metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
+		_ = p.kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, now) // gone already is fine
+	}
 	if pod.Status.PodIP != "" || pod.DeletionTimestamp != nil {
 		return
 	}
@@ -92,7 +140,8 @@ func (p *plane) run(ctx context.Context, pod *corev1.Pod) {
 	_, _ = p.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, []byte(patch), patchOptions, "status")
 }
 
-// note writes down which production pods a policy of a run selects.
+// note writes down which policies of a run select any pod, and which production
+// pods they do.
 func (p *plane) note(np *networkingv1.NetworkPolicy) {
 	run := np.Labels[v1alpha1.LabelRun]
 	pods, err := p.pods.Pods(np.Namespace).List(labels.Everything())
@@ -101,6 +150,9 @@ func (p *plane) note(np *networkingv1.NetworkPolicy) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !equality.Semantic.DeepEqual(np.Spec.PodSelector, rollout.MatchNothing()) {
+		p.active[run] = append(p.active[run], np.Labels[v1alpha1.LabelRole])
+	}
 	for _, pod := range pods {
 		if pod.Labels[v1alpha1.LabelRole] == "" && selects(&np.Spec.PodSelector, pod.Labels) {
 			p.touched[run] = append(p.touched[run], pod.Name+" by "+np.Name)
@@ -112,6 +164,12 @@ func (p *plane) touchedBy(run string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.touched[run]
+}
+
+func (p *plane) activatedBy(run string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.active[run]
 }
 
 func (p *plane) bend(run string, b bend) {

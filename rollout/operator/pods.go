@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -99,7 +100,7 @@ func (r *RunReconciler) writePlan(ctx context.Context, run string, a agentSpec, 
 // agentPod is a probe pod: judged by policies like the workload it stands for,
 // noticed by nothing else (protocol.md §4).
 func (r *RunReconciler) agentPod(run string, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
-	pod := r.basePod(run, roleProbe, a.name, owner)
+	pod := r.basePod(run, roleProbe, a, owner)
 	for k, v := range a.identity.Labels {
 		pod.Labels[k] = v
 	}
@@ -122,21 +123,40 @@ func (r *RunReconciler) agentPod(run string, a agentSpec, owner *corev1.ConfigMa
 	return pod
 }
 
-// twinPod answers in Tightrope's own namespace, so that preflight can ask
-// whether this cluster enforces anything at all.
-func (r *RunReconciler) twinPod(run string, name types.NamespacedName, owner *corev1.ConfigMap) *corev1.Pod {
-	pod := r.basePod(run, roleCheck, name, owner)
-	pod.Labels[twinLabel] = run
+// ensureTwin makes a pod that answers be there, and returns it; nil: not yet.
+func (r *RunReconciler) ensureTwin(ctx context.Context, run string, w *world, a agentSpec, labels map[string]string) (*corev1.Pod, error) {
+	if pod := w.pods[a.name]; pod != nil {
+		if finished(pod) {
+			return nil, client.IgnoreNotFound(r.Delete(ctx, pod))
+		}
+		return pod, nil
+	}
+	cm, err := r.writePlan(ctx, run, a, []byte("{}"))
+	if err != nil {
+		return nil, err
+	}
+	pod := r.twinPod(run, a, cm)
+	maps.Copy(pod.Labels, labels)
+	return nil, r.create(ctx, pod)
+}
+
+// twinPod answers on its port and does nothing else. One in Tightrope's own
+// namespace lets preflight ask whether this cluster enforces anything at all.
+func (r *RunReconciler) twinPod(run string, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
+	pod := r.basePod(run, roleCheck, a, owner)
+	if a.node != "" {
+		pod.Labels[v1alpha1.LabelProbe] = run
+	}
 	c := &pod.Spec.Containers[0]
 	c.Name, c.Image = "twin", r.TwinImage
 	c.Args = []string{"--listen", fmt.Sprintf("%d/TCP", twinPort)}
 	return pod
 }
 
-func (r *RunReconciler) basePod(run, role string, name types.NamespacedName, owner *corev1.ConfigMap) *corev1.Pod {
-	return &corev1.Pod{
+func (r *RunReconciler) basePod(run, role string, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
+	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: name.Namespace, Name: name.Name,
+			Namespace: a.name.Namespace, Name: a.name.Name,
 			Labels: map[string]string{v1alpha1.LabelRun: run, v1alpha1.LabelRole: role},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: ptr.To(true),
@@ -165,6 +185,11 @@ func (r *RunReconciler) basePod(run, role string, name types.NamespacedName, own
 			}},
 		},
 	}
+	if a.node != "" { // a marker shows the state of its node, whoever else may not run there
+		pod.Spec.NodeName = a.node
+		pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	}
+	return pod
 }
 
 // tampered says what an admission webhook added to a pod of ours; empty: nothing.

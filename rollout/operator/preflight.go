@@ -73,6 +73,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 		return nil, no
 	}
 	p.predict(w)
+	p.Unprobeable = append(p.Unprobeable, p.unmarked(w)...)
 	p.settleWitnesses(w, no)
 	if len(no.reasons) > 0 {
 		return nil, no

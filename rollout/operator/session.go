@@ -22,6 +22,7 @@ type session struct {
 	preflight rollout.Preflight
 	refused   error
 	check     enforcementCheck
+	checked   bool // the check is over
 	record    record
 
 	// What the writes of the current scope did. Times are from this process's
@@ -32,6 +33,9 @@ type session struct {
 	tightened  time.Time // and acknowledged
 	settledAt  time.Time // since when samples count
 	bridgesAt  time.Time // the bridges of the scope acknowledged
+	releasedAt time.Time // the markers were released from the shadow stage
+	isolatedAt time.Time // the markers' policies acknowledged
+	late       string    // which node does not show the newest write yet; empty: none
 	restore    restoreStage
 	restoreAt  time.Time // when that stage was entered
 	settleTime time.Duration
@@ -80,13 +84,16 @@ func (s *session) enter(step string) {
 		return
 	}
 	s.step = step
-	s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
+	s.acked, s.settledAt, s.bridgesAt, s.releasedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	s.restore, s.restoreAt = restoreWiden, time.Time{}
 }
 
 // listen makes the session hear exactly the given agents. An agent whose plan
 // changed starts a new ledger: results of another plan prove nothing for it.
 func (s *session) listen(logs LogReader, specs []agentSpec) {
+	for _, gone := range s.forget(specs) {
+		gone.close() // without the lock: what it still hears takes it
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, spec := range specs {
@@ -103,6 +110,24 @@ func (s *session) listen(logs LogReader, specs []agentSpec) {
 		}
 		a.spec = spec
 	}
+}
+
+// forget drops the agents that are not among specs and returns their followers.
+func (s *session) forget(specs []agentSpec) []*follower {
+	wanted := map[types.NamespacedName]bool{}
+	for _, spec := range specs {
+		wanted[spec.name] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var gone []*follower
+	for name, a := range s.agents {
+		if !wanted[name] {
+			gone = append(gone, a.follower)
+			delete(s.agents, name)
+		}
+	}
+	return gone
 }
 
 // freshStreak is how young a streak must be to be worth a pass of its own.
@@ -138,12 +163,16 @@ func (s *session) allCurrent() bool {
 	return len(s.agents) > 0
 }
 
-// silence is how long the longest-silent agent has not been heard.
+// silence is how long the longest-silent agent has not been heard. Markers are
+// left out: they vote on nothing, and a barrier waits for what they show.
 func (s *session) silence(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var longest time.Duration
 	for _, a := range s.agents {
+		if a.spec.node != "" {
+			continue
+		}
 		last := a.lastHeard
 		if last.IsZero() {
 			last = a.created

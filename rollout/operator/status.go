@@ -146,7 +146,11 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 	case rollout.CauseLeak:
 		return fmt.Sprintf("these paths must not work and do: %q; held, because rolling back would open them wider", t.evidence.Leaks)
 	case rollout.CauseSilent:
-		return fmt.Sprintf("no proof within the deadline: %d of %d cells proved, longest silence of a probe %v", t.evidence.Proved, t.evidence.Required, t.evidence.Silence.Round(time.Second))
+		said := fmt.Sprintf("no proof within the deadline: %d of %d cells proved, longest silence of a probe %v", t.evidence.Proved, t.evidence.Required, t.evidence.Silence.Round(time.Second))
+		if s.late != "" {
+			said += ", " + s.late
+		}
+		return said
 	case rollout.CauseAborted:
 		return "somebody asked to abort"
 	case rollout.CauseForeign:

@@ -88,6 +88,7 @@ func (s *story) pod(name string, labels map[string]string) *corev1.Pod {
 	await(s, &corev1.ServiceAccountList{}, "a service account", func(sa *corev1.ServiceAccount) bool { return sa.Name == "default" })
 	pod := &corev1.Pod{ObjectMeta: s.meta(name), Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}}}
 	pod.Labels = labels
+	pod.Spec.NodeName = theNodes[int(name[len(name)-1])%len(theNodes)] // server-1 is elsewhere than the others
 	s.create(pod)
 	return await(s, &corev1.PodList{}, "pod "+name, func(p *corev1.Pod) bool { return p.Name == name && p.Status.PodIP != "" })
 }

@@ -102,28 +102,33 @@ func (r *record) cover(cells map[cell]*judged, step string, settled bool) {
 type foundCut struct {
 	cell     cell
 	entry    report.Cut
-	received time.Time // of the deciding sample
+	received time.Time // of the newest sample
+	decisive bool      // the decision rests on it
 	suspect  suspect
 }
 
-// findCuts lists what a decision to roll back rests on. tightened is when the
+// findCuts lists what a decision to roll back rests on, and with it the paths
+// that fail for a rule in force but had no time to fail often enough. tightened is when the
 // last write that could take a path away was acknowledged; zero: not known,
 // because the operator was restarted since.
 func findCuts(p *picture, cells map[cell]*judged, step string, tightened time.Time) []foundCut {
 	var found []foundCut
 	for c, j := range cells {
-		if j.cut == nil {
+		s := cmp.Or(j.cut, j.failing)
+		if s == nil {
 			continue
 		}
-		f := foundCut{cell: c, entry: entry(p, c, *j.cut, step), received: j.cut.state.LastReceived, suspect: p.suspectOf(*j.cut)}
+		f := foundCut{cell: c, entry: entry(p, c, *s, step), received: s.state.LastReceived,
+			decisive: j.cut != nil, suspect: p.suspectOf(*s)}
 		if !tightened.IsZero() {
 			f.entry.Latencies.Detect = millis(f.received.Sub(tightened))
 			f.entry.Latencies.Broken = report.BrokenByWrite
 		}
 		found = append(found, f)
 	}
+	rank := map[bool]int{false: 1}
 	slices.SortFunc(found, func(a, b foundCut) int { // attempts by address first: they say most
-		return cmp.Or(cmp.Compare(a.cell.via, b.cell.via), cmp.Compare(a.cell.path, b.cell.path))
+		return cmp.Or(rank[a.decisive]-rank[b.decisive], cmp.Compare(a.cell.via, b.cell.via), cmp.Compare(a.cell.path, b.cell.path))
 	})
 	return found
 }
