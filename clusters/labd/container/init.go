@@ -71,11 +71,12 @@ func start(from io.ReadCloser) error {
 	if err := enterDir(s.Dir); err != nil {
 		return err
 	}
-	program, err := lookUp(s.Argv[0])
+	env := Environment(s.Env, s.Hostname)
+	program, err := LookUp(s.Argv[0], env)
 	if err != nil {
 		return err
 	}
-	err = unix.Exec(program, s.Argv, environment(s.Env, s.Hostname))
+	err = unix.Exec(program, s.Argv, env)
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("exec %s: %w: the file is there, its interpreter is not; the lab runs static binaries only", program, err)
 	}
@@ -95,12 +96,15 @@ func enterDir(dir string) error {
 	return nil
 }
 
-// lookUp finds a command in the container: as it is if it names a path, else in
-// / and in /bin, which is all the PATH that a minimal root needs.
-func lookUp(name string) (string, error) {
+// LookUp finds a command in the root of the calling thread, as a shell would: as it
+// is if it names a path, else along the PATH of env.
+func LookUp(name string, env []string) (string, error) {
 	candidates := []string{name}
 	if !strings.Contains(name, "/") {
-		candidates = []string{path.Join("/", name), path.Join("/bin", name)}
+		candidates = nil
+		for dir := range strings.SplitSeq(value(env, "PATH"), ":") {
+			candidates = append(candidates, path.Join("/", dir, name))
+		}
 	}
 	for _, c := range candidates {
 		if st, err := os.Stat(c); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
@@ -119,22 +123,23 @@ func programs() (names []string) {
 	return names
 }
 
-// environment adds what every container has, unless the pod says otherwise.
-func environment(env []string, hostname string) []string {
+// Environment adds what every container has, unless the pod says otherwise.
+func Environment(env []string, hostname string) []string {
 	for _, def := range []string{defaultPath, "HOSTNAME=" + hostname, "HOME=/root"} {
 		key, _, _ := strings.Cut(def, "=")
-		if !has(env, key) {
+		if value(env, key) == "" {
 			env = append(env, def)
 		}
 	}
 	return env
 }
 
-func has(env []string, key string) bool {
+// value is the last one of a variable, as programs see it, or empty.
+func value(env []string, key string) (last string) {
 	for _, e := range env {
-		if strings.HasPrefix(e, key+"=") {
-			return true
+		if v, ok := strings.CutPrefix(e, key+"="); ok {
+			last = v
 		}
 	}
-	return false
+	return last
 }

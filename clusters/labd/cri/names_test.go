@@ -106,7 +106,7 @@ func TestPodsThatNeedMoreAreRefusedByName(t *testing.T) {
 
 func TestContainersThatNeedMoreAreRefusedByName(t *testing.T) {
 	for want, c := range map[string]*runtimeapi.ContainerConfig{
-		"devices": {Devices: []*runtimeapi.Device{{}}}, "tty": {Tty: true}, "stdin": {Stdin: true},
+		"devices":          {Devices: []*runtimeapi.Device{{}}},
 		"image volume":     {Mounts: []*runtimeapi.Mount{{Image: &runtimeapi.ImageSpec{Image: "a"}}}},
 		"mountPropagation": {Mounts: []*runtimeapi.Mount{{Propagation: runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL}}},
 	} {

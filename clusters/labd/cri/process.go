@@ -23,6 +23,7 @@ type process struct {
 	created time.Time
 	log     *logFile
 	exited  chan struct{} // closed after the fields below are final
+	channels
 
 	mu       sync.Mutex // guards what follows; never held while Runtime.mu is asked for
 	launched bool       // StartContainer was called
@@ -67,13 +68,30 @@ func (p *process) spec(root string) *container.Spec {
 		Argv: container.Command(p.image.entry(), c.GetCommand(), c.GetArgs()), Dir: c.GetWorkingDir(),
 		ResolvConf:   resolvConf(p.sandbox.config.GetDnsConfig()),
 		ReadOnlyRoot: c.GetLinux().GetSecurityContext().GetReadonlyRootfs()}
-	for _, e := range c.GetEnvs() {
-		s.Env = append(s.Env, e.GetKey()+"="+string(e.GetValue()))
-	}
+	s.Env = p.variables()
 	for _, m := range byDepth(c.GetMounts()) {
 		s.Mounts = append(s.Mounts, container.Mount{Source: m.GetHostPath(), Target: m.GetContainerPath(), ReadOnly: m.GetReadonly()})
 	}
 	return s
+}
+
+func (p *process) name() string { return p.config.GetMetadata().GetName() }
+
+// variables are the pod's.
+func (p *process) variables() (env []string) {
+	for _, e := range p.config.GetEnvs() {
+		env = append(env, e.GetKey()+"="+string(e.GetValue()))
+	}
+	return env
+}
+
+// environment is that of a further program in the container.
+func (p *process) environment(tty bool) []string {
+	env := p.variables()
+	if tty {
+		env = append([]string{"TERM=xterm"}, env...)
+	}
+	return container.Environment(env, p.sandbox.config.GetHostname())
 }
 
 // stop asks with the container's stop signal, and after grace it kills. It returns
@@ -98,7 +116,7 @@ func (p *process) stop(ctx context.Context, grace time.Duration) error {
 	case <-p.exited:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("container %s did not end after SIGKILL: %w", p.config.GetMetadata().GetName(), context.Cause(ctx))
+		return fmt.Errorf("container %s did not end after SIGKILL: %w", p.name(), context.Cause(ctx))
 	}
 }
 
@@ -141,6 +159,12 @@ func (r *Runtime) ReopenContainerLog(_ context.Context, id string) error {
 		return notFound("container", id)
 	}
 	return p.log.reopen()
+}
+
+func (r *Runtime) findSandbox(id string) *sandbox {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sandboxes[id]
 }
 
 func (r *Runtime) find(id string) *process {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -61,10 +60,6 @@ func refuseContainer(c *runtimeapi.ContainerConfig) error {
 		return refused("an ephemeral container's targetContainerName")
 	case len(c.GetDevices()) > 0, len(c.GetCDIDevices()) > 0:
 		return refused("devices")
-	case c.GetTty():
-		return refused("tty")
-	case c.GetStdin():
-		return refused("stdin")
 	}
 	for _, m := range c.GetMounts() {
 		switch {
@@ -81,22 +76,6 @@ func refuseContainer(c *runtimeapi.ContainerConfig) error {
 
 // notBuilt refuses the calls of the runtime interface that the lab does not serve.
 type notBuilt struct{}
-
-func (notBuilt) ExecSync(context.Context, string, []string, time.Duration) (stdout, stderr []byte, err error) {
-	return nil, nil, refused("running a command in a container (exec, exec probes and hooks)")
-}
-
-func (notBuilt) Exec(context.Context, *runtimeapi.ExecRequest) (*runtimeapi.ExecResponse, error) {
-	return nil, refused("exec")
-}
-
-func (notBuilt) Attach(context.Context, *runtimeapi.AttachRequest) (*runtimeapi.AttachResponse, error) {
-	return nil, refused("attach")
-}
-
-func (notBuilt) PortForward(context.Context, *runtimeapi.PortForwardRequest) (*runtimeapi.PortForwardResponse, error) {
-	return nil, refused("port-forward")
-}
 
 func (notBuilt) CheckpointContainer(context.Context, *runtimeapi.CheckpointContainerRequest) error {
 	return refused("checkpoints")

@@ -2,6 +2,7 @@ package cri
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -51,6 +52,8 @@ type Runtime struct {
 	network   Network
 	log       *slog.Logger
 	mountRoot string // the empty directory that containers mount their roots on
+	terminals terminals
+	streams   *streams
 
 	mu         sync.Mutex // guards the maps and the fields of what they hold that change
 	sandboxes  map[string]*sandbox
@@ -60,7 +63,8 @@ type Runtime struct {
 
 var _ internalapi.RuntimeService = (*Runtime)(nil)
 
-// New checks the configuration and makes the runtime's directories.
+// New checks the configuration, makes the runtime's directories and listens for
+// exec, attach and port-forward. Close it.
 func New(c Config) (*Runtime, error) {
 	addresses, err := podnet.NewAddresses(c.PodCIDR)
 	if err != nil {
@@ -77,8 +81,15 @@ func New(c Config) (*Runtime, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Runtime{images: images, addresses: addresses, network: c.Network, log: c.Log, mountRoot: root,
-		sandboxes: map[string]*sandbox{}, containers: map[string]*process{}}, nil
+	r := &Runtime{images: images, addresses: addresses, network: c.Network, log: c.Log, mountRoot: root,
+		sandboxes: map[string]*sandbox{}, containers: map[string]*process{}}
+	if r.terminals, err = openTerminals(filepath.Join(c.Dir, "terminals")); err != nil {
+		return nil, err
+	}
+	if r.streams, err = serveStreams(r); err != nil {
+		return nil, errors.Join(err, r.terminals.close())
+	}
+	return r, nil
 }
 
 // Images is the image service that belongs to this runtime.
@@ -109,8 +120,9 @@ func (r *Runtime) RuntimeConfig(context.Context) (*runtimeapi.RuntimeConfigRespo
 // UpdateRuntimeConfig accepts the pod range that the runtime already has.
 func (r *Runtime) UpdateRuntimeConfig(context.Context, *runtimeapi.RuntimeConfig) error { return nil }
 
-// Close ends every pod.
+// Close ends every pod and every connection.
 func (r *Runtime) Close(ctx context.Context) error {
+	r.streams.close()
 	r.mu.Lock()
 	var ids []string
 	for id := range r.sandboxes {
@@ -122,5 +134,5 @@ func (r *Runtime) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.terminals.close()
 }

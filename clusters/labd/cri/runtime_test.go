@@ -60,7 +60,13 @@ func newLab(t *testing.T) *lab {
 		t.Fatalf("build the probe: %v\n%s", err, msg)
 	}
 	l := &lab{t: t, net: &policies{}, dir: dir}
-	var err error
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	l.Runtime, err = New(Config{Dir: dir, PodCIDR: "10.244.1.0/24", Images: map[string]string{"x.dev/probe": bin}, Network: l.net})
 	if err != nil {
 		t.Fatal(err)

@@ -39,6 +39,7 @@ func (r *Runtime) StartContainer(_ context.Context, id string) error {
 		return fmt.Errorf("container %s: it was started before", name)
 	}
 	if err := r.launch(p); err != nil {
+		p.hangUp()
 		p.log.close()
 		p.end(startErrorCode, "StartError", err.Error())
 		r.announce(p)
@@ -56,26 +57,24 @@ func (r *Runtime) launch(p *process) error {
 	if err != nil {
 		return fmt.Errorf("specification: %w", err)
 	}
-	pipes, err := openPipes(4)
+	pipes, err := openPipes(2)
 	if err != nil {
 		return err
 	}
-	stdout, stderr, specPipe, status := pipes[0], pipes[1], pipes[2], pipes[3]
+	specPipe, status := pipes[0], pipes[1]
 	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: []string{"labd", container.Argument}, Env: []string{}, Dir: "/",
-		Stdout: stdout.w, Stderr: stderr.w, ExtraFiles: []*os.File{specPipe.r, status.w},
+		ExtraFiles: []*os.File{specPipe.r, status.w},
 		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Setsid: true,
 			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC}}
-	err = p.sandbox.space.Do(cmd.Start)
-	for _, f := range []*os.File{stdout.w, stderr.w, specPipe.r, status.w} {
-		f.Close()
+	theirs, pumps, err := p.connect(cmd, r.terminals)
+	if err == nil {
+		err = p.sandbox.space.Do(cmd.Start)
 	}
+	closeAll(append(theirs, specPipe.r, status.w)...)
 	if err != nil {
-		closeAll(stdout.r, stderr.r, specPipe.w, status.r)
+		closeAll(specPipe.w, status.r)
 		return fmt.Errorf("clone container-init: %w", err)
 	}
-	pumps := &sync.WaitGroup{}
-	pumps.Go(func() { p.log.pump("stdout", stdout.r) })
-	pumps.Go(func() { p.log.pump("stderr", stderr.r) })
 	if err := handOver(specPipe.w, status.r, spec); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -111,6 +110,7 @@ func handOver(to io.WriteCloser, from io.ReadCloser, spec []byte) error {
 func (r *Runtime) await(p *process, cmd *exec.Cmd, pumps *sync.WaitGroup) {
 	_ = cmd.Wait() // the state says it all
 	pumps.Wait()
+	p.hangUp()
 	p.log.close()
 	code, reason := verdictOf(cmd.ProcessState)
 	p.end(code, reason, "")

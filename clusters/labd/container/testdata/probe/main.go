@@ -2,12 +2,18 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 func main() {
@@ -31,6 +37,45 @@ func main() {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("waiting")
 		time.Sleep(time.Hour)
+	case "cat":
+		n, err := io.Copy(os.Stdout, os.Stdin)
+		fmt.Fprintln(os.Stderr, n, "bytes", err)
+	case "echo":
+		fmt.Println(strings.Join(arg, " "))
+	case "screen": // reads lines from its terminal, until "bye"
+		screen()
+	case "serve":
+		serve(arg[0])
+	case "leave": // ends, with somebody left who holds its output
+		c := exec.Command("/proc/self/exe", "deaf")
+		c.Stdout, c.Stderr = os.Stdout, os.Stderr
+		fmt.Println("left:", c.Start())
+	}
+}
+
+func screen() {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() && lines.Text() != "bye" {
+		size := struct{ rows, columns, x, y uint16 }{}
+		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
+		fmt.Println("got", lines.Text(), "at", size.columns, "x", size.rows, errno)
+	}
+}
+
+func serve(address string) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("serving")
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(c, c)
+		c.Close()
 	}
 }
 

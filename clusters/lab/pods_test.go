@@ -1,0 +1,153 @@
+package lab_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/clusters/lab"
+)
+
+// podLab is a lab with one node and an image, test/probe, whose program does what
+// its first argument says.
+type podLab struct {
+	t               *testing.T
+	bin, kubeconfig string
+}
+
+// upForPods brings up a lab that ends with the test.
+func upForPods(t *testing.T, nodes int, images map[string]string) *podLab {
+	t.Helper()
+	bin := binaries(t)
+	place(t)
+	probe := filepath.Join(t.TempDir(), "probe")
+	build := exec.Command("go", "build", "-trimpath", "-o", probe, ".")
+	build.Dir = filepath.Join("..", "labd", "container", "testdata", "probe")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if msg, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the probe: %v\n%s", err, msg)
+	}
+	all := map[string]string{"test/probe": probe}
+	for name, path := range images {
+		all[name] = path
+	}
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	l, err := lab.Up(ctx, lab.Options{Name: "pods", Nodes: nodes, Labd: filepath.Join(bin, "labd"), Images: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, stop := context.WithTimeout(context.Background(), patience)
+		defer stop()
+		if err := l.Down(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return &podLab{t, bin, l.Kubeconfig()}
+}
+
+// kubectl fails the test when the command does.
+func (l *podLab) kubectl(stdin string, args ...string) string {
+	l.t.Helper()
+	return kubectl(l.t, l.bin, l.kubeconfig, stdin, args...)
+}
+
+// try returns what the command said and its exit code.
+func (l *podLab) try(args ...string) (said string, code int) {
+	l.t.Helper()
+	cmd := l.command(args...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		l.t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+func (l *podLab) command(args ...string) *exec.Cmd {
+	return exec.Command(filepath.Join(l.bin, "labd"), append([]string{"kubectl", "--kubeconfig", l.kubeconfig}, args...)...)
+}
+
+// pod creates a pod from its spec, and waits until it is Ready.
+func (l *podLab) pod(name, spec string) {
+	l.t.Helper()
+	l.kubectl(fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {app: %s}}\nspec:\n%s", name, name, indented(spec)), "apply", "-f", "-")
+	if said, code := l.try("wait", "pod/"+name, "--for=condition=Ready", "--timeout=60s"); code != 0 {
+		l.t.Fatalf("pod %s: %s\n%s", name, said, l.kubectl("", "describe", "pod", name))
+	}
+}
+
+func indented(spec string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(spec), "\n", "\n  ") + "\n"
+}
+
+func TestKubectlReachesIntoPods(t *testing.T) {
+	l := upForPods(t, 1, nil)
+	l.pod("a", `{containers: [{name: c, image: test/probe, args: [deaf], stdin: true, stdinOnce: true}]}`)
+	l.pod("s", `{containers: [{name: c, image: test/probe, args: [serve, "127.0.0.1:8080"]}]}`)
+	l.pod("r", `{containers: [{name: c, image: test/probe, args: [screen], stdin: true, stdinOnce: true}]}`)
+
+	if said, code := l.try("exec", "a", "--", "probe", "exit", "7"); code != 7 || !strings.Contains(said, "leaving with 7") {
+		t.Errorf("exit code %d, %s", code, said)
+	}
+	text := strings.Repeat("0123456789\n", 50_000)
+	if got := l.kubectl(text, "exec", "-i", "a", "--", "probe", "cat"); got != text+"550000 bytes <nil>\n" {
+		t.Errorf("%d bytes of %d came back through cat", len(got), len(text))
+	}
+	if said, code := l.try("exec", "a", "--", "sh", "-c", "true"); code == 0 || !strings.Contains(said, "no shell") {
+		t.Errorf("a shell that is not there: %d, %s", code, said)
+	}
+	begun := time.Now()
+	for range 5 {
+		l.kubectl("", "exec", "a", "--", "probe", "echo", "x")
+	}
+	t.Logf("kubectl exec: %v each, kubectl's own start included", time.Since(begun)/5)
+
+	attached := l.command("attach", "-i", "r")
+	attached.Stdin = strings.NewReader("hello\nbye\n")
+	if out, err := attached.CombinedOutput(); err != nil || !strings.Contains(string(out), "got hello at 0 x 0") {
+		t.Errorf("attach: %v, %s", err, out)
+	}
+	l.forwards("pod/s", "8080")
+}
+
+// forwards asks through a forwarded port, and expects its words back.
+func (l *podLab) forwards(target, port string) {
+	l.t.Helper()
+	cmd := l.command("port-forward", target, ":"+port)
+	out, err := cmd.StdoutPipe()
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	var local int
+	if _, err := fmt.Fscanf(out, "Forwarding from 127.0.0.1:%d", &local); err != nil {
+		l.t.Fatalf("port-forward: %v, %s", err, said.String())
+	}
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", local))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "through the kubelet")
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if b, err := io.ReadAll(conn); err != nil || string(b) != "through the kubelet" {
+		l.t.Errorf("port-forward: %q, %v", b, err)
+	}
+}
