@@ -17,7 +17,7 @@ COMMANDS := tightrope controller agent twin standin
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: build commands labd demo test check generate bench clean tools
+.PHONY: build commands labd demo test check generate bench lab-conformance clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -47,6 +47,9 @@ generate: tools ## deep copies and CRDs, from the types
 
 check: generate ## formatting, vet, staticcheck, tidy modules and generated code
 	@hack/check.sh '$(GO)'
+
+lab-conformance: build ## the lab, judged by Kubernetes' own tests of policies, Services, DNS and pods
+	@hack/lab-conformance.sh '$(GO)' '$(LABD_LDFLAGS)' $(CONFORMANCE)
 
 bench: build ## the figures, as ratios where they can be
 	@$(GO) test -run '^$$' -bench . -benchmem ./verdict/... ./probes/... ./rollout/...

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 	internalapi "k8s.io/cri-api/pkg/apis"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/container"
 )
 
 // Images implements the kubelet's ImageManagerService over a fixed set of names.
@@ -29,17 +31,26 @@ type image struct {
 	name    string   // without tag
 	program string   // path on the node
 	args    []string // the entry point's, after the program
+	rest    []string // what follows when the pod gives no arguments
 	size    uint64
 }
 
 // base is the program's name inside containers.
 func (i *image) base() string { return path.Base(i.name) }
 
-// entry is the image's entry point.
-func (i *image) entry() []string { return append([]string{"/" + i.base()}, i.args...) }
+// argv is what a container runs: the pod's command replaces the whole image's,
+// the pod's arguments replace what follows the entry point.
+func (i *image) argv(command, args []string) []string {
+	entry := append([]string{"/" + i.base()}, i.args...)
+	if len(command) == 0 && len(args) == 0 {
+		args = i.rest
+	}
+	return container.Command(entry, command, args)
+}
 
 // NewImages takes image names, tags ignored, and for each the path of a program,
-// with arguments after spaces.
+// with arguments after spaces. Those after a word -- are for a container whose pod
+// gives none, as an image's CMD is.
 func NewImages(commands map[string]string) (*Images, error) {
 	im := &Images{known: map[string]*image{}}
 	for _, name := range slices.Sorted(maps.Keys(commands)) {
@@ -52,6 +63,9 @@ func NewImages(commands map[string]string) (*Images, error) {
 			return nil, fmt.Errorf("image %s: %w", name, err)
 		}
 		i := &image{name: untagged(name), program: words[0], args: words[1:], size: uint64(st.Size())}
+		if at := slices.Index(i.args, "--"); at >= 0 {
+			i.args, i.rest = i.args[:at], i.args[at+1:]
+		}
 		im.known[i.name] = i
 		im.names = append(im.names, i.name)
 	}

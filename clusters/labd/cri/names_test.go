@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,30 @@ func TestImagesAreFoundByName(t *testing.T) {
 		if got != want {
 			t.Errorf("%q found %q, want %q", name, got, want)
 		}
+	}
+}
+
+func TestArgumentsAfterTwoDashesGiveWayToThePods(t *testing.T) {
+	i := &image{name: "e2e/tool", args: []string{"serve"}, rest: []string{"--fast"}}
+	for _, tt := range []struct{ command, args, want []string }{
+		{nil, nil, []string{"/tool", "serve", "--fast"}},
+		{nil, []string{"--slow"}, []string{"/tool", "serve", "--slow"}},
+		{[]string{"/other"}, nil, []string{"/other"}},
+	} {
+		if got := i.argv(tt.command, tt.args); !slices.Equal(got, tt.want) {
+			t.Errorf("command %q, args %q: %q, want %q", tt.command, tt.args, got, tt.want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "p")
+	if err := os.WriteFile(path, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	im, err := NewImages(map[string]string{"tool": path + " serve -- --fast"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := im.find("tool").argv(nil, nil); !slices.Equal(got, []string{"/tool", "serve", "--fast"}) {
+		t.Errorf("parsed: %q", got)
 	}
 }
 

@@ -65,7 +65,7 @@ func (r *Runtime) CreateContainer(_ context.Context, sandboxID string, c *runtim
 func (p *process) spec(root string) *container.Spec {
 	c := p.config
 	s := &container.Spec{Hostname: p.sandbox.config.GetHostname(), Root: root, Binary: p.image.program, Name: p.image.base(),
-		Argv: container.Command(p.image.entry(), c.GetCommand(), c.GetArgs()), Dir: c.GetWorkingDir(),
+		Argv: p.image.argv(c.GetCommand(), c.GetArgs()), Dir: c.GetWorkingDir(),
 		ResolvConf:   resolvConf(p.sandbox.config.GetDnsConfig()),
 		ReadOnlyRoot: c.GetLinux().GetSecurityContext().GetReadonlyRootfs()}
 	s.Env = p.variables()
