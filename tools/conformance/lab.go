@@ -23,6 +23,7 @@ const (
 // however it does.
 type runningLab struct {
 	cmd        *exec.Cmd
+	stop       context.CancelFunc
 	kubeconfig string
 	kubectl    string
 	scratch    string
@@ -46,7 +47,12 @@ func startLab(ctx context.Context, o options) (*runningLab, error) {
 		return l, err
 	}
 	args := append([]string{"lab", "up", "--foreground", "--name", labName, "--nodes", "2"}, o.images()...)
-	l.cmd = ownGroup(exec.CommandContext(ctx, filepath.Join(o.bin, "tightrope"), args...))
+	// The lab outlives ctx, so that tests that are interrupted can clean up.
+	starting, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, giveUp)
+	defer stop()
+	l.stop = giveUp
+	l.cmd = ownGroup(exec.CommandContext(starting, filepath.Join(o.bin, "tightrope"), args...))
 	l.cmd.Stderr = os.Stderr
 	out, err := l.cmd.StdoutPipe()
 	if err != nil {
@@ -86,7 +92,7 @@ func writeKubectl(dir, bin string) (string, error) {
 
 func (l *runningLab) end() {
 	if l.cmd != nil && l.cmd.Process != nil {
-		_ = l.cmd.Process.Signal(syscall.SIGTERM)
+		l.stop()
 		_ = l.cmd.Wait()
 	}
 	if l.scratch != "" {

@@ -2,7 +2,7 @@
 // up, runs groups of Kubernetes' own end-to-end tests on it, unmodified, and
 // counts. hack/lab-conformance.sh builds what it needs.
 //
-//	skipped.txt ─► check against the binary ─► lab up ─► ginkgo, group by group ─► table, JUnit ─► lab down
+//	skipped.txt ─► check against the binary ─► lab up ─► ginkgo ─► table, JUnit ─► lab down
 //
 // It exits 1 when a test failed, when one was skipped that the list does not
 // name, and when the list names one that is not there.
@@ -89,14 +89,6 @@ func run(ctx context.Context, o options) (passed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	var results []result
-	for _, g := range plan {
-		r, runErr := l.runGroup(ctx, o, g)
-		results = append(results, r)
-		if runErr != nil {
-			err = fmt.Errorf("group %s: %w", g.name, runErr)
-			break
-		}
-	}
+	results, err := l.runSpecs(ctx, o, plan)
 	return printTable(os.Stdout, results, time.Since(start)), err
 }

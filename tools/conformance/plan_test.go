@@ -61,7 +61,7 @@ func TestSpecsAreSortedIntoGroups(t *testing.T) {
 	if !slices.Equal(p[0].run, []string{netpol}) || !slices.Equal(p[0].skip, []skip{{sctp, "r"}}) || !slices.Equal(p[3].run, []string{pods}) {
 		t.Errorf("plan %+v", p)
 	}
-	if got := p[0].expression(); got != `(?:\[sig-network\] Netpol should allow)$` {
+	if got := p[:1].expression(); got != `(?:\[sig-network\] Netpol should allow)$` {
 		t.Errorf("expression %s", got)
 	}
 	listed, err := p.choose(options{listed: true})
@@ -78,7 +78,7 @@ func spec(text string, state types.SpecState, message string) types.SpecReport {
 }
 
 func TestOnlyAPassPasses(t *testing.T) {
-	g := group{name: "netpol", run: []string{netpol}}
+	p := plan{{name: "netpol", run: []string{netpol}}}
 	setup := types.SpecReport{LeafNodeType: types.NodeTypeSynchronizedBeforeSuite, State: types.SpecStateFailed, Failure: types.Failure{Message: "no nodes"}}
 	for _, tt := range []struct {
 		name    string
@@ -96,7 +96,8 @@ func TestOnlyAPassPasses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
-			got := printTable(&out, []result{count(g, types.Report{SpecReports: tt.specs})}, 0)
+			results, _ := p.count(types.Report{SpecReports: tt.specs})
+			got := printTable(&out, results, 0)
 			if got != tt.want || !strings.Contains(out.String(), tt.printed) {
 				t.Errorf("passed %v, want %v; printed\n%s", got, tt.want, out.String())
 			}

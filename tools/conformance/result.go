@@ -14,29 +14,42 @@ import (
 type result struct {
 	group   group
 	passed  []string
-	failed  []outcome // of any kind: failed, panicked, timed out, interrupted
-	skipped []outcome // by themselves, while they ran
-	missing []string  // specs that were to run and are not in the report as run
-	took    time.Duration
+	failed  []outcome     // of any kind: failed, panicked, timed out, interrupted
+	skipped []outcome     // by themselves, while they ran
+	missing []string      // specs that were to run and are not in the report as run
+	took    time.Duration // of all its specs, one after the other
 }
 
 // outcome is a spec and what it said.
 type outcome struct{ spec, message string }
 
-// count sorts a group's specs by how they ended.
-func count(g group, report types.Report) result {
-	r := result{group: g}
+// count sorts the specs by how they ended. What failed outside any spec, like the
+// suite's set-up, counts as a failure of every group.
+func (p plan) count(report types.Report) (results []result, anyFailed bool) {
 	ended := map[string]types.SpecReport{}
+	var around []outcome
 	for _, s := range report.SpecReports {
 		switch {
 		case s.LeafNodeType == types.NodeTypeIt:
 			ended[s.FullText()] = s
-		case s.Failed(): // the set-up of the suite, or its end
-			r.failed = append(r.failed, outcome{s.LeafNodeType.String(), s.FailureMessage()})
+		case s.Failed():
+			around = append(around, outcome{s.LeafNodeType.String(), s.FailureMessage()})
 		}
 	}
+	for _, g := range p {
+		r := g.count(ended)
+		r.failed = append(r.failed, around...)
+		results = append(results, r)
+		anyFailed = anyFailed || len(r.failed) > 0
+	}
+	return results, anyFailed
+}
+
+func (g group) count(ended map[string]types.SpecReport) result {
+	r := result{group: g}
 	for _, spec := range g.run {
 		s, ok := ended[spec]
+		r.took += s.RunTime
 		switch {
 		case ok && s.State.Is(types.SpecStatePassed):
 			r.passed = append(r.passed, spec)
@@ -76,7 +89,7 @@ func printTable(out io.Writer, results []result, took time.Duration) bool {
 		ok = ok && r.ok()
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "group\tpassed\tfailed\tskipped\ttime\t")
+	fmt.Fprintln(w, "group\tpassed\tfailed\tskipped\ttime of its specs\t")
 	for _, r := range results {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%v\t\n", r.group.name, len(r.passed), len(r.failed)+len(r.missing),
 			len(r.group.skip)+len(r.skipped), r.took.Round(time.Second))

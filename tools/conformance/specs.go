@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
 
 	"github.com/onsi/ginkgo/v2/types"
 )
@@ -53,37 +52,36 @@ func readReport(file string) (types.Report, error) {
 	return reports[0], nil
 }
 
-// runGroup runs a group's specs. An error means that the report is not complete;
-// failed specs are in the result.
-func (l *runningLab) runGroup(ctx context.Context, o options, g group) (result, error) {
-	start := time.Now()
-	logFile := filepath.Join(o.report, g.name+".log")
+// runSpecs runs every spec of the plan in one go, so that a long one of one group
+// does not hold up the others. An error means that not all were run; failed specs
+// are in the results.
+func (l *runningLab) runSpecs(ctx context.Context, o options, p plan) ([]result, error) {
+	logFile := filepath.Join(o.report, "ginkgo.log")
 	log, err := os.Create(logFile)
 	if err != nil {
-		return result{}, err
+		return nil, err
 	}
 	defer log.Close()
-	fmt.Printf("%s: %d specs, %d at a time; they talk into %s\n", g.name, len(g.run), o.procs, logFile)
-	report := g.name + ".json"
-	args := []string{"--procs", fmt.Sprint(o.procs), "--no-color", "--timeout", o.deadline.String(), "--focus", g.expression(),
+	fmt.Printf("%d specs, %d at a time; they talk into %s\n", p.size(), o.procs, logFile)
+	const report = "report.json"
+	args := []string{"--procs", fmt.Sprint(o.procs), "--no-color", "--timeout", o.deadline.String(), "--focus", p.expression(),
 		"--output-dir", o.report, "--json-report", report, o.program("e2e.test"), "--",
 		"--kubeconfig", l.kubeconfig, "--kubectl-path", l.kubectl, "--provider", "skeleton", "--disable-log-dump",
-		"--report-dir", o.report, "--report-prefix", g.name + "-", "--e2e-output-dir", l.scratch}
+		"--report-dir", o.report, "--e2e-output-dir", l.scratch}
 	_ = os.Remove(filepath.Join(o.report, report)) // an old one proves nothing
 	cmd := ownGroup(exec.CommandContext(ctx, o.program("ginkgo"), args...))
 	cmd.Stdout, cmd.Stderr = log, log
 	runErr := cmd.Run()
 	all, err := readReport(filepath.Join(o.report, report))
 	if err != nil {
-		return result{}, fmt.Errorf("%w (ginkgo: %v; its log is %s)", err, runErr, logFile)
+		return nil, fmt.Errorf("%w (ginkgo: %v; its log is %s)", err, runErr, logFile)
 	}
-	r := count(g, all)
-	r.took = time.Since(start)
-	if ctx.Err() != nil {
-		return r, context.Cause(ctx)
+	results, failed := p.count(all)
+	switch {
+	case ctx.Err() != nil:
+		return results, context.Cause(ctx)
+	case runErr != nil && !failed:
+		return results, fmt.Errorf("ginkgo: %w, though no spec failed; its log is %s", runErr, logFile)
 	}
-	if runErr != nil && len(r.failed) == 0 {
-		return r, fmt.Errorf("ginkgo: %w, though no spec failed; its log is %s", runErr, logFile)
-	}
-	return r, nil
+	return results, nil
 }
