@@ -92,7 +92,8 @@ func writeKubectl(dir, bin string) (string, error) {
 
 func (l *runningLab) end() {
 	if l.cmd != nil && l.cmd.Process != nil {
-		l.stop()
+		_ = exec.Command(l.cmd.Path, "lab", "down", "--name", labName).Run()
+		l.stop() // where it could not be asked
 		_ = l.cmd.Wait()
 	}
 	if l.scratch != "" {
