@@ -36,9 +36,13 @@ type DropReader interface {
 }
 
 // NodeDrops reads first drops over HTTP from a port of the node's address.
-type NodeDrops struct {
-	Port   int
-	Client *http.Client // nil: http.DefaultClient
+type NodeDrops struct{ Port int }
+
+// nodeClient goes straight to the address it is given: an answer from a node
+// must not send the controller elsewhere.
+var nodeClient = &http.Client{
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
 const (
@@ -55,11 +59,7 @@ func (n NodeDrops) FirstDrops(ctx context.Context, node string) ([]FirstDrop, er
 	if err != nil {
 		return nil, fmt.Errorf("first drops of node %s: %w", node, err)
 	}
-	c := n.Client
-	if c == nil {
-		c = http.DefaultClient
-	}
-	resp, err := c.Do(req)
+	resp, err := nodeClient.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("first drops of node %s: %w", node, err)
 	}
