@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/archive"
 )
 
 // Argument is the first argument of the binary that makes it a container-init.
@@ -22,18 +25,27 @@ const (
 	FDStatus = 4 // an error's text, or end of file once the program runs
 )
 
+// ExecArgument is the first argument of the binary that makes it a container-exec.
+const ExecArgument = "container-exec"
+
 const maxSpec = 8 << 20 // environments and commands are bounded by the API's object size
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/"
 
 var _ = takeOver()
 
-// takeOver runs container-init while packages are being initialised. All of
+// takeOver runs container-init, and what else runs inside containers, while packages are being initialised. All of
 // Kubernetes is in this binary: its initialisation takes 150 ms of processor time,
 // which a hundred pods would pay a hundred times, and none of which is needed here.
 func takeOver() bool {
-	if len(os.Args) > 1 && os.Args[1] == Argument {
+	switch {
+	case len(os.Args) == 0:
+	case archive.Command(os.Args[0]) != nil:
+		os.Exit(archive.Command(os.Args[0])(os.Args[1:]))
+	case len(os.Args) > 1 && os.Args[1] == Argument:
 		os.Exit(Main(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == ExecArgument:
+		os.Exit(execMain(os.Args[2:]))
 	}
 	return false
 }
@@ -41,6 +53,7 @@ func takeOver() bool {
 // Main is `labd container-init`. It returns only when the program could not be
 // started; the runtime then has the reason from FDStatus.
 func Main([]string) int {
+	runtime.LockOSThread() // capabilities are a thread's
 	status := os.NewFile(FDStatus, "status")
 	if _, err := status.Stat(); err != nil {
 		fmt.Fprintln(os.Stderr, "labd container-init is started by the lab's runtime, never by hand")
@@ -74,6 +87,9 @@ func start(from io.ReadCloser) error {
 	env := Environment(s.Env, s.Hostname)
 	program, err := LookUp(s.Argv[0], env)
 	if err != nil {
+		return err
+	}
+	if err := s.User.dropCapabilities(); err != nil {
 		return err
 	}
 	err = unix.Exec(program, s.Argv, env)

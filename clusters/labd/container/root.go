@@ -49,8 +49,8 @@ func makeFiles(s *Spec) error {
 		}
 	}
 	for name, text := range map[string]string{
-		"passwd":        "root:x:0:0:root:/root:/bin/false\n",
-		"group":         "root:x:0:\n",
+		"passwd":        "root:x:0:0:root:/root:/bin/false\n" + s.User.passwd(),
+		"group":         "root:x:0:\n" + s.User.group(),
 		"hosts":         "127.0.0.1\tlocalhost\n",
 		"hostname":      s.Hostname + "\n",
 		"resolv.conf":   s.ResolvConf,
@@ -76,6 +76,12 @@ func makeDevices(s *Spec) error {
 		if err := os.Symlink(target, filepath.Join(s.Root, "dev", name)); err != nil {
 			return fmt.Errorf("device %s: %w", name, err)
 		}
+	}
+	if s.Shm == "" {
+		return nil
+	}
+	if err := bind(s.Shm, filepath.Join(s.Root, "dev/shm"), false); err != nil {
+		return fmt.Errorf("shared memory: %w", err)
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ type Spec struct {
 	Mounts       []Mount  // in order of their target's depth
 	ResolvConf   string   // content of /etc/resolv.conf
 	ReadOnlyRoot bool
+	Shm          string // the pod's /dev/shm, a directory outside; empty: one of its own
+	User         User
 }
 
 // Mount is one volume: a directory or file of the node, bound into the container.

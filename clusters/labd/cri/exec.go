@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	utilexec "k8s.io/utils/exec"
 
+	"github.com/tightrope-dev/tightrope/clusters/labd/archive"
 	"github.com/tightrope-dev/tightrope/clusters/labd/container"
 	"github.com/tightrope-dev/tightrope/clusters/labd/podnet"
 )
@@ -38,6 +40,9 @@ type command struct {
 	tty            bool // stdout carries both outputs
 	resize         <-chan remotecommand.TerminalSize
 }
+
+// ourselves is this binary, as seen by the child that executes it, wherever it is.
+const ourselves = "/proc/self/exe"
 
 // namespaces are those that a container's processes share. The user namespace is
 // not among them: a process of several threads cannot join one.
@@ -75,7 +80,7 @@ func (r *Runtime) exec(ctx context.Context, id string, c command) error {
 	if len(c.argv) == 0 {
 		return fmt.Errorf("container %s: empty command", p.name())
 	}
-	cmd := exec.CommandContext(ctx, "/proc/self/exe") // its path is found when we are inside
+	cmd := exec.CommandContext(ctx, ourselves) // its path is found when we are inside
 	cmd.Args, cmd.Env, cmd.Dir = c.argv, p.environment(c.tty), cmp.Or(p.config.GetWorkingDir(), "/")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = drainTime
@@ -135,12 +140,22 @@ func (p *process) startInside(cmd *exec.Cmd) error {
 		return err
 	}
 	defer pidfd.Close()
+	var h *held
+	if u := p.user(); !u.Root() {
+		if h, err = hold(cmd, u); err != nil {
+			return err
+		}
+	}
 	started := make(chan error, 1)
-	podnet.OnOwnThread(func() { started <- p.join(pidfd, cmd) })
-	return <-started
+	podnet.OnOwnThread(func() { started <- p.join(pidfd, cmd, h != nil) })
+	err = <-started
+	if h != nil {
+		err = errors.Join(err, h.release(cmd))
+	}
+	return err
 }
 
-func (p *process) join(pidfd *os.File, cmd *exec.Cmd) error {
+func (p *process) join(pidfd *os.File, cmd *exec.Cmd, held bool) error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil { // a thread that shares its root cannot change its mounts
 		return fmt.Errorf("leave the node's root: %w", err)
 	}
@@ -148,10 +163,16 @@ func (p *process) join(pidfd *os.File, cmd *exec.Cmd) error {
 		return fmt.Errorf("join the namespaces of container %s: %w", p.name(), err)
 	}
 	program, err := container.LookUp(cmd.Args[0], cmd.Env)
+	if errors.Is(err, fs.ErrNotExist) && archive.Command(cmd.Args[0]) != nil {
+		program, err = ourselves, nil
+	}
 	if err != nil {
 		return err
 	}
 	cmd.Path = program
+	if held {
+		cmd.Path, cmd.Args = ourselves, append([]string{"labd", container.ExecArgument, program}, cmd.Args...)
+	}
 	return cmd.Start()
 }
 

@@ -117,10 +117,8 @@ func (im *Images) find(name string) *image {
 }
 
 func (i *image) message() *runtimeapi.Image {
-	// The user is what runAsNonRoot wants to see: on the machine, the lab's
-	// processes belong to whoever started the lab, never to root of the machine.
 	return &runtimeapi.Image{Id: i.name, RepoTags: []string{i.name + ":lab"}, Size: i.size,
-		Uid: &runtimeapi.Int64Value{Value: 65532}, Spec: &runtimeapi.ImageSpec{Image: i.name}, Pinned: true}
+		Uid: &runtimeapi.Int64Value{Value: ownUser}, Spec: &runtimeapi.ImageSpec{Image: i.name}, Pinned: true}
 }
 
 // ImageStatus has no Image in its answer if the name is not mapped.

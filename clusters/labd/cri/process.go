@@ -67,7 +67,8 @@ func (p *process) spec(root string) *container.Spec {
 	s := &container.Spec{Hostname: p.sandbox.config.GetHostname(), Root: root, Binary: p.image.program, Name: p.image.base(),
 		Argv: p.image.argv(c.GetCommand(), c.GetArgs()), Dir: c.GetWorkingDir(),
 		ResolvConf:   resolvConf(p.sandbox.config.GetDnsConfig()),
-		ReadOnlyRoot: c.GetLinux().GetSecurityContext().GetReadonlyRootfs()}
+		ReadOnlyRoot: c.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
+		Shm:          p.sandbox.shm, User: p.user()}
 	s.Env = p.variables()
 	for _, m := range byDepth(c.GetMounts()) {
 		s.Mounts = append(s.Mounts, container.Mount{Source: m.GetHostPath(), Target: m.GetContainerPath(), ReadOnly: m.GetReadonly()})

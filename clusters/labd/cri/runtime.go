@@ -52,6 +52,7 @@ type Runtime struct {
 	network   Network
 	log       *slog.Logger
 	mountRoot string // the empty directory that containers mount their roots on
+	shmRoot   string // a directory per pod
 	terminals terminals
 	streams   *streams
 
@@ -74,14 +75,14 @@ func New(c Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	root := filepath.Join(c.Dir, "rootfs")
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	root, shm := filepath.Join(c.Dir, "rootfs"), filepath.Join(c.Dir, "shm")
+	if err := errors.Join(os.MkdirAll(root, 0o755), os.MkdirAll(shm, 0o755)); err != nil {
 		return nil, fmt.Errorf("runtime: %w", err)
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	r := &Runtime{images: images, addresses: addresses, network: c.Network, log: c.Log, mountRoot: root,
+	r := &Runtime{images: images, addresses: addresses, network: c.Network, log: c.Log, mountRoot: root, shmRoot: shm,
 		sandboxes: map[string]*sandbox{}, containers: map[string]*process{}}
 	if r.terminals, err = openTerminals(filepath.Join(c.Dir, "terminals")); err != nil {
 		return nil, err

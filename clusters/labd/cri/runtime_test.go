@@ -172,6 +172,7 @@ func TestStopping(t *testing.T) {
 	}
 	l.says("asked to end")
 	deaf := l.start(pod, "deaf")
+	l.says("not listening")
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

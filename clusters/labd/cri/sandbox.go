@@ -8,16 +8,18 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/podnet"
 )
 
-// sandbox is a pod's network namespace with its address. There is no pause
-// process: a thread of ours keeps the namespace.
+// sandbox is a pod's network and IPC namespaces, with its address and its shared
+// memory. There is no pause process: a thread of ours keeps the namespaces.
 type sandbox struct {
 	id      string
 	config  *runtimeapi.PodSandboxConfig // never written to
@@ -25,6 +27,7 @@ type sandbox struct {
 	space   *podnet.Space
 	link    *podnet.Link
 	addr    netip.Addr
+	shm     string // the directory that is /dev/shm of its containers
 
 	ready bool // guarded by Runtime.mu
 }
@@ -48,6 +51,7 @@ func (r *Runtime) RunPodSandbox(ctx context.Context, c *runtimeapi.PodSandboxCon
 		return "", err
 	}
 	s := &sandbox{id: newID(), config: c, created: time.Now(), ready: true}
+	s.shm = filepath.Join(r.shmRoot, s.id)
 	if err := r.connect(ctx, s); err != nil {
 		r.disconnect(s)
 		return "", err
@@ -75,13 +79,27 @@ func (r *Runtime) connect(ctx context.Context, s *sandbox) (err error) {
 	if s.link, err = podnet.Prepare(s.space, "pod"+s.id[:12], s.addr); err != nil {
 		return err
 	}
-	if err := s.space.Do(func() error { return setSysctls(s.config.GetLinux().GetSysctls()) }); err != nil {
+	if err := s.space.Do(s.furnish); err != nil {
 		return err
 	}
 	if err := r.network.AddPod(ctx, s.pod(), s.addr); err != nil {
 		return err
 	}
 	return s.link.Up()
+}
+
+// furnish makes, on the pod's thread, what its containers share besides the network.
+func (s *sandbox) furnish() error {
+	if err := setSysctls(s.config.GetLinux().GetSysctls()); err != nil {
+		return err
+	}
+	if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
+		return fmt.Errorf("make an IPC namespace: %w", err)
+	}
+	if err := os.Mkdir(s.shm, 0o777); err != nil {
+		return fmt.Errorf("shared memory: %w", err)
+	}
+	return os.Chmod(s.shm, 0o777|os.ModeSticky)
 }
 
 // setSysctls writes to the namespace of the calling thread.
@@ -105,6 +123,9 @@ func (r *Runtime) disconnect(s *sandbox) {
 	}
 	if s.space != nil {
 		s.space.Close()
+	}
+	if err := os.RemoveAll(s.shm); err != nil {
+		r.log.Error("a pod's shared memory stays behind", "pod", s.pod(), "error", err)
 	}
 	if s.addr.IsValid() {
 		r.network.RemovePod(s.pod())

@@ -65,7 +65,8 @@ func (r *Runtime) launch(p *process) error {
 	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: []string{"labd", container.Argument}, Env: []string{}, Dir: "/",
 		ExtraFiles: []*os.File{specPipe.r, status.w},
 		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Setsid: true,
-			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC}}
+			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS}}
+	as(p.user(), cmd.SysProcAttr)
 	theirs, pumps, err := p.connect(cmd, r.terminals)
 	if err == nil {
 		err = p.sandbox.space.Do(cmd.Start)

@@ -35,7 +35,7 @@ func main() {
 		fmt.Println("asked to end")
 	case "deaf": // does not
 		signal.Ignore(syscall.SIGTERM)
-		fmt.Println("waiting")
+		fmt.Println("not listening")
 		time.Sleep(time.Hour)
 	case "cat":
 		n, err := io.Copy(os.Stdout, os.Stdin)
@@ -44,6 +44,8 @@ func main() {
 		fmt.Println(strings.Join(arg, " "))
 	case "screen": // reads lines from its terminal, until "bye"
 		screen()
+	case "write":
+		fmt.Println("written:", os.WriteFile(arg[0], []byte(arg[1]), 0o600))
 	case "serve":
 		serve(arg[0])
 	case "leave": // ends, with somebody left who holds its output
@@ -83,7 +85,12 @@ func look(paths []string) {
 	host, _ := os.Hostname()
 	dir, _ := os.Getwd()
 	fmt.Println("pid", os.Getpid(), "host", host, "dir", dir, "color", os.Getenv("COLOR"), "home", os.Getenv("HOME"))
+	fmt.Println("uid", os.Getuid(), "gid", os.Getgid())
 	for _, p := range paths {
+		if link, err := os.Readlink(p); err == nil {
+			fmt.Println(p, "->", link)
+			continue
+		}
 		if b, err := os.ReadFile(p); err == nil {
 			fmt.Printf("%s = %q\n", p, b)
 			fmt.Println(p, "written:", os.WriteFile(p, b, 0o644))
