@@ -4,8 +4,8 @@
 // transaction per change. A pod gets no packet through before its policies are
 // in the table.
 //
-//	API watches ─┐                                   ┌─► nftables table
-//	AddPod ──────┴─► snapshot ─► compile.Node ─► Apply ─► conntrack, events, AddPod returns
+//	API watches ─┐                                     ┌─► nftables table
+//	AddPod ──────┴─► what changed ─► Compiler ─► Update ─► conntrack, events, AddPod returns
 package dataplane
 
 import (
@@ -14,11 +14,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/compile"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/kernel"
+	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/ruleset"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
@@ -39,60 +41,60 @@ const (
 
 // Config is what an Agent needs. All fields but Mode and Recorder are required.
 type Config struct {
-	NodeName    string
-	NodeIP      string // IPv4 address; counters are served on it
-	PodCIDR     string // IPv4 range of this node's pods
-	ServiceCIDR string // IPv4 range of ClusterIPs
-	Client      kubernetes.Interface
-	Mode        Mode
-	Recorder    record.EventRecorder // nil: problems are only logged
-	Logger      *slog.Logger         // nil: slog.Default
-	NetNS       int                  // descriptor of the node's network namespace; 0: the process's own
+	NodeName string
+	NodeIPs  []string // one address of each family; counters are served on the first
+	PodCIDRs []string // ranges of this node's pods, one of each family
+	Client   kubernetes.Interface
+	Mode     Mode
+	Recorder record.EventRecorder // nil: problems are only logged
+	Logger   *slog.Logger         // nil: slog.Default
+	NetNS    int                  // descriptor of the node's network namespace; 0: the process's own
 }
 
 // Agent is one node's data plane. Make it with New; Run it once.
 type Agent struct {
-	cfg    Config
-	nodeIP netip.Addr
-	pods   netip.Prefix
-	log    *slog.Logger
-	table  *kernel.Table
-	watch  *watches
-	dirty  chan struct{} // holds one token while something may have changed
+	cfg      Config
+	nodeIP   netip.Addr
+	families []ruleset.Family
+	podCIDRs []netip.Prefix
+	log      *slog.Logger
+	table    *kernel.Table
+	watch    *watches
+	dirty    chan struct{} // holds one token while something may have changed
 
 	mu       sync.Mutex
-	local    map[string]*localPod // by UID
-	removed  []netip.Addr         // addresses whose connections are to be forgotten
-	output   compile.Output       // what the table holds
-	drops    map[string]dropTimes // by counter of a pod's drops
-	firsts   []FirstDrop          // oldest first
+	compiler *compile.Compiler
+	pending  map[change]bool                    // objects to be passed to the compiler
+	local    map[string]*localPod               // by UID
+	relook   map[compile.Key]bool               // local pods of which the API has news
+	gone     map[string]bool                    // UIDs of pods that were removed
+	removed  []netip.Addr                       // addresses whose connections are to be forgotten
+	moved    map[compile.Front][]netip.AddrPort // UDP fronts whose connections are to be looked at
+	output   compile.Output                     // what the table holds
+	drops    map[string]dropTimes               // by counter of a pod's drops
+	firsts   []FirstDrop                        // oldest first
 	reported map[compile.Problem]bool
 }
 
 type localPod struct {
 	ref    PodRef
-	addr   netip.Addr
+	addrs  []netip.Addr
 	last   *corev1.Pod   // as last seen; stays when the API forgets the pod before the node does
+	told   bool          // the compiler knows of it
 	inside chan struct{} // closed when the table holds the pod's policies
 	closed bool
 }
 
 // New checks the configuration; it touches neither API nor kernel.
 func New(cfg Config) (*Agent, error) {
-	ip, err := netip.ParseAddr(cfg.NodeIP)
-	if err != nil || !ip.Is4() {
-		return nil, fmt.Errorf("data plane: node address %q is not an IPv4 address", cfg.NodeIP)
-	}
-	pods, err := netip.ParsePrefix(cfg.PodCIDR)
-	if err != nil || !pods.Addr().Is4() {
-		return nil, fmt.Errorf("data plane: pod CIDR %q is not an IPv4 range", cfg.PodCIDR)
-	}
-	if p, err := netip.ParsePrefix(cfg.ServiceCIDR); err != nil || !p.Addr().Is4() {
-		return nil, fmt.Errorf("data plane: service CIDR %q is not an IPv4 range", cfg.ServiceCIDR)
+	options, err := cfg.options()
+	if err != nil {
+		return nil, err
 	}
 	if cfg.Mode == "" {
 		cfg.Mode = ModeEnforce
 	}
+	options.Enforce = cfg.Mode == ModeEnforce
 	if cfg.Mode != ModeEnforce && cfg.Mode != ModeIgnore {
 		return nil, fmt.Errorf("data plane: mode %q is not known: use %q or %q", cfg.Mode, ModeEnforce, ModeIgnore)
 	}
@@ -103,7 +105,9 @@ func New(cfg Config) (*Agent, error) {
 		cfg.Logger = slog.Default()
 	}
 	a := &Agent{
-		cfg: cfg, nodeIP: ip, pods: pods.Masked(),
+		cfg: cfg, nodeIP: options.NodeIPs[0], podCIDRs: options.PodCIDRs,
+		compiler: compile.New(options), pending: map[change]bool{}, relook: map[compile.Key]bool{},
+		gone: map[string]bool{}, moved: map[compile.Front][]netip.AddrPort{},
 		log:      cfg.Logger.With("component", "dataplane", "node", cfg.NodeName),
 		table:    kernel.Open(cfg.NetNS),
 		dirty:    make(chan struct{}, 1),
@@ -111,8 +115,42 @@ func New(cfg Config) (*Agent, error) {
 		drops:    map[string]dropTimes{},
 		reported: map[compile.Problem]bool{},
 	}
-	a.watch = newWatches(cfg.Client, a.changed)
+	for _, ip := range options.NodeIPs {
+		a.families = append(a.families, ruleset.FamilyOf(ip))
+	}
+	a.watch = newWatches(cfg.Client, a.note)
 	return a, nil
+}
+
+// options reads the addresses of the configuration.
+func (cfg Config) options() (o compile.Options, err error) {
+	o.NodeName = cfg.NodeName
+	if len(cfg.NodeIPs) == 0 || len(cfg.NodeIPs) > 2 || len(cfg.NodeIPs) != len(cfg.PodCIDRs) {
+		return o, fmt.Errorf("data plane: node addresses %q and pod ranges %q: want one of each family", cfg.NodeIPs, cfg.PodCIDRs)
+	}
+	for i := range cfg.NodeIPs {
+		ip, err := netip.ParseAddr(cfg.NodeIPs[i])
+		if err != nil {
+			return o, fmt.Errorf("data plane: node address: %w", err)
+		}
+		pods, err := netip.ParsePrefix(cfg.PodCIDRs[i])
+		if err != nil {
+			return o, fmt.Errorf("data plane: pod range: %w", err)
+		}
+		if ip.Is4() != pods.Addr().Is4() || i > 0 && ip.Is4() == o.NodeIPs[0].Is4() {
+			return o, fmt.Errorf("data plane: node addresses %q and pod ranges %q: want one of each family, in one order", cfg.NodeIPs, cfg.PodCIDRs)
+		}
+		o.NodeIPs, o.PodCIDRs = append(o.NodeIPs, ip), append(o.PodCIDRs, pods.Masked())
+	}
+	return o, nil
+}
+
+// note remembers that an object changed, and asks for a round.
+func (a *Agent) note(ch change) {
+	a.mu.Lock()
+	a.pending[ch] = true
+	a.mu.Unlock()
+	a.changed()
 }
 
 // changed asks for a new look at everything. It never blocks; any number of
@@ -124,29 +162,23 @@ func (a *Agent) changed() {
 	}
 }
 
-// AddPod tells the agent that addr is now this pod's, and returns when the
-// node's table holds every policy that selected the pod when AddPod was called.
-// Call it before the pod's network is up. It fails when ctx ends; call RemovePod
-// then, too, before the address is used for another pod.
-func (a *Agent) AddPod(ctx context.Context, p PodRef, addr netip.Addr) error {
-	if !a.pods.Contains(addr) {
-		return fmt.Errorf("pod %s/%s: address %s is outside this node's range %s", p.Namespace, p.Name, addr, a.pods)
+// AddPod tells the agent that addresses, one of each family, are now this pod's,
+// and returns when the node's table holds every policy that selected the pod when
+// AddPod was called. Call it before the pod's network is up. It fails when ctx
+// ends; call RemovePod then, too, before an address is used for another pod.
+func (a *Agent) AddPod(ctx context.Context, p PodRef, addrs ...netip.Addr) error {
+	if err := a.checkAddrs(addrs); err != nil {
+		return fmt.Errorf("pod %s/%s: %w", p.Namespace, p.Name, err)
 	}
 	if a.cfg.Mode == ModeEnforce {
 		if err := a.watch.catchUp(ctx, p.Namespace); err != nil {
 			return fmt.Errorf("pod %s/%s: policies of its namespace are not known: %w", p.Namespace, p.Name, err)
 		}
 	}
-	l := &localPod{ref: p, addr: addr, inside: make(chan struct{})}
-	a.mu.Lock()
-	for uid, other := range a.local {
-		if other.addr == addr && uid != p.UID {
-			a.mu.Unlock()
-			return fmt.Errorf("pod %s/%s: address %s still belongs to pod %s/%s: remove that one first", p.Namespace, p.Name, addr, other.ref.Namespace, other.ref.Name)
-		}
+	l, err := a.enter(p, addrs)
+	if err != nil {
+		return err
 	}
-	a.local[p.UID] = l
-	a.mu.Unlock()
 	a.changed()
 	select {
 	case <-l.inside:
@@ -156,6 +188,34 @@ func (a *Agent) AddPod(ctx context.Context, p PodRef, addr netip.Addr) error {
 	}
 }
 
+func (a *Agent) checkAddrs(addrs []netip.Addr) error {
+	if len(addrs) != len(a.families) {
+		return fmt.Errorf("addresses %v: want one of each family of the lab (%v)", addrs, a.families)
+	}
+	for i, addr := range addrs {
+		if !a.podCIDRs[i].Contains(addr) {
+			return fmt.Errorf("address %s is outside this node's range %s", addr, a.podCIDRs[i])
+		}
+	}
+	return nil
+}
+
+// enter puts a pod among the node's, unless another one has its address.
+func (a *Agent) enter(p PodRef, addrs []netip.Addr) (*localPod, error) {
+	l := &localPod{ref: p, addrs: addrs, inside: make(chan struct{})}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for uid, other := range a.local {
+		for _, addr := range other.addrs {
+			if uid != p.UID && slices.Contains(addrs, addr) {
+				return nil, fmt.Errorf("pod %s/%s: address %s still belongs to pod %s/%s: remove that one first", p.Namespace, p.Name, addr, other.ref.Namespace, other.ref.Name)
+			}
+		}
+	}
+	a.local[p.UID] = l
+	return l, nil
+}
+
 // RemovePod tells the agent that the pod's network is gone. Its address gets
 // nothing through from the next transaction on, and connections of its time are
 // forgotten before the address can be added again.
@@ -163,7 +223,8 @@ func (a *Agent) RemovePod(p PodRef) {
 	a.mu.Lock()
 	if l := a.local[p.UID]; l != nil {
 		delete(a.local, p.UID)
-		a.removed = append(a.removed, l.addr)
+		a.gone[p.UID] = true
+		a.removed = append(a.removed, l.addrs...)
 	}
 	a.mu.Unlock()
 	a.changed()

@@ -10,17 +10,17 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"reflect"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/tightrope-dev/tightrope/clusters/labd/podnet"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
@@ -67,12 +67,15 @@ type testNode struct {
 	said   *record.FakeRecorder
 	rounds chan struct{} // one token per round of the agent
 	next   int
+
+	mu   sync.Mutex
+	told map[change]bool // all that the agent was ever told of
 }
 
 func startNode(t testing.TB, mode Mode) *testNode {
 	t.Helper()
-	n := &testNode{t: t, api: fake.NewClientset(), said: record.NewFakeRecorder(1000), rounds: make(chan struct{}, 10000), next: 2}
-	must(t, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0))
+	n := &testNode{t: t, api: fake.NewClientset(), said: record.NewFakeRecorder(1000), rounds: make(chan struct{}, 10000), next: 2, told: map[change]bool{}}
+	must(t, podnet.SetUpNode())
 	link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
 	must(t, netlink.LinkAdd(link))
 	t.Cleanup(func() { netlink.LinkDel(link) })
@@ -86,11 +89,18 @@ func startNode(t testing.TB, mode Mode) *testNode {
 		must(t, n.api.Tracker().Add(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{corev1.LabelMetadataName: ns}}}))
 	}
 	n.agent, err = New(Config{
-		NodeName: "node-1", NodeIP: "172.31.0.11", PodCIDR: "10.244.1.0/24", ServiceCIDR: "10.96.0.0/16",
+		NodeName: "node-1", NodeIPs: []string{"172.31.0.11"}, PodCIDRs: []string{"10.244.1.0/24"},
 		Client: n.api, Mode: mode, Recorder: n.said,
 		Logger: slog.New(roundLog{slog.NewTextHandler(io.Discard, nil), n}),
 	})
 	must(t, err)
+	note := n.agent.watch.changed
+	n.agent.watch.changed = func(ch change) {
+		n.mu.Lock()
+		n.told[ch] = true
+		n.mu.Unlock()
+		note(ch)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- n.agent.Run(ctx) }()
@@ -293,67 +303,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// roundLog reads the agent's log: it counts rounds, and fails the test on errors
-// unless the test expects them.
-type roundLog struct {
-	slog.Handler
-	n *testNode
-}
-
-func (l roundLog) Enabled(context.Context, slog.Level) bool { return true }
-func (l roundLog) WithAttrs([]slog.Attr) slog.Handler       { return l }
-func (l roundLog) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == roundDone {
-		l.n.rounds <- struct{}{}
-	}
-	if r.Level >= slog.LevelError {
-		r.Attrs(func(a slog.Attr) bool { l.n.t.Errorf("agent: %s: %s", r.Message, a); return true })
-	}
-	return nil
-}
-
-// settle returns when a round that began after the call is done.
-func (n *testNode) settle() {
-	for range 2 { // the first may have been under way
-		for len(n.rounds) > 0 {
-			<-n.rounds
-		}
-		n.agent.changed()
-		select {
-		case <-n.rounds:
-		case <-time.After(5 * time.Second):
-			n.t.Fatal("the agent did not program for 5 s")
-		}
-	}
-}
-
-// apply writes the policy and returns when the table holds it.
-func (n *testNode) apply(p *networkingv1.NetworkPolicy) {
-	n.t.Helper()
-	api := n.api.NetworkingV1().NetworkPolicies(p.Namespace)
-	if _, err := api.Update(n.t.Context(), p, metav1.UpdateOptions{}); err != nil {
-		_, err = api.Create(n.t.Context(), p, metav1.CreateOptions{})
-		must(n.t, err)
-	}
-	lister := n.agent.watch.factory.Networking().V1().NetworkPolicies().Lister()
-	n.await(func() bool {
-		have, err := lister.NetworkPolicies(p.Namespace).Get(p.Name)
-		return err == nil && reflect.DeepEqual(have.Spec, p.Spec)
-	})
-}
-
-// await polls the agent's copies, which offer no event of their own, then
-// waits for the round that uses them.
-func (n *testNode) await(seen func() bool) {
-	n.t.Helper()
-	for end := time.Now().Add(5 * time.Second); !seen(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			n.t.Fatal("the agent did not see the object for 5 s")
-		}
-	}
-	n.settle()
 }
 
 // outside is a machine on the underlay that is neither node nor pod.

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,18 +16,15 @@ const roundDone = "node's table is up to date"
 
 // once is one round: look, compile, apply, and only then tell those who wait.
 func (a *Agent) once() error {
-	in, waiting, removed := a.snapshot()
 	began := time.Now()
-	out := compile.Node(in)
+	out, waiting := a.compile()
 	compiled := time.Now()
-	rebuilt, err := a.table.Apply(out.Ruleset)
+	rebuilt, err := a.table.Update(out.Ruleset, out.Changed)
 	if err != nil {
-		a.putBack(removed)
 		return err
 	}
-	before := a.adopt(out)
-	if err := a.forget(before.UDP, out.UDP, removed); err != nil {
-		a.putBack(removed)
+	a.adopt(out)
+	if err := a.forget(); err != nil {
 		return err
 	}
 	a.admit(waiting)
@@ -35,45 +33,55 @@ func (a *Agent) once() error {
 	return nil
 }
 
-// snapshot reads everything a round needs. waiting are the pods that the coming
-// table lets in.
-func (a *Agent) snapshot() (in compile.Input, waiting []*localPod, removed []netip.Addr) {
-	in = compile.Input{
-		NodeName: a.cfg.NodeName, NodeIP: a.nodeIP, PodCIDR: a.pods,
-		Enforce: a.cfg.Mode == ModeEnforce,
-	}
+// compile passes on what changed since the last round. waiting are the pods that
+// the coming table lets in. It holds the lock, because the output of all rounds
+// is the compiler's own.
+func (a *Agent) compile() (out compile.Output, waiting []*localPod) {
 	a.mu.Lock()
-	for uid, l := range a.local {
-		if seen := a.watch.pod(l.ref.Namespace, l.ref.Name); seen != nil && string(seen.UID) == uid {
-			l.last = seen
+	defer a.mu.Unlock()
+	for ch := range a.pending {
+		a.watch.pass(a.compiler, ch)
+		if ch.kind == pods {
+			a.relook[ch.key] = true
 		}
-		if l.last != nil || a.cfg.Mode == ModeIgnore {
+	}
+	clear(a.pending)
+	for uid, l := range a.local {
+		if !l.told || a.relook[compile.Key{Namespace: l.ref.Namespace, Name: l.ref.Name}] {
+			a.tell(uid, l)
+		}
+		if !l.closed && (l.last != nil || a.cfg.Mode == ModeIgnore) {
 			waiting = append(waiting, l)
 		}
-		in.Local = append(in.Local, compile.LocalPod{
-			Namespace: l.ref.Namespace, Name: l.ref.Name, UID: uid, Addr: l.addr, Pod: l.last,
-		})
 	}
-	removed, a.removed = a.removed, nil
-	a.mu.Unlock()
-	a.watch.fill(&in)
-	return in, waiting, removed
+	clear(a.relook)
+	for uid := range a.gone {
+		if a.local[uid] == nil {
+			a.compiler.SetLocal(uid, nil)
+		}
+	}
+	clear(a.gone)
+	return a.compiler.Output(), waiting
 }
 
-func (a *Agent) putBack(removed []netip.Addr) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.removed = append(a.removed, removed...)
+// tell hands a pod of this node to the compiler, with what the API says by now.
+func (a *Agent) tell(uid string, l *localPod) {
+	if seen := a.watch.pod(l.ref.Namespace, l.ref.Name); seen != nil && string(seen.UID) == uid {
+		l.last = seen
+	}
+	l.told = true
+	a.compiler.SetLocal(uid, &compile.LocalPod{
+		Namespace: l.ref.Namespace, Name: l.ref.Name, UID: uid, Addrs: l.addrs, Pod: l.last,
+	})
 }
 
-// adopt notes what the table now holds and returns what it held.
-func (a *Agent) adopt(out compile.Output) compile.Output {
+// adopt notes what the table now holds.
+func (a *Agent) adopt(out compile.Output) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	before := a.output
 	a.output = out
+	maps.Copy(a.moved, out.Moved)
 	a.renewDrops(time.Now())
-	return before
 }
 
 func (a *Agent) admit(waiting []*localPod) {
@@ -90,23 +98,16 @@ func (a *Agent) admit(waiting []*localPod) {
 // forget drops tracked connections that would outlive their reason: those of
 // addresses whose pod is gone (the next pod of that address must not inherit
 // them), and UDP flows to Service endpoints that are no longer there (a client
-// that keeps its port would never leave the dead endpoint).
-func (a *Agent) forget(old, now map[compile.Front][]netip.AddrPort, removed []netip.Addr) error {
-	moved := map[compile.Front][]netip.AddrPort{}
-	for front, targets := range now {
-		if was, had := old[front]; !had || !slices.Equal(was, targets) {
-			moved[front] = targets // a new one too: it may have been asked before it was there
-		}
-	}
-	for front := range old {
-		if _, still := now[front]; !still {
-			moved[front] = nil
-		}
-	}
+// that keeps its port would never leave the dead endpoint). What fails is tried
+// again in the next round.
+func (a *Agent) forget() error {
+	a.mu.Lock()
+	removed, moved := slices.Clone(a.removed), maps.Clone(a.moved)
+	a.mu.Unlock()
 	if len(moved)+len(removed) == 0 {
 		return nil
 	}
-	n, err := kernel.Forget(a.cfg.NetNS, func(f kernel.Flow) bool {
+	n, err := kernel.Forget(a.cfg.NetNS, a.families, func(f kernel.Flow) bool {
 		for _, addr := range removed {
 			if f.Src == addr || f.Dst == addr || f.AnswerFrom == addr || f.AnswerTo == addr {
 				return true
@@ -119,6 +120,10 @@ func (a *Agent) forget(old, now map[compile.Front][]netip.AddrPort, removed []ne
 	if err != nil {
 		return errors.Join(errors.New("connections of removed pods or endpoints may linger"), err)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.removed = a.removed[len(removed):] // more may have been added meanwhile
+	clear(a.moved)                       // but to this only by this goroutine
 	a.log.Debug("connections forgotten", "count", n, "addresses", len(removed), "services", len(moved))
 	return nil
 }

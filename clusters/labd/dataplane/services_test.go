@@ -13,22 +13,31 @@ import (
 )
 
 // service writes a Service with the port 80 by TCP and by UDP, that goes to
-// port 4000 of the pods; pods that are nil are endpoints that are not ready.
+// port 4000 of the pods.
 func (n *testNode) service(name, ip string, pods ...*testPod) {
 	n.t.Helper()
-	_, err := n.api.CoreV1().Services("ai").Create(n.t.Context(), &corev1.Service{
+	n.editedService(name, ip, func(*corev1.ServiceSpec) {}, pods...)
+}
+
+func (n *testNode) editedService(name, ip string, edit func(*corev1.ServiceSpec), pods ...*testPod) {
+	n.t.Helper()
+	svc := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: name},
 		Spec: corev1.ServiceSpec{ClusterIP: ip, Type: corev1.ServiceTypeClusterIP, Ports: []corev1.ServicePort{
 			{Name: "web", Port: 80, Protocol: corev1.ProtocolTCP}, {Name: "dgram", Port: 80, Protocol: corev1.ProtocolUDP},
 		}},
-	}, metav1.CreateOptions{})
+	}
+	edit(&svc.Spec)
+	_, err := n.api.CoreV1().Services("ai").Create(n.t.Context(), svc, metav1.CreateOptions{})
 	must(n.t, err)
 	n.endpoints(name, pods...)
 }
 
+// endpoints writes the Service's slice: the pods, ready, and one that is not. A
+// pod without namespace is on another node.
 func (n *testNode) endpoints(name string, pods ...*testPod) {
 	n.t.Helper()
-	number, web, dgram, yes, no := int32(4000), "web", "dgram", true, false
+	number, web, dgram, yes, no, here, far := int32(4000), "web", "dgram", true, false, "node-1", "node-2"
 	tcp, udp := corev1.ProtocolTCP, corev1.ProtocolUDP
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Namespace: "ai", Name: name + "-1", Labels: map[string]string{discoveryv1.LabelServiceName: name}},
@@ -37,7 +46,11 @@ func (n *testNode) endpoints(name string, pods ...*testPod) {
 		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"10.244.1.250"}, Conditions: discoveryv1.EndpointConditions{Ready: &no}}},
 	}
 	for _, p := range pods {
-		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{p.addr.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &yes}})
+		e := discoveryv1.Endpoint{Addresses: []string{p.addr.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &yes}, NodeName: &here}
+		if p.ref.Namespace == "" {
+			e.NodeName = &far
+		}
+		slice.Endpoints = append(slice.Endpoints, e)
 	}
 	api := n.api.DiscoveryV1().EndpointSlices("ai")
 	if _, err := api.Update(n.t.Context(), slice, metav1.UpdateOptions{}); err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/nftables"
-	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/compile"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/kernel"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/ruleset"
 	corev1 "k8s.io/api/core/v1"
@@ -94,17 +93,12 @@ func TestTheKernelHoldsWhatWasCompiled(t *testing.T) {
 	for i := range 7 {
 		must(t, n.api.NetworkingV1().NetworkPolicies("ai").Delete(t.Context(), fmt.Sprintf("p%d", i), metav1.DeleteOptions{}))
 	}
-	n.await(func() bool { return len(n.policies()) == 0 })
+	lister := n.agent.watch.factory.Networking().V1().NetworkPolicies()
+	n.await(func() bool { return len(lister.Informer().GetStore().List()) == 0 })
 	n.compare()
 	if left := n.wanted().Counters; len(left) != 0 {
 		t.Errorf("counters left: %v", left)
 	}
-}
-
-func (n *testNode) policies() []*networkingv1.NetworkPolicy {
-	var in compile.Input
-	n.agent.watch.fill(&in)
-	return in.Policies
 }
 
 // wanted is the ruleset that the agent believes the kernel holds.
@@ -119,8 +113,8 @@ func (n *testNode) compare() {
 	want := n.wanted()
 	c, err := nftables.New()
 	must(n.t, err)
-	table := &nftables.Table{Name: kernel.TableName, Family: nftables.TableFamilyIPv4}
-	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	table := &nftables.Table{Name: kernel.TableName, Family: kernel.TableFamily}
+	chains, err := c.ListChainsOfTableFamily(kernel.TableFamily)
 	must(n.t, err)
 	if len(chains) != len(want.Chains) {
 		n.t.Fatalf("kernel has %d chains, want %d", len(chains), len(want.Chains))
@@ -163,7 +157,7 @@ func TestARefusedTransactionChangesNothing(t *testing.T) {
 	must(t, err)
 	bad := ruleset.New()
 	bad.Counters["seen"] = true
-	bad.Chains["out"] = ruleset.Chain{Hook: ruleset.Hook{Point: ruleset.Output, Priority: 50}, Rules: []ruleset.Rule{{SrcSet: "no-such-set", Action: ruleset.Drop}}}
+	bad.Chains["out"] = ruleset.Chain{Hook: ruleset.Hook{Point: ruleset.Output, Priority: 50}, Rules: []ruleset.Rule{{Family: ruleset.IPv4, SrcSet: "no-such-set", Action: ruleset.Drop}}}
 	if _, err := table.Apply(bad); err == nil {
 		t.Fatal("a rule that refers to no set was accepted")
 	}

@@ -14,7 +14,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -26,10 +25,27 @@ type watches struct {
 	client  kubernetes.Interface
 	factory informers.SharedInformerFactory
 	end     chan struct{}
-	changed func()
+	changed func(change)
 }
 
-func newWatches(client kubernetes.Interface, changed func()) *watches {
+// change names an object that may not be what it was.
+type change struct {
+	kind kind
+	key  compile.Key
+}
+
+// kind is the kind of a watched object.
+type kind string
+
+const (
+	pods       kind = "pods"
+	namespaces kind = "namespaces"
+	policies   kind = "networkpolicies"
+	services   kind = "services"
+	endpoints  kind = "endpointslices"
+)
+
+func newWatches(client kubernetes.Interface, changed func(change)) *watches {
 	return &watches{
 		client:  client,
 		changed: changed,
@@ -49,22 +65,26 @@ func forgetManagers(o any) (any, error) {
 // start returns when all copies are complete.
 func (w *watches) start(ctx context.Context) error {
 	f := w.factory
-	all := map[string]cache.SharedIndexInformer{
-		"pods":            f.Core().V1().Pods().Informer(),
-		"namespaces":      f.Core().V1().Namespaces().Informer(),
-		"networkpolicies": f.Networking().V1().NetworkPolicies().Informer(),
-		"services":        f.Core().V1().Services().Informer(),
-		"endpointslices":  f.Discovery().V1().EndpointSlices().Informer(),
+	all := map[kind]cache.SharedIndexInformer{
+		pods:       f.Core().V1().Pods().Informer(),
+		namespaces: f.Core().V1().Namespaces().Informer(),
+		policies:   f.Networking().V1().NetworkPolicies().Informer(),
+		services:   f.Core().V1().Services().Informer(),
+		endpoints:  f.Discovery().V1().EndpointSlices().Informer(),
 	}
 	var synced []cache.InformerSynced
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		h, err := all[name].AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { w.changed() },
-			UpdateFunc: w.updated,
-			DeleteFunc: func(any) { w.changed() },
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		h, err := all[k].AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: func(o any) { w.tell(k, o) },
+			UpdateFunc: func(before, after any) {
+				if !sameToUs(before, after) {
+					w.tell(k, after)
+				}
+			},
+			DeleteFunc: func(o any) { w.tell(k, o) },
 		})
 		if err != nil {
-			return fmt.Errorf("watch %s: %w", name, err)
+			return fmt.Errorf("watch %s: %w", k, err)
 		}
 		synced = append(synced, h.HasSynced)
 	}
@@ -81,17 +101,23 @@ func (w *watches) stop() {
 	w.factory.Shutdown()
 }
 
-// updated passes over the pod updates that change nothing here: of a starting
-// pod's status, only its address and its end matter.
-func (w *watches) updated(before, after any) {
+func (w *watches) tell(k kind, object any) {
+	if gone, is := object.(cache.DeletedFinalStateUnknown); is {
+		object = gone.Obj
+	}
+	if m, err := meta.Accessor(object); err == nil {
+		w.changed(change{k, compile.Key{Namespace: m.GetNamespace(), Name: m.GetName()}})
+	}
+}
+
+// sameToUs passes over the pod updates that change nothing here: of a starting
+// pod's status, only its addresses and its end matter.
+func sameToUs(before, after any) bool {
 	was, ok := before.(*corev1.Pod)
 	is, ok2 := after.(*corev1.Pod)
-	if ok && ok2 && was.UID == is.UID && maps.Equal(was.Labels, is.Labels) &&
+	return ok && ok2 && was.UID == is.UID && maps.Equal(was.Labels, is.Labels) &&
 		was.Status.Phase == is.Status.Phase && was.Status.PodIP == is.Status.PodIP &&
-		slices.Equal(was.Status.PodIPs, is.Status.PodIPs) {
-		return
-	}
-	w.changed()
+		slices.Equal(was.Status.PodIPs, is.Status.PodIPs)
 }
 
 func (w *watches) pod(namespace, name string) *corev1.Pod {
@@ -102,21 +128,32 @@ func (w *watches) pod(namespace, name string) *corev1.Pod {
 	return p
 }
 
-// fill puts all objects into in. Listing memory with a selector that matches
-// everything cannot fail.
-func (w *watches) fill(in *compile.Input) {
-	all := labels.Everything()
-	core := w.factory.Core().V1()
-	in.Pods, _ = core.Pods().Lister().List(all)
-	in.Namespaces, _ = core.Namespaces().Lister().List(all)
-	in.Policies, _ = w.factory.Networking().V1().NetworkPolicies().Lister().List(all)
-	in.Services, _ = core.Services().Lister().List(all)
-	in.Slices, _ = w.factory.Discovery().V1().EndpointSlices().Lister().List(all)
+// pass hands the object of a change to the compiler, as it is by now. Reading
+// memory cannot fail but by "not found": then the object is gone.
+func (w *watches) pass(c *compile.Compiler, ch change) {
+	k, core := ch.key, w.factory.Core().V1()
+	switch ch.kind {
+	case pods:
+		c.SetPod(k, w.pod(k.Namespace, k.Name))
+	case namespaces:
+		ns, _ := core.Namespaces().Lister().Get(k.Name)
+		c.SetNamespace(k.Name, ns)
+	case policies:
+		p, _ := w.factory.Networking().V1().NetworkPolicies().Lister().NetworkPolicies(k.Namespace).Get(k.Name)
+		c.SetPolicy(k, p)
+	case services:
+		s, _ := core.Services().Lister().Services(k.Namespace).Get(k.Name)
+		c.SetService(k, s)
+	case endpoints:
+		s, _ := w.factory.Discovery().V1().EndpointSlices().Lister().EndpointSlices(k.Namespace).Get(k.Name)
+		c.SetSlice(k, s)
+	}
 }
 
 // catchUp returns when the copies hold every policy that the namespace has by
-// now, in that version or a later one. Watches of different kinds are not in
-// step: a pod may be seen before a policy that was written first.
+// now, in that version or a later one, and has noted them as changed. Watches of
+// different kinds are not in step: a pod may be seen before a policy that was
+// written first; and a copy is made before its watcher is told.
 func (w *watches) catchUp(ctx context.Context, namespace string) error {
 	const between = 20 * time.Millisecond
 	for {
@@ -125,6 +162,9 @@ func (w *watches) catchUp(ctx context.Context, namespace string) error {
 			return context.Cause(ctx)
 		}
 		if err == nil && w.holds(list.Items) {
+			for i := range list.Items {
+				w.tell(policies, &list.Items[i])
+			}
 			return nil
 		}
 		select {
@@ -135,9 +175,9 @@ func (w *watches) catchUp(ctx context.Context, namespace string) error {
 	}
 }
 
-func (w *watches) holds(policies []networkingv1.NetworkPolicy) bool {
+func (w *watches) holds(written []networkingv1.NetworkPolicy) bool {
 	lister := w.factory.Networking().V1().NetworkPolicies().Lister()
-	for _, p := range policies {
+	for _, p := range written {
 		have, err := lister.NetworkPolicies(p.Namespace).Get(p.Name)
 		if err != nil || version(have.ResourceVersion) < version(p.ResourceVersion) {
 			return false

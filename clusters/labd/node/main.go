@@ -82,8 +82,8 @@ func serve(ctx context.Context, cfg Config) error {
 	}
 	recorder, stopEvents := newRecorder(clients.api, cfg.Name)
 	defer stopEvents()
-	agent, err := dataplane.New(dataplane.Config{NodeName: cfg.Name, NodeIP: cfg.IP, PodCIDR: cfg.PodCIDR,
-		ServiceCIDR: cfg.ServiceCIDR, Client: clients.api, Mode: dataplane.Mode(cfg.Dataplane), Recorder: recorder})
+	agent, err := dataplane.New(dataplane.Config{NodeName: cfg.Name, NodeIPs: []string{cfg.IP}, PodCIDRs: []string{cfg.PodCIDR},
+		Client: clients.api, Mode: dataplane.Mode(cfg.Dataplane), Recorder: recorder})
 	if err != nil {
 		return err
 	}

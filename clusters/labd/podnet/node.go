@@ -15,6 +15,7 @@ type setting struct {
 
 var nodeSettings = []setting{
 	{"ipv4/ip_forward", "1", false},
+	{"ipv4/conf/all/route_localnet", "1", false}, // NodePorts answer on 127.0.0.1; the data plane keeps strangers out
 	{"ipv4/conf/all/rp_filter", "0", false},
 	{"ipv4/conf/default/rp_filter", "0", false},
 	{"ipv4/conf/all/send_redirects", "0", false},

@@ -1,23 +1,26 @@
-// Package compile translates. Node takes what the API knows about pods,
-// namespaces, policies and Services, and which pods run on this node, and
-// answers with the node's whole ruleset. It is a pure function: same objects,
-// same ruleset. It reads the NetworkPolicy v1 specification on its own; no code
-// is shared with the judge in the main module, so that each checks the other.
+// Package compile translates. A Compiler is told what the API knows about pods,
+// namespaces, policies and Services, and which pods run on this node, object by
+// object, and answers with the node's ruleset and the names of what changed in
+// it. One object costs what depends on it. What the ruleset is depends on the
+// objects alone, not on the way they came: Node compiles them all at once. It
+// reads the NetworkPolicy v1 specification on its own; no code is shared with the
+// judge in the main module, so that each checks the other.
 //
 // A packet between pods passes, on the sender's node, the base chain `egress`
 // and, on the receiver's node, the base chain `ingress` (both, in this order,
 // when it is one node). DNAT came before, so both see pod addresses and target
 // ports. Accept ends only the base chain it stands in.
 //
-//	egress/ingress ─vmap by pod address─► pod chain ─jump─► policy chains (count, accept)
+//	egress/ingress ─vmap by pod address─► pod chain ─jump─► group chain ─jump─► policy chains (count, accept)
 //	                                          └─ no policy accepted: count, log, drop
+//
+// A group is the pods with the same policies.
 package compile
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/ruleset"
@@ -26,12 +29,17 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
+// Options say whose ruleset is compiled.
+type Options struct {
+	NodeName string
+	NodeIPs  []netip.Addr   // one of each family that the lab has
+	PodCIDRs []netip.Prefix // of this node's pods, one of each family
+	Enforce  bool           // false: policies are accepted and nothing is enforced
+}
+
 // Input is everything the ruleset of one node depends on. Objects are only read.
 type Input struct {
-	NodeName string
-	NodeIP   netip.Addr
-	PodCIDR  netip.Prefix
-	Enforce  bool // false: policies are accepted and nothing is enforced
+	Options
 
 	Local      []LocalPod
 	Pods       []*corev1.Pod
@@ -41,20 +49,26 @@ type Input struct {
 	Slices     []*discoveryv1.EndpointSlice
 }
 
-// LocalPod is a pod whose network this node holds. Its address is the one the
-// node gave it, whatever its status says by now.
+// LocalPod is a pod whose network this node holds. Its addresses are the ones
+// the node gave it, whatever its status says by now.
 type LocalPod struct {
 	Namespace, Name, UID string
-	Addr                 netip.Addr
+	Addrs                []netip.Addr
 	Pod                  *corev1.Pod // nil: the API has not shown it yet; nothing may pass
 }
 
-// Output is a node's ruleset and what people need to know about it.
+// Output is a node's ruleset and what people need to know about it. Its maps are
+// the Compiler's own: they are only read, and not while it works.
 type Output struct {
 	Ruleset  ruleset.Ruleset
+	Changed  ruleset.Names // what may differ from the Output before
 	Problems []Problem
 	Meanings map[string]Meaning // by counter name
-	UDP      map[Front][]netip.AddrPort
+	// Moved are UDP fronts whose targets changed since the Output before, with the
+	// targets of now; none if the front is gone.
+	Moved map[Front][]netip.AddrPort
+
+	reasons map[string]string // of Reason, by chain
 }
 
 // Front is a Service's address for one protocol and port.
@@ -93,106 +107,28 @@ type Problem struct {
 // LogGroup is the nflog group that denied packets are reported to.
 const LogGroup = 7
 
-// Node compiles the ruleset of one node.
+// Node compiles the ruleset of one node at once.
 func Node(in Input) Output {
-	c := &compiler{in: in, out: Output{
-		Ruleset:  ruleset.New(),
-		Meanings: map[string]Meaning{},
-		UDP:      map[Front][]netip.AddrPort{},
-	}}
-	c.gatherPeers()
-	c.baseChains()
-	c.services()
-	if in.Enforce {
-		c.policies()
+	c := New(in.Options)
+	for _, ns := range in.Namespaces {
+		c.SetNamespace(ns.Name, ns)
 	}
-	return c.out
-}
-
-type compiler struct {
-	in    Input
-	out   Output
-	peers map[string][]peer // by namespace
-}
-
-// peer is a pod as the rules of others see it: addresses and named ports.
-type peer struct {
-	labels map[string]string
-	addr   netip.Addr
-	pod    *corev1.Pod
-}
-
-// gatherPeers lists the pods that selectors of peers can match: not on the host
-// network (those are the node, for policies), not finished, with an address.
-func (c *compiler) gatherPeers() {
-	c.peers = map[string][]peer{}
-	here := map[string]bool{}
-	for _, l := range c.in.Local {
-		here[l.UID] = true
-		if l.Pod != nil && !finished(l.Pod) {
-			c.peers[l.Namespace] = append(c.peers[l.Namespace], peer{l.Pod.Labels, l.Addr, l.Pod})
-		}
+	for _, p := range in.Pods {
+		c.SetPod(Key{p.Namespace, p.Name}, p)
 	}
-	for _, p := range c.in.Pods {
-		if here[string(p.UID)] || p.Spec.HostNetwork || finished(p) {
-			continue
-		}
-		if addr, ok := statusAddr(p); ok && !c.in.PodCIDR.Contains(addr) {
-			c.peers[p.Namespace] = append(c.peers[p.Namespace], peer{p.Labels, addr, p})
-		}
+	for _, l := range in.Local {
+		c.SetLocal(l.UID, &l)
 	}
-}
-
-func finished(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-}
-
-// statusAddr is the pod's IPv4 address as its node reported it. An address of
-// this node's own range is known from the node itself, never from here: a stale
-// status must not lend a new pod an old one's identity.
-func statusAddr(p *corev1.Pod) (netip.Addr, bool) {
-	for _, ip := range append([]corev1.PodIP{{IP: p.Status.PodIP}}, p.Status.PodIPs...) {
-		if a, err := netip.ParseAddr(ip.IP); err == nil && a.Is4() {
-			return a, true
-		}
+	for _, p := range in.Policies {
+		c.SetPolicy(Key{p.Namespace, p.Name}, p)
 	}
-	return netip.Addr{}, false
-}
-
-// Names of what every node's table has.
-const (
-	chainEgress, chainIngress     = "egress", "ingress"
-	setLocal                      = "local_pods"
-	setEgressPods, setIngressPods = "egress_pods", "ingress_pods"
-)
-
-// baseChains sets up the two places where pods are judged. An address of this
-// node's range that no pod has yet (or any more) gets nothing through.
-func (c *compiler) baseChains() {
-	rs := c.out.Ruleset
-	local := map[ruleset.Element]bool{}
-	for _, l := range c.in.Local {
-		local[ruleset.Element{Addr: l.Addr}] = true
+	for _, s := range in.Services {
+		c.SetService(Key{s.Namespace, s.Name}, s)
 	}
-	rs.Sets[setLocal] = ruleset.Set{Kind: ruleset.Addrs, Elements: local}
-	rs.Sets[setEgressPods] = ruleset.Set{Kind: ruleset.AddrChains, Elements: map[ruleset.Element]bool{}}
-	rs.Sets[setIngressPods] = ruleset.Set{Kind: ruleset.AddrChains, Elements: map[ruleset.Element]bool{}}
-	rs.Chains[chainEgress] = ruleset.Chain{
-		Hook: ruleset.Hook{Point: ruleset.Forward, Priority: 0},
-		Rules: []ruleset.Rule{
-			{Established: true, Action: ruleset.Accept},
-			{SrcIn: c.in.PodCIDR, SrcSet: setLocal, NotSrcSet: true, Action: ruleset.Drop},
-			{Action: ruleset.DispatchSrc, Target: setEgressPods},
-		},
+	for _, s := range in.Slices {
+		c.SetSlice(Key{s.Namespace, s.Name}, s)
 	}
-	rs.Chains[chainIngress] = ruleset.Chain{
-		Hook: ruleset.Hook{Point: ruleset.Forward, Priority: 10},
-		Rules: []ruleset.Rule{
-			{Established: true, Action: ruleset.Accept},
-			{DstIn: c.in.PodCIDR, DstSet: setLocal, NotDstSet: true, Action: ruleset.Drop},
-			{Action: ruleset.DispatchDst, Target: setIngressPods},
-		},
-	}
+	return c.Output()
 }
 
 // hash names a thing by its content, short enough for the kernel and long
@@ -200,17 +136,6 @@ func (c *compiler) baseChains() {
 func hash(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:10])
-}
-
-func byName[T interface {
-	GetNamespace() string
-	GetName() string
-}](objects []T) []T {
-	sorted := slices.Clone(objects)
-	slices.SortFunc(sorted, func(a, b T) int {
-		return strings.Compare(a.GetNamespace()+"/"+a.GetName(), b.GetNamespace()+"/"+b.GetName())
-	})
-	return sorted
 }
 
 func protoOf(p *corev1.Protocol) (ruleset.Proto, bool) {
@@ -236,14 +161,23 @@ func (o Output) Reason(counter string) string {
 	if !is {
 		return ""
 	}
+	if known, is := o.reasons[chain]; is {
+		return known
+	}
 	var text strings.Builder
+	o.describe(&text, chain)
+	reason := hash(text.String())
+	if o.reasons != nil {
+		o.reasons[chain] = reason
+	}
+	return reason
+}
+
+func (o Output) describe(text *strings.Builder, chain string) {
 	for _, r := range o.Ruleset.Chains[chain].Rules {
 		text.WriteString(r.String() + "\n")
 		if r.Action == ruleset.Jump {
-			for _, r := range o.Ruleset.Chains[r.Target].Rules {
-				text.WriteString(r.String() + "\n")
-			}
+			o.describe(text, r.Target)
 		}
 	}
-	return hash(text.String())
 }

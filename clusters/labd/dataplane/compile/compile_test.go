@@ -45,15 +45,16 @@ func pods() []*corev1.Pod {
 func input(t *testing.T, policies ...string) Input {
 	t.Helper()
 	in := Input{
-		NodeName: "node-1", NodeIP: netip.MustParseAddr("172.31.0.11"), PodCIDR: netip.MustParsePrefix("10.244.1.0/24"),
-		Enforce: true, Pods: pods(),
+		Options: Options{NodeName: "node-1", NodeIPs: []netip.Addr{netip.MustParseAddr("172.31.0.11")},
+			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.1.0/24")}, Enforce: true},
+		Pods: pods(),
 	}
 	for _, ns := range []string{"ai", "apps"} {
 		in.Namespaces = append(in.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{"team": ns}}})
 	}
 	for i, p := range in.Pods {
-		if addr := netip.MustParseAddr(world[i].addr); in.PodCIDR.Contains(addr) {
-			in.Local = append(in.Local, LocalPod{p.Namespace, p.Name, string(p.UID), addr, p})
+		if addr := netip.MustParseAddr(world[i].addr); in.PodCIDRs[0].Contains(addr) {
+			in.Local = append(in.Local, LocalPod{p.Namespace, p.Name, string(p.UID), []netip.Addr{addr}, p})
 		}
 	}
 	for i, text := range policies {
@@ -146,7 +147,9 @@ func matches(rs ruleset.Ruleset, r ruleset.Rule, p packet) bool {
 		}
 		return false
 	}
-	return !r.Established &&
+	return !r.Established && !r.FromWire && r.Marked == 0 && r.PairSet == "" &&
+		(r.Family == 0 || r.Family == ruleset.FamilyOf(p.src)) &&
+		(r.FrontSet == "" || in(r.FrontSet, ruleset.Element{Addr: p.dst, Proto: p.proto, Port: p.port})) &&
 		(!r.Src.IsValid() || r.Src == p.src) && (!r.Dst.IsValid() || r.Dst == p.dst) &&
 		(!r.SrcIn.IsValid() || r.SrcIn.Contains(p.src)) && (!r.DstIn.IsValid() || r.DstIn.Contains(p.dst)) &&
 		(r.SrcSet == "" || in(r.SrcSet, ruleset.Element{Addr: p.src}) != r.NotSrcSet) &&

@@ -43,7 +43,7 @@ func TestAnAddressOfTheNodeWithoutPodIsClosed(t *testing.T) {
 
 func TestAPodTheAPIHasNotShownIsClosed(t *testing.T) {
 	in := input(t)
-	in.Local = append(in.Local, LocalPod{Namespace: "apps", Name: "new", UID: "new", Addr: netip.MustParseAddr("10.244.1.9")})
+	in.Local = append(in.Local, LocalPod{Namespace: "apps", Name: "new", UID: "new", Addrs: []netip.Addr{netip.MustParseAddr("10.244.1.9")}})
 	check(t, Node(in), `
 		- 10.244.1.9 > gateway:4000/tcp
 		- chat > 10.244.1.9:80/tcp

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -25,69 +26,119 @@ var (
 
 const dropsSuffix = "-drops" // of the name of a pod chain, its counter
 
-// isolated is a local pod with the policies that isolate it in one direction.
-type isolated struct {
-	pod   LocalPod
-	names []string // chains of the policies, sorted
-	deny  []string // their counters of denied packets
+var directions = []direction{ingress, egress}
+
+// policy is a NetworkPolicy and the pods of this node that it selects.
+type policy struct {
+	object   *networkingv1.NetworkPolicy
+	selector labels.Selector
+	bad      string // why the selector cannot be read
+	pods     map[string]bool
 }
 
-// policies compiles every policy that selects a pod of this node, then the
-// chains of those pods. Policies are taken by name, so the ruleset does not
-// depend on the order in which the API delivers them.
-func (c *compiler) policies() {
-	found := map[direction]map[string]*isolated{ingress: {}, egress: {}}
-	for _, p := range byName(c.in.Policies) {
-		pods := c.selected(p)
-		for _, d := range []direction{ingress, egress} {
-			if !isolates(p, d) {
-				continue
-			}
-			chain := "pol-" + d.short + "-" + hash(p.Namespace, p.Name)
-			if len(pods) > 0 {
-				c.policyChain(p, d, chain)
-			} else {
-				c.rulesOf(p, d) // still say what is wrong with it
-			}
-			for _, pod := range pods {
-				i := found[d][pod.UID]
-				if i == nil {
-					i = &isolated{pod: pod}
-					found[d][pod.UID] = i
-				}
-				i.names = append(i.names, chain)
-				i.deny = append(i.deny, chain+"-denied")
-			}
+// SetPolicy tells the Compiler what a policy is by now; nil: it is gone.
+func (c *Compiler) SetPolicy(key Key, p *networkingv1.NetworkPolicy) {
+	if !c.Enforce || c.policies[key] != nil && c.policies[key].object == p {
+		return
+	}
+	if was := c.policies[key]; was != nil {
+		for uid := range was.pods {
+			delete(c.locals[uid].policies, key)
+			c.unsorted[uid] = true
+		}
+		delete(c.policies, key)
+		delete(c.policed[key.Namespace], key)
+	}
+	if p == nil {
+		c.replace("policy/"+key.String(), nil)
+		return
+	}
+	now := readPolicy(p)
+	c.policies[key] = now
+	if c.policed[key.Namespace] == nil {
+		c.policed[key.Namespace] = map[Key]*policy{}
+	}
+	c.policed[key.Namespace][key] = now
+	for uid, l := range c.locals {
+		if l.Namespace == key.Namespace && now.selects(l) {
+			now.pods[uid], l.policies[key] = true, now
+			c.unsorted[uid] = true
 		}
 	}
-	for _, l := range c.in.Local {
-		for _, d := range []direction{ingress, egress} {
-			if i := found[d][l.UID]; i != nil {
-				c.podChain(*i, d)
-			} else if l.Pod == nil {
-				c.podChain(isolated{pod: l}, d)
-			}
+	c.policyChains(now)
+}
+
+// readPolicy: a selector nobody can read selects all pods: the author wanted to
+// close something.
+func readPolicy(p *networkingv1.NetworkPolicy) *policy {
+	now := &policy{object: p, pods: map[string]bool{}}
+	var err error
+	if now.selector, err = metav1.LabelSelectorAsSelector(&p.Spec.PodSelector); err != nil {
+		now.bad = fmt.Sprintf("%v: every pod of the namespace is isolated by it", err)
+		now.selector = labels.Everything()
+	}
+	return now
+}
+
+func (p *policy) key() Key { return Key{p.object.Namespace, p.object.Name} }
+
+// selects: a finished pod whose network still stands stays closed as well: its
+// processes may still be dying.
+func (p *policy) selects(l *local) bool {
+	return l.Pod != nil && p.selector.Matches(labels.Set(l.Pod.Labels))
+}
+
+// selectLocal finds the policies that select a pod, which was selected by others
+// before. A policy costs rules while it selects a pod of this node.
+func (c *Compiler) selectLocal(was, now *local) {
+	namespace := cmp.Or(was, now).Namespace
+	for key, p := range c.policed[namespace] {
+		uid, is := cmp.Or(was, now).UID, now != nil && p.selects(now)
+		selected := p.pods[uid]
+		if is {
+			p.pods[uid], now.policies[key] = true, p
+		} else {
+			delete(p.pods, uid)
+		}
+		if is != selected && len(p.pods) <= 1 {
+			c.policyChains(p)
 		}
 	}
 }
 
-// selected returns the pods of this node in the policy's namespace that its
-// podSelector matches. A selector nobody can read selects them all: the author
-// wanted to close something. A finished pod whose network still stands stays
-// closed as well: its processes may still be dying.
-func (c *compiler) selected(p *networkingv1.NetworkPolicy) []LocalPod {
-	sel, err := metav1.LabelSelectorAsSelector(&p.Spec.PodSelector)
-	if err != nil {
-		c.refuse(p, "spec.podSelector", fmt.Sprintf("%v: every pod of the namespace is isolated by it", err))
-		sel = labels.Everything()
+// policyChains makes the policy's rules anew. They are shared by all pods of this
+// node that the policy selects; without any, only what is wrong with it is said.
+func (c *Compiler) policyChains(p *policy) {
+	f := newFragment()
+	if p.bad != "" {
+		f.refuse(p.object, "spec.podSelector", p.bad)
 	}
-	var pods []LocalPod
-	for _, l := range c.in.Local {
-		if l.Namespace == p.Namespace && l.Pod != nil && sel.Matches(labels.Set(l.Pod.Labels)) {
-			pods = append(pods, l)
+	for _, d := range directions {
+		if isolates(p.object, d) {
+			c.policyChain(f, p.object, d)
 		}
 	}
-	return pods
+	if len(p.pods) == 0 {
+		f = &fragment{problems: f.problems}
+	}
+	c.replace("policy/"+p.key().String(), f)
+}
+
+func policyChainName(p *networkingv1.NetworkPolicy, d direction) string {
+	return "pol-" + d.short + "-" + hash(p.Namespace, p.Name)
+}
+
+func (c *Compiler) policyChain(f *fragment, p *networkingv1.NetworkPolicy, d direction) {
+	chain := policyChainName(p, d)
+	allowed, denied := chain+"-allowed", chain+"-denied"
+	object := p.Namespace + "/" + p.Name
+	f.counters[allowed] = Meaning{object, d.name, Allowed}
+	f.counters[denied] = Meaning{object, d.name, Denied}
+	rules := c.rulesOf(f, p, d)
+	for i := range rules {
+		rules[i].Counter, rules[i].Action = allowed, ruleset.Accept
+	}
+	f.chains[chain] = ruleset.Chain{Rules: rules}
 }
 
 // isolates follows "policyTypes" of the specification: when it is left out, a
@@ -103,47 +154,73 @@ func isolates(p *networkingv1.NetworkPolicy, d direction) bool {
 	return slices.Contains(p.Spec.PolicyTypes, want)
 }
 
-// policyChain is shared by all pods of this node that the policy selects.
-func (c *compiler) policyChain(p *networkingv1.NetworkPolicy, d direction, chain string) {
-	allowed, denied := chain+"-allowed", chain+"-denied"
-	object := p.Namespace + "/" + p.Name
-	c.counter(allowed, Meaning{object, d.name, Allowed})
-	c.counter(denied, Meaning{object, d.name, Denied})
-	rules := c.rulesOf(p, d)
-	for i := range rules {
-		rules[i].Counter, rules[i].Action = allowed, ruleset.Accept
+// podChains makes a pod's chains anew: one for each direction in which a policy
+// isolates it, and both if the API has not shown the pod yet.
+func (c *Compiler) podChains(uid string) {
+	l := c.locals[uid]
+	if l == nil {
+		c.replace("pod/"+uid, nil)
+		return
 	}
-	c.out.Ruleset.Chains[chain] = ruleset.Chain{Rules: rules}
+	f := newFragment()
+	for _, a := range l.Addrs {
+		v := ruleset.FamilyOf(a)
+		f.member(named(setLocal, v), ruleset.Element{Addr: a})
+		f.member(named(setHairpin, v), ruleset.Element{Addr: a, Last: a})
+	}
+	for _, d := range directions {
+		var isolating []string
+		for _, p := range l.policies {
+			if isolates(p.object, d) {
+				isolating = append(isolating, policyChainName(p.object, d))
+			}
+		}
+		if c.Enforce && (len(isolating) > 0 || l.Pod == nil) {
+			f.podChain(l, d, isolating)
+		}
+	}
+	c.replace("pod/"+uid, f)
 }
 
-// podChain asks the pod's policies one by one; what none of them accepts ends
-// here. A pod can always reach itself (through its Service, for example).
-func (c *compiler) podChain(i isolated, d direction) {
-	chain := "pod-" + d.short + "-" + hash(i.pod.UID)
+// podChain asks the pod's policies; what none of them accepts ends here. A pod
+// can always reach itself (through its Service, for example).
+func (f *fragment) podChain(l *local, d direction, policies []string) {
+	chain := "pod-" + d.short + "-" + hash(l.UID)
 	drops := chain + dropsSuffix
-	self := ruleset.Rule{Src: i.pod.Addr, Dst: i.pod.Addr, Action: ruleset.Accept}
-	rules := []ruleset.Rule{self}
-	for _, name := range i.names {
+	var rules []ruleset.Rule
+	for _, a := range l.Addrs {
+		v := ruleset.FamilyOf(a)
+		rules = append(rules, ruleset.Rule{Family: v, Src: a, Dst: a, Action: ruleset.Accept})
+		f.member(named(d.dispatch, v), ruleset.Element{Addr: a, Chain: chain})
+	}
+	if len(policies) > 0 {
+		rules = append(rules, ruleset.Rule{Action: ruleset.Jump, Target: f.group(d, policies)})
+	}
+	f.counters[drops] = Meaning{l.Namespace + "/" + l.Name, d.name, PodDrops}
+	f.chains[chain] = ruleset.Chain{Rules: append(rules,
+		ruleset.Rule{LogGroup: LogGroup, LogText: drops},
+		ruleset.Rule{Counter: drops, Action: ruleset.Drop})}
+}
+
+// group returns the chain that asks these policies one by one and then counts
+// what all of them denied. It is named after them, so that pods with the same
+// policies share it and it never changes.
+func (f *fragment) group(d direction, policies []string) string {
+	slices.Sort(policies)
+	var rules []ruleset.Rule
+	for _, name := range policies {
 		rules = append(rules, ruleset.Rule{Action: ruleset.Jump, Target: name})
 	}
-	for _, name := range i.deny {
-		rules = append(rules, ruleset.Rule{Counter: name})
+	for _, name := range policies {
+		rules = append(rules, ruleset.Rule{Counter: name + "-denied"})
 	}
-	c.counter(drops, Meaning{i.pod.Namespace + "/" + i.pod.Name, d.name, PodDrops})
-	rules = append(rules,
-		ruleset.Rule{LogGroup: LogGroup, LogText: drops},
-		ruleset.Rule{Counter: drops, Action: ruleset.Drop})
-	c.out.Ruleset.Chains[chain] = ruleset.Chain{Rules: rules}
-	c.out.Ruleset.Sets[d.dispatch].Elements[ruleset.Element{Addr: i.pod.Addr, Chain: chain}] = true
+	chain := "group-" + d.short + "-" + hash(policies...)
+	f.chains[chain] = ruleset.Chain{Rules: rules}
+	return chain
 }
 
-func (c *compiler) counter(name string, m Meaning) {
-	c.out.Ruleset.Counters[name] = true
-	c.out.Meanings[name] = m
-}
-
-func (c *compiler) refuse(p *networkingv1.NetworkPolicy, field, message string) {
-	c.out.Problems = append(c.out.Problems, Problem{
+func (f *fragment) refuse(p *networkingv1.NetworkPolicy, field, message string) {
+	f.problems = append(f.problems, Problem{
 		Kind: "NetworkPolicy", Namespace: p.Namespace, Name: p.Name, UID: string(p.UID),
 		Field: field, Message: message,
 	})

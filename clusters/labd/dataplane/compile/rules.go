@@ -16,27 +16,29 @@ const maxRules = 4096
 // rulesOf returns the matches of the policy's rules in one direction, without
 // verdict. A rule that cannot be honoured in full gives no match at all: what
 // it would have allowed stays closed, and a Problem says so.
-func (c *compiler) rulesOf(p *networkingv1.NetworkPolicy, d direction) []ruleset.Rule {
+func (c *Compiler) rulesOf(f *fragment, p *networkingv1.NetworkPolicy, d direction) []ruleset.Rule {
 	var rules []ruleset.Rule
 	one := func(i int, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort, peersField string) {
 		field := fmt.Sprintf("spec.%s[%d]", d.name, i)
-		from, err := c.peerMatches(p, d, peers, field+"."+peersField)
+		from, err := c.peerMatches(f, p, d, peers, field+"."+peersField)
 		if err != nil {
-			c.refuse(p, err.field, err.message+": the rule allows nothing")
+			f.refuse(p, err.field, err.message+": the rule allows nothing")
 			return
 		}
-		to, err := c.portMatches(ports, field+".ports")
+		to, err := c.portMatches(f, ports, field+".ports")
 		if err != nil {
-			c.refuse(p, err.field, err.message+": the rule allows nothing")
+			f.refuse(p, err.field, err.message+": the rule allows nothing")
 			return
 		}
 		if len(rules)+len(from)*len(to) > maxRules {
-			c.refuse(p, field, fmt.Sprintf("more than %d combinations of peers and ports: this rule allows nothing; split the policy", maxRules))
+			f.refuse(p, field, fmt.Sprintf("more than %d combinations of peers and ports: this rule allows nothing; split the policy", maxRules))
 			return
 		}
-		for _, f := range from {
-			for _, t := range to {
-				rules = append(rules, both(f, t))
+		for _, peer := range from {
+			for _, port := range to {
+				if rule, can := both(peer, port); can {
+					rules = append(rules, rule)
+				}
 			}
 		}
 	}
@@ -55,14 +57,18 @@ func (c *compiler) rulesOf(p *networkingv1.NetworkPolicy, d direction) []ruleset
 // fieldError says which field of a policy cannot be honoured.
 type fieldError struct{ field, message string }
 
-// both joins a match of peers with a match of ports.
-func both(peer, port ruleset.Rule) ruleset.Rule {
+// both joins a match of peers with a match of ports, unless they are of two families.
+func both(peer, port ruleset.Rule) (ruleset.Rule, bool) {
+	if peer.Family != 0 && port.Family != 0 && peer.Family != port.Family {
+		return port, false
+	}
 	port.SrcSet, port.DstSet = peer.SrcSet, peer.DstSet
-	return port
+	port.Family = max(port.Family, peer.Family)
+	return port, true
 }
 
 // portMatches: no ports at all means every port of every protocol.
-func (c *compiler) portMatches(ports []networkingv1.NetworkPolicyPort, field string) ([]ruleset.Rule, *fieldError) {
+func (c *Compiler) portMatches(f *fragment, ports []networkingv1.NetworkPolicyPort, field string) ([]ruleset.Rule, *fieldError) {
 	if len(ports) == 0 {
 		return []ruleset.Rule{{}}, nil
 	}
@@ -73,7 +79,11 @@ func (c *compiler) portMatches(ports []networkingv1.NetworkPolicyPort, field str
 		if !ok {
 			return nil, &fieldError{at + ".protocol", fmt.Sprintf("protocol %q is not known here (TCP, UDP, SCTP)", *port.Protocol)}
 		}
-		m, err := c.portMatch(proto, port, at)
+		if port.Port != nil && port.Port.Type == intstr.String && port.EndPort == nil {
+			matches = append(matches, c.namedPort(f, proto, port.Port.StrVal)...)
+			continue
+		}
+		m, err := portMatch(proto, port, at)
 		if err != nil {
 			return nil, err
 		}
@@ -82,21 +92,16 @@ func (c *compiler) portMatches(ports []networkingv1.NetworkPolicyPort, field str
 	return matches, nil
 }
 
-// portMatch: no port means every port of the protocol. A name stands for the
-// port that the pod the packet goes to gives that name, so it is looked up by
-// destination address and port, in both directions.
-func (c *compiler) portMatch(proto ruleset.Proto, port networkingv1.NetworkPolicyPort, at string) (ruleset.Rule, *fieldError) {
+// portMatch: no port means every port of the protocol.
+func portMatch(proto ruleset.Proto, port networkingv1.NetworkPolicyPort, at string) (ruleset.Rule, *fieldError) {
 	m := ruleset.Rule{Proto: proto}
 	switch {
 	case port.Port == nil && port.EndPort != nil:
 		return m, &fieldError{at + ".endPort", "endPort without port"}
 	case port.Port == nil:
 		return m, nil
-	case port.Port.Type == intstr.String && port.EndPort != nil:
-		return m, &fieldError{at + ".endPort", "endPort with a named port"}
 	case port.Port.Type == intstr.String:
-		m.DstPortSet = c.namedPort(proto, port.Port.StrVal)
-		return m, nil
+		return m, &fieldError{at + ".endPort", "endPort with a named port"}
 	}
 	first, last := port.Port.IntVal, port.Port.IntVal
 	if port.EndPort != nil {
@@ -109,23 +114,24 @@ func (c *compiler) portMatch(proto ruleset.Proto, port networkingv1.NetworkPolic
 	return m, nil
 }
 
-// namedPort returns the set of all pod addresses with the port that they call
-// by this name, for this protocol.
-func (c *compiler) namedPort(proto ruleset.Proto, name string) string {
-	set := fmt.Sprintf("port-%s-%s", proto, hash(name))
-	if _, done := c.out.Ruleset.Sets[set]; done {
-		return set
-	}
-	elements := map[ruleset.Element]bool{}
-	for _, pods := range c.peers {
-		for _, p := range pods {
-			for _, port := range portsCalled(p.pod, proto, name) {
-				elements[ruleset.Element{Addr: p.addr, Port: port}] = true
+// namedPort: a name stands for the port that the pod the packet goes to gives
+// that name, so it is looked up by destination address and port, in both
+// directions: in the list of all pods with a port of that name and protocol.
+func (c *Compiler) namedPort(f *fragment, proto ruleset.Proto, name string) []ruleset.Rule {
+	l := &list{name: fmt.Sprintf("port-%s-%s-", proto, hash(name)), kind: ruleset.AddrPorts, all: true,
+		entries: func(p *corev1.Pod) []ruleset.Element {
+			var elements []ruleset.Element
+			for _, port := range portsCalled(p, proto, name) {
+				elements = append(elements, ruleset.Element{Port: port})
 			}
-		}
+			return elements
+		}}
+	f.lists = append(f.lists, l)
+	var matches []ruleset.Rule
+	for _, v := range c.families() {
+		matches = append(matches, ruleset.Rule{Family: v, Proto: proto, DstPortSet: named(l.name, v)})
 	}
-	c.out.Ruleset.Sets[set] = ruleset.Set{Kind: ruleset.AddrPorts, Elements: elements}
-	return set
+	return matches
 }
 
 // portsCalled returns the numbers of the pod's ports of that name. Init

@@ -4,163 +4,237 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/ruleset"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
+// Sets of all Services. A front is a Service's address, protocol and port.
 const (
 	setFronts     = "services"
 	setClusterIPs = "cluster_ips"
 	setHairpin    = "hairpin"
+	setRefused    = "refused_fronts" // nobody stands behind them
+	setDropped    = "dropped_fronts" // nobody on this node does, and no other may
 )
 
-// services turns packets for a Service's address into packets for one of its
-// endpoints, picked at random per connection. A Service address that is still
-// there after that has no endpoint on that port, and is refused at once.
-func (c *compiler) services() {
-	rs := c.out.Ruleset
-	for _, name := range []string{setFronts, setClusterIPs, setHairpin} {
-		kind := map[string]ruleset.Kind{setFronts: ruleset.FrontChains, setClusterIPs: ruleset.Addrs, setHairpin: ruleset.AddrPairs}[name]
-		rs.Sets[name] = ruleset.Set{Kind: kind, Elements: map[ruleset.Element]bool{}}
-	}
-	for _, l := range c.in.Local {
-		rs.Sets[setHairpin].Elements[ruleset.Element{Addr: l.Addr, Last: l.Addr}] = true
-	}
+// masquerade is the bit in a packet's mark that asks for the node's own address
+// as its source: answers must come back through this node.
+const masquerade = 0x4000
+
+// labelHeadless and labelProxy mark Services that another proxy looks after.
+const (
+	labelProxy    = "service.kubernetes.io/service-proxy-name"
+	labelHeadless = corev1.IsHeadlessService
+)
+
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
+
+// serviceChains turn packets for a front into packets for one of its endpoints. A
+// ClusterIP that is still there after that has no endpoint on that port, and is
+// refused at once. No packet for 127.0.0.0/8 comes in by wire: NodePorts answer
+// there, so the kernel is told to route it, and lets strangers in without this.
+func (c *Compiler) serviceChains(f *fragment) {
 	nat := func(at ruleset.Point, priority int32, rules ...ruleset.Rule) ruleset.Chain {
 		return ruleset.Chain{Hook: ruleset.Hook{Point: at, Priority: priority, NAT: true}, Rules: rules}
 	}
-	front := ruleset.Rule{Action: ruleset.DispatchFront, Target: setFronts}
-	rs.Chains["service-prerouting"] = nat(ruleset.Prerouting, -100, front)
-	rs.Chains["service-output"] = nat(ruleset.Output, -100, front)
-	rs.Chains["hairpin"] = nat(ruleset.Postrouting, 100,
-		ruleset.Rule{PairSet: setHairpin, Action: ruleset.SNAT, To: c.in.NodeIP})
-	refuse := []ruleset.Rule{
-		{DstSet: setClusterIPs, Proto: ruleset.TCP, Action: ruleset.RejectReset},
-		{DstSet: setClusterIPs, Action: ruleset.RejectUnreachable},
+	var to, from, refuse []ruleset.Rule
+	for i, v := range c.families() {
+		for set, kind := range map[string]ruleset.Kind{setFronts: ruleset.FrontChains, setClusterIPs: ruleset.Addrs,
+			setHairpin: ruleset.AddrPairs, setRefused: ruleset.Fronts, setDropped: ruleset.Fronts} {
+			f.set(named(set, v), kind.For(v))
+		}
+		to = append(to, ruleset.Rule{Family: v, Action: ruleset.DispatchFront, Target: named(setFronts, v)})
+		from = append(from,
+			ruleset.Rule{Family: v, PairSet: named(setHairpin, v), Action: ruleset.SNAT, To: c.NodeIPs[i]},
+			ruleset.Rule{Family: v, Marked: masquerade, Action: ruleset.SNAT, To: c.NodeIPs[i]})
+		refuse = append(refuse,
+			ruleset.Rule{Family: v, FrontSet: named(setDropped, v), Action: ruleset.Drop},
+			ruleset.Rule{Family: v, FrontSet: named(setRefused, v), Proto: ruleset.TCP, Action: ruleset.RejectReset},
+			ruleset.Rule{Family: v, FrontSet: named(setRefused, v), Action: ruleset.RejectUnreachable},
+			ruleset.Rule{Family: v, DstSet: named(setClusterIPs, v), Proto: ruleset.TCP, Action: ruleset.RejectReset},
+			ruleset.Rule{Family: v, DstSet: named(setClusterIPs, v), Action: ruleset.RejectUnreachable})
 	}
-	rs.Chains["refuse-forward"] = ruleset.Chain{Hook: ruleset.Hook{Point: ruleset.Forward, Priority: -10}, Rules: refuse}
-	rs.Chains["refuse-output"] = ruleset.Chain{Hook: ruleset.Hook{Point: ruleset.Output, Priority: -10}, Rules: refuse}
-
-	slicesOf := map[string][]*discoveryv1.EndpointSlice{}
-	for _, s := range c.in.Slices {
-		key := s.Namespace + "/" + s.Labels[discoveryv1.LabelServiceName]
-		slicesOf[key] = append(slicesOf[key], s)
+	f.chains["service-prerouting"] = nat(ruleset.Prerouting, -100, to...)
+	f.chains["service-output"] = nat(ruleset.Output, -100, to...)
+	f.chains["service-postrouting"] = nat(ruleset.Postrouting, 100, from...)
+	for name, point := range map[string]ruleset.Point{"refuse-input": ruleset.Input, "refuse-forward": ruleset.Forward, "refuse-output": ruleset.Output} {
+		f.chains[name] = ruleset.Chain{Hook: ruleset.Hook{Point: point, Priority: -10}, Rules: refuse}
 	}
-	for _, svc := range byName(c.in.Services) {
-		c.service(svc, slicesOf[svc.Namespace+"/"+svc.Name])
+	if c.has(ruleset.IPv4) {
+		f.chains["no-loopback-by-wire"] = ruleset.Chain{Hook: ruleset.Hook{Point: ruleset.Prerouting, Priority: -300},
+			Rules: []ruleset.Rule{{Family: ruleset.IPv4, FromWire: true, DstIn: loopback, Action: ruleset.Drop}}}
 	}
 }
 
-func (c *compiler) service(svc *corev1.Service, from []*discoveryv1.EndpointSlice) {
-	if svc.Spec.Type == corev1.ServiceTypeExternalName {
-		return // DNS only
+// SetService tells the Compiler what a Service is by now; nil: it is gone.
+func (c *Compiler) SetService(key Key, s *corev1.Service) {
+	delete(c.services, key)
+	if s != nil {
+		c.services[key] = s
 	}
-	c.unsupported(svc)
-	addr, err := netip.ParseAddr(svc.Spec.ClusterIP)
-	if err != nil || !addr.Is4() {
-		return // headless ("None"), not allocated yet, or IPv6, which unsupported has reported
-	}
-	rs := c.out.Ruleset
-	rs.Sets[setClusterIPs].Elements[ruleset.Element{Addr: addr}] = true
-	for _, port := range svc.Spec.Ports {
-		proto, ok := protoOf(&port.Protocol)
-		if !ok || port.Port < 1 || port.Port > 65535 {
-			c.problem(svc, "spec.ports", fmt.Sprintf("port %q: protocol %q or number %d is not known here: it is refused", port.Name, port.Protocol, port.Port))
-			continue
-		}
-		front := Front{addr, proto, uint16(port.Port)}
-		targets := c.targets(svc, port, from)
-		if proto == ruleset.UDP {
-			c.out.UDP[front] = targets
-		}
-		if len(targets) == 0 {
-			continue
-		}
-		elements, text := map[ruleset.Element]bool{}, ""
-		for i, t := range targets {
-			elements[ruleset.Element{Index: uint32(i), Addr: t.Addr(), Port: t.Port()}] = true
-			text += t.String() + " "
-		}
-		set, chain := "targets-"+hash(text), "service-"+hash(front.Addr.String(), front.Proto.String(), fmt.Sprint(front.Port))
-		rs.Sets[set] = ruleset.Set{Kind: ruleset.IndexTargets, Elements: elements}
-		rs.Chains[chain] = ruleset.Chain{Rules: []ruleset.Rule{{Action: ruleset.Balance, Target: set, Modulo: uint32(len(targets))}}}
-		rs.Sets[setFronts].Elements[ruleset.Element{Addr: addr, Proto: proto, Port: front.Port, Chain: chain}] = true
-	}
+	c.unserved[key] = true
 }
 
-// unsupported reports what of a Service this data plane does not do. Its
-// ClusterIP, if IPv4, works all the same.
-func (c *compiler) unsupported(svc *corev1.Service) {
-	if t := svc.Spec.Type; t == corev1.ServiceTypeNodePort || t == corev1.ServiceTypeLoadBalancer {
-		c.problem(svc, "spec.type", fmt.Sprintf("%s is not built: only the ClusterIP answers", t))
+// SetSlice tells the Compiler what an EndpointSlice is by now; nil: it is gone.
+func (c *Compiler) SetSlice(key Key, s *discoveryv1.EndpointSlice) {
+	if of, had := c.sliceOf[key]; had {
+		delete(c.slices[of], key)
+		delete(c.sliceOf, key)
+		c.unserved[of] = true
 	}
-	if svc.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
-		c.problem(svc, "spec.sessionAffinity", "ClientIP is not built: connections go to random endpoints")
+	if s == nil {
+		return
 	}
-	if len(svc.Spec.ExternalIPs) > 0 {
-		c.problem(svc, "spec.externalIPs", "external addresses are not built: only the ClusterIP answers")
+	of := Key{s.Namespace, s.Labels[discoveryv1.LabelServiceName]}
+	if c.slices[of] == nil {
+		c.slices[of] = map[Key]*discoveryv1.EndpointSlice{}
 	}
-	if slices.Contains(svc.Spec.IPFamilies, corev1.IPv6Protocol) {
-		c.problem(svc, "spec.ipFamilies", "this lab is IPv4 only: the IPv6 address does not answer")
-	}
+	c.slices[of][key], c.sliceOf[key] = s, of
+	c.unserved[of] = true
 }
 
-func (c *compiler) problem(svc *corev1.Service, field, message string) {
-	c.out.Problems = append(c.out.Problems, Problem{
-		Kind: "Service", Namespace: svc.Namespace, Name: svc.Name, UID: string(svc.UID),
-		Field: field, Message: message,
+// service makes all of a Service anew. ExternalName is for DNS alone.
+func (c *Compiler) service(key Key) {
+	svc := c.services[key]
+	if svc == nil || svc.Spec.Type == corev1.ServiceTypeExternalName || foreign(svc) {
+		c.claim(key, nil)
+		c.replace("service/"+key.String(), nil)
+		return
+	}
+	s := &serviceParts{Compiler: c, fragment: newFragment(), svc: svc, key: key}
+	s.unsupported()
+	var wanted []wish
+	for _, text := range clusterIPs(svc) {
+		if addr, err := netip.ParseAddr(text); err == nil && c.has(ruleset.FamilyOf(addr)) {
+			s.member(named(setClusterIPs, ruleset.FamilyOf(addr)), ruleset.Element{Addr: addr})
+			for _, port := range svc.Spec.Ports {
+				wanted = append(wanted, s.port(addr, port)...)
+			}
+		}
+	}
+	wanted = distinct(wanted)
+	c.claim(key, wanted)
+	for _, w := range wanted {
+		s.grant(w)
+	}
+	c.replace("service/"+key.String(), s.fragment)
+}
+
+// distinct leaves the first wish for each front.
+func distinct(wishes []wish) []wish {
+	seen := map[Front]bool{}
+	return slices.DeleteFunc(wishes, func(w wish) bool {
+		twice := seen[w.front]
+		seen[w.front] = true
+		return twice
 	})
 }
 
-// targets returns the ready endpoints of one port, sorted. If none is ready,
-// those that are going but still serve stand in, as kube-proxy does it.
-func (c *compiler) targets(svc *corev1.Service, port corev1.ServicePort, from []*discoveryv1.EndpointSlice) []netip.AddrPort {
-	localOnly := svc.Spec.InternalTrafficPolicy != nil && *svc.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal
-	var ready, serving []netip.AddrPort
-	for _, s := range from {
-		number, ok := slicePort(s, port)
-		if !ok || s.AddressType != discoveryv1.AddressTypeIPv4 {
-			continue
-		}
-		for _, e := range s.Endpoints {
-			if localOnly && (e.NodeName == nil || *e.NodeName != c.in.NodeName) {
-				continue
-			}
-			for _, text := range e.Addresses[:min(1, len(e.Addresses))] {
-				addr, err := netip.ParseAddr(text)
-				if err != nil || !addr.Is4() {
-					continue
-				}
-				if e.Conditions.Ready == nil || *e.Conditions.Ready {
-					ready = append(ready, netip.AddrPortFrom(addr, number))
-				} else if e.Conditions.Serving != nil && *e.Conditions.Serving && e.Conditions.Terminating != nil && *e.Conditions.Terminating {
-					serving = append(serving, netip.AddrPortFrom(addr, number))
-				}
-			}
-		}
-	}
-	if len(ready) == 0 {
-		ready = serving
-	}
-	slices.SortFunc(ready, netip.AddrPort.Compare)
-	return slices.Compact(ready)
+func foreign(svc *corev1.Service) bool {
+	_, proxy := svc.Labels[labelProxy]
+	_, headless := svc.Labels[labelHeadless]
+	return proxy || headless
 }
 
-// slicePort finds the target port of a Service port in a slice: by name, where
-// no name is a name as well, and by protocol.
-func slicePort(s *discoveryv1.EndpointSlice, port corev1.ServicePort) (uint16, bool) {
-	want, _ := protoOf(&port.Protocol)
-	for _, p := range s.Ports {
-		name := ""
-		if p.Name != nil {
-			name = *p.Name
-		}
-		proto, ok := protoOf(p.Protocol)
-		if ok && proto == want && name == port.Name && p.Port != nil && *p.Port > 0 && *p.Port <= 65535 {
-			return uint16(*p.Port), true
+// clusterIPs are the Service's addresses; none of a headless one is an address.
+func clusterIPs(svc *corev1.Service) []string {
+	if len(svc.Spec.ClusterIPs) > 0 {
+		return svc.Spec.ClusterIPs
+	}
+	return []string{svc.Spec.ClusterIP}
+}
+
+// serviceParts is a Service while its rules are made.
+type serviceParts struct {
+	*Compiler
+	*fragment
+	svc *corev1.Service
+	key Key
+}
+
+// port makes the chains of one port and one family, and says which fronts lead
+// there. Inside traffic comes to the ClusterIP, outside traffic to all others.
+func (s *serviceParts) port(addr netip.Addr, port corev1.ServicePort) []wish {
+	proto, ok := protoOf(&port.Protocol)
+	if !ok || port.Port < 1 || port.Port > 65535 {
+		s.problem("spec.ports", fmt.Sprintf("port %q: protocol %q or number %d is not known here: it is refused", port.Name, port.Protocol, port.Port))
+		return nil
+	}
+	v := ruleset.FamilyOf(addr)
+	b := backends{serviceParts: s, family: v, proto: proto, id: hash(s.key.String(), v.String(), proto.String(), fmt.Sprint(port.Port))}
+	b.everywhere, b.here = s.endpoints(port, v)
+	wishes := []wish{{front: Front{addr, proto, uint16(port.Port)}, rank: rankCluster, to: b.inside()}}
+	for _, f := range s.outsideFronts(v, proto, port) {
+		f.to = b.outside()
+		wishes = append(wishes, f)
+	}
+	return wishes
+}
+
+// outsideFronts are the fronts of a port besides the ClusterIP.
+func (s *serviceParts) outsideFronts(v ruleset.Family, proto ruleset.Proto, port corev1.ServicePort) []wish {
+	var all []wish
+	add := func(text string, number int32, r rank) {
+		a, err := netip.ParseAddr(text)
+		if err == nil && ruleset.FamilyOf(a) == v && number > 0 && number <= 65535 {
+			all = append(all, wish{front: Front{a, proto, uint16(number)}, rank: r})
 		}
 	}
-	return 0, false
+	for _, ip := range s.NodeIPs {
+		add(ip.String(), port.NodePort, rankNodePort)
+	}
+	add(loopback.Addr().Next().String(), port.NodePort, rankNodePort)
+	for _, ip := range s.svc.Spec.ExternalIPs {
+		add(ip, port.Port, rankExternal)
+	}
+	if len(s.svc.Spec.LoadBalancerSourceRanges) > 0 {
+		return all // its addresses are not answered; unsupported says so
+	}
+	for _, in := range s.svc.Status.LoadBalancer.Ingress {
+		if in.IPMode == nil || *in.IPMode == corev1.LoadBalancerIPModeVIP {
+			add(in.IP, port.Port, rankExternal)
+		}
+	}
+	return all
+}
+
+// affinity is how long a client stays with an endpoint; 0: it does not.
+func (s *serviceParts) affinity() time.Duration {
+	if s.svc.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+		return 0
+	}
+	seconds := int32(corev1.DefaultClientIPServiceAffinitySeconds)
+	if c := s.svc.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil && *c.ClientIP.TimeoutSeconds > 0 {
+		seconds = *c.ClientIP.TimeoutSeconds
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// unsupported reports what of a Service this data plane does not do.
+func (s *serviceParts) unsupported() {
+	spec := s.svc.Spec
+	if spec.Type == corev1.ServiceTypeLoadBalancer && len(s.svc.Status.LoadBalancer.Ingress) == 0 {
+		s.problem("spec.type", "nothing in the lab gives LoadBalancer addresses: the ClusterIP and the NodePorts answer")
+	}
+	if len(spec.LoadBalancerSourceRanges) > 0 {
+		s.problem("spec.loadBalancerSourceRanges", "source ranges are not built: the load balancer's addresses do not answer")
+	}
+	if spec.HealthCheckNodePort != 0 {
+		s.problem("spec.healthCheckNodePort", "health checks of load balancers are not built: the port does not answer")
+	}
+	for _, v := range []ruleset.Family{ruleset.IPv4, ruleset.IPv6} {
+		if !s.has(v) && slices.Contains(spec.IPFamilies, corev1.IPFamily(v.String())) {
+			s.problem("spec.ipFamilies", fmt.Sprintf("this lab has no %s: that address does not answer", v))
+		}
+	}
+}
+
+func (s *serviceParts) problem(field, message string) {
+	p := Problem{Kind: "Service", Namespace: s.key.Namespace, Name: s.key.Name, UID: string(s.svc.UID), Field: field, Message: message}
+	if !slices.Contains(s.fragment.problems, p) { // every family has the port's
+		s.fragment.problems = append(s.fragment.problems, p)
+	}
 }

@@ -81,6 +81,17 @@ func TestServiceTargets(t *testing.T) {
 			s.Spec.InternalTrafficPolicy = &local
 			e.Endpoints[1].NodeName = &here
 		}, []string{"10.244.1.2:4000"}},
+		{"local traffic falls back to going ones here", []string{"10.244.2.5 ready", "10.244.1.2 going"}, func(s *corev1.Service, e *discoveryv1.EndpointSlice) {
+			s.Spec.InternalTrafficPolicy = &local
+			e.Endpoints[1].NodeName = &here
+		}, []string{"10.244.1.2:4000"}},
+		{"hints for nodes are followed when every endpoint has them", []string{"10.244.2.5 ready", "10.244.1.2 ready"}, func(_ *corev1.Service, e *discoveryv1.EndpointSlice) {
+			e.Endpoints[0].Hints = &discoveryv1.EndpointHints{ForNodes: []discoveryv1.ForNode{{Name: "node-2"}}}
+			e.Endpoints[1].Hints = &discoveryv1.EndpointHints{ForNodes: []discoveryv1.ForNode{{Name: here}}}
+		}, []string{"10.244.1.2:4000"}},
+		{"and not when one lacks them", []string{"10.244.2.5 ready", "10.244.1.2 ready"}, func(_ *corev1.Service, e *discoveryv1.EndpointSlice) {
+			e.Endpoints[1].Hints = &discoveryv1.EndpointHints{ForNodes: []discoveryv1.ForNode{{Name: here}}}
+		}, []string{"10.244.1.2:4000", "10.244.2.5:4000"}},
 		{"a slice of another Service", []string{"10.244.1.2 ready"}, func(_ *corev1.Service, e *discoveryv1.EndpointSlice) { e.Labels[discoveryv1.LabelServiceName] = "x" }, nil},
 		{"headless Services have no address", []string{"10.244.1.2 ready"}, func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { s.Spec.ClusterIP = corev1.ClusterIPNone }, nil},
 	} {
@@ -102,10 +113,10 @@ func TestServiceTargets(t *testing.T) {
 
 func TestWhatServicesCannotHaveIsSaid(t *testing.T) {
 	for field, edit := range map[string]func(*corev1.ServiceSpec){
-		"spec.type":            func(s *corev1.ServiceSpec) { s.Type = corev1.ServiceTypeNodePort },
-		"spec.sessionAffinity": func(s *corev1.ServiceSpec) { s.SessionAffinity = corev1.ServiceAffinityClientIP },
-		"spec.externalIPs":     func(s *corev1.ServiceSpec) { s.ExternalIPs = []string{"1.2.3.4"} },
-		"spec.ipFamilies":      func(s *corev1.ServiceSpec) { s.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol} },
+		"spec.type":                     func(s *corev1.ServiceSpec) { s.Type = corev1.ServiceTypeLoadBalancer },
+		"spec.loadBalancerSourceRanges": func(s *corev1.ServiceSpec) { s.LoadBalancerSourceRanges = []string{"1.2.3.4/32"} },
+		"spec.healthCheckNodePort":      func(s *corev1.ServiceSpec) { s.HealthCheckNodePort = 30000 },
+		"spec.ipFamilies":               func(s *corev1.ServiceSpec) { s.IPFamilies = []corev1.IPFamily{corev1.IPv6Protocol} },
 	} {
 		svc, slice := one("10.244.1.2 ready")
 		edit(&svc.Spec)
@@ -117,6 +128,18 @@ func TestWhatServicesCannotHaveIsSaid(t *testing.T) {
 		}
 		if len(targets(out.Ruleset)) != 1 {
 			t.Errorf("%s: the ClusterIP must work all the same", field)
+		}
+	}
+}
+
+func TestServicesOfOtherProxiesAreLeftAlone(t *testing.T) {
+	for _, label := range []string{"service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"} {
+		svc, slice := one("10.244.1.2 ready")
+		svc.Labels = map[string]string{label: ""}
+		in := input(t)
+		in.Services, in.Slices = []*corev1.Service{svc}, []*discoveryv1.EndpointSlice{slice}
+		if rs := Node(in).Ruleset; targets(rs) != nil || len(rs.Sets[setClusterIPs].Elements) != 0 {
+			t.Errorf("%s: the Service is served", label)
 		}
 	}
 }

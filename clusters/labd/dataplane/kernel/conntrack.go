@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/ruleset"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -11,18 +12,24 @@ import (
 
 // Forget removes tracked connections that match, so that the next packet of
 // such a connection is judged and translated anew. It returns how many.
-func Forget(ns int, match func(Flow) bool) (int, error) {
+func Forget(ns int, families []ruleset.Family, match func(Flow) bool) (int, error) {
 	h, err := handle(ns)
 	if err != nil {
 		return 0, fmt.Errorf("conntrack: open netlink socket: %w", err)
 	}
 	defer h.Close()
-	n, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, flowFilter(match))
-	if err != nil {
-		return int(n), fmt.Errorf("conntrack: delete entries: %w", err)
+	forgotten := 0
+	for _, family := range families {
+		n, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, inet[family], flowFilter(match))
+		forgotten += int(n)
+		if err != nil {
+			return forgotten, fmt.Errorf("conntrack: delete entries of %s: %w", family, err)
+		}
 	}
-	return int(n), nil
+	return forgotten, nil
 }
+
+var inet = map[ruleset.Family]netlink.InetFamily{ruleset.IPv4: unix.AF_INET, ruleset.IPv6: unix.AF_INET6}
 
 // Flow is a tracked connection: where its first packet went, and from where
 // answers come (another address than that if it was translated).

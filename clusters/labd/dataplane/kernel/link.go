@@ -72,7 +72,10 @@ func (l *link) close() (err error) {
 	return err
 }
 
-var errCollected = errors.New("collected, not sent")
+var (
+	errCollected = errors.New("collected, not sent")
+	errTooLarge  = errors.New("the transaction is too large")
+)
 
 // transact sends what fill writes as one batch.
 func (l *link) transact(fill func(*nftables.Conn) error) error {
@@ -109,7 +112,7 @@ func (l *link) send(batch []netlink.Message) error {
 		h.Sequence, h.PID, h.Length = 0, 0, 0          // SendMessages fills them in
 	}
 	if size > maxTransaction {
-		return fmt.Errorf("the transaction has %d bytes and an unprivileged socket may send %d: use fewer policies or more nodes", size, maxTransaction)
+		return fmt.Errorf("%w: %d bytes, and an unprivileged socket may send %d", errTooLarge, size, maxTransaction)
 	}
 	batch[len(batch)-2].Header.Flags |= netlink.Acknowledge
 	conn, err := l.open()

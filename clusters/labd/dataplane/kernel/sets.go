@@ -1,8 +1,6 @@
 package kernel
 
 import (
-	"encoding/binary"
-
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -10,31 +8,50 @@ import (
 )
 
 // elementsPerMessage keeps the list of elements below the 64 KiB that one
-// netlink attribute can hold; the longest element takes about 120 bytes.
+// netlink attribute can hold; the longest element takes about 150 bytes.
 const elementsPerMessage = 400
 
-var (
-	addrPort      = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
-	addrPair      = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr)
-	addrProtoPort = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
-)
+// maxRemembered bounds the clients that one endpoint of a Service remembers.
+const maxRemembered = 65535
 
-func set(t *nftables.Table, name string, kind ruleset.Kind) *nftables.Set {
-	s := &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIPAddr, KeyByteOrder: binaryutil.BigEndian}
-	switch kind {
+// keyTypes are the types of a family's keys.
+type keyTypes struct{ addr, addrPort, addrPair, front nftables.SetDatatype }
+
+func typesOf(addr nftables.SetDatatype) keyTypes {
+	return keyTypes{addr,
+		nftables.MustConcatSetType(addr, nftables.TypeInetService),
+		nftables.MustConcatSetType(addr, addr),
+		nftables.MustConcatSetType(addr, nftables.TypeInetProto, nftables.TypeInetService)}
+}
+
+var types = map[ruleset.Family]keyTypes{
+	ruleset.IPv4: typesOf(nftables.TypeIPAddr), ruleset.IPv6: typesOf(nftables.TypeIP6Addr),
+}
+
+func set(t *nftables.Table, name string, of ruleset.Set) *nftables.Set {
+	key := types[of.Kind.Family()]
+	s := &nftables.Set{Table: t, Name: name, KeyType: key.addr, KeyByteOrder: binaryutil.BigEndian}
+	switch of.Kind.For(ruleset.IPv4) {
 	case ruleset.AddrRanges:
 		s.Interval = true
 	case ruleset.AddrPorts:
-		s.KeyType = addrPort
+		s.KeyType = key.addrPort
 	case ruleset.AddrPairs:
-		s.KeyType = addrPair
+		s.KeyType = key.addrPair
+	case ruleset.Fronts:
+		s.KeyType = key.front
 	case ruleset.AddrChains:
 		s.IsMap, s.DataType = true, nftables.TypeVerdict
 	case ruleset.FrontChains:
-		s.KeyType, s.IsMap, s.DataType = addrProtoPort, true, nftables.TypeVerdict
+		s.KeyType, s.IsMap, s.DataType = key.front, true, nftables.TypeVerdict
 	case ruleset.IndexTargets:
 		s.KeyType, s.KeyByteOrder = nftables.TypeInteger, binaryutil.NativeEndian
-		s.IsMap, s.DataType = true, addrPort
+		s.IsMap, s.DataType = true, key.addrPort
+	case ruleset.IndexChains:
+		s.KeyType, s.KeyByteOrder = nftables.TypeInteger, binaryutil.NativeEndian
+		s.IsMap, s.DataType = true, nftables.TypeVerdict
+	case ruleset.Remembered:
+		s.Dynamic, s.HasTimeout, s.Timeout, s.Size = true, true, of.Timeout, maxRemembered
 	}
 	return s
 }
@@ -42,29 +59,36 @@ func set(t *nftables.Table, name string, kind ruleset.Kind) *nftables.Set {
 func encode(kind ruleset.Kind, elements []ruleset.Element) []nftables.SetElement {
 	out := make([]nftables.SetElement, 0, len(elements))
 	for _, e := range elements {
-		switch kind {
+		addr := e.Addr.AsSlice()
+		switch kind.For(ruleset.IPv4) {
 		case ruleset.AddrRanges:
 			out = append(out, interval(e)...)
 		case ruleset.AddrPorts:
-			out = append(out, nftables.SetElement{Key: join(e.Addr.AsSlice(), padded16(e.Port))})
+			out = append(out, nftables.SetElement{Key: join(addr, padded16(e.Port))})
 		case ruleset.AddrPairs:
-			out = append(out, nftables.SetElement{Key: join(e.Addr.AsSlice(), e.Last.AsSlice())})
+			out = append(out, nftables.SetElement{Key: join(addr, e.Last.AsSlice())})
 		case ruleset.AddrChains:
-			out = append(out, nftables.SetElement{Key: e.Addr.AsSlice(), VerdictData: gotoChain(e.Chain)})
+			out = append(out, nftables.SetElement{Key: addr, VerdictData: gotoChain(e.Chain)})
+		case ruleset.Fronts:
+			out = append(out, nftables.SetElement{Key: front(e)})
 		case ruleset.FrontChains:
-			key := join(e.Addr.AsSlice(), []byte{byte(e.Proto), 0, 0, 0}, padded16(e.Port))
-			out = append(out, nftables.SetElement{Key: key, VerdictData: gotoChain(e.Chain)})
+			out = append(out, nftables.SetElement{Key: front(e), VerdictData: gotoChain(e.Chain)})
 		case ruleset.IndexTargets:
-			out = append(out, nftables.SetElement{
-				Key: binaryutil.NativeEndian.PutUint32(e.Index),
-				Val: join(e.Addr.AsSlice(), padded16(e.Port)),
-			})
+			out = append(out, nftables.SetElement{Key: index(e), Val: join(addr, padded16(e.Port))})
+		case ruleset.IndexChains:
+			out = append(out, nftables.SetElement{Key: index(e), VerdictData: gotoChain(e.Chain)})
 		default:
-			out = append(out, nftables.SetElement{Key: e.Addr.AsSlice()})
+			out = append(out, nftables.SetElement{Key: addr})
 		}
 	}
 	return out
 }
+
+func front(e ruleset.Element) []byte {
+	return join(e.Addr.AsSlice(), []byte{byte(e.Proto), 0, 0, 0}, padded16(e.Port))
+}
+
+func index(e ruleset.Element) []byte { return binaryutil.NativeEndian.PutUint32(e.Index) }
 
 // interval writes a range as the kernel keeps it: where it begins, and the
 // first address after it, unless there is none.
@@ -82,9 +106,7 @@ func gotoChain(name string) *expr.Verdict {
 
 // padded16 is a port as one part of a concatenated key: in network order, then
 // filled up to the 4 bytes of a register.
-func padded16(n uint16) []byte {
-	return append(binary.BigEndian.AppendUint16(nil, n), 0, 0)
-}
+func padded16(n uint16) []byte { return append(bigEndian16(n), 0, 0) }
 
 func join(parts ...[]byte) []byte {
 	var all []byte

@@ -1,5 +1,5 @@
-// Package kernel programs. A Table is the node's nftables table, `ip tightrope`,
-// in one network namespace: Apply sends a Change as one transaction that
+// Package kernel programs. A Table is the node's nftables table, `inet tightrope`,
+// in one network namespace: Apply and Update send a Change as one transaction that
 // happens entirely or not at all, Counters reads back what was counted, and the
 // rest of the package is what the kernel's other doors offer a data plane:
 // connection tracking and the packet log. It decides nothing.
@@ -17,8 +17,11 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/ruleset"
 )
 
-// TableName is the name of the table; its family is ip.
-const TableName = "tightrope"
+// TableName is the name of the table; its family is TableFamily.
+const (
+	TableName   = "tightrope"
+	TableFamily = nftables.TableFamilyINet
+)
 
 // Table is the table of one network namespace. It may be used from several
 // goroutines.
@@ -41,33 +44,51 @@ func (t *Table) Close() error {
 	return t.link.close()
 }
 
-// Apply makes the table hold exactly wanted. What changes, changes in one
-// transaction. After an error the table's content is not known any more: the
-// next Apply builds it anew, in one transaction too, in which counters go on
-// from what they had counted. rebuilt says that this happened.
+// Apply makes the table hold exactly wanted; see Update.
 func (t *Table) Apply(wanted ruleset.Ruleset) (rebuilt bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	old := t.current
-	if !t.known {
-		old = ruleset.New()
+	names := wanted.Names()
+	if t.known {
+		names.Add(t.current.Names())
 	}
-	change := ruleset.Diff(old, wanted)
-	if t.known && change.Empty() {
-		return false, nil
-	}
-	var counted map[string]uint64 // nil: change what is there
-	if rebuilt = !t.known; rebuilt {
-		if counted, err = t.counters(); err != nil {
-			counted = map[string]uint64{} // there was no table
+	return t.update(wanted, names)
+}
+
+// Update makes the table hold wanted, which differs from what it was last told in
+// these names only. What changes, changes in one transaction. After an error the
+// table's content is not known any more: the next call builds it anew, whatever
+// the names, and counters go on from what they had counted. rebuilt says that
+// this happened.
+func (t *Table) Update(wanted ruleset.Ruleset, names ruleset.Names) (rebuilt bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.update(wanted, names)
+}
+
+func (t *Table) update(wanted ruleset.Ruleset, names ruleset.Names) (rebuilt bool, err error) {
+	if t.known {
+		change := ruleset.DiffNames(t.current, wanted, names)
+		if change.Empty() {
+			return false, nil
+		}
+		err = t.link.transact(func(c *nftables.Conn) error { return write(c, change) })
+		if err == nil {
+			t.current.Take(wanted, names)
+			return false, nil
 		}
 	}
-	if err := t.link.transact(func(c *nftables.Conn) error { return write(c, change, counted) }); err != nil {
+	if t.known && !errors.Is(err, errTooLarge) {
 		t.known = false
-		return rebuilt, fmt.Errorf("nftables: %w", err)
+		return false, fmt.Errorf("nftables: %w", err)
 	}
-	t.current, t.known = wanted, true
-	return rebuilt, nil
+	t.known = false
+	if err := t.rebuild(wanted); err != nil {
+		return true, fmt.Errorf("nftables: %w", err)
+	}
+	t.current, t.known = ruleset.New(), true
+	t.current.Take(wanted, wanted.Names())
+	return true, nil
 }
 
 // Counters returns the packets that each named counter has counted.
@@ -98,40 +119,37 @@ func (t *Table) counters() (map[string]uint64, error) {
 }
 
 func table() *nftables.Table {
-	return &nftables.Table{Name: TableName, Family: nftables.TableFamilyIPv4}
+	return &nftables.Table{Name: TableName, Family: TableFamily}
 }
 
-// write puts a whole change into the connection's buffer. With counted it first
-// deletes the table and all that is in it; new counters then begin there.
-func write(c *nftables.Conn, change ruleset.Change, counted map[string]uint64) error {
+// write puts a whole change into the connection's buffer.
+func write(c *nftables.Conn, change ruleset.Change) error {
 	t := table()
-	c.AddTable(t)
-	if counted != nil {
-		c.DelTable(t)
-		c.AddTable(t)
-	}
 	for _, name := range change.AddCounters {
-		c.AddObj(counter(t, name, counted[name]))
+		c.AddObj(counter(t, name, 0))
 	}
 	for _, s := range change.AddSets {
-		if err := c.AddSet(set(t, s.Name, s.Kind), nil); err != nil {
+		if err := c.AddSet(set(t, s.Name, s.Set), nil); err != nil {
 			return fmt.Errorf("set %s: %w", s.Name, err)
 		}
 	}
 	for _, ch := range change.AddChains {
 		c.AddChain(chain(t, ch.Name, ch.Hook))
 	}
-	if err := writeElements(c, t, change); err != nil {
-		return err
+	for _, s := range change.AddSets {
+		if err := addElements(c, t, s.Name, s.Kind, slices.Collect(maps.Keys(s.Elements))); err != nil {
+			return err
+		}
+	}
+	for _, d := range change.Elements {
+		if err := writeDelta(c, t, d); err != nil {
+			return err
+		}
 	}
 	for _, ch := range change.Fill {
 		c.FlushChain(chain(t, ch.Name, ruleset.Hook{}))
-		for i, r := range ch.Rules {
-			e, err := expressions(r)
-			if err != nil {
-				return fmt.Errorf("chain %s, rule %d: %w", ch.Name, i, err)
-			}
-			c.AddRule(&nftables.Rule{Table: t, Chain: chain(t, ch.Name, ruleset.Hook{}), Exprs: e})
+		if err := appendRules(c, t, ch.Name, ch.Rules); err != nil {
+			return err
 		}
 	}
 	for _, name := range change.DropChains {
@@ -141,7 +159,7 @@ func write(c *nftables.Conn, change ruleset.Change, counted map[string]uint64) e
 		c.DelChain(chain(t, name, ruleset.Hook{}))
 	}
 	for _, s := range change.DropSets {
-		c.DelSet(set(t, s.Name, s.Kind))
+		c.DelSet(set(t, s.Name, s.Set))
 	}
 	for _, name := range change.DropCounters {
 		c.DeleteObject(counter(t, name, 0))
@@ -149,22 +167,31 @@ func write(c *nftables.Conn, change ruleset.Change, counted map[string]uint64) e
 	return nil
 }
 
-func writeElements(c *nftables.Conn, t *nftables.Table, change ruleset.Change) error {
-	deltas := slices.Clone(change.Elements)
-	for _, s := range change.AddSets {
-		deltas = append(deltas, ruleset.SetDelta{Name: s.Name, Kind: s.Kind, Add: slices.Collect(maps.Keys(s.Elements))})
+func writeDelta(c *nftables.Conn, t *nftables.Table, d ruleset.SetDelta) error {
+	for part := range slices.Chunk(d.Del, elementsPerMessage) {
+		if err := c.SetDeleteElements(set(t, d.Name, ruleset.Set{Kind: d.Kind}), encode(d.Kind, part)); err != nil {
+			return fmt.Errorf("set %s: delete elements: %w", d.Name, err)
+		}
 	}
-	for _, d := range deltas {
-		for part := range slices.Chunk(d.Del, elementsPerMessage) {
-			if err := c.SetDeleteElements(set(t, d.Name, d.Kind), encode(d.Kind, part)); err != nil {
-				return fmt.Errorf("set %s: delete elements: %w", d.Name, err)
-			}
+	return addElements(c, t, d.Name, d.Kind, d.Add)
+}
+
+func addElements(c *nftables.Conn, t *nftables.Table, name string, kind ruleset.Kind, elements []ruleset.Element) error {
+	for part := range slices.Chunk(elements, elementsPerMessage) {
+		if err := c.SetAddElements(set(t, name, ruleset.Set{Kind: kind}), encode(kind, part)); err != nil {
+			return fmt.Errorf("set %s: add elements: %w", name, err)
 		}
-		for part := range slices.Chunk(d.Add, elementsPerMessage) {
-			if err := c.SetAddElements(set(t, d.Name, d.Kind), encode(d.Kind, part)); err != nil {
-				return fmt.Errorf("set %s: add elements: %w", d.Name, err)
-			}
+	}
+	return nil
+}
+
+func appendRules(c *nftables.Conn, t *nftables.Table, name string, rules []ruleset.Rule) error {
+	for i, r := range rules {
+		e, err := expressions(r)
+		if err != nil {
+			return fmt.Errorf("chain %s, rule %d: %w", name, i, err)
 		}
+		c.AddRule(&nftables.Rule{Table: t, Chain: chain(t, name, ruleset.Hook{}), Exprs: e})
 	}
 	return nil
 }
@@ -179,7 +206,7 @@ func chain(t *nftables.Table, name string, hook ruleset.Hook) *nftables.Chain {
 		return c
 	}
 	c.Hooknum = map[ruleset.Point]*nftables.ChainHook{
-		ruleset.Prerouting: nftables.ChainHookPrerouting, ruleset.Forward: nftables.ChainHookForward,
+		ruleset.Prerouting: nftables.ChainHookPrerouting, ruleset.Input: nftables.ChainHookInput, ruleset.Forward: nftables.ChainHookForward,
 		ruleset.Output: nftables.ChainHookOutput, ruleset.Postrouting: nftables.ChainHookPostrouting,
 	}[hook.Point]
 	c.Priority = nftables.ChainPriorityRef(nftables.ChainPriority(hook.Priority))

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -46,39 +47,95 @@ func (c Change) Empty() bool {
 		len(c.DropChains)+len(c.DropSets)+len(c.DropCounters) == 0
 }
 
+// Names names parts of a Ruleset.
+type Names struct{ Counters, Sets, Chains map[string]bool }
+
+// NewNames returns no names, ready to be added to.
+func NewNames() Names {
+	return Names{Counters: map[string]bool{}, Sets: map[string]bool{}, Chains: map[string]bool{}}
+}
+
+// Add adds others.
+func (n Names) Add(more Names) {
+	maps.Copy(n.Counters, more.Counters)
+	maps.Copy(n.Sets, more.Sets)
+	maps.Copy(n.Chains, more.Chains)
+}
+
+// Names names everything in the ruleset.
+func (r Ruleset) Names() Names {
+	n := NewNames()
+	maps.Copy(n.Counters, r.Counters)
+	for name := range r.Sets {
+		n.Sets[name] = true
+	}
+	for name := range r.Chains {
+		n.Chains[name] = true
+	}
+	return n
+}
+
+// Take makes r's part of these names what it is in wanted.
+func (r Ruleset) Take(wanted Ruleset, names Names) {
+	for name := range names.Counters {
+		adopt(r.Counters, wanted.Counters, name)
+	}
+	for name := range names.Sets {
+		adopt(r.Sets, wanted.Sets, name)
+	}
+	for name := range names.Chains {
+		adopt(r.Chains, wanted.Chains, name)
+	}
+}
+
+func adopt[V any](into, from map[string]V, name string) {
+	if v, is := from[name]; is {
+		into[name] = v
+	} else {
+		delete(into, name)
+	}
+}
+
 // Diff returns what turns old into wanted. Counters that are in both are left
 // alone, so what they counted survives; so are sets and chains that are equal.
 func Diff(old, wanted Ruleset) Change {
+	names := old.Names()
+	names.Add(wanted.Names())
+	return DiffNames(old, wanted, names)
+}
+
+// DiffNames is Diff for two rulesets that are known to be equal but for names:
+// it costs as much as these, whatever the size of the rulesets.
+func DiffNames(old, wanted Ruleset, names Names) Change {
 	var c Change
-	for _, name := range sortedKeys(wanted.Counters) {
-		if !old.Counters[name] {
+	for _, name := range sortedKeys(names.Counters) {
+		switch had, keeps := old.Counters[name], wanted.Counters[name]; {
+		case keeps && !had:
 			c.AddCounters = append(c.AddCounters, name)
-		}
-	}
-	for _, name := range sortedKeys(old.Counters) {
-		if !wanted.Counters[name] {
+		case had && !keeps:
 			c.DropCounters = append(c.DropCounters, name)
 		}
 	}
-	diffSets(&c, old.Sets, wanted.Sets)
-	diffChains(&c, old.Chains, wanted.Chains)
+	for _, name := range sortedKeys(names.Sets) {
+		diffSet(&c, name, old.Sets, wanted.Sets)
+	}
+	for _, name := range sortedKeys(names.Chains) {
+		diffChain(&c, name, old.Chains, wanted.Chains)
+	}
 	return c
 }
 
-func diffSets(c *Change, old, wanted map[string]Set) {
-	for _, name := range sortedKeys(wanted) {
-		before, had := old[name]
-		if !had {
-			c.AddSets = append(c.AddSets, NamedSet{name, wanted[name]})
-			continue
-		}
-		if d := diffElements(name, before, wanted[name]); len(d.Add)+len(d.Del) > 0 {
+func diffSet(c *Change, name string, old, wanted map[string]Set) {
+	before, had := old[name]
+	after, keeps := wanted[name]
+	switch {
+	case keeps && !had:
+		c.AddSets = append(c.AddSets, NamedSet{name, after})
+	case had && !keeps:
+		c.DropSets = append(c.DropSets, NamedSet{name, before})
+	case had && keeps:
+		if d := diffElements(name, before, after); len(d.Add)+len(d.Del) > 0 {
 			c.Elements = append(c.Elements, d)
-		}
-	}
-	for _, name := range sortedKeys(old) {
-		if _, keeps := wanted[name]; !keeps {
-			c.DropSets = append(c.DropSets, NamedSet{name, old[name]})
 		}
 	}
 }
@@ -103,19 +160,18 @@ func diffElements(name string, old, wanted Set) SetDelta {
 	return d
 }
 
-func diffChains(c *Change, old, wanted map[string]Chain) {
-	for _, name := range sortedKeys(wanted) {
-		before, had := old[name]
-		if !had {
-			c.AddChains = append(c.AddChains, NamedChain{name, wanted[name]})
+func diffChain(c *Change, name string, old, wanted map[string]Chain) {
+	before, had := old[name]
+	after, keeps := wanted[name]
+	switch {
+	case !keeps && had:
+		c.DropChains = append(c.DropChains, name)
+	case keeps && !had:
+		c.AddChains = append(c.AddChains, NamedChain{name, after})
+		if len(after.Rules) > 0 {
+			c.Fill = append(c.Fill, NamedChain{name, after})
 		}
-		if !had && len(wanted[name].Rules) > 0 || had && !before.Equal(wanted[name]) {
-			c.Fill = append(c.Fill, NamedChain{name, wanted[name]})
-		}
-	}
-	for _, name := range sortedKeys(old) {
-		if _, keeps := wanted[name]; !keeps {
-			c.DropChains = append(c.DropChains, name)
-		}
+	case keeps && !before.Equal(after):
+		c.Fill = append(c.Fill, NamedChain{name, after})
 	}
 }

@@ -13,8 +13,8 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 func sample() Ruleset {
 	r := New()
 	r.Counters["allowed"] = true
-	r.Sets["peers"] = Set{Addrs, map[Element]bool{{Addr: addr("10.0.0.1")}: true, {Addr: addr("10.0.0.2")}: true}}
-	r.Sets["pods"] = Set{AddrChains, map[Element]bool{{Addr: addr("10.0.0.9"), Chain: "pod"}: true}}
+	r.Sets["peers"] = Set{Kind: Addrs, Elements: map[Element]bool{{Addr: addr("10.0.0.1")}: true, {Addr: addr("10.0.0.2")}: true}}
+	r.Sets["pods"] = Set{Kind: AddrChains, Elements: map[Element]bool{{Addr: addr("10.0.0.9"), Chain: "pod"}: true}}
 	r.Chains["policy"] = Chain{Rules: []Rule{{SrcSet: "peers", Counter: "allowed", Action: Accept}}}
 	r.Chains["pod"] = Chain{Rules: []Rule{{Action: Jump, Target: "policy"}, {Action: Drop}}}
 	r.Chains["ingress"] = Chain{Hook: Hook{Point: Forward}, Rules: []Rule{{Action: DispatchDst, Target: "pods"}}}
@@ -29,14 +29,14 @@ func TestDiffTouchesOnlyWhatChanged(t *testing.T) {
 	}{
 		{"nothing", func(Ruleset) {}, Change{}},
 		{"a peer comes and another goes", func(r Ruleset) {
-			r.Sets["peers"] = Set{Addrs, map[Element]bool{{Addr: addr("10.0.0.2")}: true, {Addr: addr("10.0.0.3")}: true}}
+			r.Sets["peers"] = Set{Kind: Addrs, Elements: map[Element]bool{{Addr: addr("10.0.0.2")}: true, {Addr: addr("10.0.0.3")}: true}}
 		}, Change{Elements: []SetDelta{{"peers", Addrs, []Element{{Addr: addr("10.0.0.1")}}, []Element{{Addr: addr("10.0.0.3")}}}}}},
 		{"a rule changes: its chain is refilled, counters stay", func(r Ruleset) {
 			r.Chains["policy"] = Chain{Rules: []Rule{{Counter: "allowed", Action: Accept}}}
 		}, Change{Fill: []NamedChain{{"policy", Chain{Rules: []Rule{{Counter: "allowed", Action: Accept}}}}}}},
 		{"a pod's chain is another", func(r Ruleset) {
 			r.Chains["pod2"] = Chain{}
-			r.Sets["pods"] = Set{AddrChains, map[Element]bool{{Addr: addr("10.0.0.9"), Chain: "pod2"}: true}}
+			r.Sets["pods"] = Set{Kind: AddrChains, Elements: map[Element]bool{{Addr: addr("10.0.0.9"), Chain: "pod2"}: true}}
 		}, Change{
 			AddChains: []NamedChain{{"pod2", Chain{}}},
 			Elements: []SetDelta{{"pods", AddrChains,

@@ -10,6 +10,9 @@ import (
 // fields), then the counter counts, the log logs and the action is taken. It
 // compares with ==. The zero Rule matches everything and does nothing.
 type Rule struct {
+	Family      Family       // IP version; required where addresses are read
+	FromWire    bool         // came in by another interface than lo
+	Marked      uint32       // has this bit in its mark; 0 means any
 	Established bool         // ct state established or related
 	Src, Dst    netip.Addr   // exactly this address; the zero Addr means any
 	DstIn       netip.Prefix // destination within; the zero Prefix means any
@@ -23,15 +26,19 @@ type Rule struct {
 	PortLast    uint16
 	DstPortSet  string // destination address . port is in this set of AddrPorts
 	PairSet     string // source . destination is in this set of AddrPairs
+	FrontSet    string // destination . protocol . port is in this set of Fronts
 
+	Remember string // set of Remembered that the source is put into, its time begun anew
+	Mark     uint32 // bit to set in the mark
 	Counter  string // named counter to count in
 	LogGroup uint16 // nflog group to tell, at most LogRate packets a second; 0 means none
 	LogText  string // prefix that the log carries, at most 127 bytes
 
 	Action Action
 	Target string     // chain of Jump; set of Dispatch and Balance
-	Modulo uint32     // of Balance: number of targets
-	To     netip.Addr // of SNAT
+	Modulo uint32     // of Balance and BalanceChains: number of targets
+	To     netip.Addr // of SNAT and DNAT
+	ToPort uint16     // of DNAT
 }
 
 // LogRate is how many packets a second one rule reports at most, and how many it
@@ -53,9 +60,11 @@ const (
 	DispatchDst       Action = "ip daddr vmap"                           // Target is a set of AddrChains
 	DispatchFront     Action = "ip daddr . meta l4proto . th dport vmap" // Target is a set of FrontChains
 	Balance           Action = "dnat to numgen random map"               // Target is a set of IndexTargets
+	BalanceChains     Action = "numgen random vmap"                      // Target is a set of IndexChains
 	SNAT              Action = "snat to"
+	DNAT              Action = "dnat to"
 	RejectReset       Action = "reject with tcp reset"
-	RejectUnreachable Action = "reject with icmp port-unreachable"
+	RejectUnreachable Action = "reject with icmpx port-unreachable"
 )
 
 // String prints the rule in the manner of nft.
@@ -72,23 +81,34 @@ func (r Rule) String() string {
 		}
 		return ""
 	}
+	ip := "ip"
+	if r.Family == IPv6 {
+		ip = "ip6"
+	}
+	say(r.Family != 0, "%s", r.Family)
+	say(r.FromWire, "iif != lo")
+	say(r.Marked != 0, "mark & %#x", r.Marked)
 	say(r.Established, "ct state established,related")
-	say(r.Src.IsValid(), "ip saddr %s", r.Src)
-	say(r.Dst.IsValid(), "ip daddr %s", r.Dst)
-	say(r.SrcIn.IsValid(), "ip saddr %s", r.SrcIn)
-	say(r.DstIn.IsValid(), "ip daddr %s", r.DstIn)
-	say(r.SrcSet != "", "ip saddr %s@%s", not(r.NotSrcSet), r.SrcSet)
-	say(r.DstSet != "", "ip daddr %s@%s", not(r.NotDstSet), r.DstSet)
+	say(r.Src.IsValid(), "%s saddr %s", ip, r.Src)
+	say(r.Dst.IsValid(), "%s daddr %s", ip, r.Dst)
+	say(r.SrcIn.IsValid(), "%s saddr %s", ip, r.SrcIn)
+	say(r.DstIn.IsValid(), "%s daddr %s", ip, r.DstIn)
+	say(r.SrcSet != "", "%s saddr %s@%s", ip, not(r.NotSrcSet), r.SrcSet)
+	say(r.DstSet != "", "%s daddr %s@%s", ip, not(r.NotDstSet), r.DstSet)
 	say(r.Proto != 0, "%s", r.Proto)
 	say(r.PortLast != 0 && r.PortFirst == r.PortLast, "dport %d", r.PortFirst)
 	say(r.PortLast != 0 && r.PortFirst != r.PortLast, "dport %d-%d", r.PortFirst, r.PortLast)
-	say(r.DstPortSet != "", "ip daddr . th dport @%s", r.DstPortSet)
-	say(r.PairSet != "", "ip saddr . ip daddr @%s", r.PairSet)
+	say(r.DstPortSet != "", "%s daddr . th dport @%s", ip, r.DstPortSet)
+	say(r.PairSet != "", "%s saddr . daddr @%s", ip, r.PairSet)
+	say(r.FrontSet != "", "%s daddr . meta l4proto . th dport @%s", ip, r.FrontSet)
+	say(r.Remember != "", "update @%s { saddr }", r.Remember)
+	say(r.Mark != 0, "mark set mark | %#x", r.Mark)
 	say(r.Counter != "", "counter name %s", r.Counter)
 	say(r.LogGroup != 0, "limit rate %d/second log group %d prefix %q", LogRate, r.LogGroup, r.LogText)
 	say(r.Action != Continue, "%s", r.Action)
 	say(r.Modulo != 0, "mod %d", r.Modulo)
 	say(r.Target != "", "@%s", r.Target)
 	say(r.To.IsValid(), "%s", r.To)
+	say(r.ToPort != 0, "port %d", r.ToPort)
 	return strings.Join(w, " ")
 }

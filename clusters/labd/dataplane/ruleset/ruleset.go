@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Ruleset is the wanted content of the table, keyed by name. The zero value is
@@ -30,22 +31,63 @@ func New() Ruleset {
 // Kind is what a set's elements look like: their key and, for maps, their data.
 type Kind string
 
-// The kinds of set. All addresses are IPv4.
+// The kinds of set, for IPv4; Kind.For gives those of IPv6.
 const (
 	Addrs        Kind = "ipv4_addr"                          // Element.Addr
 	AddrRanges   Kind = "ipv4_addr interval"                 // Element.Addr to Element.Last, both included
 	AddrPorts    Kind = "ipv4_addr . port"                   // Element.Addr, Port
 	AddrPairs    Kind = "ipv4_addr . ipv4_addr"              // Element.Addr, Last
 	AddrChains   Kind = "ipv4_addr : verdict"                // Element.Addr → goto Element.Chain
+	Fronts       Kind = "ipv4_addr . proto . port"           // Element.Addr, Proto, Port
 	FrontChains  Kind = "ipv4_addr . proto . port : verdict" // Element.Addr, Proto, Port → goto Chain
 	IndexTargets Kind = "index : ipv4_addr . port"           // Element.Index → Addr, Port
+	IndexChains  Kind = "index : verdict"                    // Element.Index → goto Chain
+	Remembered   Kind = "ipv4_addr timeout"                  // filled by rules; no Elements here
 )
 
+// For is the kind's counterpart for the family's addresses.
+func (k Kind) For(f Family) Kind {
+	if f == IPv6 {
+		return Kind(strings.ReplaceAll(string(k), "ipv4", "ipv6"))
+	}
+	return Kind(strings.ReplaceAll(string(k), "ipv6", "ipv4"))
+}
+
+// Family says which of the kind's two variants it is.
+func (k Kind) Family() Family {
+	if strings.Contains(string(k), "ipv6") {
+		return IPv6
+	}
+	return IPv4
+}
+
+// Family is an IP version. The zero Family is none in particular.
+type Family uint8
+
+// The families.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+// FamilyOf is the family of a valid address.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+func (f Family) String() string { return fmt.Sprintf("IPv%d", uint8(f)) }
+
 // Set is a named set or map. Two sets of one name must be of one kind: the
-// kernel cannot change the type of a set that rules refer to.
+// kernel cannot change the type of a set that rules refer to. Elements must not
+// be changed once the set is part of a Ruleset that was compared or applied:
+// whoever wants others makes a new map.
 type Set struct {
 	Kind     Kind
 	Elements map[Element]bool // only the keys matter
+	Timeout  time.Duration    // of Remembered: how long since an element was last seen
 }
 
 // Element is one element of a set; which fields count, the set's Kind says.
@@ -97,6 +139,7 @@ type Point string
 // The hooks in use.
 const (
 	Prerouting  Point = "prerouting"
+	Input       Point = "input"
 	Forward     Point = "forward"
 	Output      Point = "output"
 	Postrouting Point = "postrouting"
@@ -141,7 +184,7 @@ func (r Ruleset) String() string {
 }
 
 func (e Element) describe(k Kind) string {
-	switch k {
+	switch k.For(IPv4) {
 	case AddrRanges:
 		return fmt.Sprintf("%s-%s", e.Addr, e.Last)
 	case AddrPorts:
@@ -150,6 +193,10 @@ func (e Element) describe(k Kind) string {
 		return fmt.Sprintf("%s . %s", e.Addr, e.Last)
 	case AddrChains:
 		return fmt.Sprintf("%s : goto %s", e.Addr, e.Chain)
+	case Fronts:
+		return fmt.Sprintf("%s . %s . %d", e.Addr, e.Proto, e.Port)
+	case IndexChains:
+		return fmt.Sprintf("%d : goto %s", e.Index, e.Chain)
 	case FrontChains:
 		return fmt.Sprintf("%s . %s . %d : goto %s", e.Addr, e.Proto, e.Port, e.Chain)
 	case IndexTargets:
