@@ -34,7 +34,7 @@ var ErrRefused = errors.New("no lab was started")
 type Options struct {
 	Name      string            // "" means DefaultName
 	Nodes     int               // 0 means API server and controller manager only
-	Dataplane string            // "" means enforce; ignore accepts policies and enforces none
+	Dataplane string            // profile of the nodes' data planes, as "established=cut,deny=reject"; "" means enforce
 	Images    map[string]string // image name → static binary, and arguments; added to our own
 	Labd      string            // path of labd; "" means FindLabd searches
 	Progress  func(Step)        // called in order, from one goroutine; may be nil
@@ -42,6 +42,7 @@ type Options struct {
 
 // Lab is a lab that this process brought up.
 type Lab struct {
+	name       string
 	kubeconfig string
 	cmd        *exec.Cmd
 	lifeline   *os.File // closing it ends the lab, unless detachByte was written
@@ -69,6 +70,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the lab's warden: %w", err)
 	}
+	w.lab.name = cmp.Or(o.Name, DefaultName)
 	stop := context.AfterFunc(ctx, func() { w.lab.lifeline.Close() })
 	err = w.awaitReady(o.Progress)
 	switch {

@@ -81,8 +81,11 @@ func Find(name string) (*Status, error) {
 		return nil, fmt.Errorf("lab %.40q: %w", name, ErrNotUp)
 	}
 	dir := filepath.Join(base(), name)
-	if ours(filepath.Dir(dir)) != nil || !alive(dir) {
+	if ours(filepath.Dir(dir)) != nil {
 		return nil, fmt.Errorf("lab %q: %w", name, ErrNotUp)
+	}
+	if !alive(dir) {
+		return nil, fmt.Errorf("lab %q: %w%s", name, ErrNotUp, lastWords(dir))
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "status.json"))
 	if err != nil {
@@ -116,6 +119,7 @@ func List() ([]Status, error) {
 func Down(ctx context.Context, name string) error {
 	s, err := Find(name)
 	if err != nil {
+		forget(name)
 		return err
 	}
 	dir := filepath.Dir(s.Kubeconfig)
@@ -140,7 +144,8 @@ func Down(ctx context.Context, name string) error {
 }
 
 // Sweep removes the directories that killed wardens left behind. A living lab's
-// is locked, so it is never touched.
+// is locked, so it is never touched; nor is one that tells why a lab ended by
+// itself, which stays until Up or Down of that name.
 func Sweep() {
 	parent := base()
 	if ours(parent) != nil {
@@ -148,8 +153,9 @@ func Sweep() {
 	}
 	entries, _ := os.ReadDir(parent)
 	for _, e := range entries {
-		if e.IsDir() && nameRule.MatchString(e.Name()) {
-			sweep(filepath.Join(parent, e.Name()))
+		dir := filepath.Join(parent, e.Name())
+		if e.IsDir() && nameRule.MatchString(e.Name()) && lastWords(dir) == "" {
+			sweep(dir)
 		}
 	}
 	_ = os.Remove(parent) // only when it is empty

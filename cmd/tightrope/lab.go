@@ -26,7 +26,8 @@ func newLabCommand() *cobra.Command {
 	}
 	var name string
 	c.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "which lab; several can be up at once")
-	c.AddCommand(newLabUp(&name), newLabDown(&name), newLabStatus(&name), newLabKubeconfig(&name), newLabKubectl(&name), newLabCounters(&name))
+	c.AddCommand(newLabUp(&name), newLabDown(&name), newLabStatus(&name), newLabKubeconfig(&name), newLabKubectl(&name), newLabCounters(&name),
+		newLabFault(&name), newLabLogs(&name))
 	return c
 }
 
@@ -37,7 +38,7 @@ func labError(err error) error {
 		return nil
 	}
 	code := exitInconclusive
-	for _, refused := range []error{lab.ErrRefused, lab.ErrForbidden, lab.ErrNoLabd, lab.ErrNotUp} {
+	for _, refused := range []error{lab.ErrRefused, lab.ErrForbidden, lab.ErrNoLabd, lab.ErrNotUp, lab.ErrBadRequest} {
 		if errors.Is(err, refused) {
 			code = exitUsage
 		}
@@ -77,7 +78,7 @@ func newLabUp(name *string) *cobra.Command {
 	}
 	f := c.Flags()
 	f.IntVar(&o.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
-	f.StringVar(&o.Dataplane, "dataplane", "enforce", "enforce, or ignore: accept policies and enforce none")
+	f.StringVar(&o.Dataplane, "dataplane", "enforce", "how policies are enforced: enforce, ignore, or as established=cut,deny=reject,delay=200ms..2s")
 	f.StringArrayVar(&o.images, "image", nil, "NAME=PATH of a static binary that pods can run; repeatable")
 	f.BoolVar(&o.foreground, "foreground", false, "stay, and end the lab with this process")
 	f.StringVar(&o.Labd, "labd", "", "path of the lab's server, when it is not next to this program")

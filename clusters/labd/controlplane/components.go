@@ -5,13 +5,12 @@ import (
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // request metrics of client-go
 	_ "k8s.io/component-base/metrics/prometheus/version"  // version metric
-	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 )
 
 // APIServer is `labd apiserver`. It returns the process's exit code.
-func APIServer() int { return run(apiserver.NewAPIServerCommand(), apiServerFlags()) }
+func APIServer() int { return run(newAPIServerCommand(), apiServerFlags()) }
 
 // ControllerManager is `labd controller-manager`.
 func ControllerManager() int {

@@ -21,6 +21,9 @@ const (
 	PKIDir     = "/run/lab/pki"
 	etcdSocket = "/run/lab/etcd.sock"
 	etcdDir    = "/var/lib/etcd"
+
+	// FaultsFile has rules about requests that the API server treats badly.
+	FaultsFile = "/run/lab/api-faults.json"
 )
 
 func pkiFile(name string) string { return path.Join(PKIDir, name) }

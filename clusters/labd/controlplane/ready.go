@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/apifault"
 )
 
 // pollInterval is how often a server that cannot announce itself is asked.
@@ -24,7 +27,7 @@ func Client() (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("administrator's client: %w", err)
 	}
 	cfg.QPS = -1 // nobody else is disturbed
-	cfg.UserAgent = "tightrope-lab-supervisor"
+	cfg.UserAgent = apifault.Exempt
 	c, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("administrator's client: %w", err)
@@ -92,6 +95,27 @@ func nodeReady(n *corev1.Node) bool {
 		}
 	}
 	return false
+}
+
+// WaitNodeBack returns when a node that was started anew has given a sign of life
+// since then, on its lease, and is Ready. Its status tells nothing of that: it is
+// reported again only when it changes, and has whole seconds.
+func WaitNodeBack(ctx context.Context, c kubernetes.Interface, name string, started time.Time) error {
+	only := metav1.ListOptions{FieldSelector: "metadata.name=" + name}
+	if err := waitFor(ctx, name+" to be back", func(ctx context.Context) (watch.Interface, error) {
+		return c.CoordinationV1().Leases(corev1.NamespaceNodeLease).Watch(ctx, only)
+	}, func(e watch.Event) bool {
+		l, ok := e.Object.(*coordinationv1.Lease)
+		return ok && l.Spec.RenewTime != nil && l.Spec.RenewTime.After(started)
+	}); err != nil {
+		return err
+	}
+	return waitFor(ctx, name+" to be Ready again", func(ctx context.Context) (watch.Interface, error) {
+		return c.CoreV1().Nodes().Watch(ctx, only)
+	}, func(e watch.Event) bool {
+		n, ok := e.Object.(*corev1.Node)
+		return ok && nodeReady(n)
+	})
 }
 
 // WaitDNS returns when a CoreDNS pod stands behind the DNS Service.

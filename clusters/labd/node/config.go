@@ -17,7 +17,7 @@ type Config struct {
 	ClusterDNS  string            // address of the DNS Service
 	Kubeconfig  string            // file with the node's credentials
 	Images      map[string]string // image name → path of a program in the lab, and arguments
-	Dataplane   string            // enforce | ignore
+	Dataplane   string            // profile of its data plane
 	RootDir     string            // the kubelet's directory; this node's alone
 	APIServer   string            // host:port on the underlay
 }

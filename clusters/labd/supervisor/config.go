@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/profile"
 )
 
 // MaxNodes keeps node addresses inside the underlay's first /24 and pod
@@ -23,7 +25,7 @@ type Config struct {
 	Name      string            `json:"name"`
 	Dir       string            `json:"dir"`       // the one directory outside, absolute
 	Nodes     int               `json:"nodes"`     // 0: API server and controller manager only
-	Dataplane string            `json:"dataplane"` // enforce | ignore
+	Dataplane string            `json:"dataplane"` // profile of the nodes' data planes
 	Images    map[string]string `json:"images"`    // image name without tag → absolute path, and arguments, outside
 	Port      int               `json:"port"`      // of the listener on 127.0.0.1
 	Labd      string            `json:"labd"`      // absolute path of this binary, outside
@@ -51,7 +53,7 @@ func parseConfig(args []string) (Config, error) {
 	fs.StringVar(&c.Name, "name", "default", "the lab's name")
 	fs.StringVar(&c.Dir, "dir", "", "the one directory outside; created, and removed at the end")
 	fs.IntVar(&c.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
-	fs.StringVar(&c.Dataplane, "dataplane", "enforce", "enforce, or ignore: accept policies and enforce none")
+	fs.StringVar(&c.Dataplane, "dataplane", "enforce", "profile of the nodes' data planes")
 	fs.Var(images(c.Images), "image", "NAME=/path/of/static/binary, repeatable")
 	fs.IntVar(&c.Lifeline, "lifeline", -1, "inherited descriptor; its end of file ends the lab unless a byte came first")
 	if err := fs.Parse(args); err != nil {
@@ -76,8 +78,9 @@ func (c *Config) complete() error {
 		return fmt.Errorf("directory %s: its path is too long for a Unix socket in it (%d bytes at most); set TMPDIR or XDG_RUNTIME_DIR to a shorter one", c.Dir, maxSocketPath)
 	case c.Nodes < 0 || c.Nodes > MaxNodes:
 		return fmt.Errorf("--nodes=%d: between 0 and %d", c.Nodes, MaxNodes)
-	case c.Dataplane != "enforce" && c.Dataplane != "ignore":
-		return fmt.Errorf("--dataplane=%q: enforce or ignore", c.Dataplane)
+	}
+	if _, err := profile.Parse(c.Dataplane, profile.Profile{}); err != nil {
+		return fmt.Errorf("--dataplane: %w", err)
 	}
 	for name, command := range c.Images {
 		path, _, _ := strings.Cut(command, " ")

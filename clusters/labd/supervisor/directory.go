@@ -18,7 +18,9 @@ const (
 	lockFile       = "lock"
 	statusFile     = "status.json"
 	socketFile     = "control.sock"
+	insideFile     = "inside.sock" // shorter than socketFile, whose path's length is checked
 	kubeconfigFile = "kubeconfig"
+	endedFile      = "ended.json" // why a lab ended by itself; it stays behind
 )
 
 // errLive is returned for a directory whose warden lives.
@@ -73,7 +75,7 @@ func tryClaim(path string) (*directory, error) {
 		lock.Close()
 		return nil, os.ErrNotExist
 	}
-	for _, f := range []string{statusFile, socketFile, kubeconfigFile} {
+	for _, f := range []string{statusFile, socketFile, insideFile, kubeconfigFile, endedFile} {
 		_ = os.Remove(filepath.Join(path, f))
 	}
 	return &directory{path: path, lock: lock}, nil
@@ -95,6 +97,28 @@ func (d *directory) file(name string) string { return filepath.Join(d.path, name
 func (d *directory) remove() {
 	_ = os.RemoveAll(d.path)
 	_ = os.Remove(filepath.Dir(d.path))
+	d.lock.Close()
+}
+
+// ended is why a lab ended that nobody held in hand.
+type ended struct {
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+}
+
+// leave takes everything away but the reason of the lab's end.
+func (d *directory) leave(reason error) {
+	b, err := json.Marshal(ended{time.Now(), reason.Error()})
+	if err == nil {
+		err = d.write(endedFile, b)
+	}
+	if err != nil {
+		d.remove()
+		return
+	}
+	for _, f := range []string{statusFile, socketFile, insideFile, kubeconfigFile} {
+		_ = os.Remove(d.file(f))
+	}
 	d.lock.Close()
 }
 

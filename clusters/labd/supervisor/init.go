@@ -14,7 +14,8 @@ import (
 const (
 	fdListener = 3
 	fdProgress = 4
-	fdLifeline = 5
+	fdInside   = 5
+	fdLifeline = 6 // process 1 keeps it
 )
 
 // Init is `labd init`: process 1 of the lab's namespaces. It builds the root
@@ -22,7 +23,7 @@ const (
 // the warden ends, it ends, and the kernel ends everything else with it.
 func Init(args []string) int {
 	runtime.LockOSThread() // the supervisor dies with this thread
-	closeOnExec(fdListener, fdProgress, fdLifeline)
+	closeOnExec(fdListener, fdProgress, fdInside, fdLifeline)
 	progress := os.NewFile(fdProgress, "progress")
 	report := newReporter(progress)
 	cfg, err := decodeConfig(args)
@@ -39,7 +40,7 @@ func Init(args []string) int {
 	}()
 	supervisor, err := os.StartProcess("/proc/self/exe", []string{"labd", "supervise", cfg.encode()}, &os.ProcAttr{
 		Env:   os.Environ(),
-		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, os.NewFile(fdListener, "listener"), progress},
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, os.NewFile(fdListener, "listener"), progress, os.NewFile(fdInside, "inside")},
 		Sys:   &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL},
 	})
 	if err != nil {

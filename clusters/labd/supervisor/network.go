@@ -58,6 +58,9 @@ func buildUnderlay() error {
 // nodeAddress is node i's, counted from 1.
 func nodeAddress(i int) string { return fmt.Sprintf("172.31.0.%d", 10+i) }
 
+// port is the bridge's end of node i's cable.
+func port(i int) string { return fmt.Sprintf("node%d", i) }
+
 // podCIDR is node i's.
 func podCIDR(i int) string { return fmt.Sprintf("10.244.%d.0/24", i) }
 
@@ -79,7 +82,7 @@ func plugNode(i, nodes, pid int) error {
 }
 
 func plug(i, nodes, pid int) error {
-	host, inside := fmt.Sprintf("node%d", i), fmt.Sprintf("tn%d", i)
+	host, inside := port(i), fmt.Sprintf("tn%d", i)
 	br, err := netlink.LinkByName(bridge)
 	if err != nil {
 		return err
@@ -105,7 +108,7 @@ func plug(i, nodes, pid int) error {
 	if err := configureNode(h, inside, i, nodes); err != nil {
 		return err
 	}
-	return netlink.RouteAdd(via(podCIDR(i), nodeAddress(i), br))
+	return netlink.RouteReplace(via(podCIDR(i), nodeAddress(i), br)) // a node that comes back has it already
 }
 
 func configureNode(h *netlink.Handle, inside string, i, nodes int) error {

@@ -16,35 +16,43 @@ import (
 // and plugs these into the underlay. The processes then wait on a pipe.
 func (s *supervisor) plugNodes() error {
 	for i := 1; i <= s.cfg.Nodes; i++ {
-		if err := s.plugNode(i); err != nil {
+		w, err := s.plugNode(i)
+		if err != nil {
 			return err
 		}
+		s.waiting = append(s.waiting, w)
 	}
 	return nil
 }
 
-func (s *supervisor) plugNode(i int) error {
-	name := fmt.Sprintf("node-%d", i)
+// plugNode starts one node's process; one byte on the pipe lets it go.
+func (s *supervisor) plugNode(i int) (*os.File, error) {
+	name := nodeName(i)
 	file := filepath.Join(statePath, name+".json")
 	b, err := json.Marshal(s.nodeConfig(i, name))
 	if err == nil {
 		err = os.WriteFile(file, b, 0o600)
 	}
 	if err != nil {
-		return fmt.Errorf("configuration of %s: %w", name, err)
+		return nil, fmt.Errorf("configuration of %s: %w", name, err)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	s.waiting = append(s.waiting, w)
-	p, err := start(s.exits, name, []string{"node", "--config", file}, unix.CLONE_NEWNET, r)
+	p, err := s.start(name, []string{"node", "--config", file}, unix.CLONE_NEWNET, r)
 	r.Close()
-	if err != nil {
-		return err
+	if err == nil {
+		err = plugNode(i, s.cfg.Nodes, p.cmd.Process.Pid)
 	}
-	return plugNode(i, s.cfg.Nodes, p.cmd.Process.Pid)
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
 }
+
+func nodeName(i int) string { return fmt.Sprintf("node-%d", i) }
 
 func (s *supervisor) nodeConfig(i int, name string) node.Config {
 	return node.Config{Name: name, Index: i, IP: nodeAddress(i), PodCIDR: podCIDR(i),
@@ -56,11 +64,18 @@ func (s *supervisor) nodeConfig(i int, name string) node.Config {
 // releaseNodes lets the nodes go: the API server is ready for them.
 func (s *supervisor) releaseNodes() error {
 	for _, w := range s.waiting {
-		if _, err := w.Write([]byte{1}); err != nil {
-			return fmt.Errorf("let a node go: %w", err)
+		if err := release(w); err != nil {
+			return err
 		}
-		w.Close()
 	}
 	s.waiting = nil
+	return nil
+}
+
+func release(w *os.File) error {
+	defer w.Close()
+	if _, err := w.Write([]byte{1}); err != nil {
+		return fmt.Errorf("let a node go: %w", err)
+	}
 	return nil
 }

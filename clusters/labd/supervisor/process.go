@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -19,18 +20,22 @@ const (
 )
 
 // process is one component of the lab, a child of the supervisor. None of them
-// may end before the lab does.
+// may end before the lab does, but by a fault.
 type process struct {
-	name string
-	cmd  *exec.Cmd
-	log  string
+	name  string
+	cmd   *exec.Cmd
+	log   string
+	meant atomic.Bool   // its end is a fault's doing
+	ended chan struct{} // closed when it has ended
 }
 
+func logOf(name string) string { return filepath.Join(logPath, name+".log") }
+
 // start runs `labd args…` with its output in a log file, and tells exits when it
-// ends. Children need no Pdeathsig: when the supervisor dies, process 1 does, and
-// the namespace with it.
-func start(exits chan<- error, name string, args []string, flags uintptr, files ...*os.File) (*process, error) {
-	p := &process{name: name, log: filepath.Join(logPath, name+".log")}
+// ends and should not. Children need no Pdeathsig: when the supervisor dies,
+// process 1 does, and the namespace with it.
+func (s *supervisor) start(name string, args []string, flags uintptr, files ...*os.File) (*process, error) {
+	p := &process{name: name, log: logOf(name), ended: make(chan struct{})}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -41,9 +46,15 @@ func start(exits chan<- error, name string, args []string, flags uintptr, files 
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
+	s.mu.Lock()
+	s.processes[name] = p
+	s.mu.Unlock()
 	go func() {
 		err := p.cmd.Wait()
-		exits <- fmt.Errorf("%s of the lab ended (%v); the end of its log:\n%s", name, why(err), tail(p.log))
+		close(p.ended)
+		if !p.meant.Load() {
+			s.exits <- fmt.Errorf("%s of the lab ended (%v); the end of its log:\n%s", name, why(err), tail(p.log))
+		}
 	}()
 	return p, nil
 }

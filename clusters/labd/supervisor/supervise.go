@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/tightrope-dev/tightrope/clusters/labd/apifault"
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
+	"github.com/tightrope-dev/tightrope/clusters/labd/faults"
 )
 
 // startDeadline is generous: a loaded machine is slow, a lab that hangs is wrong.
@@ -20,7 +23,7 @@ const startDeadline = 3 * time.Minute
 // Supervise is `labd supervise`: it starts the lab's components in the order of
 // their needs, says when all is ready, and then waits for the first one to die.
 func Supervise(args []string) int {
-	closeOnExec(fdListener, fdProgress)
+	closeOnExec(fdListener, fdProgress, fdInside)
 	report := newReporter(os.NewFile(fdProgress, "progress"))
 	cfg, err := decodeConfig(args)
 	if err != nil {
@@ -32,7 +35,13 @@ func Supervise(args []string) int {
 		report.fail("", fmt.Errorf("inherited listener: %w", err))
 		return 1
 	}
-	s := &supervisor{cfg: cfg, report: report, listener: listener, exits: make(chan error, 8+cfg.Nodes)}
+	inside, err := net.FileListener(os.NewFile(fdInside, "inside"))
+	if err != nil {
+		report.fail("", fmt.Errorf("inherited listener for requests: %w", err))
+		return 1
+	}
+	s := &supervisor{cfg: cfg, report: report, listener: listener, inside: inside,
+		exits: make(chan error, 8+cfg.Nodes), processes: map[string]*process{}}
 	report.step("namespaces")
 	report.fail("", s.run())
 	return 1
@@ -42,9 +51,13 @@ type supervisor struct {
 	cfg      Config
 	report   *reporter
 	listener net.Listener
-	exits    chan error // a component that ended, with the end of its log
+	inside   net.Listener // requests from outside to the lab itself
+	exits    chan error   // a component that ended, with the end of its log
 	client   kubernetes.Interface
 	waiting  []*os.File // one pipe per node that waits for its go
+
+	mu        sync.Mutex
+	processes map[string]*process // by component, the last one started
 }
 
 // run returns when a component ends or cannot start: never with nil.
@@ -87,7 +100,8 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.startEtcd(ctx); err != nil {
 		return err
 	}
-	if _, err := start(s.exits, "apiserver", []string{"apiserver"}, 0); err != nil {
+	s.report.step("etcd")
+	if _, err := s.start("apiserver", []string{"apiserver"}, 0); err != nil {
 		return err
 	}
 	if err := s.plugNodes(); err != nil { // meanwhile
@@ -100,6 +114,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.startRest(ctx); err != nil {
 		return err
 	}
+	go s.answer(faults.NewKeeper(machine{s}, apifault.OpenFile(controlplane.FaultsFile)))
 	s.report.send(Event{Ready: true, Kubeconfig: string(kubeconfig)})
 	return nil
 }
@@ -111,7 +126,7 @@ func (s *supervisor) startEtcd(ctx context.Context) error {
 		return err
 	}
 	defer r.Close()
-	_, err = start(s.exits, "etcd", []string{"etcd"}, 0, w)
+	_, err = s.start("etcd", []string{"etcd"}, 0, w)
 	w.Close()
 	if err != nil {
 		return err
@@ -121,7 +136,6 @@ func (s *supervisor) startEtcd(ctx context.Context) error {
 	if n, err := r.Read(make([]byte, 1)); n != 1 {
 		return errors.Join(errors.New("etcd did not become ready"), err, context.Cause(ctx))
 	}
-	s.report.step("etcd")
 	return nil
 }
 
@@ -133,7 +147,7 @@ func (s *supervisor) startRest(ctx context.Context) error {
 		components = append(components, "scheduler")
 	}
 	for _, name := range components {
-		if _, err := start(s.exits, name, []string{name}, 0); err != nil {
+		if _, err := s.start(name, []string{name}, 0); err != nil {
 			return err
 		}
 	}

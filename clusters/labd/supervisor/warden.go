@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,22 +38,29 @@ func Up(args []string) int {
 		report.fail("usage", fmt.Errorf("lab %q: %w", cfg.Name, err))
 		return 4
 	}
-	defer dir.remove()
 	w := &warden{cfg: cfg, dir: dir, report: report, stop: make(chan string, 8)}
-	if err := w.run(); err != nil {
-		report.fail(w.stage, err)
-		return 1
+	err = w.run()
+	switch {
+	case err == nil:
+		dir.remove()
+		return 0
+	case w.detached.Load():
+		dir.leave(err)
+	default:
+		dir.remove()
 	}
-	return 0
+	report.fail(w.stage, err)
+	return 1
 }
 
 // warden owns the lab from outside its namespaces.
 type warden struct {
-	cfg    Config
-	dir    *directory
-	report *reporter
-	stage  string      // of the error run returns
-	stop   chan string // why to end
+	cfg      Config
+	dir      *directory
+	report   *reporter
+	stage    string      // of the error run returns
+	stop     chan string // why to end
+	detached atomic.Bool // nobody reads report any more
 	// lifeline of process 1. It is never closed by us: the kernel does it when we
 	// die. It is kept here so that no finalizer closes it earlier.
 	lifeline *os.File
@@ -73,6 +81,11 @@ func (w *warden) run() error {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	defer control.Close()
+	inside, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.dir.file(insideFile), Net: "unix"})
+	if err != nil {
+		return fmt.Errorf("socket for requests: %w", err)
+	}
+	defer inside.Close()
 	w.state = status{Name: w.cfg.Name, PID: os.Getpid(), Started: time.Now(), Nodes: w.cfg.Nodes,
 		Dataplane: w.cfg.Dataplane, Kubeconfig: w.dir.file(kubeconfigFile), Labd: w.cfg.Labd}
 	if err := w.dir.writeStatus(w.state); err != nil {
@@ -82,7 +95,7 @@ func (w *warden) run() error {
 	go w.serveControl(control)
 
 	w.stage = "namespaces"
-	child, events, err := w.startInit(listener)
+	child, events, err := w.startInit(listener, inside)
 	if err != nil {
 		return fmt.Errorf("create the lab's namespaces: %w", err)
 	}
@@ -98,14 +111,19 @@ func (w *warden) run() error {
 	return err
 }
 
-// startInit clones process 1 into its namespaces. It hands it the listener, the
+// startInit clones process 1 into its namespaces. It hands it the listeners, the
 // progress pipe and a lifeline of our own, which closes when we die.
-func (w *warden) startInit(listener *net.TCPListener) (*exec.Cmd, io.ReadCloser, error) {
+func (w *warden) startInit(listener *net.TCPListener, inside *net.UnixListener) (*exec.Cmd, io.ReadCloser, error) {
 	lf, err := listener.File()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer lf.Close()
+	inf, err := inside.File()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer inf.Close()
 	events, eventsW, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -118,7 +136,7 @@ func (w *warden) startInit(listener *net.TCPListener) (*exec.Cmd, io.ReadCloser,
 	defer lifeR.Close()
 	cmd := isolated("init", w.cfg.encode())
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	cmd.ExtraFiles = []*os.File{lf, eventsW, lifeR}
+	cmd.ExtraFiles = []*os.File{lf, eventsW, inf, lifeR}
 	if err := cmd.Start(); err != nil {
 		lifeW.Close()
 		events.Close()
@@ -190,6 +208,7 @@ func (w *warden) watchLifeline() {
 	f := os.NewFile(uintptr(w.cfg.Lifeline), "lifeline")
 	b := make([]byte, 1)
 	if n, _ := f.Read(b); n == 1 && b[0] == detachByte {
+		w.detached.Store(true)
 		return
 	}
 	w.stop <- "the owner is gone"
