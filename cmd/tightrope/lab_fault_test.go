@@ -84,7 +84,7 @@ func TestFaultsAndLogsThatCannotBeAreBadInput(t *testing.T) {
 		{"fault list --name nolab", "not up"},
 		{"up --name other --dataplane colour=red", `no key "colour"`},
 	} {
-		p := start(t, append(append([]string{"lab", "--name", name}, strings.Fields(tt.args)...))...)
+		p := start(t, append([]string{"lab", "--name", name}, strings.Fields(tt.args)...)...)
 		if code := p.end(t); code != exitUsage || !strings.Contains(p.stderr.String(), tt.part) {
 			t.Errorf("lab %s: exit code %d and %q, want %d and %q", tt.args, code, p.stderr, exitUsage, tt.part)
 		}
