@@ -35,7 +35,7 @@ type Options struct {
 	Name      string            // "" means DefaultName
 	Nodes     int               // 0 means API server and controller manager only
 	Dataplane string            // profile of the nodes' data planes, as "established=cut,deny=reject"; "" means enforce
-	Images    map[string]string // image name → static binary, and arguments; added to our own
+	Images    map[string]string // image name → program, and arguments; added to our own. See ParseImages
 	Labd      string            // path of labd; "" means FindLabd searches
 	Progress  func(Step)        // called in order, from one goroutine; may be nil
 }

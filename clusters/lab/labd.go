@@ -73,6 +73,21 @@ func executable(path string) bool {
 	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
 }
 
+// ParseImages reads NAME=PATH pairs for Options: an image name, and the path of a
+// program of this machine with arguments after spaces. A static program runs with
+// no file but itself; another one is shown the machine's /usr, read-only.
+func ParseImages(pairs []string) (map[string]string, error) {
+	images := map[string]string{}
+	for _, pair := range pairs {
+		name, path, ok := strings.Cut(pair, "=")
+		if !ok || name == "" || path == "" {
+			return nil, fmt.Errorf("%w: image %q: want NAME=PATH", ErrRefused, pair)
+		}
+		images[name] = path
+	}
+	return images, nil
+}
+
 // imagesFor is what the lab can run: our own programs from labd's folder, as far
 // as they are there, and what the caller added. Relative paths become absolute.
 func imagesFor(labd string, added map[string]string) (map[string]string, error) {

@@ -29,7 +29,7 @@ func (o *runOptions) checkFlags(cmd *cobra.Command) error {
 	case o.report == "":
 		return errors.New("--report is empty: name a directory for the reports")
 	}
-	for _, name := range []string{"nodes", "dataplane", "labd"} {
+	for _, name := range []string{"nodes", "dataplane", "labd", "image"} {
 		if o.cluster == "current" && changed(name) {
 			return fmt.Errorf("--%s describes a lab and has no effect on --cluster current: leave it out", name)
 		}

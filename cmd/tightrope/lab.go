@@ -79,20 +79,22 @@ func newLabUp(name *string) *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&o.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
 	f.StringVar(&o.Dataplane, "dataplane", "enforce", "how policies are enforced: enforce, ignore, or as established=cut,deny=reject,delay=200ms..2s")
-	f.StringArrayVar(&o.images, "image", nil, "NAME=PATH of a static binary that pods can run; repeatable")
+	imageFlag(c, &o.images)
 	f.BoolVar(&o.foreground, "foreground", false, "stay, and end the lab with this process")
 	f.StringVar(&o.Labd, "labd", "", "path of the lab's server, when it is not next to this program")
 	return c
 }
 
+// imageFlag is that of the commands that bring up a lab.
+func imageFlag(c *cobra.Command, images *[]string) {
+	c.Flags().StringArrayVar(images, "image", nil,
+		"NAME=PATH of a program of this machine that pods can run by that image name, arguments after a space; repeatable")
+}
+
 func (o *labUpOptions) run(c *cobra.Command) error {
-	o.Images = map[string]string{}
-	for _, image := range o.images {
-		name, path, ok := strings.Cut(image, "=")
-		if !ok || name == "" || path == "" {
-			return &exitError{exitUsage, fmt.Errorf("--image %q: want NAME=PATH", image)}
-		}
-		o.Images[name] = path
+	var err error
+	if o.Images, err = lab.ParseImages(o.images); err != nil {
+		return labError(err)
 	}
 	out := c.OutOrStdout()
 	o.Progress = func(s lab.Step) { fmt.Fprintln(out, "  "+s.String()) }

@@ -30,6 +30,7 @@ type runOptions struct {
 	labd        string
 	dataplane   string
 	nodes       int
+	images      []string // NAME=PATH, of the lab
 	holdTimeout time.Duration
 }
 
@@ -75,6 +76,7 @@ func (o *runOptions) register(cmd *cobra.Command) {
 	f.StringVar(&o.labd, "labd", "", "path of the labd binary; empty means next to this one, on PATH, or in the user's cache")
 	f.StringVar(&o.dataplane, "dataplane", "enforce", "what the lab does with policies: enforce, or ignore as clusters without a policy engine do")
 	f.IntVar(&o.nodes, "nodes", 2, "nodes of the lab")
+	imageFlag(cmd, &o.images)
 	f.DurationVar(&o.holdTimeout, "hold-timeout", 2*time.Minute, "how long a held rollout is waited for before it is aborted")
 }
 
@@ -112,8 +114,12 @@ func (o *runOptions) host(ctx context.Context, show *screen) (*rest.Config, stri
 		cfg, name, err := existing.Connect(ctx, o.kubeconfig)
 		return cfg, name, func() error { return nil }, err
 	}
+	images, err := lab.ParseImages(o.images)
+	if err != nil {
+		return nil, "", nil, labError(err)
+	}
 	l, err := lab.Up(ctx, lab.Options{
-		Name: fmt.Sprintf("run-%d", os.Getpid()), Nodes: o.nodes, Dataplane: o.dataplane, Labd: o.labd, Progress: show.labStep,
+		Images: images, Name: fmt.Sprintf("run-%d", os.Getpid()), Nodes: o.nodes, Dataplane: o.dataplane, Labd: o.labd, Progress: show.labStep,
 	})
 	if err != nil {
 		return nil, "", nil, labError(err)

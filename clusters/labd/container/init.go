@@ -94,7 +94,7 @@ func start(from io.ReadCloser) error {
 	}
 	err = unix.Exec(program, s.Argv, env)
 	if errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("exec %s: %w: the file is there, its interpreter is not; the lab runs static binaries only", program, err)
+		return fmt.Errorf("exec %s: %w: the file is there, its interpreter is not: the image was mapped to a static program, and this one is not", program, err)
 	}
 	return fmt.Errorf("exec %s: %w", program, err)
 }
@@ -127,8 +127,11 @@ func LookUp(name string, env []string) (string, error) {
 			return c, nil
 		}
 	}
-	return "", fmt.Errorf("exec %q: %w: an image of the lab holds one program and no shell; it has %s",
-		name, fs.ErrNotExist, strings.Join(programs(), ", "))
+	if all := programs(); len(all) < 20 {
+		return "", fmt.Errorf("exec %q: %w: an image of the lab holds one program and no shell; it has %s",
+			name, fs.ErrNotExist, strings.Join(all, ", "))
+	}
+	return "", fmt.Errorf("exec %q: %w on this machine, whose programs the image shows", name, fs.ErrNotExist)
 }
 
 func programs() (names []string) {

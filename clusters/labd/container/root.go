@@ -23,7 +23,7 @@ func buildRoot(s *Spec) error {
 	if err := unix.Mount(mountSource, s.Root, "tmpfs", unix.MS_NOSUID, rootSize); err != nil {
 		return fmt.Errorf("mount the root: %w", err)
 	}
-	for _, step := range []func(*Spec) error{makeFiles, makeDevices, bindProgram, mountProc, bindVolumes, pivot} {
+	for _, step := range []func(*Spec) error{makeFiles, makeDevices, showProgram, mountProc, bindVolumes, pivot} {
 		if err := step(s); err != nil {
 			return err
 		}
@@ -38,7 +38,11 @@ func buildRoot(s *Spec) error {
 }
 
 func makeFiles(s *Spec) error {
-	for _, dir := range []string{"bin", "dev/shm", "etc/ssl/certs", "old", "proc", "root", "run", "tmp", "usr", "var/run", "var/tmp"} {
+	dirs := []string{"dev/shm", "etc/ssl/certs", "old", "proc", "root", "run", "tmp", "var/run", "var/tmp"}
+	if s.Host == "" {
+		dirs = append(dirs, "bin", "usr") // else the machine's
+	}
+	for _, dir := range dirs {
 		if err := os.MkdirAll(filepath.Join(s.Root, dir), 0o755); err != nil {
 			return fmt.Errorf("root: %w", err)
 		}
@@ -82,6 +86,40 @@ func makeDevices(s *Spec) error {
 	}
 	if err := bind(s.Shm, filepath.Join(s.Root, "dev/shm"), false); err != nil {
 		return fmt.Errorf("shared memory: %w", err)
+	}
+	return nil
+}
+
+func showProgram(s *Spec) error {
+	if s.Host != "" {
+		return showHost(s.Host, s.Root)
+	}
+	return bindProgram(s)
+}
+
+// showHost shows what is in a directory, its links and read-only the rest, at the
+// same places in root. Of /etc only the parts are: the container has its own.
+func showHost(from, root string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return fmt.Errorf("files of the machine: %w", err)
+	}
+	for _, e := range entries {
+		source, target := filepath.Join(from, e.Name()), filepath.Join(root, e.Name())
+		switch {
+		case e.Name() == "etc":
+			err = showHost(source, target)
+		case e.Type()&os.ModeSymlink != 0:
+			var link string
+			if link, err = os.Readlink(source); err == nil {
+				err = os.Symlink(link, target)
+			}
+		default:
+			err = bind(source, target, true)
+		}
+		if err != nil {
+			return fmt.Errorf("files of the machine: /%s: %w", e.Name(), err)
+		}
 	}
 	return nil
 }

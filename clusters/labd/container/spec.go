@@ -11,8 +11,9 @@ import (
 type Spec struct {
 	Hostname     string
 	Root         string   // an empty directory; the container's tmpfs is mounted there, seen by itself only
-	Binary       string   // path of the image's program, outside
+	Binary       string   // path of the image's program, outside; empty where Host is not
 	Name         string   // its name inside: /Name
+	Host         string   // where files of the machine are that the program needs, and the program itself; empty: it is static
 	Argv         []string // never empty; Argv[0] without a slash at its front is looked up
 	Env          []string // KEY=value
 	Dir          string   // working directory, created if missing; empty means /
@@ -41,9 +42,9 @@ func Command(entry, command, args []string) []string {
 // validate refuses what would escape the root or cannot start.
 func (s *Spec) validate() error {
 	switch {
-	case s.Root == "" || s.Binary == "":
+	case s.Root == "" || s.Binary == "" && s.Host == "":
 		return errors.New("no root directory or no program")
-	case s.Name == "" || strings.ContainsAny(s.Name, "/\x00"):
+	case s.Host == "" && s.Name == "" || strings.ContainsAny(s.Name, "/\x00"):
 		return fmt.Errorf("program name %q is not a file name", s.Name)
 	case len(s.Argv) == 0:
 		return errors.New("empty command")

@@ -30,6 +30,7 @@ var _ internalapi.ImageManagerService = (*Images)(nil)
 type image struct {
 	name    string   // without tag
 	program string   // path on the node
+	host    bool     // the path is below hostFiles, and the program needs what else is there
 	args    []string // the entry point's, after the program
 	rest    []string // what follows when the pod gives no arguments
 	size    uint64
@@ -38,10 +39,18 @@ type image struct {
 // base is the program's name inside containers.
 func (i *image) base() string { return path.Base(i.name) }
 
+// hostFiles is where the lab keeps files of the machine: the supervisor's hostPath.
+const hostFiles = "/host"
+
 // argv is what a container runs: the pod's command replaces the whole image's,
-// the pod's arguments replace what follows the entry point.
+// the pod's arguments replace what follows the entry point. A program of the
+// machine is where it always is.
 func (i *image) argv(command, args []string) []string {
-	entry := append([]string{"/" + i.base()}, i.args...)
+	program := "/" + i.base()
+	if i.host {
+		program = strings.TrimPrefix(i.program, hostFiles)
+	}
+	entry := append([]string{program}, i.args...)
 	if len(command) == 0 && len(args) == 0 {
 		args = i.rest
 	}
@@ -58,11 +67,12 @@ func NewImages(commands map[string]string) (*Images, error) {
 		if len(words) == 0 {
 			return nil, fmt.Errorf("image %s: no program", name)
 		}
-		st, err := os.Stat(words[0])
+		st, err := os.Lstat(words[0]) // a link of the machine leads to the right place in containers only
 		if err != nil {
 			return nil, fmt.Errorf("image %s: %w", name, err)
 		}
-		i := &image{name: untagged(name), program: words[0], args: words[1:], size: uint64(st.Size())}
+		i := &image{name: untagged(name), program: words[0], host: strings.HasPrefix(words[0], hostFiles+"/"),
+			args: words[1:], size: uint64(st.Size())}
 		if at := slices.Index(i.args, "--"); at >= 0 {
 			i.args, i.rest = i.args[:at], i.args[at+1:]
 		}
@@ -138,7 +148,7 @@ func (im *Images) PullImage(_ context.Context, spec *runtimeapi.ImageSpec, _ *ru
 	if asked == "" {
 		asked = spec.GetImage()
 	}
-	return "", status.Errorf(codes.NotFound, "the lab has no image %q and pulls none; it knows %s; map a static binary with `tightrope lab up --image %s=/path/of/binary`",
+	return "", status.Errorf(codes.NotFound, "the lab has no image %q and pulls none; it knows %s; map a program of this machine to it: `tightrope lab up --image %s=/path/of/program`",
 		asked, strings.Join(im.names, ", "), untagged(asked))
 }
 

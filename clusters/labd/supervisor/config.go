@@ -27,6 +27,7 @@ type Config struct {
 	Nodes     int               `json:"nodes"`     // 0: API server and controller manager only
 	Dataplane string            `json:"dataplane"` // profile of the nodes' data planes
 	Images    map[string]string `json:"images"`    // image name without tag → absolute path, and arguments, outside
+	Host      []string          `json:"host"`      // those of the paths whose programs need files of the machine
 	Port      int               `json:"port"`      // of the listener on 127.0.0.1
 	Labd      string            `json:"labd"`      // absolute path of this binary, outside
 	Lifeline  int               `json:"-"`         // descriptor whose end of file ends the lab; -1: none
@@ -54,7 +55,7 @@ func parseConfig(args []string) (Config, error) {
 	fs.StringVar(&c.Dir, "dir", "", "the one directory outside; created, and removed at the end")
 	fs.IntVar(&c.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
 	fs.StringVar(&c.Dataplane, "dataplane", "enforce", "profile of the nodes' data planes")
-	fs.Var(images(c.Images), "image", "NAME=/path/of/static/binary, repeatable")
+	fs.Var(images(c.Images), "image", "NAME=/path/of/program, repeatable; with what it needs of the machine when it is not static")
 	fs.IntVar(&c.Lifeline, "lifeline", -1, "inherited descriptor; its end of file ends the lab unless a byte came first")
 	if err := fs.Parse(args); err != nil {
 		return c, err
@@ -88,7 +89,7 @@ func (c *Config) complete() error {
 			return fmt.Errorf("image %s: %s is not an executable file; build it, or name another with --image", name, path)
 		}
 	}
-	return nil
+	return c.findHostPrograms()
 }
 
 func (c Config) encode() string {

@@ -10,13 +10,49 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
 )
 
+// program is a static one: this test.
 func program(t *testing.T) string {
 	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !static(self) {
+		t.Skip("this test was built with cgo, so it is not static")
+	}
 	path := filepath.Join(t.TempDir(), "program")
-	if err := os.WriteFile(path, []byte("#!"), 0o755); err != nil {
+	if err := os.Symlink(self, path); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestAProgramThatIsNotStaticIsFoundOnTheMachine(t *testing.T) {
+	script, link := filepath.Join(t.TempDir(), "script"), filepath.Join(t.TempDir(), "link")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/bin/sh", link); err != nil {
+		t.Fatal(err)
+	}
+	sh, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Skip("no /bin/sh here")
+	}
+	c, err := parseConfig([]string{"--dir", "/d", "--image", "static=" + program(t), "--image", "a=/bin/sh -c true", "--image", "b=/bin/sh",
+		"--image", "script=" + script, "--image", "link=" + link + " -x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"static": "/images/4", "a": "/host/bin/sh -c true", "b": "/host/bin/sh",
+		"script": "/host" + script, "link": "/host" + sh + " -x"} {
+		if got := c.imagesInside()[name]; got != want {
+			t.Errorf("image %s is %q inside, want %q", name, got, want)
+		}
+	}
+	if len(c.Host) != 3 || len(c.binaries()) != 2 {
+		t.Errorf("of the machine %q, bound one by one %v", c.Host, c.binaries())
+	}
 }
 
 func TestBadOptionsAreNamed(t *testing.T) {

@@ -25,7 +25,8 @@ const (
 )
 
 // buildRoot gives the lab a root file system of its own on a tmpfs. Of the host
-// it has the image binaries, six devices and the certificates, nothing else.
+// it has the image binaries, six devices and the certificates, and for images that
+// are not static what showHost shows.
 func buildRoot(cfg Config) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
@@ -41,6 +42,9 @@ func buildRoot(cfg Config) error {
 		}
 	}
 	if err := populate(root, cfg); err != nil {
+		return err
+	}
+	if err := showHost(root, cfg.Host); err != nil {
 		return err
 	}
 	if err := unix.Mount("proc", filepath.Join(root, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
@@ -116,6 +120,9 @@ func (c Config) binaries() map[string]string {
 	inside := map[string]string{c.Labd: labdPath}
 	for i, name := range slices.Sorted(maps.Keys(c.Images)) {
 		path, _, _ := strings.Cut(c.Images[name], " ")
+		if slices.Contains(c.Host, path) {
+			continue
+		}
 		if _, known := inside[path]; !known {
 			inside[path] = fmt.Sprintf("%s/%d", imagesPath, i)
 		}
@@ -130,6 +137,9 @@ func (c Config) imagesInside() map[string]string {
 	for name, command := range c.Images {
 		path, args, found := strings.Cut(command, " ")
 		commands[name] = binaries[path]
+		if slices.Contains(c.Host, path) {
+			commands[name] = hostPath + path
+		}
 		if found {
 			commands[name] += " " + args
 		}
