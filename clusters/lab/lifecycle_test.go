@@ -8,11 +8,15 @@ import (
 	"time"
 )
 
-// until waits for an object to have a value. kubectl watches, it does not poll.
+// until waits for an object to have a value, or any where want is empty. kubectl
+// watches, it does not poll.
 func (l *podLab) until(object, jsonpath, want string) {
 	l.t.Helper()
-	if said, code := l.try("wait", object, "--for=jsonpath="+jsonpath+"="+want, "--timeout=90s"); code != 0 {
-		l.t.Fatalf("%s: %s is not %s: %s\n%s", object, jsonpath, want, said, l.kubectl("", "describe", object))
+	if want != "" {
+		jsonpath += "=" + want
+	}
+	if said, code := l.try("wait", object, "--for=jsonpath="+jsonpath, "--timeout=90s"); code != 0 {
+		l.t.Fatalf("%s: not so: %s: %s\n%s", object, jsonpath, said, l.kubectl("", "describe", object))
 	}
 }
 
@@ -73,7 +77,7 @@ spec:
     volumeMounts:
     - {name: shared, mountPath: /shared}
     - {name: files, mountPath: /etc/one, subPath: one}
-    - {name: shared, mountPath: /own, subPath: own/$(NAME), readOnly: false}
+    - {name: shared, mountPath: /own, subPath: own}
     - {name: self, mountPath: /self}
     readinessProbe: {exec: {command: [/probe, dial, "127.0.0.1:9000"]}, periodSeconds: 1}
     lifecycle:
@@ -107,17 +111,17 @@ spec:
 
 func TestPodLifecycles(t *testing.T) {
 	l := upForPods(t, 1, nil)
-	l.apply(strings.ReplaceAll(lifecycles, "own/$(NAME)", "own"))
+	l.apply(lifecycles)
 
 	l.until("pod/never", "{.status.phase}", "Succeeded")
 	if got := l.get("pod/never", "{.status.containerStatuses[0].state.terminated.message}"); got != "last words" {
 		t.Errorf("termination message %q", got)
 	}
-	l.until("pod/sick", "{.status.containerStatuses[0].restartCount}", "1")
+	l.until("pod/sick", "{.status.containerStatuses[0].lastState.terminated.reason}", "Completed")
 	if got := l.kubectl("", "logs", "--previous", "sick"); !strings.HasSuffix(got, "asked to end\n") {
 		t.Errorf("the previous container's log is %q", got)
 	}
-	l.until("pod/onfailure", "{.status.containerStatuses[0].restartCount}", "1")
+	l.until("pod/onfailure", "{.status.containerStatuses[0].lastState.terminated.reason}", "Error")
 	if got := l.get("pod/onfailure", "{.status.containerStatuses[0].lastState.terminated.exitCode} {.status.containerStatuses[0].lastState.terminated.message}"); got != "3 leaving with 3\n" {
 		t.Errorf("the last end was %q", got)
 	}

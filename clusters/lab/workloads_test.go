@@ -70,9 +70,11 @@ func TestControllersRunTheirPods(t *testing.T) {
 		t.Errorf("the daemon set's pods are on %q", got)
 	}
 	l.kubectl("", "rollout", "status", "statefulset/db", "--timeout=60s")
-	created := strings.Fields(l.kubectl("", "get", "pods", "-l", "app=db", "--sort-by=.status.startTime", "-o", "jsonpath={.items[*].metadata.name}"))
-	if fmt.Sprint(created) != "[db-0 db-1 db-2]" {
-		t.Errorf("the stateful set's pods began in the order %q", created)
+	for earlier, later := range map[string]string{"db-0": "db-1", "db-1": "db-2"} {
+		ready := l.get("pod/"+earlier, `{.status.conditions[?(@.type=="Ready")].lastTransitionTime}`)
+		if created := l.get("pod/"+later, "{.metadata.creationTimestamp}"); created < ready {
+			t.Errorf("%s was made at %s, and %s Ready at %s", later, created, earlier, ready)
+		}
 	}
 	l.namesOfDB()
 	l.kubectl("", "delete", "pod", "db-1", "--grace-period=1")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
 
@@ -34,7 +35,8 @@ func (o *runOptions) checkFlags(cmd *cobra.Command) error {
 			return fmt.Errorf("--%s describes a lab and has no effect on --cluster current: leave it out", name)
 		}
 	}
-	return nil
+	_, err := lab.ParseImages(o.images)
+	return err
 }
 
 // load reads every scenario and makes every report folder before anything

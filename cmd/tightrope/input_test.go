@@ -93,6 +93,8 @@ func TestBadInputIsOneSentence(t *testing.T) {
 		{"no time to hold", []string{"run", "gw-forgot-dns", "--hold-timeout", "-1s"}, []string{"--hold-timeout=-1s", "above 0"}},
 		{"a kubeconfig for a lab", []string{"run", "gw-forgot-dns", "--kubeconfig", "mine"}, []string{"--kubeconfig", "add --cluster current"}},
 		{"a flag of the lab for a cluster", []string{"run", "gw-forgot-dns", "--cluster", "current", "--dataplane", "ignore"}, []string{"--dataplane", "leave it out"}},
+		{"an image for a cluster", []string{"run", "gw-forgot-dns", "--cluster", "current", "--image", "a=/bin/true"}, []string{"--image", "leave it out"}},
+		{"an image without a program", []string{"run", "gw-forgot-dns", "--image", "a="}, []string{`"a="`, "NAME=PATH"}},
 		{"a labd that is not there", []string{"run", "gw-forgot-dns", "--labd", "/nowhere/labd"}, []string{"/nowhere/labd", "build it with"}},
 		{"a lab's name that is no name", []string{"lab", "status", "--name", "../x"}, []string{"../x", "not up"}},
 		{"an output that is not known", []string{"lab", "status", "-o", "xml"}, []string{`"xml"`, "text or json"}},

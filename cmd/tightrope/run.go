@@ -116,7 +116,7 @@ func (o *runOptions) host(ctx context.Context, show *screen) (*rest.Config, stri
 	}
 	images, err := lab.ParseImages(o.images)
 	if err != nil {
-		return nil, "", nil, labError(err)
+		return nil, "", nil, labError(err) // checkFlags said so before
 	}
 	l, err := lab.Up(ctx, lab.Options{
 		Images: images, Name: fmt.Sprintf("run-%d", os.Getpid()), Nodes: o.nodes, Dataplane: o.dataplane, Labd: o.labd, Progress: show.labStep,

@@ -106,7 +106,6 @@ func TestPodsThatNeedMoreAreRefusedByName(t *testing.T) {
 	}
 	node := runtimeapi.NamespaceMode_NODE
 	for want, pod := range map[string]*runtimeapi.PodSandboxConfig{
-		"hostNetwork":           namespaces(&runtimeapi.NamespaceOption{Network: node}),
 		"hostPID":               namespaces(&runtimeapi.NamespaceOption{Pid: node}),
 		"hostIPC":               namespaces(&runtimeapi.NamespaceOption{Ipc: node}),
 		"shareProcessNamespace": namespaces(&runtimeapi.NamespaceOption{Pid: runtimeapi.NamespaceMode_POD}),

@@ -26,8 +26,6 @@ func refusePod(c *runtimeapi.PodSandboxConfig, handler string) error {
 		return refused(fmt.Sprintf("runtimeClassName with handler %q", handler))
 	case c.GetLinux().GetSecurityContext().GetPrivileged():
 		return refused("securityContext.privileged")
-	case ns.GetNetwork() == runtimeapi.NamespaceMode_NODE:
-		return refused("hostNetwork")
 	case ns.GetPid() == runtimeapi.NamespaceMode_NODE:
 		return refused("hostPID")
 	case ns.GetIpc() == runtimeapi.NamespaceMode_NODE:
@@ -38,7 +36,7 @@ func refusePod(c *runtimeapi.PodSandboxConfig, handler string) error {
 		return refused("shareProcessNamespace")
 	}
 	for _, p := range c.GetPortMappings() {
-		if p.GetHostPort() != 0 {
+		if p.GetHostPort() != 0 && ns.GetNetwork() != runtimeapi.NamespaceMode_NODE { // else the port is the node's anyway
 			return refused(fmt.Sprintf("hostPort %d", p.GetHostPort()))
 		}
 	}

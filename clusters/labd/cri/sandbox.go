@@ -37,6 +37,12 @@ func (s *sandbox) pod() Pod {
 	return Pod{Namespace: m.GetNamespace(), Name: m.GetName(), UID: m.GetUid()}
 }
 
+// onNode is true of a pod with hostNetwork: it has the node's network, and no
+// address, link or policies of its own.
+func (s *sandbox) onNode() bool {
+	return s.config.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork() == runtimeapi.NamespaceMode_NODE
+}
+
 // newID is 64 hexadecimal digits, as other runtimes' are.
 func newID() string {
 	var b [32]byte
@@ -70,6 +76,12 @@ const connectLimit = 15 * time.Second
 func (r *Runtime) connect(ctx context.Context, s *sandbox) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, connectLimit, fmt.Errorf("not done after %v", connectLimit))
 	defer cancel()
+	if s.onNode() {
+		if s.space, err = podnet.NodeSpace(); err != nil {
+			return err
+		}
+		return s.space.Do(s.furnish)
+	}
 	if s.space, err = podnet.OpenSpace(); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *sandbox) status() *runtimeapi.PodSandboxStatus {
 		CreatedAt: s.created.UnixNano(), Labels: s.config.GetLabels(), Annotations: s.config.GetAnnotations(),
 		Linux: &runtimeapi.LinuxPodSandboxStatus{Namespaces: &runtimeapi.Namespace{
 			Options: s.config.GetLinux().GetSecurityContext().GetNamespaceOptions()}}}
-	if s.ready {
+	if s.ready && !s.onNode() {
 		st.Network = &runtimeapi.PodSandboxNetworkStatus{Ip: s.addr.String()}
 	}
 	return st

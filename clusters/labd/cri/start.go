@@ -74,6 +74,9 @@ func (r *Runtime) launch(p *process) error {
 	closeAll(append(theirs, specPipe.r, status.w)...)
 	if err != nil {
 		closeAll(specPipe.w, status.r)
+		if pumps != nil {
+			pumps.Wait()
+		}
 		return fmt.Errorf("clone container-init: %w", err)
 	}
 	if err := handOver(specPipe.w, status.r, spec); err != nil {

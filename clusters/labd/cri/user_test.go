@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -106,5 +107,29 @@ func TestFilesAreCopiedByATarOfTheLab(t *testing.T) {
 		if _, _, err := l.ExecSync(t.Context(), id, []string{"test", "-d", "/root/tmp"}, 0); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestAPodOnTheNodesNetwork(t *testing.T) {
+	l := newLab(t)
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.pod.Linux = &runtimeapi.LinuxPodSandboxConfig{SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
+		NamespaceOptions: &runtimeapi.NamespaceOption{Network: runtimeapi.NamespaceMode_NODE, Pid: runtimeapi.NamespaceMode_CONTAINER}}}
+	l.pod.PortMappings = []*runtimeapi.PortMapping{{HostPort: 80, ContainerPort: 80}}
+	pod := l.runPod()
+	id := l.start(pod, "deaf")
+	out, _, err := l.ExecSync(t.Context(), id, []string{"probe", "look", "/proc/self/ns/net"}, 0)
+	if err != nil || !strings.Contains(string(out), own) {
+		t.Errorf("%v: the node is %s, the pod\n%s", err, own, out)
+	}
+	if len(l.net.added) != 0 {
+		t.Errorf("the data plane was told of %v", l.net.added)
+	}
+	st, err := l.PodSandboxStatus(t.Context(), pod, false)
+	if err != nil || st.Status.Network.GetIp() != "" {
+		t.Errorf("%v, %v", st, err)
 	}
 }

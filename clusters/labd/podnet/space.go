@@ -25,10 +25,23 @@ type Space struct {
 
 // OpenSpace makes a network namespace. Close it.
 func OpenSpace() (*Space, error) {
+	return open(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("make a network namespace: %w", err)
+		}
+		return nil
+	})
+}
+
+// NodeSpace is the node's own network namespace, with a thread like that of
+// another Space, for pods that share it. Close it; the namespace stays.
+func NodeSpace() (*Space, error) { return open(func() error { return nil }) }
+
+func open(unshare func() error) (*Space, error) {
 	s := &Space{jobs: make(chan func()), done: make(chan struct{})}
 	opened := make(chan error, 1)
 	go onOwnThread(func() {
-		err := s.enter()
+		err := s.enter(unshare)
 		opened <- err
 		if err != nil {
 			return
@@ -62,13 +75,13 @@ func onOwnThread(f func()) {
 	runtime.UnlockOSThread()
 }
 
-func (s *Space) enter() error {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("make a network namespace: %w", err)
+func (s *Space) enter(unshare func() error) error {
+	if err := unshare(); err != nil {
+		return err
 	}
 	f, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return fmt.Errorf("open the new network namespace: %w", err)
+		return fmt.Errorf("open the pod's network namespace: %w", err)
 	}
 	s.file = f
 	return nil
