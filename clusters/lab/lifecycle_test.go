@@ -103,6 +103,13 @@ spec: {containers: [{name: c, image: "registry.example/nginx:1.29"}]}
 ---
 apiVersion: v1
 kind: Pod
+metadata: {name: host}
+spec:
+  hostNetwork: true
+  containers: [{name: c, image: test/probe, args: [serve, ":7000"], ports: [{containerPort: 7000}], readinessProbe: {tcpSocket: {port: 7000}, periodSeconds: 1}}]
+---
+apiVersion: v1
+kind: Pod
 metadata: {name: user}
 spec:
   securityContext: {runAsUser: 999, runAsGroup: 50, runAsNonRoot: true}
@@ -136,6 +143,11 @@ func TestPodLifecycles(t *testing.T) {
 	if got := l.kubectl("", "exec", "user", "--", "probe", "look"); !strings.Contains(got, "uid 999 gid 50") {
 		t.Errorf("runAsUser: %s", got)
 	}
+	l.until("pod/host", `{.status.conditions[?(@.type=="Ready")].status}`, "True")
+	if ip := l.get("pod/host", "{.status.podIP}"); ip != l.get("node/node-1", `{.status.addresses[?(@.type=="InternalIP")].address}`) {
+		t.Errorf("a pod on its node's network has the address %s", ip)
+	}
+	l.kubectl("", "exec", "host", "--", "probe", "dial", "127.0.0.1:10250") // the kubelet's own port
 	l.ordered()
 	l.copies()
 }

@@ -71,7 +71,11 @@ func populate(root string, cfg Config) error {
 		binds["/dev/"+dev] = "/dev/" + dev
 	}
 	for from, to := range binds {
-		if err := bindFile(from, filepath.Join(root, to)); err != nil {
+		err := bindFile(from, filepath.Join(root, to))
+		if err == nil && !strings.HasPrefix(to, "/dev/") {
+			err = readOnly(filepath.Join(root, to)) // also for who comes by /proc/*/exe
+		}
+		if err != nil {
 			return fmt.Errorf("bind %s: %w", from, err)
 		}
 	}

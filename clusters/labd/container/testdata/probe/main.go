@@ -94,7 +94,7 @@ func look(paths []string) {
 	fmt.Println("pid", os.Getpid(), "host", host, "dir", dir, "color", os.Getenv("COLOR"), "home", os.Getenv("HOME"))
 	fmt.Println("uid", os.Getuid(), "gid", os.Getgid())
 	for _, p := range paths {
-		if link, err := os.Readlink(p); err == nil {
+		if link, err := os.Readlink(p); err == nil && strings.HasPrefix(p, "/proc/") {
 			fmt.Println(p, "->", link)
 			continue
 		}
