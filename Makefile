@@ -17,7 +17,7 @@ COMMANDS := tightrope controller agent twin standin
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: build commands labd demo test check generate bench lab-conformance clean tools
+.PHONY: build commands labd demo test check generate bench lab-conformance fuzz-dataplane clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -54,6 +54,13 @@ lab-conformance: build ## the lab, judged by Kubernetes' own tests of policies, 
 bench: build ## the figures, as ratios where they can be
 	@$(GO) test -run '^$$' -bench . -benchmem ./verdict/... ./probes/... ./rollout/...
 	@cd clusters/labd && $(GO) test -run '^$$' -bench . -benchmem -benchtime 200x -trimpath ./dataplane/...
+
+SETS ?= 2000
+SEED ?= 0
+fuzz-dataplane: ## SETS random policy sets from SEED (0: the clock), compared with the specification by real packets; then with seeded bugs
+	@cd clusters/labd && export CGO_ENABLED=0 && \
+		$(GO) test -trimpath -count=1 -timeout 60m -v -run '^TestTheDataPlaneDoes' ./dataplane -args -fuzz-sets=$(SETS) -fuzz-seed=$(SEED) && \
+		TIGHTROPE_FUZZ_BUGS=1 $(GO) test -trimpath -count=1 -timeout 60m -v -run '^TestSeededBugs' ./dataplane
 
 clean:
 	@rm -rf bin reports

@@ -67,6 +67,7 @@ type testNode struct {
 	said   *record.FakeRecorder
 	rounds chan struct{} // one token per round of the agent
 	next   int
+	stop   func() // ends the agent; may be called twice
 
 	mu   sync.Mutex
 	told map[change]bool // all that the agent was ever told of
@@ -75,7 +76,7 @@ type testNode struct {
 func startNode(t testing.TB, mode Mode) *testNode {
 	t.Helper()
 	n := &testNode{t: t, api: fake.NewClientset(), said: record.NewFakeRecorder(1000), rounds: make(chan struct{}, 10000), next: 2, told: map[change]bool{}}
-	must(t, podnet.SetUpNode())
+	must(t, podnet.SetUpNode(false))
 	link := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
 	must(t, netlink.LinkAdd(link))
 	t.Cleanup(func() { netlink.LinkDel(link) })
@@ -88,11 +89,18 @@ func startNode(t testing.TB, mode Mode) *testNode {
 	for _, ns := range []string{"ai", "apps"} {
 		must(t, n.api.Tracker().Add(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{corev1.LabelMetadataName: ns}}}))
 	}
-	n.agent, err = New(Config{
-		NodeName: "node-1", NodeIPs: []string{"172.31.0.11"}, PodCIDRs: []string{"10.244.1.0/24"},
-		Client: n.api, Mode: mode, Recorder: n.said,
-		Logger: slog.New(roundLog{slog.NewTextHandler(io.Discard, nil), n}),
-	})
+	n.start(Config{NodeName: "node-1", NodeIPs: []string{"172.31.0.11"}, PodCIDRs: []string{"10.244.1.0/24"}, Mode: mode}, func(run func()) { run() })
+	return n
+}
+
+// start starts the node's agent, on a thread that inside chooses, and stops it
+// with the test.
+func (n *testNode) start(cfg Config, inside func(run func())) {
+	t := n.t
+	t.Helper()
+	cfg.Client, cfg.Recorder, cfg.Logger = n.api, n.said, slog.New(roundLog{slog.NewTextHandler(io.Discard, nil), n})
+	var err error
+	n.agent, err = New(cfg)
 	must(t, err)
 	note := n.agent.watch.changed
 	n.agent.watch.changed = func(ch change) {
@@ -103,14 +111,14 @@ func startNode(t testing.TB, mode Mode) *testNode {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- n.agent.Run(ctx) }()
-	t.Cleanup(func() {
+	go inside(func() { done <- n.agent.Run(ctx) })
+	n.stop = sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("agent: %v", err)
 		}
 	})
-	return n
+	t.Cleanup(n.stop)
 }
 
 // testPod is a pod with its network, wired as the node wires it.

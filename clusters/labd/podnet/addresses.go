@@ -1,6 +1,7 @@
 package podnet
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -18,11 +19,12 @@ type Addresses struct {
 // maxAddresses bounds the memory of a wide range.
 const maxAddresses = 4096
 
-// NewAddresses takes an IPv4 range. Its first and last address are never given out.
+// NewAddresses takes a range of either family. Its first and last address are
+// never given out.
 func NewAddresses(cidr string) (*Addresses, error) {
 	p, err := netip.ParsePrefix(cidr)
-	if err != nil || !p.Addr().Is4() || p.Bits() > 30 {
-		return nil, fmt.Errorf("pod range %q: want an IPv4 range of at least four addresses", cidr)
+	if err != nil || p.Addr().BitLen()-p.Bits() < 2 {
+		return nil, fmt.Errorf("pod range %q: want a range of at least four addresses", cidr)
 	}
 	a := &Addresses{prefix: p.Masked(), used: map[netip.Addr]bool{}}
 	at := a.prefix.Addr().Next()
@@ -53,5 +55,46 @@ func (a *Addresses) Give(addr netip.Addr) {
 	if a.used[addr] {
 		delete(a.used, addr)
 		a.free = append(a.free, addr)
+	}
+}
+
+// Ranges are a node's ranges, one of each family of the lab. A pod has an address
+// out of each.
+type Ranges []*Addresses
+
+// NewRanges takes one range of each family.
+func NewRanges(cidrs ...string) (Ranges, error) {
+	var all Ranges
+	for _, cidr := range cidrs {
+		a, err := NewAddresses(cidr)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("a node needs a range of pod addresses")
+	}
+	return all, nil
+}
+
+// Take returns one address of each family, or none.
+func (r Ranges) Take() ([]netip.Addr, error) {
+	var taken []netip.Addr
+	for _, a := range r {
+		addr, err := a.Take()
+		if err != nil {
+			r.Give(taken)
+			return nil, err
+		}
+		taken = append(taken, addr)
+	}
+	return taken, nil
+}
+
+// Give returns what Take gave.
+func (r Ranges) Give(addrs []netip.Addr) {
+	for i, addr := range addrs {
+		r[i].Give(addr)
 	}
 }

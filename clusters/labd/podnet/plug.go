@@ -5,36 +5,59 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
-// gateway is where every pod's packets go first. Nobody has this address: a
+// Gateways are where every pod's packets go first. Nobody has these addresses: a
 // neighbour entry leads to the node's end of the veth.
-var gateway = net.IPv4(169, 254, 1, 1).To4()
+var (
+	gateway4 = netip.MustParseAddr("169.254.1.1")
+	gateway6 = netip.MustParseAddr("fe80::1")
+)
+
+func gateway(of netip.Addr) netip.Addr {
+	if of.Is4() {
+		return gateway4
+	}
+	return gateway6
+}
 
 // Link is one pod's connection to its node.
 type Link struct {
-	Name string // of the node's end; at most 15 characters
-	Addr netip.Addr
+	Name  string // of the node's end; at most 15 characters
+	Addrs []netip.Addr
 
 	space *Space
 	node  netlink.Link // the node's end
 }
 
-// Prepare makes the pair, down on both ends: nothing can pass before Up.
-func Prepare(space *Space, name string, addr netip.Addr) (*Link, error) {
-	l := &Link{Name: name, Addr: addr, space: space}
+// Prepare makes the pair, down on both ends: nothing can pass before Up. The pod
+// will have one address of each family of the lab.
+func Prepare(space *Space, name string, addrs ...netip.Addr) (*Link, error) {
+	l := &Link{Name: name, Addrs: addrs, space: space}
 	if err := l.prepare(); err != nil {
-		return nil, fmt.Errorf("network of pod address %s: %w", addr, err)
+		return nil, l.explain(err)
 	}
 	return l, nil
 }
 
+func (l *Link) explain(err error) error {
+	return fmt.Errorf("network of pod addresses %v: %w", l.Addrs, err)
+}
+
+func (l *Link) settings() []setting {
+	if slices.ContainsFunc(l.Addrs, netip.Addr.Is6) {
+		return slices.Concat(podSettings, podSettingsIPv6)
+	}
+	return slices.Concat(podSettings, podSettingsIPv4)
+}
+
 func (l *Link) prepare() error {
-	if err := l.space.Do(func() error { return apply(podSettings) }); err != nil {
+	if err := l.space.Do(func() error { return apply(l.settings()) }); err != nil {
 		return err
 	}
 	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: l.Name}, PeerName: "eth0",
@@ -57,7 +80,7 @@ func (l *Link) Up() error {
 		err = l.upOutside(mac)
 	}
 	if err != nil {
-		return fmt.Errorf("network of pod address %s: %w", l.Addr, err)
+		return l.explain(err)
 	}
 	return nil
 }
@@ -79,22 +102,31 @@ func (l *Link) upInside() (net.HardwareAddr, error) {
 	if err := errors.Join(h.LinkSetUp(lo), h.LinkSetUp(eth)); err != nil {
 		return nil, fmt.Errorf("bring the pod's links up: %w", err)
 	}
-	if err := h.AddrAdd(eth, &netlink.Addr{IPNet: host(l.Addr)}); err != nil {
-		return nil, fmt.Errorf("add the pod's address: %w", err)
-	}
-	index := eth.Attrs().Index
-	if err := h.NeighAdd(neighbour(index, gateway, l.node.Attrs().HardwareAddr)); err != nil {
-		return nil, fmt.Errorf("pod's neighbour entry: %w", err)
-	}
-	gw := &net.IPNet{IP: gateway, Mask: net.CIDRMask(32, 32)}
-	if err := h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: gw, Scope: netlink.SCOPE_LINK}); err != nil {
-		return nil, fmt.Errorf("pod's route to the node: %w", err)
-	}
-	all := &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
-	if err := h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: all, Gw: gateway, Src: l.Addr.AsSlice()}); err != nil {
-		return nil, fmt.Errorf("pod's default route: %w", err)
+	for _, a := range l.Addrs {
+		if err := l.address(h, eth, a); err != nil {
+			return nil, err
+		}
 	}
 	return eth.Attrs().HardwareAddr, nil
+}
+
+// address gives the pod an address and the way out that belongs to it.
+func (l *Link) address(h *netlink.Handle, eth netlink.Link, a netip.Addr) error {
+	index, gw := eth.Attrs().Index, gateway(a)
+	if err := h.AddrAdd(eth, &netlink.Addr{IPNet: host(a), Flags: unix.IFA_F_NODAD}); err != nil {
+		return fmt.Errorf("add the pod's address %s: %w", a, err)
+	}
+	if err := h.NeighAdd(neighbour(index, gw, l.node.Attrs().HardwareAddr)); err != nil {
+		return fmt.Errorf("pod's neighbour entry: %w", err)
+	}
+	if err := h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: host(gw), Scope: netlink.SCOPE_LINK}); err != nil {
+		return fmt.Errorf("pod's route to the node: %w", err)
+	}
+	all := &net.IPNet{IP: make(net.IP, a.BitLen()/8), Mask: net.CIDRMask(0, a.BitLen())}
+	if err := h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: all, Gw: gw.AsSlice(), Src: a.AsSlice()}); err != nil {
+		return fmt.Errorf("pod's default route by %s: %w", gw, err)
+	}
+	return nil
 }
 
 func (l *Link) upOutside(pod net.HardwareAddr) error {
@@ -102,12 +134,13 @@ func (l *Link) upOutside(pod net.HardwareAddr) error {
 		return fmt.Errorf("bring the node's end up: %w", err)
 	}
 	index := l.node.Attrs().Index
-	if err := netlink.NeighAdd(neighbour(index, l.Addr.AsSlice(), pod)); err != nil {
-		return fmt.Errorf("node's neighbour entry: %w", err)
-	}
-	route := &netlink.Route{LinkIndex: index, Dst: host(l.Addr), Scope: netlink.SCOPE_LINK}
-	if err := netlink.RouteAdd(route); err != nil {
-		return fmt.Errorf("node's route to the pod: %w", err)
+	for _, a := range l.Addrs {
+		if err := netlink.NeighAdd(neighbour(index, a, pod)); err != nil {
+			return fmt.Errorf("node's neighbour entry: %w", err)
+		}
+		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: index, Dst: host(a), Scope: netlink.SCOPE_LINK}); err != nil {
+			return fmt.Errorf("node's route to the pod: %w", err)
+		}
 	}
 	return nil
 }
@@ -118,13 +151,17 @@ func (l *Link) Down() error {
 	if err == nil || errors.Is(err, unix.ENODEV) {
 		return nil
 	}
-	return fmt.Errorf("remove the link of pod address %s: %w", l.Addr, err)
+	return fmt.Errorf("remove the link of pod addresses %v: %w", l.Addrs, err)
 }
 
 func host(a netip.Addr) *net.IPNet {
-	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(32, 32)}
+	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
 }
 
-func neighbour(index int, ip net.IP, mac net.HardwareAddr) *netlink.Neigh {
-	return &netlink.Neigh{LinkIndex: index, IP: ip, HardwareAddr: mac, State: netlink.NUD_PERMANENT, Family: netlink.FAMILY_V4}
+func neighbour(index int, ip netip.Addr, mac net.HardwareAddr) *netlink.Neigh {
+	family := netlink.FAMILY_V4
+	if ip.Is6() {
+		family = netlink.FAMILY_V6
+	}
+	return &netlink.Neigh{LinkIndex: index, IP: ip.AsSlice(), HardwareAddr: mac, State: netlink.NUD_PERMANENT, Family: family}
 }

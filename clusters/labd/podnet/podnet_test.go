@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func TestAnAddressComesBackLast(t *testing.T) {
 }
 
 func TestABadRangeIsRefused(t *testing.T) {
-	for _, cidr := range []string{"", "10.0.0.0", "10.0.0.0/31", "fd00::/64"} {
+	for _, cidr := range []string{"", "10.0.0.0", "10.0.0.0/31", "fd00::/127"} {
 		if _, err := NewAddresses(cidr); err == nil {
 			t.Errorf("%q was accepted", cidr)
 		}
@@ -52,14 +53,18 @@ func TestABadRangeIsRefused(t *testing.T) {
 }
 
 // newPod connects a pod and returns it with its space.
-func newPod(t *testing.T, name, addr string) (*Space, *Link) {
+func newPod(t *testing.T, name string, addrs ...string) (*Space, *Link) {
 	t.Helper()
 	s, err := OpenSpace()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	l, err := Prepare(s, name, netip.MustParseAddr(addr))
+	var all []netip.Addr
+	for _, a := range addrs {
+		all = append(all, netip.MustParseAddr(a))
+	}
+	l, err := Prepare(s, name, all...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +81,7 @@ func listen(t *testing.T, s *Space, addr string) <-chan string {
 	t.Helper()
 	from := make(chan string, 1)
 	err := s.Do(func() error {
-		l, err := net.Listen("tcp4", addr)
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
 			return err
 		}
@@ -99,7 +104,13 @@ func listen(t *testing.T, s *Space, addr string) <-chan string {
 // namespace. It gives the first packet a second chance: the kernel may take a
 // second to start a link whose two ends happen to have the same number.
 func dial(ip string, port int) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	family, to := unix.AF_INET, unix.Sockaddr(nil)
+	if a := netip.MustParseAddr(ip); a.Is6() {
+		family, to = unix.AF_INET6, &unix.SockaddrInet6{Addr: a.As16(), Port: port}
+	} else {
+		to = &unix.SockaddrInet4{Addr: a.As4(), Port: port}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return err
 	}
@@ -108,11 +119,11 @@ func dial(ip string, port int) error {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
 		return err
 	}
-	return unix.Connect(fd, &unix.SockaddrInet4{Addr: netip.MustParseAddr(ip).As4(), Port: port})
+	return unix.Connect(fd, to)
 }
 
 func TestPodsReachEachOtherThroughTheNode(t *testing.T) {
-	if err := SetUpNode(); err != nil {
+	if err := SetUpNode(false); err != nil {
 		t.Fatal(err)
 	}
 	lo, err := netlink.LinkByName("lo")
@@ -150,6 +161,57 @@ func TestPodsReachEachOtherThroughTheNode(t *testing.T) {
 	}
 	if err := a.Do(func() error { return dial("10.244.1.2", 80) }); err == nil {
 		t.Error("a pod that is down still answers")
+	}
+}
+
+func TestPodsHaveBothFamilies(t *testing.T) {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+		t.Skip("this kernel has no IPv6")
+	}
+	if err := SetUpNode(true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { apply(nodeSettingsIPv4) })
+	a, la := newPod(t, "poda", "10.244.1.1", "fd00:10:244:1::1")
+	b, lb := newPod(t, "podb", "10.244.1.2", "fd00:10:244:1::2")
+	for _, l := range []*Link{la, lb} {
+		if err := l.Up(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, addr := range []string{"10.244.1.2", "fd00:10:244:1::2"} {
+		from := listen(t, b, net.JoinHostPort(addr, "80"))
+		if err := a.Do(func() error { return dial(addr, 80) }); err != nil {
+			t.Fatalf("pod to pod by %s: %v", addr, err)
+		}
+		if got := <-from; got != strings.TrimSuffix(addr, "2")+"1" {
+			t.Errorf("the server saw %s by %s", got, addr)
+		}
+	}
+	if b, err := os.ReadFile("/proc/net/if_inet6"); err != nil || strings.Contains(string(b), "fe80") && strings.Contains(string(b), "pod") {
+		t.Errorf("the node's ends of pods have link-local addresses, a way past policies:\n%s, %v", b, err)
+	}
+}
+
+func TestAPodTakesOneAddressOfEachFamilyOrNone(t *testing.T) {
+	r, err := NewRanges("10.0.0.0/30", "fd00::/64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := r.Take()
+	if err != nil || len(first) != 2 || first[1] != netip.MustParseAddr("fd00::1") {
+		t.Fatalf("%v, %v", first, err)
+	}
+	second, _ := r.Take()
+	if _, err := r.Take(); err == nil {
+		t.Error("a third pod has an address")
+	}
+	r.Give(second)
+	if again, err := r.Take(); err != nil || again[0] != second[0] {
+		t.Errorf("%v, %v", again, err)
+	}
+	if _, err := NewRanges(); err == nil {
+		t.Error("a node without a range was accepted")
 	}
 }
 
