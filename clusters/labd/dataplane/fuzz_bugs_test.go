@@ -70,6 +70,9 @@ func compareWith(t *testing.T, file, text string) (string, error) {
 	cmd := exec.Command("go", "test", "-trimpath", "-count=1", "-timeout=5m", "-overlay", overlay, "-run", "^TestTheDataPlaneDoes", ".", "-args", "-fuzz-sets=200")
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, insideEnv+"=") }),
 		"CGO_ENABLED=0", "TIGHTROPE_FUZZ_DIR="+dir)
+	if keep := os.Getenv("TIGHTROPE_FUZZ_DIR"); keep != "" { // to look at what the bug looks like
+		cmd.Env = append(cmd.Env, "TIGHTROPE_FUZZ_DIR="+filepath.Join(keep, filepath.Base(t.Name())))
+	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

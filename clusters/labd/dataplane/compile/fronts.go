@@ -71,11 +71,16 @@ func (c *Compiler) settle(front Front, asking Key) {
 	} else {
 		c.owners[front] = now
 	}
-	if had && was != asking && was != now {
-		c.unserved[was] = true
+	if had && best >= 0 && was == now {
+		return
 	}
-	if best >= 0 && now != asking && (!had || was != now) {
-		c.unserved[now] = true
+	for key := range c.claims[front] { // those that still do not get it are told who does
+		if key != asking {
+			c.unserved[key] = true
+		}
+	}
+	if had && was != asking {
+		c.unserved[was] = true
 	}
 }
 
