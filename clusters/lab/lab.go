@@ -35,6 +35,7 @@ type Options struct {
 	Name      string            // "" means DefaultName
 	Nodes     int               // 0 means API server and controller manager only
 	Dataplane string            // profile of the nodes' data planes, as "established=cut,deny=reject"; "" means enforce
+	Families  string            // "" means IPv4; IPv6, or IPv4,IPv6
 	Images    map[string]string // image name → program, and arguments; added to our own. See ParseImages
 	Labd      string            // path of labd; "" means FindLabd searches
 	Progress  func(Step)        // called in order, from one goroutine; may be nil
@@ -99,7 +100,7 @@ func (o Options) arguments(labd string) ([]string, error) {
 		return nil, err
 	}
 	args := []string{"up", "--name", name, "--dir", dir, "--lifeline", "3",
-		"--nodes", strconv.Itoa(o.Nodes), "--dataplane", cmp.Or(o.Dataplane, "enforce")}
+		"--nodes", strconv.Itoa(o.Nodes), "--dataplane", cmp.Or(o.Dataplane, "enforce"), "--ip-families", cmp.Or(o.Families, "IPv4")}
 	for image, path := range images {
 		args = append(args, "--image", image+"="+path)
 	}

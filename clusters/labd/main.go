@@ -40,7 +40,7 @@ func dispatch(part string, args []string) int {
 	case "etcd":
 		return controlplane.Etcd()
 	case "apiserver":
-		return controlplane.APIServer()
+		return controlplane.APIServer(args)
 	case "controller-manager":
 		return controlplane.ControllerManager()
 	case "scheduler":

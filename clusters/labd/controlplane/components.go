@@ -1,6 +1,10 @@
 package controlplane
 
 import (
+	"fmt"
+	"os"
+	"strings"
+
 	"github.com/spf13/cobra"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // request metrics of client-go
@@ -9,8 +13,15 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 )
 
-// APIServer is `labd apiserver`. It returns the process's exit code.
-func APIServer() int { return run(newAPIServerCommand(), apiServerFlags()) }
+// APIServer is `labd apiserver FAMILIES`. It returns the process's exit code.
+func APIServer(args []string) int {
+	f, err := ParseFamilies(strings.Join(args, ""))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "apiserver:", err)
+		return 1
+	}
+	return run(newAPIServerCommand(), apiServerFlags(f))
+}
 
 // ControllerManager is `labd controller-manager`.
 func ControllerManager() int {
@@ -25,12 +36,12 @@ func run(c *cobra.Command, flags []string) int {
 	return cli.Run(c)
 }
 
-func apiServerFlags() []string {
+func apiServerFlags(f Families) []string {
 	return []string{
-		"--advertise-address=" + Address, "--bind-address=" + Address, "--secure-port=6443",
+		"--advertise-address=" + f.Addresses()[0], "--bind-address=" + f.Addresses()[0], "--secure-port=6443",
 		"--etcd-servers=unix://" + etcdSocket,
 		"--etcd-compaction-interval=0", // etcd compacts by itself
-		"--service-cluster-ip-range=" + ServiceCIDR,
+		"--service-cluster-ip-range=" + f.ServiceCIDR(),
 		"--client-ca-file=" + pkiFile("ca.crt"),
 		"--tls-cert-file=" + pkiFile("apiserver.crt"), "--tls-private-key-file=" + pkiFile("apiserver.key"),
 		"--kubelet-client-certificate=" + pkiFile("kubelet-client.crt"),

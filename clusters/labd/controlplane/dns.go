@@ -21,15 +21,21 @@ var dnsManifests string
 
 // ApplyDNS creates CoreDNS's objects, with two replicas where there are nodes
 // for them. The cluster is new: nothing of it exists yet.
-func ApplyDNS(ctx context.Context, c kubernetes.Interface, nodes int) error {
+func ApplyDNS(ctx context.Context, c kubernetes.Interface, f Families, nodes int) error {
 	for doc := range strings.SplitSeq(dnsManifests, "\n---\n") {
 		obj, _, err := scheme.Codecs.UniversalDeserializer().Decode([]byte(doc), nil, nil)
 		if err != nil {
 			return fmt.Errorf("CoreDNS manifest: %w", err)
 		}
-		if d, ok := obj.(*appsv1.Deployment); ok {
-			replicas := int32(min(2, nodes))
-			d.Spec.Replicas = &replicas
+		switch o := obj.(type) {
+		case *appsv1.Deployment:
+			o.Spec.Replicas = new(int32(min(2, nodes)))
+		case *corev1.Service:
+			o.Spec.ClusterIP, o.Spec.ClusterIPs = f.DNSIPs()[0], f.DNSIPs()
+			o.Spec.IPFamilyPolicy = new(corev1.IPFamilyPolicySingleStack)
+			if f == Dual {
+				o.Spec.IPFamilyPolicy = new(corev1.IPFamilyPolicyRequireDualStack)
+			}
 		}
 		if err := create(ctx, c, obj); err != nil {
 			return fmt.Errorf("create CoreDNS's %T: %w", obj, err)

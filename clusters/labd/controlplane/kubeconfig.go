@@ -10,7 +10,7 @@ import (
 
 // writeClients makes one kubeconfig per component and node, and returns the
 // administrator's for use outside.
-func writeClients(ca *authority, nodes int, outside string) ([]byte, error) {
+func writeClients(ca *authority, f Families, nodes int, outside string) ([]byte, error) {
 	clients := map[string]pkix.Name{
 		"controller-manager": {CommonName: "system:kube-controller-manager"},
 		"scheduler":          {CommonName: "system:kube-scheduler"},
@@ -26,7 +26,7 @@ func writeClients(ca *authority, nodes int, outside string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("credentials of %s: %w", name, err)
 		}
-		inside, err := kubeconfig("https://"+Server, name, ca.pem, client)
+		inside, err := kubeconfig("https://"+f.Server(), name, ca.pem, client)
 		if err != nil {
 			return nil, err
 		}

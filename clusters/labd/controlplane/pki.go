@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -87,7 +88,7 @@ func encodePEM(kind string, der []byte) []byte {
 // WriteCredentials makes the lab's authorities, certificates and kubeconfigs, in
 // PKIDir, and returns an administrator's kubeconfig for the address that reaches
 // the lab from outside.
-func WriteCredentials(nodes int, outside string) (kubeconfig []byte, err error) {
+func WriteCredentials(f Families, nodes int, outside string) (kubeconfig []byte, err error) {
 	ca, err := newAuthority("tightrope-lab-ca")
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
@@ -99,19 +100,22 @@ func WriteCredentials(nodes int, outside string) (kubeconfig []byte, err error) 
 	if err := writeFiles(map[string][]byte{"ca.crt": ca.pem, "front-proxy-ca.crt": front.pem}); err != nil {
 		return nil, err
 	}
-	if err := writeServerPairs(ca, front); err != nil {
+	if err := writeServerPairs(ca, front, f); err != nil {
 		return nil, err
 	}
 	if err := writeAccountKey(); err != nil {
 		return nil, err
 	}
-	return writeClients(ca, nodes, outside)
+	return writeClients(ca, f, nodes, outside)
 }
 
-func writeServerPairs(ca, front *authority) error {
+func writeServerPairs(ca, front *authority, f Families) error {
 	names := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 		"kubernetes.default.svc." + ClusterDomain}
-	addresses := []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(Address), net.ParseIP(ServiceIP)}
+	addresses := []net.IP{net.IPv4(127, 0, 0, 1)}
+	for _, a := range slices.Concat(f.Addresses(), f.ServiceIPs()) {
+		addresses = append(addresses, net.ParseIP(a))
+	}
 	server, err := ca.sign(pkix.Name{CommonName: "kube-apiserver"}, names, addresses)
 	if err != nil {
 		return err

@@ -28,18 +28,18 @@ type Pod struct{ Namespace, Name, UID string }
 // Network is told of every pod address before the pod can send or receive.
 type Network interface {
 	// AddPod returns when the node enforces the pod's policies. An error keeps the pod from starting.
-	AddPod(ctx context.Context, p Pod, addr netip.Addr) error
+	AddPod(ctx context.Context, p Pod, addrs ...netip.Addr) error
 	// RemovePod returns at once.
 	RemovePod(p Pod)
 }
 
 // Config is what a Runtime needs; all fields are required but Log.
 type Config struct {
-	Dir     string            // of the runtime's own files; created
-	PodCIDR string            // the node's range
-	Images  map[string]string // image name → path of a program, and arguments
-	Network Network
-	Log     *slog.Logger // nil: slog.Default
+	Dir      string            // of the runtime's own files; created
+	PodCIDRs []string          // the node's ranges, one of each family
+	Images   map[string]string // image name → path of a program, and arguments
+	Network  Network
+	Log      *slog.Logger // nil: slog.Default
 }
 
 // Runtime implements the kubelet's RuntimeService. Make it with New. Its pods end
@@ -48,7 +48,7 @@ type Runtime struct {
 	notBuilt // what this runtime refuses
 
 	images    *Images
-	addresses *podnet.Addresses
+	addresses podnet.Ranges
 	network   Network
 	log       *slog.Logger
 	mountRoot string // the empty directory that containers mount their roots on
@@ -67,7 +67,7 @@ var _ internalapi.RuntimeService = (*Runtime)(nil)
 // New checks the configuration, makes the runtime's directories and listens for
 // exec, attach and port-forward. Close it.
 func New(c Config) (*Runtime, error) {
-	addresses, err := podnet.NewAddresses(c.PodCIDR)
+	addresses, err := podnet.NewRanges(c.PodCIDRs...)
 	if err != nil {
 		return nil, err
 	}

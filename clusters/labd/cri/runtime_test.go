@@ -28,14 +28,14 @@ type policies struct {
 	removed int
 }
 
-func (p *policies) AddPod(_ context.Context, _ Pod, a netip.Addr) error {
+func (p *policies) AddPod(_ context.Context, _ Pod, a ...netip.Addr) error {
 	links, _ := netlink.LinkList()
 	for _, l := range links {
 		if strings.HasPrefix(l.Attrs().Name, "pod") && l.Attrs().Flags&1 != 0 {
 			p.early = true
 		}
 	}
-	p.added = append(p.added, a)
+	p.added = append(p.added, a...)
 	return p.err
 }
 
@@ -67,7 +67,7 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Runtime, err = New(Config{Dir: dir, PodCIDR: "10.244.1.0/24", Images: map[string]string{"x.dev/probe": bin}, Network: l.net})
+	l.Runtime, err = New(Config{Dir: dir, PodCIDRs: []string{"10.244.1.0/24"}, Images: map[string]string{"x.dev/probe": bin}, Network: l.net})
 	if err != nil {
 		t.Fatal(err)
 	}

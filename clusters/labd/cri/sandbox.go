@@ -26,8 +26,8 @@ type sandbox struct {
 	created time.Time
 	space   *podnet.Space
 	link    *podnet.Link
-	addr    netip.Addr
-	shm     string // the directory that is /dev/shm of its containers
+	addrs   []netip.Addr // one of each family; the first is the pod's address
+	shm     string       // the directory that is /dev/shm of its containers
 
 	ready bool // guarded by Runtime.mu
 }
@@ -85,16 +85,16 @@ func (r *Runtime) connect(ctx context.Context, s *sandbox) (err error) {
 	if s.space, err = podnet.OpenSpace(); err != nil {
 		return err
 	}
-	if s.addr, err = r.addresses.Take(); err != nil {
+	if s.addrs, err = r.addresses.Take(); err != nil {
 		return err
 	}
-	if s.link, err = podnet.Prepare(s.space, "pod"+s.id[:12], s.addr); err != nil {
+	if s.link, err = podnet.Prepare(s.space, "pod"+s.id[:12], s.addrs...); err != nil {
 		return err
 	}
 	if err := s.space.Do(s.furnish); err != nil {
 		return err
 	}
-	if err := r.network.AddPod(ctx, s.pod(), s.addr); err != nil {
+	if err := r.network.AddPod(ctx, s.pod(), s.addrs...); err != nil {
 		return err
 	}
 	return s.link.Up()
@@ -139,9 +139,9 @@ func (r *Runtime) disconnect(s *sandbox) {
 	if err := os.RemoveAll(s.shm); err != nil {
 		r.log.Error("a pod's shared memory stays behind", "pod", s.pod(), "error", err)
 	}
-	if s.addr.IsValid() {
+	if len(s.addrs) > 0 {
 		r.network.RemovePod(s.pod())
-		r.addresses.Give(s.addr)
+		r.addresses.Give(s.addrs)
 	}
 }
 

@@ -27,7 +27,10 @@ func (s *sandbox) status() *runtimeapi.PodSandboxStatus {
 		Linux: &runtimeapi.LinuxPodSandboxStatus{Namespaces: &runtimeapi.Namespace{
 			Options: s.config.GetLinux().GetSecurityContext().GetNamespaceOptions()}}}
 	if s.ready && !s.onNode() {
-		st.Network = &runtimeapi.PodSandboxNetworkStatus{Ip: s.addr.String()}
+		st.Network = &runtimeapi.PodSandboxNetworkStatus{Ip: s.addrs[0].String()}
+		for _, a := range s.addrs[1:] {
+			st.Network.AdditionalIps = append(st.Network.AdditionalIps, &runtimeapi.PodIP{Ip: a.String()})
+		}
 	}
 	return st
 }

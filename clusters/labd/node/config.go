@@ -5,21 +5,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Config is one node. The supervisor writes it as JSON.
 type Config struct {
-	Name        string            // node-1, node-2, …
-	Index       int               // from 1
-	IP          string            // on the underlay
-	PodCIDR     string            // of this node's pods
-	ServiceCIDR string            // of all ClusterIPs
-	ClusterDNS  string            // address of the DNS Service
-	Kubeconfig  string            // file with the node's credentials
-	Images      map[string]string // image name → path of a program in the lab, and arguments
-	Dataplane   string            // profile of its data plane
-	RootDir     string            // the kubelet's directory; this node's alone
-	APIServer   string            // host:port on the underlay
+	Name       string            // node-1, node-2, …
+	Index      int               // from 1
+	IPs        []string          // on the underlay, one of each family
+	PodCIDRs   []string          // of this node's pods, one of each family
+	ClusterDNS string            // address of the DNS Service
+	Kubeconfig string            // file with the node's credentials
+	Images     map[string]string // image name → path of a program in the lab, and arguments
+	Dataplane  string            // profile of its data plane
+	RootDir    string            // the kubelet's directory; this node's alone
+	APIServer  string            // host:port on the underlay
 }
 
 func readConfig(file string) (Config, error) {
@@ -31,7 +31,7 @@ func readConfig(file string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("node configuration %q: %w", file, err)
 	}
-	for name, value := range map[string]string{"Name": c.Name, "IP": c.IP, "PodCIDR": c.PodCIDR, "ServiceCIDR": c.ServiceCIDR,
+	for name, value := range map[string]string{"Name": c.Name, "IPs": strings.Join(c.IPs, ","), "PodCIDRs": strings.Join(c.PodCIDRs, ","),
 		"Kubeconfig": c.Kubeconfig, "RootDir": c.RootDir} {
 		if value == "" {
 			return c, fmt.Errorf("node configuration %q: %s is empty", file, name)

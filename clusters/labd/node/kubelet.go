@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/trace/noop"
@@ -93,7 +94,7 @@ func kubeletServer(cfg Config, ca []byte) (*options.KubeletServer, error) {
 	flags := options.NewKubeletFlags()
 	flags.RootDirectory = cfg.RootDir
 	flags.CertDirectory = filepath.Join(cfg.RootDir, "pki")
-	flags.HostnameOverride, flags.NodeIP = cfg.Name, cfg.IP
+	flags.HostnameOverride, flags.NodeIP = cfg.Name, strings.Join(cfg.IPs, ",")
 	flags.NodeLabels = labels(cfg)
 	flags.MaxPerPodContainerCount = 2 // the previous container's log stays readable
 	kc, err := options.NewKubeletConfiguration()
@@ -119,7 +120,7 @@ func kubeletServer(cfg Config, ca []byte) (*options.KubeletServer, error) {
 
 func configure(kc *kubeletconfig.KubeletConfiguration, cfg Config) {
 	kc.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeAlwaysAllow // its clients are the control plane's
-	kc.Address, kc.Port, kc.ReadOnlyPort = cfg.IP, 10250, 0
+	kc.Address, kc.Port, kc.ReadOnlyPort = cfg.IPs[0], 10250, 0
 	kc.EnableServer, kc.EnableDebuggingHandlers = true, true
 	kc.PodLogsDir = filepath.Join(cfg.RootDir, "logs")
 	kc.RegisterNode = true

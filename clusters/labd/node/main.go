@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 	if err := awaitNetwork(); err != nil {
 		return err
 	}
-	if err := podnet.SetUpNode(); err != nil {
+	if err := podnet.SetUpNode(len(cfg.IPs) > 1 || strings.Contains(cfg.IPs[0], ":")); err != nil {
 		return err
 	}
 	return serve(ctx, cfg)
@@ -82,12 +83,12 @@ func serve(ctx context.Context, cfg Config) error {
 	}
 	recorder, stopEvents := newRecorder(clients.api, cfg.Name)
 	defer stopEvents()
-	agent, err := dataplane.New(dataplane.Config{NodeName: cfg.Name, NodeIPs: []string{cfg.IP}, PodCIDRs: []string{cfg.PodCIDR},
+	agent, err := dataplane.New(dataplane.Config{NodeName: cfg.Name, NodeIPs: cfg.IPs, PodCIDRs: cfg.PodCIDRs,
 		Client: clients.api, Mode: dataplane.Mode(cfg.Dataplane), Recorder: recorder})
 	if err != nil {
 		return err
 	}
-	runtime, err := cri.New(cri.Config{Dir: filepath.Join(cfg.RootDir, "runtime"), PodCIDR: cfg.PodCIDR,
+	runtime, err := cri.New(cri.Config{Dir: filepath.Join(cfg.RootDir, "runtime"), PodCIDRs: cfg.PodCIDRs,
 		Images: cfg.Images, Network: network{agent}, Log: slog.Default()})
 	if err != nil {
 		return err
@@ -122,8 +123,8 @@ func newRecorder(client kubernetes.Interface, node string) (record.EventRecorder
 // network lets the runtime speak to the data plane.
 type network struct{ agent *dataplane.Agent }
 
-func (n network) AddPod(ctx context.Context, p cri.Pod, addr netip.Addr) error {
-	return n.agent.AddPod(ctx, dataplane.PodRef(p), addr)
+func (n network) AddPod(ctx context.Context, p cri.Pod, addrs ...netip.Addr) error {
+	return n.agent.AddPod(ctx, dataplane.PodRef(p), addrs...)
 }
 
 func (n network) RemovePod(p cri.Pod) { n.agent.RemovePod(dataplane.PodRef(p)) }

@@ -19,7 +19,7 @@ import (
 )
 
 func goodConfig(t *testing.T) Config {
-	return Config{Name: "node-1", Index: 1, IP: "172.31.0.11", PodCIDR: "10.244.1.0/24", ServiceCIDR: "10.96.0.0/16",
+	return Config{Name: "node-1", Index: 1, IPs: []string{"172.31.0.11"}, PodCIDRs: []string{"10.244.1.0/24"},
 		ClusterDNS: "10.96.0.10", Kubeconfig: "/k", Dataplane: "enforce", RootDir: t.TempDir()}
 }
 
@@ -41,7 +41,7 @@ func TestTheConfigurationIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, edit := range map[string]func(*Config){
-		"Name": func(c *Config) { c.Name = "" }, "PodCIDR": func(c *Config) { c.PodCIDR = "" },
+		"Name": func(c *Config) { c.Name = "" }, "PodCIDRs": func(c *Config) { c.PodCIDRs = nil },
 		"absolute": func(c *Config) { c.RootDir = "var" },
 	} {
 		c := goodConfig(t)
@@ -80,7 +80,7 @@ func TestANodeIsRegisteredWithItsPodRange(t *testing.T) {
 		}
 	}
 	n, err := client.CoreV1().Nodes().Get(t.Context(), "node-1", metav1.GetOptions{})
-	if apierrors.IsNotFound(err) || n.Spec.PodCIDR != cfg.PodCIDR || n.Labels[corev1.LabelHostname] != "node-1" {
+	if apierrors.IsNotFound(err) || n.Spec.PodCIDR != cfg.PodCIDRs[0] || n.Labels[corev1.LabelHostname] != "node-1" {
 		t.Errorf("node %v, %v", n, err)
 	}
 }

@@ -23,7 +23,7 @@ func labels(cfg Config) map[string]string {
 // field that the kubelet leaves to a controller, and here it follows from the node's number.
 func register(ctx context.Context, client kubernetes.Interface, cfg Config) error {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: cfg.Name, Labels: maps.Clone(labels(cfg))},
-		Spec: corev1.NodeSpec{PodCIDR: cfg.PodCIDR, PodCIDRs: []string{cfg.PodCIDR}}}
+		Spec: corev1.NodeSpec{PodCIDR: cfg.PodCIDRs[0], PodCIDRs: cfg.PodCIDRs}}
 	_, err := client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("register node %s: %w", cfg.Name, err)

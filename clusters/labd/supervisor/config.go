@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/profile"
 )
 
@@ -26,6 +27,7 @@ type Config struct {
 	Dir       string            `json:"dir"`       // the one directory outside, absolute
 	Nodes     int               `json:"nodes"`     // 0: API server and controller manager only
 	Dataplane string            `json:"dataplane"` // profile of the nodes' data planes
+	Families  string            `json:"families"`  // "IPv4", "IPv6" or "IPv4,IPv6"
 	Images    map[string]string `json:"images"`    // image name without tag → absolute path, and arguments, outside
 	Host      []string          `json:"host"`      // those of the paths whose programs need files of the machine
 	Port      int               `json:"port"`      // of the listener on 127.0.0.1
@@ -55,6 +57,7 @@ func parseConfig(args []string) (Config, error) {
 	fs.StringVar(&c.Dir, "dir", "", "the one directory outside; created, and removed at the end")
 	fs.IntVar(&c.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
 	fs.StringVar(&c.Dataplane, "dataplane", "enforce", "profile of the nodes' data planes")
+	fs.StringVar(&c.Families, "ip-families", string(controlplane.IPv4), "IPv4, IPv6 or IPv4,IPv6")
 	fs.Var(images(c.Images), "image", "NAME=/path/of/program, repeatable; with what it needs of the machine when it is not static")
 	fs.IntVar(&c.Lifeline, "lifeline", -1, "inherited descriptor; its end of file ends the lab unless a byte came first")
 	if err := fs.Parse(args); err != nil {
@@ -70,6 +73,9 @@ func (c *Config) complete() error {
 		return fmt.Errorf("find this binary: %w", err)
 	}
 	c.Labd = exe
+	if _, err := controlplane.ParseFamilies(c.Families); err != nil {
+		return fmt.Errorf("--ip-families: %w", err)
+	}
 	switch {
 	case !nameRule.MatchString(c.Name):
 		return fmt.Errorf("lab name %q: use at most 32 lower-case letters, digits and dashes", c.Name)
@@ -91,6 +97,9 @@ func (c *Config) complete() error {
 	}
 	return c.findHostPrograms()
 }
+
+// families were checked when the configuration was read.
+func (c Config) families() controlplane.Families { return controlplane.Families(c.Families) }
 
 func (c Config) encode() string {
 	b, _ := json.Marshal(c) // strings, ints and a map of strings: cannot fail

@@ -65,6 +65,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		{"a name that is no label", "lab name", []string{"--dir", "/d", "--name", "../x"}},
 		{"a negative number of nodes", "--nodes", []string{"--dir", "/d", "--nodes", "-1"}},
 		{"more nodes than addresses", "--nodes", []string{"--dir", "/d", "--nodes", "201"}},
+		{"a family nobody knows", "--ip-families", []string{"--dir", "/d", "--ip-families", "IPv5"}},
 		{"an unknown data plane", "--dataplane", []string{"--dir", "/d", "--dataplane", "maybe"}},
 		{"an image without a path", "NAME=", []string{"--dir", "/d", "--image", "x"}},
 		{"an image that is not there", "/no/such/file", []string{"--dir", "/d", "--image", "x=/no/such/file"}},

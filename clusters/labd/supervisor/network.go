@@ -8,6 +8,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
 )
@@ -34,8 +35,8 @@ func tryNetwork() error {
 }
 
 // buildUnderlay makes the bridge that nodes are plugged into, with the API
-// server's address on it.
-func buildUnderlay() error {
+// server's addresses on it.
+func buildUnderlay(f controlplane.Families) error {
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}); err != nil {
 		return fmt.Errorf("underlay: add bridge: %w", err)
 	}
@@ -43,45 +44,71 @@ func buildUnderlay() error {
 	if err != nil {
 		return fmt.Errorf("underlay: %w", err)
 	}
-	if err := addAddress(&netlink.Handle{}, br, controlplane.Address, 16); err != nil {
-		return fmt.Errorf("underlay: %w", err)
+	settings := []string{"ipv4/ip_forward"}
+	if f.HasIPv6() {
+		settings = append(settings, "ipv6/conf/all/forwarding")
 	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
-		return fmt.Errorf("underlay: %w", err)
+	for _, name := range settings {
+		if err := os.WriteFile("/proc/sys/net/"+name, []byte("1"), 0o644); err != nil {
+			return fmt.Errorf("underlay: %w", err)
+		}
 	}
 	if err := netlink.LinkSetUp(br); err != nil {
 		return fmt.Errorf("underlay: bring the bridge up: %w", err)
 	}
+	if err := addAddresses(&netlink.Handle{}, br, f.Addresses()); err != nil {
+		return fmt.Errorf("underlay: %w", err)
+	}
 	return nil
 }
 
-// nodeAddress is node i's, counted from 1.
-func nodeAddress(i int) string { return fmt.Sprintf("172.31.0.%d", 10+i) }
+// nodeAddresses are node i's, counted from 1.
+func nodeAddresses(f controlplane.Families, i int) []string {
+	return f.Pick(fmt.Sprintf("172.31.0.%d", 10+i), fmt.Sprintf("fd00:172:31::%d", 10+i))
+}
 
 // port is the bridge's end of node i's cable.
 func port(i int) string { return fmt.Sprintf("node%d", i) }
 
-// podCIDR is node i's.
-func podCIDR(i int) string { return fmt.Sprintf("10.244.%d.0/24", i) }
+// podCIDRs are node i's.
+func podCIDRs(f controlplane.Families, i int) []string {
+	return f.Pick(fmt.Sprintf("10.244.%d.0/24", i), fmt.Sprintf("fd00:10:244:%d::/64", i))
+}
 
-func addAddress(h *netlink.Handle, link netlink.Link, addr string, bits int) error {
-	ip := &net.IPNet{IP: net.ParseIP(addr).To4(), Mask: net.CIDRMask(bits, 32)}
-	if err := h.AddrAdd(link, &netlink.Addr{IPNet: ip}); err != nil {
-		return fmt.Errorf("address %s on %s: %w", addr, link.Attrs().Name, err)
+// underlayBits are the lengths of the underlay's prefixes.
+const underlayBits4, underlayBits6 = 16, 64
+
+// addAddresses gives a link on the underlay its addresses. Those of IPv6 come with
+// one of the link alone, as who forwards asks for neighbours with it. No address
+// waits until it is known to be nobody else's.
+func addAddresses(h *netlink.Handle, link netlink.Link, addrs []string) error {
+	var nets []*net.IPNet
+	for _, text := range addrs {
+		if ip := net.ParseIP(text); ip.To4() != nil {
+			nets = append(nets, &net.IPNet{IP: ip.To4(), Mask: net.CIDRMask(underlayBits4, 32)})
+		} else {
+			local := append(net.ParseIP("fe80::")[:8:8], ip[8:]...)
+			nets = append(nets, &net.IPNet{IP: ip, Mask: net.CIDRMask(underlayBits6, 128)}, &net.IPNet{IP: local, Mask: net.CIDRMask(underlayBits6, 128)})
+		}
+	}
+	for _, n := range nets {
+		if err := h.AddrAdd(link, &netlink.Addr{IPNet: n, Flags: unix.IFA_F_NODAD}); err != nil {
+			return fmt.Errorf("address %s on %s: %w", n, link.Attrs().Name, err)
+		}
 	}
 	return nil
 }
 
 // plugNode connects the network namespace of a node's process to the underlay,
 // and teaches it and us the routes to the pods.
-func plugNode(i, nodes, pid int) error {
-	if err := plug(i, nodes, pid); err != nil {
+func plugNode(f controlplane.Families, i, nodes, pid int) error {
+	if err := plug(f, i, nodes, pid); err != nil {
 		return fmt.Errorf("network of node-%d: %w", i, err)
 	}
 	return nil
 }
 
-func plug(i, nodes, pid int) error {
+func plug(f controlplane.Families, i, nodes, pid int) error {
 	host, inside := port(i), fmt.Sprintf("tn%d", i)
 	br, err := netlink.LinkByName(bridge)
 	if err != nil {
@@ -105,13 +132,13 @@ func plug(i, nodes, pid int) error {
 		return err
 	}
 	defer h.Close()
-	if err := configureNode(h, inside, i, nodes); err != nil {
+	if err := configureNode(h, inside, f, i, nodes); err != nil {
 		return err
 	}
-	return netlink.RouteReplace(via(podCIDR(i), nodeAddress(i), br)) // a node that comes back has it already
+	return addRoutes(&netlink.Handle{}, br, podCIDRs(f, i), nodeAddresses(f, i))
 }
 
-func configureNode(h *netlink.Handle, inside string, i, nodes int) error {
+func configureNode(h *netlink.Handle, inside string, f controlplane.Families, i, nodes int) error {
 	lo, err := h.LinkByName("lo")
 	if err != nil {
 		return err
@@ -128,24 +155,31 @@ func configureNode(h *netlink.Handle, inside string, i, nodes int) error {
 			return err
 		}
 	}
-	if err := addAddress(h, eth, nodeAddress(i), 16); err != nil {
+	if err := addAddresses(h, eth, nodeAddresses(f, i)); err != nil {
 		return err
 	}
-	if err := h.RouteAdd(via("0.0.0.0/0", controlplane.Address, eth)); err != nil {
+	if err := addRoutes(h, eth, f.Pick("0.0.0.0/0", "::/0"), f.Addresses()); err != nil {
 		return fmt.Errorf("default route: %w", err)
 	}
 	for j := 1; j <= nodes; j++ {
 		if j == i {
 			continue
 		}
-		if err := h.RouteAdd(via(podCIDR(j), nodeAddress(j), eth)); err != nil {
+		if err := addRoutes(h, eth, podCIDRs(f, j), nodeAddresses(f, j)); err != nil {
 			return fmt.Errorf("route to the pods of node-%d: %w", j, err)
 		}
 	}
 	return nil
 }
 
-func via(cidr, gateway string, link netlink.Link) *netlink.Route {
-	_, dst, _ := net.ParseCIDR(cidr) // ours, always well formed
-	return &netlink.Route{Dst: dst, Gw: net.ParseIP(gateway), LinkIndex: link.Attrs().Index}
+// addRoutes sees to one route per family: ranges and the gateways to them. A node
+// that comes back finds those to it.
+func addRoutes(h *netlink.Handle, link netlink.Link, cidrs, gateways []string) error {
+	for i, cidr := range cidrs {
+		_, dst, _ := net.ParseCIDR(cidr) // ours, always well formed
+		if err := h.RouteReplace(&netlink.Route{Dst: dst, Gw: net.ParseIP(gateways[i]), LinkIndex: link.Attrs().Index}); err != nil {
+			return fmt.Errorf("%s via %s: %w", cidr, gateways[i], err)
+		}
+	}
+	return nil
 }

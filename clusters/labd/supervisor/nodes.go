@@ -43,7 +43,7 @@ func (s *supervisor) plugNode(i int) (*os.File, error) {
 	p, err := s.start(name, []string{"node", "--config", file}, unix.CLONE_NEWNET, r)
 	r.Close()
 	if err == nil {
-		err = plugNode(i, s.cfg.Nodes, p.cmd.Process.Pid)
+		err = plugNode(s.cfg.families(), i, s.cfg.Nodes, p.cmd.Process.Pid)
 	}
 	if err != nil {
 		w.Close()
@@ -55,10 +55,10 @@ func (s *supervisor) plugNode(i int) (*os.File, error) {
 func nodeName(i int) string { return fmt.Sprintf("node-%d", i) }
 
 func (s *supervisor) nodeConfig(i int, name string) node.Config {
-	return node.Config{Name: name, Index: i, IP: nodeAddress(i), PodCIDR: podCIDR(i),
-		ServiceCIDR: controlplane.ServiceCIDR, ClusterDNS: controlplane.DNSIP,
+	f := s.cfg.families()
+	return node.Config{Name: name, Index: i, IPs: nodeAddresses(f, i), PodCIDRs: podCIDRs(f, i), ClusterDNS: f.DNSIPs()[0],
 		Kubeconfig: controlplane.KubeconfigPath(name), Images: s.cfg.imagesInside(),
-		Dataplane: s.cfg.Dataplane, RootDir: "/var/lib/kubelet-" + name, APIServer: controlplane.Server}
+		Dataplane: s.cfg.Dataplane, RootDir: "/var/lib/kubelet-" + name, APIServer: f.Server()}
 }
 
 // releaseNodes lets the nodes go: the API server is ready for them.

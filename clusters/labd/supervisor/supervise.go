@@ -87,10 +87,10 @@ func (s *supervisor) run() error {
 }
 
 func (s *supervisor) bringUp(ctx context.Context) error {
-	if err := buildUnderlay(); err != nil {
+	if err := buildUnderlay(s.cfg.families()); err != nil {
 		return err
 	}
-	kubeconfig, err := controlplane.WriteCredentials(s.cfg.Nodes, fmt.Sprintf("https://127.0.0.1:%d", s.cfg.Port))
+	kubeconfig, err := controlplane.WriteCredentials(s.cfg.families(), s.cfg.Nodes, fmt.Sprintf("https://127.0.0.1:%d", s.cfg.Port))
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 		return err
 	}
 	s.report.step("etcd")
-	if _, err := s.start("apiserver", []string{"apiserver"}, 0); err != nil {
+	if _, err := s.start("apiserver", []string{"apiserver", string(s.cfg.families())}, 0); err != nil {
 		return err
 	}
 	if err := s.plugNodes(); err != nil { // meanwhile
@@ -110,7 +110,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.wait("apiserver", controlplane.WaitServing(ctx, s.client)); err != nil {
 		return err
 	}
-	go relay(s.listener, controlplane.Server)
+	go relay(s.listener, s.cfg.families().Server())
 	if err := s.startRest(ctx); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s *supervisor) startRest(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.wait("controllers", controlplane.WaitAccounts(ctx, s.client)) })
 	if s.cfg.Nodes > 0 {
-		if err := controlplane.ApplyDNS(ctx, s.client, s.cfg.Nodes); err != nil {
+		if err := controlplane.ApplyDNS(ctx, s.client, s.cfg.families(), s.cfg.Nodes); err != nil {
 			return err
 		}
 		if err := s.releaseNodes(); err != nil {
