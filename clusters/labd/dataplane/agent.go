@@ -20,6 +20,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/compile"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/kernel"
+	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/profile"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/ruleset"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -29,11 +30,12 @@ import (
 // PodRef names a pod on this node.
 type PodRef struct{ Namespace, Name, UID string }
 
-// Mode says what an Agent does with NetworkPolicies. The zero Mode enforces.
+// Mode is a profile.Profile's text: how an Agent treats NetworkPolicies as long
+// as its Node has no annotation of that. The zero Mode enforces them at once.
 type Mode string
 
-// The modes. With ModeIgnore, Services work and policies are accepted without
-// effect, as on a cluster whose network plugin does not know them.
+// The modes without details. With ModeIgnore, Services work and policies are
+// accepted without effect, as on a cluster whose network plugin does not know them.
 const (
 	ModeEnforce Mode = "enforce"
 	ModeIgnore  Mode = "ignore"
@@ -73,6 +75,7 @@ type Agent struct {
 	output   compile.Output                     // what the table holds
 	drops    map[string]dropTimes               // by counter of a pod's drops
 	firsts   []FirstDrop                        // oldest first
+	temper   *temper
 	reported map[compile.Problem]bool
 }
 
@@ -91,12 +94,10 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Mode == "" {
-		cfg.Mode = ModeEnforce
-	}
-	options.Enforce = cfg.Mode == ModeEnforce
-	if cfg.Mode != ModeEnforce && cfg.Mode != ModeIgnore {
-		return nil, fmt.Errorf("data plane: mode %q is not known: use %q or %q", cfg.Mode, ModeEnforce, ModeIgnore)
+	options.Enforce = true // what is ignored, the lens does not show
+	base, err := profile.Parse(string(cfg.Mode), profile.Profile{})
+	if err != nil {
+		return nil, err
 	}
 	if cfg.Client == nil || cfg.NodeName == "" {
 		return nil, errors.New("data plane: a client and a node name are required")
@@ -115,6 +116,7 @@ func New(cfg Config) (*Agent, error) {
 		drops:    map[string]dropTimes{},
 		reported: map[compile.Problem]bool{},
 	}
+	a.temper = newTemper(cfg.NodeName, base)
 	for _, ip := range options.NodeIPs {
 		a.families = append(a.families, ruleset.FamilyOf(ip))
 	}
@@ -164,16 +166,14 @@ func (a *Agent) changed() {
 
 // AddPod tells the agent that addresses, one of each family, are now this pod's,
 // and returns when the node's table holds every policy that selected the pod when
-// AddPod was called. Call it before the pod's network is up. It fails when ctx
+// AddPod was called, as far as the profile lets policies be in force. Call it before the pod's network is up. It fails when ctx
 // ends; call RemovePod then, too, before an address is used for another pod.
 func (a *Agent) AddPod(ctx context.Context, p PodRef, addrs ...netip.Addr) error {
 	if err := a.checkAddrs(addrs); err != nil {
 		return fmt.Errorf("pod %s/%s: %w", p.Namespace, p.Name, err)
 	}
-	if a.cfg.Mode == ModeEnforce {
-		if err := a.watch.catchUp(ctx, p.Namespace); err != nil {
-			return fmt.Errorf("pod %s/%s: policies of its namespace are not known: %w", p.Namespace, p.Name, err)
-		}
+	if err := a.watch.catchUp(ctx, p.Namespace); err != nil {
+		return fmt.Errorf("pod %s/%s: policies of its namespace are not known: %w", p.Namespace, p.Name, err)
 	}
 	l, err := a.enter(p, addrs)
 	if err != nil {
@@ -256,7 +256,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	a.sayIgnored()
+	stop, err := a.followNode()
+	if err != nil {
+		return err
+	}
+	defer stop()
 	a.changed()
 	a.program(ctx)
 	return nil

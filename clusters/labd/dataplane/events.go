@@ -33,15 +33,12 @@ func (a *Agent) report(problems []compile.Problem) {
 	a.reported = now
 }
 
-// sayIgnored says once, on the Node, that policies have no effect here.
-func (a *Agent) sayIgnored() {
-	if a.cfg.Mode != ModeIgnore {
-		return
-	}
-	a.log.Warn("NetworkPolicies are accepted and not enforced", "mode", a.cfg.Mode)
+// say writes an event on the Node.
+func (a *Agent) say(kind, reason, text string) {
+	a.log.Warn(text, "reason", reason)
 	if a.cfg.Recorder != nil {
 		node := &corev1.ObjectReference{Kind: "Node", APIVersion: "v1", Name: a.cfg.NodeName, UID: types.UID(a.cfg.NodeName)}
-		a.cfg.Recorder.Event(node, corev1.EventTypeWarning, "PoliciesIgnored", "the data plane runs in mode ignore: NetworkPolicies are accepted and not enforced")
+		a.cfg.Recorder.Event(node, kind, reason, text)
 	}
 }
 

@@ -17,7 +17,7 @@ const roundDone = "node's table is up to date"
 // once is one round: look, compile, apply, and only then tell those who wait.
 func (a *Agent) once() error {
 	began := time.Now()
-	out, waiting := a.compile()
+	out, waiting := a.compile(began)
 	compiled := time.Now()
 	rebuilt, err := a.table.Update(out.Ruleset, out.Changed)
 	if err != nil {
@@ -28,7 +28,7 @@ func (a *Agent) once() error {
 		return err
 	}
 	a.admit(waiting)
-	a.report(out.Problems)
+	a.report(slices.Concat(out.Problems, a.misread()))
 	a.log.Debug(roundDone, "compile", compiled.Sub(began), "all", time.Since(began), "rebuilt", rebuilt)
 	return nil
 }
@@ -36,10 +36,14 @@ func (a *Agent) once() error {
 // compile passes on what changed since the last round. waiting are the pods that
 // the coming table lets in. It holds the lock, because the output of all rounds
 // is the compiler's own.
-func (a *Agent) compile() (out compile.Output, waiting []*localPod) {
+func (a *Agent) compile(now time.Time) (out compile.Output, waiting []*localPod) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for ch := range a.pending {
+		if ch.kind == policies {
+			a.temper.hear(now, ch.key, a.watch.policy(ch.key))
+			continue
+		}
 		a.watch.pass(a.compiler, ch)
 		if ch.kind == pods {
 			a.relook[ch.key] = true
@@ -50,7 +54,7 @@ func (a *Agent) compile() (out compile.Output, waiting []*localPod) {
 		if !l.told || a.relook[compile.Key{Namespace: l.ref.Namespace, Name: l.ref.Name}] {
 			a.tell(uid, l)
 		}
-		if !l.closed && (l.last != nil || a.cfg.Mode == ModeIgnore) {
+		if !l.closed && l.last != nil {
 			waiting = append(waiting, l)
 		}
 	}
@@ -61,6 +65,7 @@ func (a *Agent) compile() (out compile.Output, waiting []*localPod) {
 		}
 	}
 	clear(a.gone)
+	a.temper.settle(now, a.compiler, a.changed)
 	return a.compiler.Output(), waiting
 }
 

@@ -128,8 +128,16 @@ func (w *watches) pod(namespace, name string) *corev1.Pod {
 	return p
 }
 
-// pass hands the object of a change to the compiler, as it is by now. Reading
-// memory cannot fail but by "not found": then the object is gone.
+func (w *watches) policy(k compile.Key) *networkingv1.NetworkPolicy {
+	p, err := w.factory.Networking().V1().NetworkPolicies().Lister().NetworkPolicies(k.Namespace).Get(k.Name)
+	if err != nil {
+		return nil // as above
+	}
+	return p
+}
+
+// pass hands the object of a change, which is no policy, to the compiler as it is
+// by now. Reading memory cannot fail but by "not found": then the object is gone.
 func (w *watches) pass(c *compile.Compiler, ch change) {
 	k, core := ch.key, w.factory.Core().V1()
 	switch ch.kind {
@@ -138,9 +146,6 @@ func (w *watches) pass(c *compile.Compiler, ch change) {
 	case namespaces:
 		ns, _ := core.Namespaces().Lister().Get(k.Name)
 		c.SetNamespace(k.Name, ns)
-	case policies:
-		p, _ := w.factory.Networking().V1().NetworkPolicies().Lister().NetworkPolicies(k.Namespace).Get(k.Name)
-		c.SetPolicy(k, p)
 	case services:
 		s, _ := core.Services().Lister().Services(k.Namespace).Get(k.Name)
 		c.SetService(k, s)

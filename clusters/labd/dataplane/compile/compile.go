@@ -176,7 +176,7 @@ func (o Output) Reason(counter string) string {
 func (o Output) describe(text *strings.Builder, chain string) {
 	for _, r := range o.Ruleset.Chains[chain].Rules {
 		text.WriteString(r.String() + "\n")
-		if r.Action == ruleset.Jump {
+		if r.Action == ruleset.Jump && r.Target != chainDenied {
 			o.describe(text, r.Target)
 		}
 	}

@@ -63,12 +63,24 @@ func New(o Options) *Compiler {
 	c.baseChains(base)
 	c.serviceChains(base)
 	c.replace("base", base)
+	c.SetConduct(Conduct{})
 	return c
 }
 
 // Output returns the ruleset as the objects are now. The next Output's Changed
 // and Moved count from here.
 func (c *Compiler) Output() Output {
+	c.work()
+	return c.take()
+}
+
+// Changed says whether the next Output may have another ruleset than the last.
+func (c *Compiler) Changed() bool {
+	c.work()
+	return !c.changed.Empty()
+}
+
+func (c *Compiler) work() {
 	for uid := range c.unsorted {
 		c.podChains(uid)
 	}
@@ -79,7 +91,6 @@ func (c *Compiler) Output() Output {
 			c.service(key)
 		}
 	}
-	return c.take()
 }
 
 // families returns the node's families.
@@ -121,7 +132,7 @@ func named(set string, f ruleset.Family) string {
 // baseChains sets up the two places where pods are judged. An address of this
 // node's range that no pod has yet (or any more) gets nothing through.
 func (c *Compiler) baseChains(f *fragment) {
-	out := []ruleset.Rule{{Established: true, Action: ruleset.Accept}}
+	out := []ruleset.Rule{{Established: true, Action: ruleset.Jump, Target: chainEstablished}}
 	in := slices.Clone(out)
 	for _, v := range c.families() {
 		f.set(named(setLocal, v), ruleset.Addrs.For(v))

@@ -199,7 +199,7 @@ func (f *fragment) podChain(l *local, d direction, policies []string) {
 	f.counters[drops] = Meaning{l.Namespace + "/" + l.Name, d.name, PodDrops}
 	f.chains[chain] = ruleset.Chain{Rules: append(rules,
 		ruleset.Rule{LogGroup: LogGroup, LogText: drops},
-		ruleset.Rule{Counter: drops, Action: ruleset.Drop})}
+		ruleset.Rule{Counter: drops, Action: ruleset.Jump, Target: chainDenied})}
 }
 
 // group returns the chain that asks these policies one by one and then counts

@@ -64,7 +64,16 @@ func (w *writer) state(r ruleset.Rule) {
 		w.add(&expr.Ct{Register: reg0, Key: expr.CtKeySTATE})
 		w.add(anyBit(binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED))...)
 	}
+	if r.Direction != "" {
+		w.add(&expr.Ct{Register: reg0, Key: expr.CtKeyDIRECTION}, equal(reg0, []byte{directions[r.Direction]}))
+	}
+	if r.Tagged != 0 {
+		w.add(&expr.Ct{Register: reg0, Key: expr.CtKeyMARK}, equal(reg0, binaryutil.NativeEndian.PutUint32(r.Tagged)))
+	}
 }
+
+// directions are the kernel's numbers.
+var directions = map[ruleset.Direction]byte{ruleset.Original: 0, ruleset.Reply: 1}
 
 func (w *writer) addresses(r ruleset.Rule) {
 	if r.Src.IsValid() {
@@ -120,6 +129,10 @@ func (w *writer) statements(r ruleset.Rule) {
 			&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(^r.Mark), Xor: bit},
 			&expr.Meta{Key: expr.MetaKeyMARK, Register: reg0, SourceRegister: true})
 	}
+	if r.Tag != 0 {
+		w.add(&expr.Immediate{Register: reg0, Data: binaryutil.NativeEndian.PutUint32(r.Tag)},
+			&expr.Ct{Register: reg0, Key: expr.CtKeyMARK, SourceRegister: true})
+	}
 	if r.Counter != "" {
 		w.add(&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: r.Counter})
 	}
@@ -158,6 +171,8 @@ func (w *writer) action(r ruleset.Rule) error {
 		w.add(&expr.Reject{Type: unix.NFT_REJECT_TCP_RST})
 	case ruleset.RejectUnreachable:
 		w.add(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH})
+	case ruleset.RejectProhibited:
+		w.add(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED})
 	default:
 		return fmt.Errorf("action %q is not known", r.Action)
 	}

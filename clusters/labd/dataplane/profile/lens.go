@@ -2,12 +2,11 @@ package profile
 
 import (
 	"hash/fnv"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Lens shows policies as a data plane with delays and losses has got to know
@@ -20,8 +19,8 @@ type Lens struct {
 	seed   uint64 // that random was made with
 	random *rand.Rand
 	node   Profile
-	known  map[string]*history // by namespace/name
-	open   map[string]bool     // those with news
+	known  map[types.NamespacedName]*history
+	open   map[types.NamespacedName]bool // those with news
 }
 
 // NewLens makes the lens of a node whose profile is the zero Profile. Delays
@@ -29,7 +28,7 @@ type Lens struct {
 func NewLens(node string) *Lens {
 	h := fnv.New64a()
 	h.Write([]byte(node))
-	l := &Lens{name: h.Sum64(), known: map[string]*history{}, open: map[string]bool{}}
+	l := &Lens{name: h.Sum64(), known: map[types.NamespacedName]*history{}, open: map[types.NamespacedName]bool{}}
 	l.sow(0)
 	return l
 }
@@ -43,6 +42,7 @@ type history struct {
 	last    *networkingv1.NetworkPolicy // as the API has it; nil: deleted
 	inForce *networkingv1.NetworkPolicy // nil: none
 	news    []news                      // in the order in which they came
+	ignored bool
 }
 
 // news is a version of a policy that will be in force from due on, unless an
@@ -60,11 +60,17 @@ func (l *Lens) Tune(now time.Time, node Profile) {
 		l.sow(node.Seed)
 	}
 	l.node = node
-	for key := range l.open {
-		own, _ := l.own(l.known[key].last)
-		if own.Updates == Applied && own.Delay == (Delay{}) {
-			l.known[key].release(now)
+	for key, h := range l.known {
+		own, _ := l.own(h.last)
+		switch {
+		case own.Ignore != h.ignored && own.Ignore:
+			h.news = []news{{due: now}}
+		case own.Ignore != h.ignored:
+			h.news = []news{{policy: h.last, due: now}}
+		case own.Updates == Applied && own.Delay == (Delay{}):
+			h.release(now)
 		}
+		h.ignored, l.open[key] = own.Ignore, true
 	}
 }
 
@@ -82,19 +88,23 @@ func (l *Lens) own(p *networkingv1.NetworkPolicy) (Profile, error) {
 }
 
 // Hear notes that the API has this version of the policy; nil means that it is
-// gone. The error is about the policy's annotation.
-func (l *Lens) Hear(now time.Time, key string, p *networkingv1.NetworkPolicy) error {
+// gone. What was heard before is no news. The error is about the policy's
+// annotation.
+func (l *Lens) Hear(now time.Time, key types.NamespacedName, p *networkingv1.NetworkPolicy) error {
+	own, err := l.own(p)
 	h := l.known[key]
 	if h == nil {
 		h = &history{}
-		l.known[key] = h
 	}
-	own, err := l.own(p)
-	update := h.last != nil && p != nil && len(h.news)+count(h.inForce) > 0
-	h.last, l.open[key] = p, true
+	if h.last == p {
+		return err
+	}
+	l.known[key] = h
+	update := h.last != nil && p != nil && (len(h.news) > 0 || h.inForce != nil)
+	h.last, h.ignored, l.open[key] = p, own.Ignore, true
 	wait := own.Delay.Sample(l.random)
 	switch {
-	case own.Ignore && !l.node.Ignore:
+	case own.Ignore:
 		h.news = append(h.news, news{due: now})
 		return err
 	case !update || own.Updates == Applied:
@@ -110,9 +120,9 @@ func (l *Lens) Hear(now time.Time, key string, p *networkingv1.NetworkPolicy) er
 // Settle returns the policies of which another version is in force at now than
 // at the last Settle, nil for none at all, and when the next one follows by
 // itself; the zero time means never.
-func (l *Lens) Settle(now time.Time) (changed map[string]*networkingv1.NetworkPolicy, next time.Time) {
-	changed = map[string]*networkingv1.NetworkPolicy{}
-	for _, key := range slices.Sorted(maps.Keys(l.open)) {
+func (l *Lens) Settle(now time.Time) (changed map[types.NamespacedName]*networkingv1.NetworkPolicy, next time.Time) {
+	changed = map[types.NamespacedName]*networkingv1.NetworkPolicy{}
+	for key := range l.open {
 		h := l.known[key]
 		before := h.inForce
 		due, waits := h.settle(now)
@@ -157,11 +167,4 @@ func (h *history) release(now time.Time) {
 	for i := range h.news {
 		h.news[i].due, h.news[i].never = now, false
 	}
-}
-
-func count(p *networkingv1.NetworkPolicy) int {
-	if p == nil {
-		return 0
-	}
-	return 1
 }

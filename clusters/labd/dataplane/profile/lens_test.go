@@ -8,6 +8,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // story drives a lens: at a second, with these policies at the API, these are in force.
@@ -17,14 +18,14 @@ type story struct {
 	start   time.Time
 	second  float64
 	api     map[string]*networkingv1.NetworkPolicy
-	inForce map[string]*networkingv1.NetworkPolicy
+	inForce map[types.NamespacedName]*networkingv1.NetworkPolicy
 	wrong   []string
 }
 
 func tell(t *testing.T, profile string) *story {
 	t.Helper()
 	s := &story{t: t, lens: NewLens("node-1"), start: time.Unix(1000, 0),
-		api: map[string]*networkingv1.NetworkPolicy{}, inForce: map[string]*networkingv1.NetworkPolicy{}}
+		api: map[string]*networkingv1.NetworkPolicy{}, inForce: map[types.NamespacedName]*networkingv1.NetworkPolicy{}}
 	s.is(profile)
 	return s
 }
@@ -46,6 +47,10 @@ func policy(name, version string) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: name, ResourceVersion: version}}
 }
 
+func named(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "ai", Name: name}
+}
+
 func annotated(p *networkingv1.NetworkPolicy, text string) *networkingv1.NetworkPolicy {
 	p.Annotations = map[string]string{Annotation: text}
 	return p
@@ -60,13 +65,13 @@ func (s *story) hear(have []*networkingv1.NetworkPolicy) {
 			continue
 		}
 		s.api[p.Name] = p
-		if err := s.lens.Hear(s.now(), p.Name, p); err != nil {
+		if err := s.lens.Hear(s.now(), named(p.Name), p); err != nil {
 			s.wrong = append(s.wrong, p.Name+": "+err.Error())
 		}
 	}
 	for name := range gone {
 		delete(s.api, name)
-		s.lens.Hear(s.now(), name, nil)
+		s.lens.Hear(s.now(), named(name), nil)
 	}
 }
 
@@ -80,7 +85,7 @@ func (s *story) at(second float64, next float64, have []*networkingv1.NetworkPol
 	var names []string
 	for name, p := range s.inForce {
 		if p != nil {
-			names = append(names, name+"@"+p.ResourceVersion)
+			names = append(names, name.Name+"@"+p.ResourceVersion)
 		}
 	}
 	slices.Sort(names)
@@ -162,6 +167,18 @@ func TestAPolicysOwnAnnotationIsItsOwn(t *testing.T) {
 	}
 }
 
+func TestIgnoringIsTurnedOnAndOff(t *testing.T) {
+	s := tell(t, "ignore")
+	s.at(0, -1, policies{policy("a", "1")})
+	s.is("enforce")
+	s.at(1, -1, policies{policy("a", "1")}, "a@1")
+	s.is("ignore")
+	s.at(2, -1, policies{policy("a", "1")})
+	s.at(3, -1, policies{policy("a", "2")})
+	s.is("enforce,delay=1h")
+	s.at(4, -1, policies{policy("a", "2")}, "a@2")
+}
+
 func TestTheSameSeedGivesTheSameDelays(t *testing.T) {
 	delays := func(seed string) (all []time.Duration) {
 		node, err := Parse("delay=0s..10s,seed="+seed, Profile{})
@@ -171,7 +188,7 @@ func TestTheSameSeedGivesTheSameDelays(t *testing.T) {
 		lens, now := NewLens("node-1"), time.Unix(1000, 0)
 		lens.Tune(now, node)
 		for i := range 5 {
-			lens.Hear(now, string(rune('a'+i)), policy("a", "1"))
+			lens.Hear(now, named(string(rune('a'+i))), policy("a", "1"))
 			_, next := lens.Settle(now)
 			all = append(all, next.Sub(now))
 			now = now.Add(time.Minute)

@@ -55,6 +55,9 @@ func NewNames() Names {
 	return Names{Counters: map[string]bool{}, Sets: map[string]bool{}, Chains: map[string]bool{}}
 }
 
+// Empty says whether nothing is named.
+func (n Names) Empty() bool { return len(n.Counters)+len(n.Sets)+len(n.Chains) == 0 }
+
 // Add adds others.
 func (n Names) Add(more Names) {
 	maps.Copy(n.Counters, more.Counters)

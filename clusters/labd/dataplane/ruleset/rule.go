@@ -14,6 +14,8 @@ type Rule struct {
 	FromWire    bool         // came in by another interface than lo
 	Marked      uint32       // has this bit in its mark; 0 means any
 	Established bool         // ct state established or related
+	Direction   Direction    // of the connection, that the packet goes in; "" means any
+	Tagged      uint32       // the connection has this tag; 0 means any
 	Src, Dst    netip.Addr   // exactly this address; the zero Addr means any
 	DstIn       netip.Prefix // destination within; the zero Prefix means any
 	SrcIn       netip.Prefix // source within; the zero Prefix means any
@@ -30,6 +32,7 @@ type Rule struct {
 
 	Remember string // set of Remembered that the source is put into, its time begun anew
 	Mark     uint32 // bit to set in the mark
+	Tag      uint32 // tag to give to the connection; 0 means none
 	Counter  string // named counter to count in
 	LogGroup uint16 // nflog group to tell, at most LogRate packets a second; 0 means none
 	LogText  string // prefix that the log carries, at most 127 bytes
@@ -65,6 +68,16 @@ const (
 	DNAT              Action = "dnat to"
 	RejectReset       Action = "reject with tcp reset"
 	RejectUnreachable Action = "reject with icmpx port-unreachable"
+	RejectProhibited  Action = "reject with icmpx admin-prohibited"
+)
+
+// Direction is a way that packets of a connection go.
+type Direction string
+
+// The directions: that of the packet which began the connection, and back.
+const (
+	Original Direction = "original"
+	Reply    Direction = "reply"
 )
 
 // String prints the rule in the manner of nft.
@@ -89,6 +102,8 @@ func (r Rule) String() string {
 	say(r.FromWire, "iif != lo")
 	say(r.Marked != 0, "mark & %#x", r.Marked)
 	say(r.Established, "ct state established,related")
+	say(r.Direction != "", "ct direction %s", r.Direction)
+	say(r.Tagged != 0, "ct mark %#x", r.Tagged)
 	say(r.Src.IsValid(), "%s saddr %s", ip, r.Src)
 	say(r.Dst.IsValid(), "%s daddr %s", ip, r.Dst)
 	say(r.SrcIn.IsValid(), "%s saddr %s", ip, r.SrcIn)
@@ -103,6 +118,7 @@ func (r Rule) String() string {
 	say(r.FrontSet != "", "%s daddr . meta l4proto . th dport @%s", ip, r.FrontSet)
 	say(r.Remember != "", "update @%s { saddr }", r.Remember)
 	say(r.Mark != 0, "mark set mark | %#x", r.Mark)
+	say(r.Tag != 0, "ct mark set %#x", r.Tag)
 	say(r.Counter != "", "counter name %s", r.Counter)
 	say(r.LogGroup != 0, "limit rate %d/second log group %d prefix %q", LogRate, r.LogGroup, r.LogText)
 	say(r.Action != Continue, "%s", r.Action)

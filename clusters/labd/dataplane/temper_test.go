@@ -1,0 +1,345 @@
+package dataplane
+
+import (
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/compile"
+	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/profile"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// annotate gives the node's data plane a profile by annotation; "" takes it away.
+func (n *testNode) annotate(text string) {
+	n.t.Helper()
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1"}}
+	if text != "" {
+		node.Annotations = map[string]string{profile.Annotation: text}
+	}
+	if _, err := n.api.CoreV1().Nodes().Update(n.t.Context(), node, metav1.UpdateOptions{}); err != nil {
+		_, err = n.api.CoreV1().Nodes().Create(n.t.Context(), node, metav1.CreateOptions{})
+		must(n.t, err)
+	}
+	want, err := profile.Parse(text, n.agent.temper.base)
+	must(n.t, err)
+	n.await(func() bool {
+		n.agent.mu.Lock()
+		defer n.agent.mu.Unlock()
+		return n.agent.temper.wanted == want
+	})
+}
+
+func (n *testNode) unapply(p *networkingv1.NetworkPolicy) {
+	n.t.Helper()
+	must(n.t, n.api.NetworkingV1().NetworkPolicies(p.Namespace).Delete(n.t.Context(), p.Name, metav1.DeleteOptions{}))
+	n.await(func() bool { return n.agent.watch.policy(keyOf(p)) == nil })
+}
+
+// echoes makes the pod send back what it gets on a TCP port.
+func (p *testPod) echoes(port string) *testPod {
+	p.in(func() {
+		l, err := net.Listen("tcp4", ":"+port)
+		if err != nil {
+			p.n.t.Errorf("listen: %v", err)
+			return
+		}
+		p.n.t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() { defer c.Close(); io.Copy(c, c) }()
+			}
+		}()
+	})
+	return p
+}
+
+// stream is a connection on which a byte goes forth and back every 5 ms.
+type stream struct {
+	t    *testing.T
+	mu   sync.Mutex
+	last time.Time // of the last echo
+	err  error
+}
+
+func (p *testPod) stream(t *testing.T, to string) *stream {
+	t.Helper()
+	s := &stream{t: t}
+	var c net.Conn
+	p.in(func() {
+		var err error
+		if c, err = net.DialTimeout("tcp4", to, 5*time.Second); err != nil {
+			t.Errorf("open a stream: %v", err)
+		}
+	})
+	if c == nil {
+		t.FailNow()
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		for tick := time.NewTicker(5 * time.Millisecond); ; <-tick.C {
+			if _, err := c.Write([]byte("x")); err != nil {
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	go func() {
+		for {
+			_, err := c.Read(make([]byte, 64))
+			s.mu.Lock()
+			if err != nil {
+				s.err = err
+				s.mu.Unlock()
+				return
+			}
+			s.last = time.Now()
+			s.mu.Unlock()
+		}
+	}()
+	s.flows(time.Now())
+	return s
+}
+
+func (s *stream) state() (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, s.err
+}
+
+// flows wants an echo after that moment.
+func (s *stream) flows(after time.Time) {
+	s.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if last, err := s.state(); last.After(after) {
+			return
+		} else if err != nil {
+			s.t.Errorf("the stream ended: %v", err)
+			return
+		}
+	}
+	s.t.Errorf("no echo came for 10 s")
+}
+
+// stops wants the last echo to come within a time after that moment, and then
+// none for a while.
+func (s *stream) stops(from time.Time, atLeast, atMost time.Duration) {
+	s.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if last, _ := s.state(); time.Since(last) > 2*silence {
+			if after := last.Sub(from); atLeast > 0 && after < atLeast || after > atMost {
+				s.t.Errorf("the last echo came %v after the change, want %v to %v", after, atLeast, atMost)
+			}
+			return
+		}
+	}
+	s.t.Errorf("echoes come for 10 s after the change")
+}
+
+// closed lets nobody into the gateway.
+func closed() *networkingv1.NetworkPolicy {
+	p := gatewayPolicy()
+	p.Name, p.Spec.Ingress = "closed", nil
+	return p
+}
+
+func TestAnEstablishedStreamSurvivesInOneProfileAndIsCutInTheOther(t *testing.T) {
+	n := startNode(t, "established=survive")
+	gw := n.pod("ai", "gateway", app("gateway")).echoes("4000")
+	chat := n.pod("apps", "chat", app("chat"))
+	s := chat.stream(t, gw.at("4000"))
+
+	n.apply(closed())
+	chat.expect("tcp4", gw.at("4000"), timedOut)
+	s.flows(time.Now())
+
+	changed := time.Now()
+	n.annotate("established=cut") // what is forbidden already is cut at once
+	s.stops(changed, 0, silence)
+	opened := time.Now()
+	n.unapply(closed())
+	s.flows(opened) // the same connection goes on when it is allowed in time
+
+	changed = time.Now()
+	n.apply(closed())
+	s.stops(changed, 0, silence)
+	opened = time.Now()
+	n.unapply(closed())
+	s.flows(opened)
+
+	n.annotate("established=cut:600ms")
+	changed = time.Now()
+	n.apply(closed())
+	chat.expect("tcp4", gw.at("4000"), timedOut) // new ones have no delay
+	s.stops(changed, 400*time.Millisecond, 600*time.Millisecond+silence)
+	opened = time.Now()
+	n.unapply(closed())
+	s.flows(opened)
+
+	n.annotate("")
+	n.apply(closed())
+	s.flows(time.Now())
+}
+
+func TestCutLeavesWhatIsAllowed(t *testing.T) {
+	n := startNode(t, "established=cut")
+	gw := n.pod("ai", "gateway", app("gateway"), corev1.ContainerPort{Name: "api", ContainerPort: 4000}).echoes("4000")
+	chat, batch := n.pod("apps", "chat", app("chat")), n.pod("apps", "batch", app("batch"))
+	allowed, denied := chat.stream(t, gw.at("4000")), batch.stream(t, gw.at("4000"))
+	isolated := &networkingv1.NetworkPolicy{ // answers belong to the connection, whatever the gateway may begin
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "quiet"},
+		Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}},
+	}
+	changed := time.Now()
+	n.apply(isolated)
+	n.apply(gatewayPolicy())
+	denied.stops(changed, 0, silence)
+	allowed.flows(time.Now())
+}
+
+func TestDeniedSendersAreTold(t *testing.T) {
+	n := startNode(t, "deny=reject,established=cut")
+	gw := n.pod("ai", "gateway", app("gateway")).answers(4000).echoes("5000")
+	batch := n.pod("apps", "batch", app("batch"))
+	s := batch.stream(t, gw.at("5000"))
+	n.apply(closed())
+	batch.expect("tcp4", gw.at("4000"), refused)
+	var got string
+	batch.in(func() { got = attempt("udp4", gw.at("4000"), 5*time.Second) })
+	if !strings.Contains(got, "no route to host") {
+		t.Errorf("by UDP: got %q, want what ICMP's \"administratively prohibited\" becomes", got)
+	}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := s.state(); err != nil && strings.Contains(err.Error(), "reset by peer") {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("the open stream was not reset: %v", err)
+		}
+	}
+	n.annotate("deny=drop")
+	batch.expect("tcp4", gw.at("4000"), timedOut)
+	n.annotate("")
+	batch.expect("tcp4", gw.at("4000"), refused)
+}
+
+// reaches waits until an attempt ends as wanted, and says how long that took.
+func (p *testPod) reaches(want, to string) time.Duration {
+	p.n.t.Helper()
+	var got string
+	began := time.Now()
+	for time.Since(began) < 10*time.Second {
+		at := time.Now()
+		p.in(func() { got = attempt("tcp4", to, silence) })
+		if strings.HasPrefix(got, want) {
+			return at.Sub(began)
+		}
+	}
+	p.n.t.Errorf("%s to %s: got %q for 10 s, want %q", p.ref.Name, to, got, want)
+	return 0
+}
+
+func TestProgrammingIsLate(t *testing.T) {
+	n := startNode(t, "delay=500ms")
+	gw := n.pod("ai", "gateway", app("gateway")).answers(4000)
+	batch := n.pod("apps", "batch", app("batch"))
+	n.apply(closed())
+	batch.expect("tcp4", gw.at("4000"), "gateway "+batch.addr.String())
+	if took := batch.reaches(timedOut, gw.at("4000")); took > 600*time.Millisecond {
+		t.Errorf("the policy was in force only %v later", took)
+	}
+	n.unapply(closed())
+	batch.expect("tcp4", gw.at("4000"), timedOut)
+	batch.reaches("gateway", gw.at("4000"))
+
+	n.annotate("delay=1h")
+	n.apply(closed())
+	batch.expect("tcp4", gw.at("4000"), "gateway "+batch.addr.String())
+	n.annotate("delay=0s")
+	batch.expect("tcp4", gw.at("4000"), timedOut)
+}
+
+func TestUpdatesGetLost(t *testing.T) {
+	n := startNode(t, ModeEnforce)
+	gw := n.pod("ai", "gateway", app("gateway")).answers(4000)
+	batch := n.pod("apps", "batch", app("batch"))
+	through := "gateway " + batch.addr.String()
+	open := closed()
+	open.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
+
+	n.apply(closed())
+	n.annotate("updates=stale,resync=500ms")
+	n.apply(open)
+	batch.expect("tcp4", gw.at("4000"), timedOut)
+	batch.reaches("gateway", gw.at("4000"))
+
+	n.annotate("")
+	n.apply(closed())
+	n.annotate("updates=lost")
+	batch.expect("tcp4", gw.at("4000"), timedOut)
+	shut := closed()
+	shut.Labels = map[string]string{"touched": "yes"}
+	shut.Spec.PolicyTypes = append(shut.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
+	n.apply(shut) // tighter, and yet it opens
+	batch.expect("tcp4", gw.at("4000"), through)
+	n.annotate("")
+	batch.expect("tcp4", gw.at("4000"), timedOut)
+}
+
+func TestAPolicysAnnotationConcernsItAlone(t *testing.T) {
+	n := startNode(t, ModeEnforce)
+	gw, db := n.pod("ai", "gateway", app("gateway")).answers(4000), n.pod("ai", "db", app("db")).answers(4000)
+	batch := n.pod("apps", "batch", app("batch"))
+	ignored, wrong := closed(), closed()
+	ignored.Annotations = map[string]string{profile.Annotation: "ignore"}
+	wrong.Name, wrong.Spec.PodSelector.MatchLabels = "wrong", app("db")
+	wrong.Annotations = map[string]string{profile.Annotation: "deny=reject"}
+	n.apply(ignored)
+	n.apply(wrong)
+	batch.expect("tcp4", gw.at("4000"), "gateway "+batch.addr.String())
+	batch.expect("tcp4", db.at("4000"), timedOut)
+	if got := <-n.said.Events; !strings.Contains(got, `no key "deny" here`) || !strings.Contains(got, profile.Annotation) {
+		t.Errorf("event: got %q", got)
+	}
+	n.unapply(ignored)
+	n.apply(closed())
+	batch.expect("tcp4", gw.at("4000"), timedOut)
+}
+
+func TestANodesAnnotationThatCannotBeReadCountsForNothing(t *testing.T) {
+	n := startNode(t, ModeEnforce)
+	gw := n.pod("ai", "gateway", app("gateway")).answers(4000)
+	batch := n.pod("apps", "batch", app("batch"))
+	n.apply(closed())
+	n.annotate("ignore")
+	batch.expect("tcp4", gw.at("4000"), "gateway "+batch.addr.String())
+	_, err := n.api.CoreV1().Nodes().Update(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1",
+		Annotations: map[string]string{profile.Annotation: "ignore,colour=red"}}}, metav1.UpdateOptions{})
+	must(t, err)
+	for got := range n.said.Events {
+		if strings.Contains(got, `no key "colour"`) {
+			break
+		}
+	}
+	n.settle()
+	batch.expect("tcp4", gw.at("4000"), timedOut)
+}
+
+func TestAProfileThatIsNotKnownIsRefused(t *testing.T) {
+	_, err := New(Config{NodeName: "node-1", NodeIPs: []string{"172.31.0.11"}, PodCIDRs: []string{"10.244.1.0/24"}, Mode: "colour=red"})
+	if err == nil || !strings.Contains(err.Error(), `no key "colour"`) {
+		t.Errorf("New: %v", err)
+	}
+}
+
+func keyOf(p *networkingv1.NetworkPolicy) compile.Key {
+	return compile.Key{Namespace: p.Namespace, Name: p.Name}
+}
