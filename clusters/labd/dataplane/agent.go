@@ -250,6 +250,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	wg.Go(serve)
 	wg.Go(func() { a.readDropLog(ctx) })
 	defer a.watch.stop()
+	if err := a.close(); err != nil {
+		return err
+	}
 	if err := a.watch.start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -263,6 +266,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	a.changed()
 	a.program(ctx)
+	return nil
+}
+
+// close replaces the table of whoever was here before, or makes the first one: until
+// the API has shown everything, and each pod was added, no new connection of a pod
+// gets through this node. What an older table allowed or forbade is of no account.
+func (a *Agent) close() error {
+	a.mu.Lock()
+	out := a.compiler.Output()
+	a.mu.Unlock()
+	if _, err := a.table.Apply(out.Ruleset); err != nil {
+		return fmt.Errorf("data plane: the node cannot be closed before it forwards: %w", err)
+	}
+	a.adopt(out)
 	return nil
 }
 

@@ -29,8 +29,9 @@ type shot struct {
 }
 
 const (
-	fuzzPatience = 15 * time.Second      // for an answer that must come
-	fuzzSilence  = 10 * time.Millisecond // for one that must not; what comes later is found in the next round
+	fuzzPatience  = 15 * time.Second       // for an answer that must come
+	fuzzImpatient = 200 * time.Millisecond // while a case is made small
+	fuzzSilence   = 10 * time.Millisecond  // for one that must not; what comes later is found in the next round
 )
 
 // fire begins a probe. Its port is one that its sender has not used for long, so
@@ -80,7 +81,7 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 
 // try makes all probes at once. wrong are those that do not end as the situation
 // says.
-func (w *world) try(s *situation, probes []probe) (shots, wrong []*shot) {
+func (w *world) try(s *situation, probes []probe, patience time.Duration) (shots, wrong []*shot) {
 	for _, p := range probes {
 		shots = append(shots, w.fire(p))
 	}
@@ -93,7 +94,7 @@ func (w *world) try(s *situation, probes []probe) (shots, wrong []*shot) {
 				waiting++
 			}
 		}
-		if waiting == 0 && elapsed > fuzzSilence || elapsed > fuzzPatience {
+		if waiting == 0 && elapsed > fuzzSilence || elapsed > patience {
 			break
 		}
 		w.poll(shots, 2*time.Millisecond)

@@ -76,7 +76,7 @@ func (f *fuzzer) set(seed uint64) {
 			f.stopped++
 		}
 	}
-	shots, wrong := f.w.try(s, probes)
+	shots, wrong := f.w.try(s, probes, fuzzPatience)
 	if len(wrong) > 0 {
 		f.report(seed, s, wrong[0])
 	}
@@ -130,7 +130,7 @@ func (f *fuzzer) report(seed uint64, s *situation, wrong *shot) {
 func (f *fuzzer) minimise(s *situation, p probe) *situation {
 	still := func(s *situation) bool {
 		f.w.become(s)
-		_, wrong := f.w.try(s, []probe{p})
+		_, wrong := f.w.try(s, []probe{p}, fuzzImpatient)
 		return len(wrong) > 0
 	}
 	for shrunk := true; shrunk; {
@@ -207,7 +207,7 @@ func TestSavedSituations(t *testing.T) {
 				}
 				p := probe{w.find(c.From), w.find(c.To), c.Family, c.Network, c.Port}
 				w.become(&c.situation)
-				_, wrong := w.try(&c.situation, []probe{p})
+				_, wrong := w.try(&c.situation, []probe{p}, fuzzPatience)
 				for _, wrong := range wrong {
 					t.Errorf("%s: %s: passes is %v", strings.TrimSuffix(filepath.Base(file), ".yaml"), wrong.probe, wrong.through)
 				}
