@@ -16,6 +16,15 @@ const (
 	FaultDataplane = "dataplane" // the data planes of Targets have another Profile
 )
 
+// FaultAnnotation on a Node holds a fault of that node as long as it is there:
+// kill, pause, partition (from all other nodes) or partition=NAME,… (from these).
+// DataplaneAnnotation gives a Node's data plane a profile, or a NetworkPolicy one of
+// its own (policies, delay, updates and resync only).
+const (
+	FaultAnnotation     = "lab.tightrope.dev/fault"
+	DataplaneAnnotation = "lab.tightrope.dev/dataplane"
+)
+
 // Names that a fault's targets and groups may have besides those of nodes
 // (node-1, node-2, …) and of the control plane's components (etcd, apiserver,
 // controller-manager, scheduler).

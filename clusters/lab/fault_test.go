@@ -10,6 +10,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/rest"
@@ -36,6 +37,8 @@ func TestFaults(t *testing.T) {
 		{"one client's requests are late, or fail", testAPI},
 		{"the control plane may be away", testControlPlane},
 		{"a killed node is gone, and comes back", testKilledNode},
+		{"an open stream survives in one profile and is cut in the other", testProfiles},
+		{"a node's annotation holds its fault", testAnnotation},
 		{"what is not possible is refused", testRefusals},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -199,6 +202,85 @@ func testKilledNode(t *testing.T, c *cluster) {
 	undo()
 	c.wants("reached", "peer-node-2", "try", "to", c.address("peer-node-1"))
 	eventually(t, func() bool { return c.ask("peer-node-1", "try", "to", c.address("peer-node-2")) == "reached" })
+}
+
+// denyNodeTwo lets only the tests' questions in to the peer on node-2.
+func (c *cluster) denyNodeTwo() (undo func()) {
+	c.t.Helper()
+	port := portOf(8080)
+	p := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "deny"}, Spec: networkingv1.NetworkPolicySpec{
+		PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"on": "node-2"}},
+		Ingress:     []networkingv1.NetworkPolicyIngressRule{{Ports: []networkingv1.NetworkPolicyPort{{Port: &port}}}}}}
+	policies := c.api.NetworkingV1().NetworkPolicies("default")
+	if _, err := policies.Create(deadline(c.t), p, metav1.CreateOptions{}); err != nil {
+		c.t.Fatal(err)
+	}
+	return func() {
+		c.t.Helper()
+		if err := policies.Delete(deadline(c.t), p.Name, metav1.DeleteOptions{}); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// lastEcho is when the pod's stream had its last one.
+func (c *cluster) lastEcho(pod string) time.Time {
+	c.t.Helper()
+	said := c.ask(pod, "stream")
+	at, err := strconv.ParseInt(strings.Fields(said + " ")[0], 10, 64)
+	if err != nil {
+		c.t.Fatalf("the stream of %s: %q", pod, said)
+	}
+	return time.UnixMilli(at)
+}
+
+func testProfiles(t *testing.T, c *cluster) {
+	const pod, after = "peer-node-1", time.Second
+	two := c.address("peer-node-2")
+	c.wants("open", pod, "open", "to", two)
+	undo := c.denyNodeTwo()
+	c.wants("timeout", pod, "try", "to", two) // takes a second, too
+	if quiet := time.Since(c.lastEcho(pod)); quiet > after/2 {
+		t.Errorf("the open stream does not survive: no echo for %v", quiet)
+	}
+	undo()
+	c.wants("reached", pod, "try", "to", two)
+
+	end := c.hold(lab.Fault{Kind: lab.FaultDataplane, Profile: "established=cut:1s,deny=reject", Targets: []string{"node-2"}})
+	c.wants("open", pod, "open", "to", two)
+	changed := time.Now()
+	undo = c.denyNodeTwo()
+	c.wants("refused", pod, "try", "to", two)
+	eventually(t, func() bool { return time.Since(c.lastEcho(pod)) > after })
+	if lived := c.lastEcho(pod).Sub(changed); lived < after/2 || lived > after+after/2 {
+		t.Errorf("the open stream lived on for %v after the change, want about %v", lived, after)
+	}
+	if said := c.ask(pod, "stream"); !strings.HasSuffix(said, " reset") {
+		t.Errorf("where denied senders are told, the stream says %q", said)
+	}
+	end()
+	c.wants("timeout", pod, "try", "to", two)
+	undo()
+	c.wants("reached", pod, "try", "to", two)
+}
+
+func testAnnotation(t *testing.T, c *cluster) {
+	one, two := c.address("peer-node-1"), c.address("peer-node-2")
+	annotate := func(text string) {
+		kubectl(t, c.bin, c.lab.Kubeconfig(), "", "annotate", "node", "node-2", "--overwrite", lab.FaultAnnotation+text)
+	}
+	annotate("=partition")
+	c.wants("timeout", "peer-node-2", "try", "to", one)
+	annotate("=pause")
+	c.wants("timeout", "peer-node-1", "try", "to", two)
+	annotate("-")
+	c.wants("reached", "peer-node-1", "try", "to", two)
+	c.wants("reached", "peer-node-2", "try", "to", one)
+	annotate("=melt")
+	eventually(t, func() bool {
+		return strings.Contains(kubectl(t, c.bin, c.lab.Kubeconfig(), "", "get", "events", "-A"), "want kill, pause, partition")
+	})
+	annotate("-")
 }
 
 func testRefusals(t *testing.T, c *cluster) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/faults"
@@ -100,7 +101,8 @@ func hold(from io.Reader, send func(reply), k *faults.Keeper, s faults.Spec) {
 	}()
 	err := k.Hold(ctx, s, func(h faults.Held) { send(reply{Held: &h}) })
 	if err != nil {
-		send(reply{Error: err.Error(), Refused: errors.Is(err, faults.ErrRefused)})
+		text := strings.TrimPrefix(err.Error(), faults.ErrRefused.Error()+": ") // Refused says so
+		send(reply{Error: text, Refused: errors.Is(err, faults.ErrRefused)})
 		return
 	}
 	send(reply{Undone: true})

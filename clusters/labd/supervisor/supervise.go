@@ -114,7 +114,13 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.startRest(ctx); err != nil {
 		return err
 	}
-	go s.answer(faults.NewKeeper(machine{s}, apifault.OpenFile(controlplane.FaultsFile)))
+	keeper := faults.NewKeeper(machine{s}, apifault.OpenFile(controlplane.FaultsFile))
+	go s.answer(keeper)
+	go func() { // it ends with the lab, as all here does
+		if err := keeper.FollowAnnotations(context.Background()); err != nil {
+			s.exits <- err
+		}
+	}()
 	s.report.send(Event{Ready: true, Kubeconfig: string(kubeconfig)})
 	return nil
 }
