@@ -75,7 +75,9 @@ func executable(path string) bool {
 
 // ParseImages reads NAME=PATH pairs for Options: an image name, and the path of a
 // program of this machine with arguments after spaces. A static program runs with
-// no file but itself; another one is shown the machine's /usr, read-only.
+// no file but itself; another one is shown the machine's /usr, read-only. The path
+// of a folder, an unpacked image, is followed by that of a program in it. Arguments
+// after a word -- are for pods that give none.
 func ParseImages(pairs []string) (map[string]string, error) {
 	images := map[string]string{}
 	for _, pair := range pairs {

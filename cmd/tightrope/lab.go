@@ -89,7 +89,8 @@ func newLabUp(name *string) *cobra.Command {
 // imageFlag is that of the commands that bring up a lab.
 func imageFlag(c *cobra.Command, images *[]string) {
 	c.Flags().StringArrayVar(images, "image", nil,
-		"NAME=PATH of a program of this machine that pods can run by that image name, arguments after a space; repeatable")
+		"NAME=PATH of a program of this machine that pods can run by that image name, arguments after a space; repeatable.\n"+
+			"PATH may be a folder, an unpacked image, and then a program in it follows; arguments after -- are for pods that give none")
 }
 
 func (o *labUpOptions) run(c *cobra.Command) error {

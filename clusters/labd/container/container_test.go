@@ -105,6 +105,37 @@ func TestAContainerSeesItsOwnRootOnly(t *testing.T) {
 	}
 }
 
+func TestAFolderIsShownAtTheRoot(t *testing.T) {
+	image := t.TempDir()
+	for _, dir := range []string{"bin", "etc/app", "proc", "tmp", "data"} {
+		if err := os.MkdirAll(filepath.Join(image, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	probe, err := os.ReadFile(program(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"bin/probe": probe, "etc/hosts": []byte("1.2.3.4 evil"), "etc/app/conf": []byte("x"), "data/file": []byte("y")} {
+		if err := os.WriteFile(filepath.Join(image, name), content, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("probe", filepath.Join(image, "bin/again")); err != nil {
+		t.Fatal(err)
+	}
+	out, why := runInit(t, Spec{Host: image, Argv: []string{"again", "look", "/data/file", "/etc/app/conf", "/etc/hosts", "/tmp/new", "/proc/1/comm"}})
+	if why != "" {
+		t.Fatalf("container-init: %s", why)
+	}
+	for _, want := range []string{"/data/file written: open /data/file: read-only file system", `/etc/app/conf = "x"`,
+		`/etc/hosts = "127.0.0.1\tlocalhost\n"`, `/proc/1/comm = "again\n"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no line %q in\n%s", want, out)
+		}
+	}
+}
+
 func TestAReadOnlyRoot(t *testing.T) {
 	out, why := runInit(t, Spec{Binary: program(t), Name: "web", ReadOnlyRoot: true, Argv: []string{"/web", "look", "/etc/hosts"}})
 	if why != "" || !strings.Contains(out, "/etc/hosts written: open /etc/hosts: read-only file system") {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -97,16 +98,21 @@ func showProgram(s *Spec) error {
 	return bindProgram(s)
 }
 
+// ownFolders are the container's, whatever an image brings along.
+var ownFolders = []string{"dev", "old", "proc", "sys"}
+
 // showHost shows what is in a directory, its links and read-only the rest, at the
 // same places in root. Of /etc only the parts are: the container has its own.
 func showHost(from, root string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {
-		return fmt.Errorf("files of the machine: %w", err)
+		return fmt.Errorf("files of the image: %w", err)
 	}
 	for _, e := range entries {
 		source, target := filepath.Join(from, e.Name()), filepath.Join(root, e.Name())
 		switch {
+		case slices.Contains(ownFolders, e.Name()), there(target) && (!e.IsDir() || empty(source)):
+			continue
 		case e.Name() == "etc":
 			err = showHost(source, target)
 		case e.Type()&os.ModeSymlink != 0:
@@ -118,10 +124,20 @@ func showHost(from, root string) error {
 			err = bind(source, target, true)
 		}
 		if err != nil {
-			return fmt.Errorf("files of the machine: /%s: %w", e.Name(), err)
+			return fmt.Errorf("files of the image: /%s: %w", e.Name(), err)
 		}
 	}
 	return nil
+}
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func empty(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 0
 }
 
 // bindProgram puts the image's program at /name, and a link to it in /bin.

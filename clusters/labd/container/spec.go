@@ -13,7 +13,7 @@ type Spec struct {
 	Root         string   // an empty directory; the container's tmpfs is mounted there, seen by itself only
 	Binary       string   // path of the image's program, outside; empty where Host is not
 	Name         string   // its name inside: /Name
-	Host         string   // where files of the machine are that the program needs, and the program itself; empty: it is static
+	Host         string   // a folder with the files that the program needs, and the program itself; empty: it is static
 	Argv         []string // never empty; Argv[0] without a slash at its front is looked up
 	Env          []string // KEY=value
 	Dir          string   // working directory, created if missing; empty means /

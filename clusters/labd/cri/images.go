@@ -29,8 +29,8 @@ var _ internalapi.ImageManagerService = (*Images)(nil)
 // image is a program with a name.
 type image struct {
 	name    string   // without tag
-	program string   // path on the node
-	host    bool     // the path is below hostFiles, and the program needs what else is there
+	program string   // path on the node, or below files
+	files   string   // a folder of the node that the program needs, shown at the container's root; empty: it is static
 	args    []string // the entry point's, after the program
 	rest    []string // what follows when the pod gives no arguments
 	size    uint64
@@ -43,12 +43,12 @@ func (i *image) base() string { return path.Base(i.name) }
 const hostFiles = "/host"
 
 // argv is what a container runs: the pod's command replaces the whole image's,
-// the pod's arguments replace what follows the entry point. A program of the
-// machine is where it always is.
+// the pod's arguments replace what follows the entry point. A program among files
+// is where it always is.
 func (i *image) argv(command, args []string) []string {
 	program := "/" + i.base()
-	if i.host {
-		program = strings.TrimPrefix(i.program, hostFiles)
+	if i.files != "" {
+		program = i.program
 	}
 	entry := append([]string{program}, i.args...)
 	if len(command) == 0 && len(args) == 0 {
@@ -59,7 +59,8 @@ func (i *image) argv(command, args []string) []string {
 
 // NewImages takes image names, tags ignored, and for each the path of a program,
 // with arguments after spaces. Those after a word -- are for a container whose pod
-// gives none, as an image's CMD is.
+// gives none, as an image's CMD is. Before the program there may be a folder: an
+// unpacked image, which the program is in.
 func NewImages(commands map[string]string) (*Images, error) {
 	im := &Images{known: map[string]*image{}}
 	for _, name := range slices.Sorted(maps.Keys(commands)) {
@@ -71,8 +72,15 @@ func NewImages(commands map[string]string) (*Images, error) {
 		if err != nil {
 			return nil, fmt.Errorf("image %s: %w", name, err)
 		}
-		i := &image{name: untagged(name), program: words[0], host: strings.HasPrefix(words[0], hostFiles+"/"),
-			args: words[1:], size: uint64(st.Size())}
+		i := &image{name: untagged(name), program: words[0], args: words[1:], size: uint64(st.Size())}
+		switch below, host := strings.CutPrefix(words[0], hostFiles+"/"); {
+		case host:
+			i.files, i.program = hostFiles, "/"+below
+		case st.IsDir() && len(words) > 1:
+			i.files, i.program, i.args = words[0], words[1], words[2:]
+		case st.IsDir():
+			return nil, fmt.Errorf("image %s: a folder, and no program of it", name)
+		}
 		if at := slices.Index(i.args, "--"); at >= 0 {
 			i.args, i.rest = i.args[:at], i.args[at+1:]
 		}

@@ -80,6 +80,21 @@ func TestArgumentsAfterTwoDashesGiveWayToThePods(t *testing.T) {
 	}
 }
 
+func TestAFolderIsAnUnpackedImage(t *testing.T) {
+	dir := t.TempDir()
+	im, err := NewImages(map[string]string{"tool": dir + " /bin/tool serve -- --fast"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := im.find("tool")
+	if got := i.argv(nil, nil); i.files != dir || !slices.Equal(got, []string{"/bin/tool", "serve", "--fast"}) {
+		t.Errorf("files %q, arguments %q", i.files, got)
+	}
+	if _, err := NewImages(map[string]string{"tool": dir}); err == nil {
+		t.Error("a folder without a program was accepted")
+	}
+}
+
 func TestAnUnknownImageIsNamedWithTheWayOn(t *testing.T) {
 	_, err := images(t, "tightrope.dev/agent").PullImage(context.Background(), &runtimeapi.ImageSpec{Image: "nginx:1"}, nil, nil)
 	for _, want := range []string{`"nginx:1"`, "tightrope.dev/agent", "--image nginx="} {

@@ -70,8 +70,8 @@ func (p *process) spec(root string) *container.Spec {
 		ReadOnlyRoot: c.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
 		Shm:          p.sandbox.shm, User: p.user()}
 	s.Env = p.variables()
-	if p.image.host {
-		s.Binary, s.Host = "", hostFiles
+	if p.image.files != "" {
+		s.Binary, s.Host = "", p.image.files
 	}
 	for _, m := range byDepth(c.GetMounts()) {
 		s.Mounts = append(s.Mounts, container.Mount{Source: m.GetHostPath(), Target: m.GetContainerPath(), ReadOnly: m.GetReadonly()})

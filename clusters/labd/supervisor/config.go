@@ -58,7 +58,7 @@ func parseConfig(args []string) (Config, error) {
 	fs.IntVar(&c.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
 	fs.StringVar(&c.Dataplane, "dataplane", "enforce", "profile of the nodes' data planes")
 	fs.StringVar(&c.Families, "ip-families", string(controlplane.IPv4), "IPv4, IPv6 or IPv4,IPv6")
-	fs.Var(images(c.Images), "image", "NAME=/path/of/program, repeatable; with what it needs of the machine when it is not static")
+	fs.Var(images(c.Images), "image", "NAME=/path/of/program, repeatable; with what it needs of the machine when it is not static; or NAME=/folder /program/in/it")
 	fs.IntVar(&c.Lifeline, "lifeline", -1, "inherited descriptor; its end of file ends the lab unless a byte came first")
 	if err := fs.Parse(args); err != nil {
 		return c, err
@@ -90,7 +90,13 @@ func (c *Config) complete() error {
 		return fmt.Errorf("--dataplane: %w", err)
 	}
 	for name, command := range c.Images {
-		path, _, _ := strings.Cut(command, " ")
+		path, program, _ := strings.Cut(command, " ")
+		if folder(path) {
+			if !strings.HasPrefix(program, "/") {
+				return fmt.Errorf("image %s: %s is a folder: say which program of it to run, as --image '%s=%s /bin/program'", name, path, name, path)
+			}
+			continue
+		}
 		if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
 			return fmt.Errorf("image %s: %s is not an executable file; build it, or name another with --image", name, path)
 		}

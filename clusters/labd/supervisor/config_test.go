@@ -68,6 +68,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		{"a family nobody knows", "--ip-families", []string{"--dir", "/d", "--ip-families", "IPv5"}},
 		{"an unknown data plane", "--dataplane", []string{"--dir", "/d", "--dataplane", "maybe"}},
 		{"an image without a path", "NAME=", []string{"--dir", "/d", "--image", "x"}},
+		{"a folder without a program", "is a folder", []string{"--dir", "/d", "--image", "x=/"}},
 		{"an image that is not there", "/no/such/file", []string{"--dir", "/d", "--image", "x=/no/such/file"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

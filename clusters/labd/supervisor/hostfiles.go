@@ -37,6 +37,12 @@ func static(program string) bool {
 	return !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 }
 
+// folder is true of an unpacked image.
+func folder(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
 func inTrees(path string) bool {
 	return slices.ContainsFunc(hostTrees, func(tree string) bool { return strings.HasPrefix(path, tree+"/") })
 }
@@ -48,7 +54,7 @@ func (c *Config) findHostPrograms() error {
 	c.Host = nil
 	for _, name := range slices.Sorted(maps.Keys(c.Images)) {
 		path, args, more := strings.Cut(c.Images[name], " ")
-		if static(path) {
+		if folder(path) || static(path) {
 			continue
 		}
 		if !inTrees(path) {

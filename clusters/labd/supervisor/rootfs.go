@@ -100,7 +100,17 @@ func populate(root string, cfg Config) error {
 	return nil
 }
 
+// bindFile binds a file, or read-only a folder.
 func bindFile(from, to string) error {
+	if folder(from) {
+		if err := os.Mkdir(to, 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return err
+		}
+		return readOnly(to)
+	}
 	f, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
 		return err
