@@ -37,7 +37,11 @@ require (
 	k8s.io/streaming v0.37.2 // indirect
 )
 
-require github.com/onsi/ginkgo/v2 v2.32.0
+require (
+	github.com/miekg/dns v1.1.73
+	github.com/onsi/ginkgo/v2 v2.32.0
+	mvdan.cc/sh/v3 v3.14.1
+)
 
 require (
 	cel.dev/expr v0.25.2 // indirect

@@ -29,11 +29,17 @@ type runningLab struct {
 	scratch    string
 }
 
-// images maps the names that the tests use to programs. The lab finds an image
-// whatever registry and tag it is asked for under.
+// images maps the names that the tests use to agnhost and to folders in which the
+// toolbox lies beside it. The lab finds an image whatever registry and tag it is
+// asked for under.
 func (o options) images() []string {
-	agnhost := filepath.Join(o.bin, "conformance", "agnhost")
-	return []string{"--image", "e2e-test-images/agnhost=" + agnhost + " -- pause", "--image", "pause=" + agnhost + " pause"}
+	folder := func(name string) string { return filepath.Join(o.bin, "conformance", "images", name) }
+	return []string{
+		"--image", "pause=" + o.program("agnhost") + " pause",
+		"--image", "e2e-test-images/agnhost=" + folder("agnhost") + " /agnhost -- pause",
+		"--image", "e2e-test-images/glibc-dns-testing=" + folder("tools") + " /bin/sh",
+		"--image", "e2e-test-images/busybox=" + folder("tools") + " /bin/sh",
+	}
 }
 
 // startLab returns a lab in any case: its end is the caller's.
@@ -46,7 +52,7 @@ func startLab(ctx context.Context, o options) (*runningLab, error) {
 	if l.kubectl, err = writeKubectl(l.scratch, o.bin); err != nil {
 		return l, err
 	}
-	args := append([]string{"lab", "up", "--foreground", "--name", labName, "--nodes", "2"}, o.images()...)
+	args := append([]string{"lab", "up", "--foreground", "--name", labName, "--nodes", "2", "--dataplane", o.plane}, o.images()...)
 	// The lab outlives ctx, so that tests that are interrupted can clean up.
 	starting, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, giveUp)

@@ -31,6 +31,7 @@ type options struct {
 	only     string        // name of one group; "" means all
 	focus    string        // regular expression that specs must match too
 	listed   bool          // run what the list skips, and nothing else
+	plane    string        // the lab's data plane; another than enforce is there to see tests fail
 	deadline time.Duration // for everything
 }
 
@@ -39,10 +40,11 @@ func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	flag.StringVar(&o.report, "report", filepath.Join("reports", "conformance"), "folder for JUnit files and logs")
-	flag.IntVar(&o.procs, "procs", 6, "specs at once; most of a spec is waiting for packets that must not come")
+	flag.IntVar(&o.procs, "procs", 8, "specs at once; most of a spec is waiting for packets that must not come")
 	flag.StringVar(&o.only, "group", "", "run one group: netpol, services, dns or pods")
 	flag.StringVar(&o.focus, "focus", "", "run only specs that match this expression too")
 	flag.BoolVar(&o.listed, "listed", false, "run what skipped.txt names instead, to see whether its reasons still hold")
+	flag.StringVar(&o.plane, "dataplane", "enforce", "the lab's data plane; with ignore, the policy tests must fail")
 	flag.DurationVar(&o.deadline, "deadline", time.Hour, "give up after this time")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
