@@ -25,9 +25,10 @@ is_lab() {
 		[ "$(readlink "$1/ns/user" 2>/dev/null)" = "$only" ]
 		return
 	fi
-	case "$2" in
-	"labd stamp "* | "labd kubectl "* | */"labd stamp "* | */"labd kubectl "*) return 1 ;;
-	"labd "* | */"labd "*) return 0 ;;
+	local program=${2%% *} part=${2#* }
+	case "${program##*/} ${part%% *}" in
+	"labd stamp" | "labd kubectl") return 1 ;;
+	"labd "*) return 0 ;;
 	esac
 	grep -q " $mark " "$1/mountinfo" 2>/dev/null
 }
