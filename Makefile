@@ -12,6 +12,7 @@ LABD_LDFLAGS := -s -w -X main.stamp=$(STAMP) \
 	-X k8s.io/component-base/version.gitMajor=1 \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(K8S))) \
 	-X k8s.io/client-go/pkg/version.gitVersion=$(K8S)
+BENCH    ?= short
 COMMANDS := tightrope controller agent twin standin
 
 # The race detector needs a C compiler. Without one the tests still run, and say so.
@@ -51,9 +52,11 @@ check: generate ## formatting, vet, staticcheck, tidy modules and generated code
 lab-conformance: build ## the lab, judged by Kubernetes' own tests of policies, Services, DNS and pods
 	@hack/lab-conformance.sh '$(GO)' '$(LABD_LDFLAGS)' $(CONFORMANCE)
 
-bench: build ## the figures, as ratios where they can be
+bench: build ## the figures, as ratios where they can be; BENCH=long adds the lab with 1,000 pods
 	@$(GO) test -run '^$$' -bench . -benchmem ./verdict/... ./probes/... ./rollout/...
 	@cd clusters/labd && $(GO) test -run '^$$' -bench . -benchmem -benchtime 200x -trimpath ./dataplane/...
+	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BENCH=$(BENCH) TIGHTROPE_BENCH_REPORT='$(CURDIR)/reports/bench' \
+		$(GO) test -trimpath -count=1 -timeout 30m -run '^TestBars$$' ./clusters/lab && cat reports/bench/lab.md
 
 SETS ?= 2000
 SEED ?= 0

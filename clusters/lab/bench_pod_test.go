@@ -1,0 +1,126 @@
+package lab_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The benchmark's pods run this test binary: an image is a program with a name.
+func TestMain(m *testing.M) {
+	programs := map[string]func(args []string) error{"bench-serve": benchServe, "bench-reach": benchReach, "bench-watch": benchWatch}
+	if len(os.Args) > 1 && programs[os.Args[1]] != nil {
+		if err := programs[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	benchPort = "7000"
+	// benchSilence is how long an answer may take before an attempt counts as blocked.
+	// It delays the news, not the time that is told.
+	benchSilence = 500 * time.Millisecond
+)
+
+// benchServe accepts every connection and waits for its end.
+func benchServe([]string) error {
+	l, err := net.Listen("tcp4", ":"+benchPort)
+	if err != nil {
+		return err
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			_, _ = io.Copy(io.Discard, conn)
+			conn.Close()
+		}()
+	}
+}
+
+// ask makes one attempt. It ends it with a reset, so that the port is free at once,
+// and none is in use twice: an established connection would answer for a policy.
+func ask(address string) bool {
+	conn, err := net.DialTimeout("tcp4", address, benchSilence)
+	if err != nil {
+		return false
+	}
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	conn.Close()
+	return true
+}
+
+// benchReach returns when every address has answered.
+func benchReach(addresses []string) error {
+	give := time.Now().Add(30 * time.Second)
+	for _, a := range addresses {
+		for !ask(net.JoinHostPort(a, benchPort)) {
+			if time.Now().After(give) {
+				return fmt.Errorf("%s does not answer", a)
+			}
+		}
+	}
+	return nil
+}
+
+// benchWatch takes an interval and NAME=ADDRESS, and prints when each address
+// begins to answer and when it stops: the time of the first attempt that went
+// the new way, in nanoseconds of the machine's clock.
+func benchWatch(args []string) error {
+	every, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, target := range args[1:] {
+		name, address, _ := strings.Cut(target, "=")
+		w := &watched{name: name}
+		wg.Go(func() {
+			for range time.Tick(every) {
+				go func() {
+					sent := time.Now()
+					w.note(sent, ask(net.JoinHostPort(address, benchPort)))
+				}()
+			}
+		})
+	}
+	wg.Wait()
+	return nil
+}
+
+// watched is one address as the attempts at it have found it.
+type watched struct {
+	name string
+	mu   sync.Mutex
+	open bool
+	last time.Time // when the newest answered attempt was sent
+	shut time.Time // when the first attempt of the current silence was sent
+}
+
+// note sorts one attempt in. Attempts end in another order than they began: an
+// unanswered one is older news than the answers that came meanwhile.
+func (w *watched) note(sent time.Time, answered bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case answered && !w.open && sent.After(w.shut):
+		w.open, w.last = true, sent
+		fmt.Println(w.name, "open", sent.UnixNano())
+	case answered && sent.After(w.last):
+		w.last = sent
+	case !answered && w.open && sent.After(w.last):
+		w.open, w.shut = false, sent
+		fmt.Println(w.name, "shut", sent.UnixNano())
+	}
+}
