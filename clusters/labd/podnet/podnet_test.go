@@ -215,6 +215,28 @@ func TestAPodTakesOneAddressOfEachFamilyOrNone(t *testing.T) {
 	}
 }
 
+// The kernel keeps at most gc_thresh3 neighbours, 1,024 by default, for all of the
+// machine, and nobody may change that inside a user namespace. The entries of pods
+// are permanent, and those do not count.
+func TestNeighboursOfManyPodsFit(t *testing.T) {
+	_, link := newPod(t, "poda", "10.244.1.1")
+	if err := link.Up(); err != nil {
+		t.Fatal(err)
+	}
+	mac := link.node.Attrs().HardwareAddr
+	addr := netip.MustParseAddr("10.245.0.1")
+	for range 3000 {
+		if err := netlink.NeighAdd(neighbour(link.node.Attrs().Index, addr, mac)); err != nil {
+			t.Fatalf("neighbour %s: %v", addr, err)
+		}
+		addr = addr.Next()
+	}
+	list, err := netlink.NeighList(link.node.Attrs().Index, netlink.FAMILY_V4)
+	if err != nil || len(list) < 3000 {
+		t.Errorf("%d neighbours are left, %v", len(list), err)
+	}
+}
+
 // noIPv6: a link-local address would be a way around IPv4 policies.
 func noIPv6(t *testing.T) error {
 	b, err := os.ReadFile("/proc/thread-self/net/if_inet6")
