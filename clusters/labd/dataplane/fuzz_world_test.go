@@ -121,6 +121,11 @@ func (w *world) plug(name, v4, v6 string) *endpoint {
 			link := "fe80::" + v6[strings.LastIndex(v6, ":")+1:] + "/64" // whoever forwards asks for neighbours with it
 			must(t, netlink.AddrAdd(eth0, &netlink.Addr{IPNet: ipnet(link)}))
 		}
+		for f, all := range []string{"0.0.0.0/0", "::/0"}[:w.families] {
+			if name != "outside" {
+				must(t, netlink.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Dst: ipnet(all), Gw: net.ParseIP([]string{"172.31.0.100", "fd00:172:31::100"}[f])}))
+			}
+		}
 		for i := 1; i <= 2; i++ {
 			if name == fmt.Sprintf("node-%d", i) {
 				continue

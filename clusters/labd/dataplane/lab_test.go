@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -262,7 +263,7 @@ func attempt(network, address string, patience time.Duration) string {
 	if err == nil {
 		defer c.Close()
 		c.SetDeadline(time.Now().Add(patience))
-		if network == "udp4" {
+		if strings.HasPrefix(network, "udp") {
 			_, err = c.Write([]byte("?"))
 		}
 		buf := make([]byte, 64)

@@ -17,6 +17,7 @@ type setting struct {
 var nodeSettings = []setting{
 	{"ipv4/ip_forward", "1", false},
 	{"ipv4/conf/all/route_localnet", "1", false}, // NodePorts answer on 127.0.0.1; the data plane keeps strangers out
+	{"ipv4/icmp_ratelimit", "0", false},          // a refusal that is not told would be taken for silence
 	{"ipv4/conf/all/rp_filter", "0", false},
 	{"ipv4/conf/default/rp_filter", "0", false},
 	{"ipv4/conf/all/send_redirects", "0", false},
@@ -32,6 +33,7 @@ var nodeSettingsIPv4 = []setting{
 // and none has to wait until it is known to be nobody else's.
 var nodeSettingsIPv6 = []setting{
 	{"ipv6/conf/all/forwarding", "1", false},
+	{"ipv6/icmp/ratelimit", "0", false},
 	{"ipv6/conf/default/disable_ipv6", "0", false},
 	{"ipv6/conf/default/addr_gen_mode", "1", false},
 	{"ipv6/conf/default/accept_dad", "0", false},
