@@ -98,8 +98,9 @@ func writeKubectl(dir, bin string) (string, error) {
 
 func (l *runningLab) end() {
 	if l.cmd != nil && l.cmd.Process != nil {
-		_ = exec.Command(l.cmd.Path, "lab", "down", "--name", labName).Run()
-		l.stop() // where it could not be asked
+		if exec.Command(l.cmd.Path, "lab", "down", "--name", labName).Run() != nil {
+			l.stop()
+		}
 		_ = l.cmd.Wait()
 	}
 	if l.scratch != "" {

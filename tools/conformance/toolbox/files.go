@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -68,4 +69,9 @@ func env([]string) error {
 		fmt.Println(v)
 	}
 	return nil
+}
+
+func echo(args []string) error {
+	_, err := fmt.Println(strings.Join(args, " "))
+	return err
 }

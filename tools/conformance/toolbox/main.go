@@ -2,7 +2,7 @@
 // programs that upstream's tests run beside agnhost. It is static, and is whatever
 // it is called as.
 //
-//	sh · nc · curl · wget · dig · nslookup · getent · seq · sleep · cat · touch · env
+//	sh · nc · curl · wget · dig · nslookup · getent · seq · sleep · cat · touch · env · echo
 //
 // Called as toolbox, it copies itself into a folder, under all these names.
 package main
@@ -17,7 +17,7 @@ import (
 // tools return an error to say why they exit with a status other than zero.
 var tools = map[string]func(args []string) error{
 	"sh": shell, "nc": netcat, "curl": fetch, "wget": fetch, "dig": dig, "nslookup": nslookup, "getent": getent,
-	"seq": seq, "sleep": sleep, "cat": cat, "touch": touch, "env": env,
+	"seq": seq, "sleep": sleep, "cat": cat, "touch": touch, "env": env, "echo": echo,
 }
 
 func main() {
