@@ -26,7 +26,7 @@ var bugs = []struct{ name, file, right, wrong string }{
 	{"pods of a namespace that is selected from now on are forgotten", "lists.go",
 		"if was == is {", "if was == is || is {"},
 	{"a named port is one of any protocol", "rules.go",
-		"has == proto && port.Name == name", "port.Name == name"},
+		"has == proto && port.Name == name", "has != 0 && port.Name == name"},
 	{"labels of a pod on the host's network count", "pods.go",
 		"p == nil || p.Spec.HostNetwork ||", "p == nil ||"},
 	{"an empty list of peers is nobody", "peers.go",

@@ -65,7 +65,9 @@ func pick[T any](d dice, from ...T) T { return from[d.IntN(len(from))] }
 // often is true in n of ten cases.
 func (d dice) often(n int) bool { return d.IntN(10) < n }
 
-func (d dice) situation() *situation {
+// situation is a new one, or the one of before with other labels: what policies
+// mean changes with these as well.
+func (d dice) situation(last *situation) *situation {
 	s := &situation{Namespaces: map[string]map[string]string{}, Pods: map[string]map[string]string{}}
 	for _, ns := range []string{"x", "y", "z"} {
 		s.Namespaces[ns] = d.labels("team", "red", "blue")
@@ -74,6 +76,10 @@ func (d dice) situation() *situation {
 		if e.pod != nil {
 			s.Pods[e.name] = d.labels("app", "a", "b", "c")
 		}
+	}
+	if last != nil && d.often(4) {
+		s.Policies = last.Policies
+		return s
 	}
 	for i := range d.IntN(6) {
 		s.Policies = append(s.Policies, d.policy(i))
@@ -180,7 +186,8 @@ func (d dice) ports() []networkingv1.NetworkPolicyPort {
 			number = intstr.FromString(pick(d, "web", "alt", "none"))
 			p.Port = &number
 		case 2:
-			p.Port, p.EndPort = &number, new(number.IntVal+int32(pick(d, 0, 1, 400, 10000)))
+			last := int32(pick(d, fuzzPorts...))
+			p.Port, p.EndPort = &number, new(max(number.IntVal, last-pick(d, int32(0), 1)))
 		default:
 			p.Port = &number
 		}

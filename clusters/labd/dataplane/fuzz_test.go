@@ -60,7 +60,7 @@ type fuzzer struct {
 // set compares one random situation, of this seed.
 func (f *fuzzer) set(seed uint64) {
 	d := dice{rand.New(rand.NewPCG(seed, seed)), f.w}
-	s := d.situation()
+	s := d.situation(f.last)
 	f.w.become(s)
 	var probes []probe
 	for len(probes) < probesPerSet {

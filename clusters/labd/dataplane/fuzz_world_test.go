@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
@@ -279,6 +281,11 @@ func (w *world) become(s *situation) {
 	}
 	for i := range s.Policies {
 		p := &s.Policies[i]
+		if slices.ContainsFunc(old.Items, func(o networkingv1.NetworkPolicy) bool {
+			return o.Namespace == p.Namespace && o.Name == p.Name && reflect.DeepEqual(o.Spec, p.Spec)
+		}) {
+			continue // what is written again would be looked at again
+		}
 		if _, err := api.NetworkPolicies(p.Namespace).Update(t.Context(), p, metav1.UpdateOptions{}); err != nil {
 			_, err = api.NetworkPolicies(p.Namespace).Create(t.Context(), p, metav1.CreateOptions{})
 			must(t, err)
