@@ -6,4 +6,8 @@
 //	     default via 169.254.1.1        (a permanent neighbour entry stands for it)
 //	          fd00:10:244:1::7/128      route fd00:10:244:1::7 dev pod…
 //	     default via fe80::1
+//
+// What the kernel bounds and nobody may raise in a user namespace does not bind
+// here: neighbour entries of pods are permanent and do not count, and tracked
+// connections are counted per node.
 package podnet
