@@ -343,3 +343,62 @@ func TestAProfileThatIsNotKnownIsRefused(t *testing.T) {
 func keyOf(p *networkingv1.NetworkPolicy) compile.Key {
 	return compile.Key{Namespace: p.Namespace, Name: p.Name}
 }
+
+// pushes makes the pod answer its first datagram on a UDP port with one every 5 ms.
+func (p *testPod) pushes(port string) *testPod {
+	p.in(func() {
+		u, err := net.ListenPacket("udp4", ":"+port)
+		if err != nil {
+			p.n.t.Errorf("listen: %v", err)
+			return
+		}
+		p.n.t.Cleanup(func() { u.Close() })
+		go func() {
+			_, to, err := u.ReadFrom(make([]byte, 64))
+			for err == nil {
+				_, err = u.WriteTo([]byte("x"), to)
+				time.Sleep(5 * time.Millisecond)
+			}
+		}()
+	})
+	return p
+}
+
+// A server that goes on sending must not keep a connection alive that its client
+// may not use any more.
+func TestACutConnectionHasNoAnswersEither(t *testing.T) {
+	n := startNode(t, "established=cut")
+	gw := n.pod("ai", "gateway", app("gateway")).pushes("4000")
+	chat := n.pod("apps", "chat", app("chat"))
+	var c net.Conn
+	chat.in(func() {
+		var err error
+		c, err = net.Dial("udp4", gw.at("4000"))
+		must(t, err)
+	})
+	defer c.Close()
+	ask := func() {
+		_, err := c.Write([]byte("?"))
+		must(t, err)
+	}
+	comes := func() bool {
+		c.SetReadDeadline(time.Now().Add(silence))
+		_, err := c.Read(make([]byte, 64))
+		return err == nil
+	}
+	ask()
+	if !comes() {
+		t.Fatal("nothing is pushed, so nothing can stop")
+	}
+	n.apply(closed())
+	ask() // is denied, and by that its connection is known to be
+	for end := time.Now().Add(5 * time.Second); comes(); {
+		if time.Now().After(end) {
+			t.Fatal("answers of a cut connection come for 5 s")
+		}
+	}
+	n.unapply(closed())
+	if !comes() {
+		t.Error("the connection does not go on when it is allowed again")
+	}
+}
