@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -87,27 +88,35 @@ func (b crowd) createPods(ctx context.Context, t *testing.T, c kubernetes.Interf
 	}
 }
 
+// follow shows the pods of a selection, and every change of them, until see says
+// that it has seen enough. A busy API server may end a watch: then it begins anew.
+func follow(ctx context.Context, t *testing.T, c kubernetes.Interface, selection string, see func(*corev1.Pod) bool) {
+	t.Helper()
+	for ctx.Err() == nil {
+		w, err := c.CoreV1().Pods(benchSpace).Watch(ctx, metav1.ListOptions{LabelSelector: selection})
+		fatal(t, err)
+		for e := range w.ResultChan() {
+			if p, ok := e.Object.(*corev1.Pod); ok && see(p) {
+				w.Stop()
+				return
+			}
+		}
+	}
+	t.Fatalf("still waiting for pods with %s: %v", selection, context.Cause(ctx))
+}
+
 // waitPods returns the addresses of so many running pods of one part.
 func waitPods(ctx context.Context, t *testing.T, c kubernetes.Interface, part string, want int) []string {
 	t.Helper()
-	w, err := c.CoreV1().Pods(benchSpace).Watch(ctx, metav1.ListOptions{LabelSelector: "part=" + part})
-	fatal(t, err)
-	defer w.Stop()
 	found := map[string]string{}
-	for e := range w.ResultChan() {
-		if p, ok := e.Object.(*corev1.Pod); ok && p.Status.Phase == corev1.PodRunning && p.Status.PodIP != "" {
+	defer func() { t.Logf("%d of %d pods of %s ran", len(found), want, part) }()
+	follow(ctx, t, c, "part="+part, func(p *corev1.Pod) bool {
+		if p.Status.Phase == corev1.PodRunning && p.Status.PodIP != "" {
 			found[p.Name] = p.Status.PodIP
 		}
-		if len(found) == want {
-			var all []string
-			for _, a := range found {
-				all = append(all, a)
-			}
-			return all
-		}
-	}
-	t.Fatalf("%d of %d pods of %s run: %v", len(found), want, part, context.Cause(ctx))
-	return nil
+		return len(found) == want
+	})
+	return slices.Collect(maps.Values(found))
 }
 
 // runPod returns when a pod has ended well.
@@ -117,19 +126,15 @@ func runPod(ctx context.Context, t *testing.T, c kubernetes.Interface, name stri
 	p.Spec.RestartPolicy = corev1.RestartPolicyNever
 	_, err := c.CoreV1().Pods(benchSpace).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: p.Labels}, Spec: p.Spec}, metav1.CreateOptions{})
 	fatal(t, err)
-	w, err := c.CoreV1().Pods(benchSpace).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
-	fatal(t, err)
-	defer w.Stop()
-	for e := range w.ResultChan() {
-		switch p, _ := e.Object.(*corev1.Pod); {
-		case p != nil && p.Status.Phase == corev1.PodSucceeded:
-			return
-		case p != nil && p.Status.Phase == corev1.PodFailed:
-			out, _ := c.CoreV1().Pods(benchSpace).GetLogs(name, &corev1.PodLogOptions{}).DoRaw(ctx)
-			t.Fatalf("pod %s failed: %s", name, out)
-		}
+	var last corev1.PodPhase
+	follow(ctx, t, c, "part="+name, func(p *corev1.Pod) bool {
+		last = p.Status.Phase
+		return last == corev1.PodSucceeded || last == corev1.PodFailed
+	})
+	if last == corev1.PodFailed {
+		out, _ := c.CoreV1().Pods(benchSpace).GetLogs(name, &corev1.PodLogOptions{}).DoRaw(ctx)
+		t.Fatalf("pod %s failed: %s", name, out)
 	}
-	t.Fatalf("pod %s did not end: %v", name, context.Cause(ctx))
 }
 
 // createPolicies lets every group be reached by one other group, on a port of
