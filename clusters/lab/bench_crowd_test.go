@@ -28,7 +28,7 @@ type crowd struct {
 	rounds                int           // policies created and deleted to measure
 	every                 time.Duration // between attempts at a node: the resolution
 	readyBar, enforcedBar time.Duration
-	memoryBar             uint64 // bytes, RSS; 0 means none
+	memoryBar             uint64 // bytes, PSS of all processes; 0 means none
 }
 
 func (b crowd) bench(t *testing.T, table *bars) {
