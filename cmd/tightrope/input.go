@@ -23,8 +23,6 @@ func (o *runOptions) checkFlags(cmd *cobra.Command) error {
 		return errors.New("--kubeconfig has no effect on a lab: add --cluster current, or leave it out")
 	case o.nodes < 1:
 		return fmt.Errorf("--nodes=%d: a scenario needs at least one node to run pods on", o.nodes)
-	case o.dataplane != "enforce" && o.dataplane != "ignore":
-		return fmt.Errorf("--dataplane %q is not known: use enforce or ignore", o.dataplane)
 	case o.holdTimeout <= 0:
 		return fmt.Errorf("--hold-timeout=%v: use a time above 0, such as 2m", o.holdTimeout)
 	case o.report == "":

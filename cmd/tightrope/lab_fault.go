@@ -90,7 +90,7 @@ func newFaultTargets(o *faultOptions, kind, short string) *cobra.Command {
 }
 
 func newFaultPartition(o *faultOptions) *cobra.Command {
-	c := o.command("partition NODE[,NODE]……", "Part groups of nodes from each other", cobra.MinimumNArgs(1), func(args []string) lab.Fault {
+	c := o.command("partition NODE[,NODE]…", "Part groups of nodes from each other", cobra.MinimumNArgs(1), func(args []string) lab.Fault {
 		f := lab.Fault{Kind: lab.FaultPartition}
 		for _, group := range args {
 			f.Groups = append(f.Groups, strings.Split(group, ","))

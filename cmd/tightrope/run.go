@@ -74,7 +74,7 @@ func (o *runOptions) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.report, "report", "reports", "directory for the reports, one folder per scenario")
 	f.StringVar(&o.labd, "labd", "", "path of the labd binary; empty means next to this one, on PATH, or in the user's cache")
-	f.StringVar(&o.dataplane, "dataplane", "enforce", "what the lab does with policies: enforce, or ignore as clusters without a policy engine do")
+	f.StringVar(&o.dataplane, "dataplane", "enforce", "how the lab enforces policies: enforce, ignore as clusters without a policy engine do, or as established=cut,deny=reject,delay=200ms..2s")
 	f.IntVar(&o.nodes, "nodes", 2, "nodes of the lab")
 	imageFlag(cmd, &o.images)
 	f.DurationVar(&o.holdTimeout, "hold-timeout", 2*time.Minute, "how long a held rollout is waited for before it is aborted")
