@@ -91,6 +91,13 @@ func TestFaultsAndLogsThatCannotBeAreBadInput(t *testing.T) {
 	}
 }
 
+func TestAScenarioOnADataPlaneThatIsNotKnownIsRefused(t *testing.T) {
+	p := start(t, "run", "gw-forgot-dns", "--dataplane", "maybe", "--report", t.TempDir())
+	if code := p.end(t); code != exitUsage || !strings.Contains(p.stderr.String(), `data plane "maybe"`) {
+		t.Errorf("exit code %d and %q, want %d and the name", code, p.stderr, exitUsage)
+	}
+}
+
 func TestLogsOfALabAreRead(t *testing.T) {
 	name := filepath.Base(filepath.Dir(sharedLab(t)))
 	p := start(t, "lab", "logs", "--name", name)
