@@ -46,13 +46,6 @@ func main() {
 		screen()
 	case "write":
 		fmt.Println("written:", os.WriteFile(arg[0], []byte(arg[1]), 0o600))
-	case "dial":
-		c, err := net.DialTimeout("tcp", arg[0], time.Second)
-		if err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		c.Close()
 	case "serve":
 		serve(arg[0])
 	case "leave": // ends, with somebody left who holds its output
