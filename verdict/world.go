@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
 // Port is a port that a pod declares. Declaring opens nothing: it only gives
@@ -46,6 +47,33 @@ type World struct {
 	// kubernetes.io/metadata.name is implied, because the API server sets it.
 	Namespaces map[string]map[string]string
 	Policies   []Policy
+	// ClusterPolicies are evaluated before (tier Admin) and after (tier Baseline)
+	// Policies.
+	ClusterPolicies []ClusterPolicy
+	// Foreign are policies of kinds that are not understood. What they may affect
+	// is Unknown, unless the other end certainly denies.
+	Foreign []Foreign
+	// Nodes are known nodes, for peers that select nodes.
+	Nodes []Node
+}
+
+// ClusterPolicy is a ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2.
+type ClusterPolicy struct {
+	Name string
+	Spec v1alpha2.ClusterNetworkPolicySpec
+}
+
+// Foreign is a policy of a kind that is not understood, for example Calico's or
+// Cilium's. An empty Namespace means that it may affect every pod.
+type Foreign struct {
+	Kind, Namespace, Name string
+}
+
+// Node is a node as policies see it.
+type Node struct {
+	Name   string
+	Labels map[string]string
+	IPs    []netip.Addr
 }
 
 // End is one end of a connection.
