@@ -36,6 +36,7 @@ var table = map[string]folder{
 	"api/v1alpha1":      {"names", nil},
 	"catalog":           {"knows", []string{"api/v1alpha1"}},
 	"verdict":           {"predicts", []string{"api/v1alpha1"}},
+	"verdict/platform":  {"imagines", []string{"verdict"}},
 	"probes":            {"tests", []string{"api/v1alpha1", "catalog"}},
 	"probes/dial":       {"tries", []string{"probes", "api/v1alpha1"}},
 	"probes/agent":      {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},
@@ -54,6 +55,7 @@ var table = map[string]folder{
 var testImports = map[string][]string{
 	"rollout/operator": {anyOfCluster, "scenarios"},
 	"clusters/lab":     {everything},
+	"verdict":          {"verdict/platform"},
 }
 
 func allowed(rules []string, pkg string) bool {
