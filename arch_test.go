@@ -60,6 +60,7 @@ var testImports = map[string][]string{
 	"rollout/operator": {anyOfCluster, "scenarios"},
 	"clusters/lab":     {everything},
 	"verdict":          {"verdict/platform"},
+	"verdict/literal":  {"verdict/literal/random"},
 }
 
 func allowed(rules []string, pkg string) bool {
