@@ -25,5 +25,6 @@ labs='/(clusters/lab|cmd/tightrope|rollout/operator|scenarios/e2e)$'
 	"$go" list ./... | grep -E "$labs" | xargs "$go" test -p 1 -timeout 30m "${flags[@]}"
 	(cd clusters/labd && CGO_ENABLED=0 "$go" test -p 1 -json -count=1 -trimpath ./...)
 	(cd tools/conformance && CGO_ENABLED=0 "$go" test -json -count=1 -trimpath ./...)
+	(cd verdict/bench && CGO_ENABLED=0 "$go" test -json -count=1 -trimpath ./...)
 	(cd tools && "$go" vet ./testsum >&2)
 } | bin/testsum
