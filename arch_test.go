@@ -41,6 +41,7 @@ var table = map[string]folder{
 	"verdict/literal":        {"reads", []string{"verdict"}},
 	"verdict/literal/random": {"makes", []string{"verdict"}},
 	"verdict/platform":       {"imagines", []string{"verdict"}},
+	"verdict/matrix":         {"draws", []string{"api/v1alpha1", "verdict", "verdict/manifest", "verdict/compare"}},
 	"probes":                 {"tests", []string{"api/v1alpha1", "catalog"}},
 	"probes/dial":            {"tries", []string{"probes", "api/v1alpha1"}},
 	"probes/agent":           {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},

@@ -69,8 +69,8 @@ type packer struct {
 	egress, ingress []uint32
 	texts           []string          // behind packed.Rules
 	rules           map[string]uint32 // to their index
-	counts          [4]int // cells by Outcome, those without a port excepted
-	portless        int    // targets that declare no port
+	counts          [4]int            // cells by Outcome, those without a port excepted
+	portless        int               // targets that declare no port
 }
 
 // pack judges everything that the page shows. Two outside addresses are a cell

@@ -36,7 +36,7 @@ function makeExplainer(m, v, go) {
       : 'Its pods do not agree. The rules are those of the first that is not allowed.'));
     if (state === NOPORT) box.append(el('p', {class: 'about'}, 'Nothing to judge: ' + m.side(m.ingress, c, a.full).text + ' with --ports.'));
     else box.append(el('dl', {}, ...side('Out of ', a.full, m.side(m.egress, c, b.full)), ...side('Into ', b.full, m.side(m.ingress, c, a.full))));
-    if (state !== NOPORT && a.space && b.space) box.append(el('code', {class: 'ask'}, 'tightrope explain ', ...[['from', ask(a)], ['to', ask(b)], ['port', m.ports[p]]].map(([flag, what]) => el('span', {}, `--${flag} ${what} `))));
+    if (state !== NOPORT && a.space && b.space) box.append(el('code', {class: 'ask'}, 'tightrope explain', ...[['from', ask(a)], ['to', ask(b)], ['port', m.ports[p]]].flatMap(([flag, what]) => [' ', el('span', {}, `--${flag} ${what}`)])));
     return box;
   }
   const ask = e => e.kind === 'pod' ? e.full : e.kind + '/' + e.full;
