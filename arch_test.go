@@ -49,11 +49,13 @@ var table = map[string]folder{
 	"report":                 {"proves", append([]string{"rollout"}, pure...)},
 	"rollout/operator":       {"acts", append([]string{"rollout", "report", "deploy"}, pure...)},
 	"deploy":                 {"ships", nil},
-	"scenarios":              {"rehearses", append([]string{"rollout", "report", "deploy"}, pure...)},
+	"scenarios":              {"rehearses", append([]string{"rollout", "report", "deploy", "api/strict"}, pure...)},
 	"scenarios/standin":      {"stands in", []string{"catalog"}},
 	"clusters/lab":           {"hosts", []string{"api/v1alpha1"}},
 	"clusters/existing":      {"hosts", nil},
 	"scenarios/e2e":          {"", []string{everything}},
+	"api/strict":             {"refuses", nil},
+	"verdict/manifest":       {"reads", []string{"api/v1alpha1", "api/strict", "verdict"}},
 }
 
 // testImports are arrows that only tests may draw.
