@@ -37,6 +37,7 @@ var table = map[string]folder{
 	"catalog":           {"knows", []string{"api/v1alpha1"}},
 	"verdict":           {"predicts", []string{"api/v1alpha1"}},
 	"verdict/manifest":  {"reads", []string{"api/v1alpha1", "verdict"}},
+	"verdict/lint":      {"warns", []string{"api/v1alpha1", "catalog", "verdict", "verdict/manifest"}},
 	"probes":            {"tests", []string{"api/v1alpha1", "catalog"}},
 	"probes/dial":       {"tries", []string{"probes", "api/v1alpha1"}},
 	"probes/agent":      {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},
