@@ -1,0 +1,276 @@
+package lint
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
+)
+
+const (
+	metadata4 = "169.254.169.254/32" // AWS, Azure and Google: credentials of the node
+	metadata6 = "fd00:ec2::254/128"  // AWS
+)
+
+// block is an ipBlock of a rule, with where it stands.
+type block struct {
+	rule   rule
+	index  int
+	cidr   netip.Prefix
+	except []netip.Prefix
+	*networkingv1.IPBlock
+}
+
+func (b block) at(steps ...any) path {
+	return b.rule.at(b.rule.peersKey(), b.index, "ipBlock").plus(steps...)
+}
+
+func (b block) has(a netip.Addr) bool {
+	return b.cidr.Contains(a) && !slices.ContainsFunc(b.except, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// blocks calls f with every ipBlock that has an effect and can be read.
+func (v *view) blocks(f func(b block)) {
+	for _, p := range v.policies {
+		for _, r := range p.allRules() {
+			for i, peer := range r.peers {
+				if peer.IPBlock == nil {
+					continue
+				}
+				b := block{rule: r, index: i, IPBlock: peer.IPBlock}
+				var err error
+				if b.cidr, err = netip.ParsePrefix(peer.IPBlock.CIDR); err != nil {
+					continue
+				}
+				for _, e := range peer.IPBlock.Except {
+					if prefix, err := netip.ParsePrefix(e); err == nil {
+						b.except = append(b.except, prefix)
+					}
+				}
+				f(b)
+			}
+		}
+	}
+}
+
+// linkLocal finds an except of all link-local addresses. Meant against the
+// metadata service, it also cuts off others that pods need.
+func linkLocal(v *view) []draft {
+	var drafts []draft
+	whole := netip.MustParsePrefix("169.254.0.0/16")
+	v.blocks(func(b block) {
+		i := slices.Index(b.Except, whole.String())
+		if b.rule.direction != egress || i < 0 || !b.cidr.Contains(whole.Addr()) || len(v.selected(b.rule.policy)) == 0 {
+			return
+		}
+		drafts = append(drafts, draft{
+			policy: b.rule.policy, at: b.at("except", i), severity: Warning,
+			what: "Leaving out all of 169.254.0.0/16 cuts off more than the metadata service.",
+			why:  "NodeLocal DNSCache listens on 169.254.20.10, EKS Pod Identity gives out credentials on 169.254.170.23, and Google's Cloud DNS answers on 169.254.169.254 port 53.",
+			fix:  "Leave out 169.254.169.254/32 only; on GKE with Cloud DNS allow port 53 there in a rule of its own.",
+			edit: set(b.at("except", i), text(metadata4)),
+		})
+	})
+	return drafts
+}
+
+// metadataOpen finds egress to the world that includes the metadata service,
+// which hands out the node's credentials over HTTP.
+func metadataOpen(v *view) []draft {
+	var drafts []draft
+	v.blocks(func(b block) {
+		exposed := metadata4
+		if b.cidr.Addr().Is6() {
+			exposed = metadata6
+		}
+		if b.rule.direction != egress || !wide(b.CIDR) || !b.has(netip.MustParsePrefix(exposed).Addr()) || !lists(b.rule.ports, 80, tcp) {
+			return
+		}
+		drafts = append(drafts, draft{
+			policy: b.rule.policy, at: b.at(), severity: Warning,
+			what: fmt.Sprintf("%s on port 80 includes the cloud's metadata service, %s.", b.CIDR, strings.Split(exposed, "/")[0]),
+			why:  fmt.Sprintf("On AWS, Azure and Google Cloud it gives the node's credentials to whoever asks; the rule is about %s.", selectedText(v, b.rule.policy)),
+			fix:  "Leave the address out.",
+			edit: add(b.at("except"), text(exposed)),
+		})
+	})
+	return drafts
+}
+
+// exceptOutside finds parts that are left out of a network they are not in.
+func exceptOutside(v *view) []draft {
+	var drafts []draft
+	v.blocks(func(b block) {
+		for i, e := range b.Except {
+			p, err := netip.ParsePrefix(e)
+			if err != nil || b.cidr.Contains(p.Addr()) && p.Bits() > b.cidr.Bits() {
+				continue
+			}
+			drafts = append(drafts, draft{
+				policy: b.rule.policy, at: b.at("except", i), severity: Error,
+				what: fmt.Sprintf("%s is not a part of %s.", e, b.CIDR),
+				why:  "Every except must lie inside cidr and be smaller (IPBlock.except): the API server refuses the policy.",
+				fix:  "Delete it, or write the network that it was meant for.",
+				edit: edits(drop(b.at("except", i)), dropEmpty(b.at("except"))),
+			})
+		}
+	})
+	return drafts
+}
+
+// dropEmpty removes a list that has nothing in it any more.
+func dropEmpty(p path) edit {
+	return func(root *yaml.Node) {
+		if n := lookup(root, p); n != nil && len(n.Content) == 0 {
+			drop(p)(root)
+		}
+	}
+}
+
+// serviceAddress finds egress to the address of a Service: policies see the
+// connection after its translation to a pod, so the block never matches.
+func serviceAddress(v *view) []draft {
+	var drafts []draft
+	v.blocks(func(b block) {
+		if b.rule.direction != egress || wide(b.CIDR) {
+			return
+		}
+		for i := range v.set.Services {
+			s := &v.set.Services[i]
+			if !slices.ContainsFunc(clusterIPs(s), b.has) || len(s.Pods) == 0 || v.podsIn(b, s) || v.allowedAsPods(b.rule, s) {
+				continue
+			}
+			if v.nodeLocalCache() && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) {
+				continue // the cache answers on that address; or the pods may be in the block
+			}
+			drafts = append(drafts, v.serviceDraft(b, s))
+			return
+		}
+	})
+	return drafts
+}
+
+// podsIn reports whether the block covers a pod of the Service, or that may be.
+func (v *view) podsIn(b block, s *manifest.Service) bool {
+	return slices.ContainsFunc(s.Pods, func(i int) bool {
+		return slices.ContainsFunc(v.set.Pods[i].IPs, b.has)
+	})
+}
+
+// addressed reports whether the addresses of the Service's pods are known.
+func (v *view) addressed(s *manifest.Service) bool {
+	return !slices.ContainsFunc(s.Pods, func(i int) bool { return len(v.set.Pods[i].IPs) == 0 })
+}
+
+// allowedAsPods reports whether the policy lets its pods reach those of the
+// Service in another way: the block then adds the address for plugins that need
+// it, or for NodeLocal DNSCache.
+func (v *view) allowedAsPods(r rule, s *manifest.Service) bool {
+	for _, own := range r.policy.rules(egress) {
+		for _, c := range v.targets(own) {
+			if slices.Contains(c.services, s) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (v *view) serviceDraft(b block, s *manifest.Service) draft {
+	target := v.classOf(s)
+	d := draft{policy: b.rule.policy, at: b.at("cidr"), severity: Error}
+	if !b.cidr.IsSingleIP() {
+		d.severity = Warning
+	}
+	d.what = fmt.Sprintf("%s is the address of Service %s/%s, which policies do not see.", b.CIDR, s.Namespace, s.Name)
+	if !b.cidr.IsSingleIP() {
+		d.what = fmt.Sprintf("%s covers the address of Service %s/%s and none of its pods'.", b.CIDR, s.Namespace, s.Name)
+	}
+	d.why = fmt.Sprintf("The address is translated to a pod's before policies look (NetworkPolicy specification: ipBlock is for addresses outside the cluster); the pods are those of %s.", target.name())
+	d.fix = "Select the pods, on the ports that they listen on."
+	var ports []port
+	for _, sp := range s.Ports {
+		if on, ok := sp.On(&target.Pod); ok && (lists(b.rule.ports, sp.Port, sp.Protocol) || lists(b.rule.ports, on, sp.Protocol)) {
+			ports = append(ports, port{on, sp.Protocol})
+		}
+	}
+	peer := podsNode(b.rule.policy.Namespace, target.Namespace, target.identity())
+	d.edit = add(at("spec", "egress"), ruleNode("to", []*yaml.Node{peer}, ports...))
+	return d
+}
+
+func (v *view) classOf(s *manifest.Service) *class {
+	for _, c := range v.classes {
+		if slices.Contains(c.services, s) {
+			return c
+		}
+	}
+	return nil
+}
+
+// podAddress finds rules for the one address of a pod, which the next pod will
+// not have.
+func podAddress(v *view) []draft {
+	var drafts []draft
+	v.blocks(func(b block) {
+		if !b.cidr.IsSingleIP() {
+			return
+		}
+		for _, c := range v.classes {
+			if c.HostNetwork || !slices.ContainsFunc(c.pods, func(i int) bool { return slices.Contains(v.set.Pods[i].IPs, b.cidr.Addr()) }) {
+				continue
+			}
+			peer := podsNode(b.rule.policy.Namespace, c.Namespace, c.identity())
+			drafts = append(drafts, draft{
+				policy: b.rule.policy, at: b.at("cidr"), severity: Warning,
+				what: fmt.Sprintf("%s is the address of a pod of %s, which it loses when it is replaced.", b.CIDR, c.name()),
+				why:  "Addresses of pods are short-lived (NetworkPolicy specification: ipBlock is for addresses outside the cluster).",
+				fix:  "Select the pods by their labels.",
+				edit: set(b.rule.at(b.rule.peersKey(), b.index), peer),
+			})
+			return
+		}
+	})
+	return drafts
+}
+
+// ipv6Twin finds rules for all of IPv4 and none of IPv6, for pods with both.
+func ipv6Twin(v *view) []draft {
+	var drafts []draft
+	dual := slices.ContainsFunc(v.set.Pods, both) || slices.ContainsFunc(v.set.Services, func(s manifest.Service) bool {
+		return s.Spec != nil && len(s.Spec.IPFamilies) == 2
+	})
+	v.blocks(func(b block) {
+		if !dual || b.cidr.Addr().Is6() || b.cidr.Bits() != 0 || !slices.ContainsFunc(v.selected(b.rule.policy), func(c *class) bool { return len(c.IPs) == 0 || both(c.Pod) }) {
+			return
+		}
+		for _, p := range b.rule.peers {
+			if p.IPBlock != nil && strings.Contains(p.IPBlock.CIDR, ":") {
+				return
+			}
+		}
+		var except []string
+		if !b.has(netip.MustParsePrefix(metadata4).Addr()) {
+			except = append(except, metadata6)
+		}
+		d := draft{policy: b.rule.policy, at: b.at("cidr"), severity: Warning}
+		d.what = "The rule is for all of IPv4 and nothing of IPv6, and the pods have both."
+		d.why = "0.0.0.0/0 contains no IPv6 address; clients that prefer IPv6 (RFC 6724) wait for it to fail, or fail."
+		d.fix = "Add ::/0, with what it is to leave out."
+		d.edit = add(b.rule.at(b.rule.peersKey()), blockNode("::/0", except...))
+		drafts = append(drafts, d)
+	})
+	return drafts
+}
+
+// both reports whether the pod has addresses of both families.
+func both(p verdict.Pod) bool {
+	four := slices.ContainsFunc(p.IPs, func(a netip.Addr) bool { return a.Unmap().Is4() })
+	return four && slices.ContainsFunc(p.IPs, func(a netip.Addr) bool { return !a.Unmap().Is4() })
+}

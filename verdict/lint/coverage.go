@@ -1,0 +1,141 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// noDefaultDeny finds namespaces with policies and pods that none isolates.
+func noDefaultDeny(v *view) []draft {
+	var drafts []draft
+	for _, namespace := range v.guarded() {
+		var bare, open []*class
+		var missing []networkingv1.PolicyType
+		for _, c := range v.in(namespace) {
+			in, out := len(v.isolated[c][ingress]) > 0, len(v.isolated[c][egress]) > 0
+			if c.HostNetwork || in && out {
+				continue
+			}
+			open = append(open, c)
+			if !in && !out {
+				bare = append(bare, c)
+			}
+			if !in && !slices.Contains(missing, ingress) {
+				missing = append(missing, ingress)
+			}
+			if !out && !slices.Contains(missing, egress) {
+				missing = append(missing, egress)
+			}
+		}
+		if len(open) > 0 {
+			slices.Sort(missing)
+			drafts = append(drafts, denyDraft(v, namespace, bare, open, missing))
+		}
+	}
+	return drafts
+}
+
+// guarded lists the namespaces that have policies, sorted.
+func (v *view) guarded() []string {
+	var all []string
+	for _, p := range v.policies {
+		all = append(all, p.Namespace)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func denyDraft(v *view, namespace string, bare, open []*class, missing []networkingv1.PolicyType) draft {
+	d := draft{namespace: namespace, severity: Info}
+	d.what = fmt.Sprintf("%s are open in one direction.", names(open))
+	d.why = fmt.Sprintf("A pod that no policy selects for a direction may do everything there; no policy of namespace %s selects all its pods for %s.", namespace, typesText(missing))
+	if len(bare) > 0 {
+		d.severity = Warning
+		d.what = fmt.Sprintf("Namespace %s has policies, but none isolates %s.", namespace, names(bare))
+	}
+	d.fix = "Add a policy that denies by default, once what these pods need is allowed."
+	types := list()
+	for _, t := range missing {
+		types.Content = append(types.Content, text(string(t)))
+	}
+	d.document = document(object(
+		"apiVersion", text("networking.k8s.io/v1"), "kind", text("NetworkPolicy"),
+		"metadata", object("namespace", text(namespace), "name", text(v.freeName(namespace, "default-deny"))),
+		"spec", object("podSelector", flow(object()), "policyTypes", flow(types)),
+	))
+	return d
+}
+
+func typesText(types []networkingv1.PolicyType) string {
+	if len(types) == 2 {
+		return "ingress and egress"
+	}
+	return word(types[0])
+}
+
+// freeName is the name, or one like it that no policy of the namespace has.
+func (v *view) freeName(namespace, name string) string {
+	taken := func(name string) bool {
+		return slices.ContainsFunc(v.policies, func(p *policy) bool { return p.Namespace == namespace && p.Name == name })
+	}
+	free := name
+	for i := 2; taken(free); i++ {
+		free = fmt.Sprintf("%s-%d", name, i)
+	}
+	return free
+}
+
+// egressClosed notes pods that may not connect anywhere, not even to DNS. That
+// may be meant; it is often a default deny without the rule that belongs to it.
+func egressClosed(v *view) []draft {
+	groups := map[*policy][]*class{}
+	for _, c := range v.classes {
+		isolating := v.isolated[c][egress]
+		if len(isolating) == 0 || c.HostNetwork || slices.ContainsFunc(isolating, func(p *policy) bool { return len(p.rules(egress)) > 0 }) {
+			continue
+		}
+		groups[isolating[0]] = append(groups[isolating[0]], c)
+	}
+	var drafts []draft
+	for _, p := range v.policies {
+		if len(groups[p]) == 0 {
+			continue
+		}
+		drafts = append(drafts, draft{
+			policy: p, at: at("spec", "policyTypes"), severity: Info,
+			what: fmt.Sprintf("%s may not connect anywhere, and not look up names.", names(groups[p])),
+			why:  v.isolators(groups[p][0], egress) + ", without any egress rule.",
+			fix:  "Nothing, if these pods only answer. Else allow what they need, and UDP and TCP 53 to the cluster's DNS.",
+		})
+	}
+	return drafts
+}
+
+// hostNetwork notes pods that share their node's network and are selected all
+// the same: what a policy does to them is left to implementations.
+func hostNetwork(v *view) []draft {
+	var drafts []draft
+	for _, p := range v.policies {
+		all := v.selected(p)
+		var on []*class
+		for _, c := range all {
+			if c.HostNetwork {
+				on = append(on, c)
+			}
+		}
+		if len(on) == 0 {
+			continue
+		}
+		d := draft{policy: p, at: at("spec", "podSelector"), severity: Info}
+		if len(on) == len(all) {
+			d.severity = Warning
+		}
+		d.what = fmt.Sprintf("The policy selects pods that share their node's network: %s.", names(on))
+		d.why = "What it does to them is undefined; most implementations ignore them or take them for the node (NetworkPolicy specification, hostNetwork pods)."
+		d.fix = "Protect such pods with the node's firewall or a policy of the network plugin for hosts."
+		drafts = append(drafts, d)
+	}
+	return drafts
+}

@@ -1,0 +1,179 @@
+package lint
+
+import (
+	"fmt"
+	pathpkg "path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
+)
+
+// scrapers are the programs that fetch metrics, by the name of their image or
+// the labels of their charts.
+var scrapers = []string{"prometheus", "vmagent", "grafana-agent", "alloy"}
+
+// metricsForgotten finds pods that offer metrics which nobody in the set that
+// fetches metrics may fetch. Users notice nothing, and alerts stop firing.
+func metricsForgotten(v *view) []draft {
+	var fetching []*class
+	for _, c := range v.classes {
+		if scrapes(c) {
+			fetching = append(fetching, c)
+		}
+	}
+	if len(fetching) == 0 {
+		return v.unscrapable()
+	}
+	strong, weak := &openings{view: v}, &openings{view: v}
+	for _, c := range v.classes {
+		for _, m := range v.metricPorts(c) {
+			if slices.Contains(fetching, c) || slices.ContainsFunc(fetching, func(s *class) bool {
+				return v.between(s, c, m.number, m.protocol).Decision != verdict.Deny
+			}) {
+				continue
+			}
+			if m.offered {
+				strong.need(fetching[0], c, m.port, nil, false)
+			} else {
+				weak.need(fetching[0], c, m.port, nil, false)
+			}
+		}
+	}
+	return append(metricsDrafts(strong, Error), metricsDrafts(weak, Warning)...)
+}
+
+func metricsDrafts(o *openings, s Severity) []draft {
+	var drafts []draft
+	for _, x := range o.all {
+		d := x.draft(s)
+		scraper, scraped, verb := x.peer.name(), names(x.subjects), "declare"
+		if x.direction == egress {
+			scraper, scraped = names(x.subjects), x.peer.name()
+		}
+		if s == Error {
+			verb = "offer"
+		}
+		d.what = fmt.Sprintf("%s cannot fetch the metrics of %s on %s.", scraper, scraped, portsText(x.ports))
+		d.why = fmt.Sprintf("%s, and no rule allows it; the pods %s metrics there, and their alerts stop firing without any user noticing.", o.view.isolators(x.subjects[0], x.direction), verb)
+		d.fix = fmt.Sprintf("Allow %s from %s in %s.", portsText(x.ports), scraper, x.policy.Key())
+		drafts = append(drafts, d)
+	}
+	return drafts
+}
+
+// unscrapable finds pods that ask to be scraped and let nobody in to do it. Who
+// scrapes is not in the set, so only a person can write the rule.
+func (v *view) unscrapable() []draft {
+	var drafts []draft
+	for _, c := range v.classes {
+		for _, m := range v.metricPorts(c) {
+			isolating := v.isolated[c][ingress]
+			if !m.offered || len(isolating) == 0 || slices.ContainsFunc(isolating, func(p *policy) bool {
+				return slices.ContainsFunc(p.rules(ingress), func(r rule) bool { return covers(r.ports, c, m.port) })
+			}) {
+				continue
+			}
+			drafts = append(drafts, draft{
+				policy: isolating[0], at: at("spec", "ingress"), severity: Warning,
+				what: fmt.Sprintf("Nobody may fetch the metrics of %s on %s.", c.name(), portsText([]port{m.port})),
+				why:  v.isolators(c, ingress) + ", and no rule lists the port, which the pods or their Service offer for scraping.",
+				fix:  "Allow the port from the pods that scrape it (Prometheus or the like), which are not among what is checked.",
+			})
+		}
+	}
+	return drafts
+}
+
+func scrapes(c *class) bool {
+	for _, key := range []string{"app.kubernetes.io/name", "app", "k8s-app"} {
+		if slices.Contains(scrapers, c.Labels[key]) {
+			return true
+		}
+	}
+	for _, image := range c.images() {
+		if slices.Contains(scrapers, image) {
+			return true
+		}
+	}
+	return false
+}
+
+// images are the base names of the images of the class's containers.
+func (c *class) images() []string {
+	var all []string
+	if c.workload == nil || c.workload.Template == nil {
+		return nil
+	}
+	for _, container := range c.workload.Template.Spec.Containers {
+		image, _, _ := strings.Cut(pathpkg.Base(strings.Split(container.Image, "@")[0]), ":")
+		all = append(all, image)
+	}
+	return all
+}
+
+// metricPort is a port with metrics. It is offered if a Service leads to it or
+// an annotation asks for scraping; else a container only declares it.
+type metricPort struct {
+	port
+	offered bool
+}
+
+func (v *view) metricPorts(c *class) []metricPort {
+	var all []metricPort
+	put := func(p port, offered bool) {
+		if i := slices.IndexFunc(all, func(m metricPort) bool { return m.port == p }); i >= 0 {
+			all[i].offered = all[i].offered || offered
+		} else {
+			all = append(all, metricPort{p, offered})
+		}
+	}
+	for _, s := range c.services {
+		for _, p := range s.Ports {
+			if on, ok := p.On(&c.Pod); ok && namesMetrics(p.Name) {
+				put(port{on, p.Protocol}, true)
+			}
+		}
+	}
+	for _, p := range c.Ports {
+		if namesMetrics(p.Name) {
+			put(portOf(p), false)
+		}
+	}
+	for _, annotations := range v.annotations(c) {
+		if annotations["prometheus.io/scrape"] != "true" {
+			continue
+		}
+		if n, err := strconv.ParseInt(annotations["prometheus.io/port"], 10, 32); err == nil {
+			put(port{int32(n), tcp}, true)
+		}
+		for i := range all {
+			all[i].offered = true
+		}
+	}
+	return all
+}
+
+// annotations are those of the class's pods and of the Services before them.
+func (v *view) annotations(c *class) []map[string]string {
+	var all []map[string]string
+	if c.workload != nil && c.workload.Template != nil {
+		all = append(all, c.workload.Template.Annotations)
+	}
+	for _, s := range c.services {
+		for _, o := range v.set.Objects.Services {
+			if sameObject(o.Source, s.Source) {
+				all = append(all, o.Object.Annotations)
+			}
+		}
+	}
+	return all
+}
+
+func sameObject(a, b manifest.Source) bool { return a.Namespace == b.Namespace && a.Name == b.Name }
+
+func namesMetrics(name string) bool {
+	return slices.Contains([]string{"metrics", "http-metrics", "https-metrics", "prometheus", "prom", "http-prom", "monitoring"}, name) || strings.HasSuffix(name, "-metrics") || strings.HasPrefix(name, "metrics-")
+}

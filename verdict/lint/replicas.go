@@ -1,0 +1,167 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tightrope-dev/tightrope/catalog"
+)
+
+// family is software whose pods talk to each other.
+type family struct {
+	title   string
+	product string // name of its image, chart or application label
+	group   string // label whose value the pods of one group share; empty: those of one workload
+	ports   []port // that they use among themselves
+	every   bool   // they choose ports at random: every port has to be open
+	source  string
+}
+
+// families is what is known of software beside the catalog.
+var families = []family{
+	{title: "Ray", group: "ray.io/cluster", every: true,
+		ports:  []port{{6379, tcp}, {10002, tcp}, {19999, tcp}, {35000, tcp}},
+		source: "workers listen on 10002 to 19999, and the managers of nodes and objects on random ports (docs.ray.io, configure ports)"},
+	{title: "LeaderWorkerSet", group: "leaderworkerset.sigs.k8s.io/name", every: true, ports: []port{{29500, tcp}, {40000, tcp}},
+		source: "ranks meet on 29500 and go on on ephemeral ports (pytorch.org, torchrun; vLLM distributed serving)"},
+	{title: "Training job", group: "training.kubeflow.org/job-name", every: true, ports: []port{{29500, tcp}, {40000, tcp}},
+		source: "ranks meet on 29500 (or 23456) and go on on ephemeral ports (pytorch.org, torchrun)"},
+	{title: "Weaviate", product: "weaviate", ports: []port{{7000, tcp}, {7000, udp}, {7001, tcp}, {8300, tcp}, {8301, tcp}},
+		source: "7000 and 7001 carry gossip and data, 8300 and 8301 Raft (the chart of Weaviate)"},
+	{title: "etcd", product: "etcd", ports: []port{{2380, tcp}}, source: "members replicate on 2380 (etcd.io, configuration)"},
+	{title: "Redis Cluster", product: "redis-cluster", ports: []port{{6379, tcp}, {16379, tcp}}, source: "the cluster bus is the port plus 10000 (redis.io, cluster)"},
+	{title: "MinIO", product: "minio", ports: []port{{9000, tcp}}, source: "drives of one set replicate on 9000 (min.io, distributed)"},
+}
+
+// peerNames are names that containers give ports between replicas.
+var peerNames = []string{"p2p", "peer", "peers", "gossip", "raft", "cluster", "cluster-bus", "memberlist", "epmd", "replication", "tcp-raft", "tcp-gossip"}
+
+// known are the families and what the catalog knows of services with peers.
+func known() []family {
+	all := slices.Clone(families)
+	for _, name := range catalog.Names() {
+		profile, err := catalog.Get(name)
+		if err != nil {
+			continue
+		}
+		f := family{title: profile.Title, product: name, source: "the catalog's profile " + name}
+		for _, p := range profile.Ports {
+			if p.Purpose == catalog.PurposePeer {
+				f.ports = append(f.ports, port{p.Number, tcp})
+			}
+		}
+		if len(f.ports) > 0 {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// peerPorts finds groups of pods that need each other and are cut apart.
+func peerPorts(v *view) []draft {
+	var drafts []draft
+	for _, c := range v.classes {
+		for _, f := range known() {
+			if !f.is(c) {
+				continue
+			}
+			o := &openings{view: v}
+			for _, peer := range f.peers(v, c) {
+				for _, p := range f.ports {
+					o.need(c, peer, p, f.labels(c), f.every)
+				}
+			}
+			drafts = append(drafts, f.drafts(o)...)
+		}
+		drafts = append(drafts, v.declaredPeers(c)...)
+	}
+	return unique(drafts)
+}
+
+// declaredPeers is about ports that a StatefulSet's containers name as those
+// between its replicas.
+func (v *view) declaredPeers(c *class) []draft {
+	if c.workload.Kind != "StatefulSet" || slices.ContainsFunc(known(), func(f family) bool { return f.is(c) }) {
+		return nil
+	}
+	f := family{title: c.name(), source: "its containers name them so"}
+	for _, p := range c.Ports {
+		if slices.Contains(peerNames, p.Name) {
+			f.ports = append(f.ports, portOf(p))
+		}
+	}
+	o := &openings{view: v}
+	for _, peer := range f.peers(v, c) {
+		for _, p := range f.ports {
+			o.need(c, peer, p, f.labels(c), false)
+		}
+	}
+	return f.drafts(o)
+}
+
+// is reports whether the class is of the family, by the label of a group, the
+// application's name or the image.
+func (f family) is(c *class) bool {
+	if f.group != "" {
+		return c.Labels[f.group] != ""
+	}
+	for _, key := range []string{"app.kubernetes.io/name", "app"} {
+		if c.Labels[key] == f.product {
+			return true
+		}
+	}
+	return slices.Contains(c.images(), f.product)
+}
+
+// peers are the classes that the class talks to, itself among them where it has
+// more than one pod.
+func (f family) peers(v *view, c *class) []*class {
+	var all []*class
+	for _, o := range v.in(c.Namespace) {
+		same := o.workload == c.workload
+		if f.group != "" {
+			same = o.Labels[f.group] == c.Labels[f.group]
+		}
+		if same && (o != c || len(c.pods) > 1 || c.workload.Replicas > 1 || c.workload.Replicas < 0) {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// labels select the whole group.
+func (f family) labels(c *class) map[string]string {
+	if f.group != "" {
+		return map[string]string{f.group: c.Labels[f.group]}
+	}
+	return c.identity()
+}
+
+func (f family) drafts(o *openings) []draft {
+	var drafts []draft
+	for _, x := range o.all {
+		d := x.draft(Error)
+		d.what = fmt.Sprintf("%s: its own pods may not reach each other (%s %s).", names(x.subjects), word(x.direction), strings.TrimSpace(portsText(x.ports)))
+		ports := portsText(x.ports)
+		if f.every {
+			ports = "every port"
+			d.what = fmt.Sprintf("%s: the pods of its group may not reach each other on every port (%s).", names(x.subjects), word(x.direction))
+		}
+		d.why = fmt.Sprintf("%s, and no rule allows it; %s: %s.", o.view.isolators(x.subjects[0], x.direction), f.title, f.source)
+		d.fix = fmt.Sprintf("Allow %s among the pods %s.", ports, selectorText(x.labels))
+		drafts = append(drafts, d)
+	}
+	return drafts
+}
+
+// unique drops drafts that say the same of one place, as two classes of a group do.
+func unique(drafts []draft) []draft {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(drafts, func(d draft) bool {
+		key := d.policy.Key() + d.at.String() + d.fix
+		had := seen[key]
+		seen[key] = true
+		return had
+	})
+}

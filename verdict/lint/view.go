@@ -1,0 +1,249 @@
+package lint
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
+)
+
+const (
+	ingress = networkingv1.PolicyTypeIngress
+	egress  = networkingv1.PolicyTypeEgress
+	tcp     = corev1.ProtocolTCP
+	udp     = corev1.ProtocolUDP
+)
+
+// class is pods that policies cannot tell apart: those of one workload with the
+// same labels. One of them speaks for all.
+type class struct {
+	verdict.Pod
+	other    verdict.Pod        // another pod of the class, real or one that could be
+	workload *manifest.Workload // nil for pods that are assumed
+	pods     []int              // in Set.Pods
+	services []*manifest.Service
+}
+
+// name is namespace/name of the workload.
+func (c *class) name() string {
+	if c.workload == nil {
+		return c.Key()
+	}
+	return c.workload.Namespace + "/" + c.workload.Name
+}
+
+// identity are the labels that name the class in a selector: the usual ones if
+// it has them, else all that do not change from pod to pod.
+func (c *class) identity() map[string]string {
+	for _, keys := range [][]string{{"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}, {"app"}, {"k8s-app"}, {"name"}, {"run"}} {
+		own := map[string]string{}
+		for _, k := range keys {
+			if v, ok := c.Labels[k]; ok {
+				own[k] = v
+			}
+		}
+		if _, ok := own[keys[0]]; ok {
+			return own
+		}
+	}
+	own := map[string]string{}
+	for k, v := range c.Labels {
+		if !slices.Contains(drifting, k) && (c.workload == nil || !slices.Contains(c.workload.Unfixed, k)) {
+			own[k] = v
+		}
+	}
+	return own
+}
+
+// view is what the mistakes are looked for in.
+type view struct {
+	set      *manifest.Set
+	world    verdict.World // with the candidates of rollouts
+	snapshot *verdict.Snapshot
+	policies []*policy
+	classes  []*class // sorted by workload, as the set has them
+	isolated map[*class]map[networkingv1.PolicyType][]*policy
+	parsed   map[*metav1.LabelSelector]labels.Selector
+
+	asked   bool // whether answers is there
+	answers []lookups
+}
+
+func newView(set *manifest.Set) *view {
+	v := &view{set: set, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{}}
+	v.policies = policiesOf(set)
+	v.world = set.World
+	v.world.Policies = nil
+	for _, p := range v.policies {
+		v.world.Policies = append(v.world.Policies, p.Policy)
+	}
+	v.snapshot = verdict.Compile(v.world, set.Pods)
+	for i := range set.Workloads {
+		v.addClasses(&set.Workloads[i])
+	}
+	v.addServices()
+	for _, c := range v.classes {
+		v.isolated[c] = v.isolation(c)
+	}
+	return v
+}
+
+func (v *view) addClasses(w *manifest.Workload) {
+	byLabels := map[string]*class{}
+	for _, i := range w.Pods {
+		pod := v.set.Pods[i]
+		key := fmt.Sprint(fixed(pod.Labels, w.Unfixed), pod.Ports, pod.HostNetwork)
+		if c := byLabels[key]; c != nil {
+			if len(c.pods) == 1 {
+				c.other = pod
+			}
+			c.pods = append(c.pods, i)
+			continue
+		}
+		twin := pod
+		twin.Name, twin.IPs, twin.Node = pod.Name+"-other", nil, ""
+		byLabels[key] = &class{Pod: pod, other: twin, workload: w, pods: []int{i}}
+		v.classes = append(v.classes, byLabels[key])
+	}
+}
+
+// fixed are the labels without those whose values are not known beforehand.
+func fixed(set map[string]string, unfixed []string) map[string]string {
+	set = maps.Clone(set)
+	maps.DeleteFunc(set, func(k, _ string) bool { return slices.Contains(unfixed, k) })
+	return set
+}
+
+func (v *view) addServices() {
+	for i := range v.set.Services {
+		s := &v.set.Services[i]
+		for _, c := range v.classes {
+			if slices.ContainsFunc(c.pods, func(pod int) bool { return slices.Contains(s.Pods, pod) }) {
+				c.services = append(c.services, s)
+			}
+		}
+	}
+}
+
+// isolation lists the policies that isolate the class, by direction, the more
+// specific ones first: they are where a forgotten rule belongs.
+func (v *view) isolation(c *class) map[networkingv1.PolicyType][]*policy {
+	by := map[networkingv1.PolicyType][]*policy{}
+	for _, d := range []networkingv1.PolicyType{ingress, egress} {
+		for _, p := range v.policies {
+			if ok, err := p.Isolates(c.Pod, d); ok && err == nil {
+				by[d] = append(by[d], p)
+			}
+		}
+		slices.SortStableFunc(by[d], func(a, b *policy) int {
+			return cmp.Or(cmp.Compare(a.breadth(d), b.breadth(d)), strings.Compare(a.Key(), b.Key()))
+		})
+	}
+	return by
+}
+
+// selected lists the classes that the policy selects.
+func (v *view) selected(p *policy) []*class {
+	sel := v.selector(&p.Spec.PodSelector)
+	var all []*class
+	for _, c := range v.classes {
+		if c.Namespace == p.Namespace && sel.Matches(labels.Set(c.Labels)) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// selector parses once; an invalid selector matches nothing, and the API server
+// would not have taken it.
+func (v *view) selector(s *metav1.LabelSelector) labels.Selector {
+	if sel, ok := v.parsed[s]; ok {
+		return sel
+	}
+	sel, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		sel = labels.Nothing()
+	}
+	v.parsed[s] = sel
+	return sel
+}
+
+// in lists the classes of a namespace.
+func (v *view) in(namespace string) []*class {
+	var all []*class
+	for _, c := range v.classes {
+		if c.Namespace == namespace {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// between judges a connection between two classes; within one class it is one
+// between two of its pods.
+func (v *view) between(from, to *class, port int32, protocol corev1.Protocol) verdict.Verdict {
+	target := &to.Pod
+	if from == to {
+		target = &to.other
+	}
+	return v.snapshot.Judge(verdict.Conn{From: verdict.End{Pod: &from.Pod}, To: verdict.End{Pod: target}, Port: port, Protocol: protocol})
+}
+
+// matchesNamespace says whether the selector takes the namespace, and whether
+// that is known: of a namespace that nothing declares only the name is.
+func (v *view) matchesNamespace(s *metav1.LabelSelector, namespace string) (matches, known bool) {
+	own, declared := v.world.Namespaces[namespace]
+	all := labels.Set{corev1.LabelMetadataName: namespace}
+	maps.Copy(all, own)
+	if v.selector(s).Matches(all) {
+		return true, true
+	}
+	requirements, _ := v.selector(s).Requirements()
+	if declared {
+		return false, true
+	}
+	for _, r := range requirements {
+		if r.Key() == corev1.LabelMetadataName && !r.Matches(all) {
+			return false, true
+		}
+	}
+	return false, false
+}
+
+// takes says whether a peer of a policy in the namespace takes the class, and
+// whether that is known. A peer with an ipBlock takes no class by its labels.
+func (v *view) takes(namespace string, peer *networkingv1.NetworkPolicyPeer, c *class) (takes, known bool) {
+	if peer.IPBlock != nil {
+		return false, true
+	}
+	if peer.PodSelector != nil && !v.selector(peer.PodSelector).Matches(labels.Set(c.Labels)) {
+		return false, true
+	}
+	if peer.NamespaceSelector != nil {
+		return v.matchesNamespace(peer.NamespaceSelector, c.Namespace)
+	}
+	return c.Namespace == namespace, true
+}
+
+// names lists workloads for people: at most three, and how many more.
+func names(classes []*class) string {
+	var all []string
+	for _, c := range classes {
+		if !slices.Contains(all, c.name()) {
+			all = append(all, c.name())
+		}
+	}
+	if more := len(all) - 3; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(all[:3], ", "), more)
+	}
+	return strings.Join(all, ", ")
+}
