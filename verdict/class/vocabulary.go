@@ -18,15 +18,14 @@ import (
 type Vocabulary struct {
 	values   map[string]map[string]bool // label key → the values that selectors list
 	names    map[string]bool            // names of ports
-	numbers  map[verdict.Port]bool      // mentioned numbers and ends of ranges, by protocol
-	ranges   []span                     // of mentioned ports
+	spans    []Span                     // of ports, each once
 	prefixes []netip.Prefix             // of ipBlocks, excepts and networks, each once
 	byNode   bool                       // some peer selects nodes
 }
 
 // NewVocabulary reads the policies of all the worlds.
 func NewVocabulary(worlds ...verdict.World) *Vocabulary {
-	v := &Vocabulary{values: map[string]map[string]bool{}, names: map[string]bool{}, numbers: map[verdict.Port]bool{}}
+	v := &Vocabulary{values: map[string]map[string]bool{}, names: map[string]bool{}}
 	for _, w := range worlds {
 		for i := range w.Policies {
 			v.addPolicy(&w.Policies[i].Spec)
@@ -46,6 +45,7 @@ func NewVocabulary(worlds ...verdict.World) *Vocabulary {
 	}
 	slices.SortFunc(v.prefixes, comparePrefixes)
 	v.prefixes = slices.Compact(v.prefixes)
+	v.spans = Distinct(v.spans)
 	return v
 }
 
@@ -114,7 +114,7 @@ func (v *Vocabulary) addPorts(ports []networkingv1.NetworkPolicyPort) {
 		if name := portName(p); name != "" {
 			v.names[name] = true
 		}
-		v.addMentions(mentions(p))
+		v.spans = append(v.spans, spanOf(p)...)
 	}
 }
 
@@ -187,17 +187,6 @@ func (v *Vocabulary) writeAddresses(b *strings.Builder, p *verdict.Pod) {
 	slices.Sort(all)
 	for _, s := range slices.Compact(all) {
 		b.WriteString(s)
-	}
-}
-
-// addMentions takes what one rule says about ports: one number, or the ends of
-// a range.
-func (v *Vocabulary) addMentions(all []verdict.Port) {
-	for _, m := range all {
-		v.numbers[m] = true
-	}
-	if len(all) > 1 {
-		v.ranges = append(v.ranges, span{all[0].Number, all[len(all)-1].Number, all[0].Protocol})
 	}
 }
 

@@ -3,8 +3,6 @@ package class
 import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
-
-	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 func (v *Vocabulary) addClusterPolicy(spec *v1alpha2.ClusterNetworkPolicySpec) {
@@ -38,36 +36,37 @@ func (v *Vocabulary) addProtocols(all []v1alpha2.ClusterNetworkPolicyProtocol) {
 		if p.DestinationNamedPort != "" {
 			v.names[p.DestinationNamedPort] = true
 		}
-		v.addMentions(protocolMentions(p))
+		v.spans = append(v.spans, protocolSpans(p)...)
 	}
 }
 
-// ClusterPorts are the ports that a ClusterNetworkPolicy mentions in either
-// direction, as Ports are those of a NetworkPolicy.
-func ClusterPorts(spec *v1alpha2.ClusterNetworkPolicySpec) []verdict.Port {
-	var all []verdict.Port
+// ClusterSpans are the ports that a ClusterNetworkPolicy mentions in either
+// direction, as Spans are those of a NetworkPolicy.
+func ClusterSpans(spec *v1alpha2.ClusterNetworkPolicySpec) []Span {
+	var all []Span
 	for _, r := range spec.Ingress {
 		for _, p := range r.Protocols {
-			all = append(all, protocolMentions(p)...)
+			all = append(all, protocolSpans(p)...)
 		}
 	}
 	for _, r := range spec.Egress {
 		for _, p := range r.Protocols {
-			all = append(all, protocolMentions(p)...)
+			all = append(all, protocolSpans(p)...)
 		}
 	}
 	return Distinct(all)
 }
 
-func protocolMentions(p v1alpha2.ClusterNetworkPolicyProtocol) []verdict.Port {
-	of := func(protocol corev1.Protocol, port *v1alpha2.Port) []verdict.Port {
+// protocolSpans is empty for a named port.
+func protocolSpans(p v1alpha2.ClusterNetworkPolicyProtocol) []Span {
+	of := func(protocol corev1.Protocol, port *v1alpha2.Port) []Span {
 		switch {
 		case port == nil:
-			return []verdict.Port{{Protocol: protocol}}
+			return []Span{{1, lastPort, protocol}}
 		case port.Range != nil:
-			return ends(port.Range.Start, port.Range.End, protocol)
+			return []Span{{port.Range.Start, port.Range.End, protocol}}
 		}
-		return []verdict.Port{{Number: port.Number, Protocol: protocol}}
+		return []Span{{port.Number, port.Number, protocol}}
 	}
 	switch {
 	case p.TCP != nil:

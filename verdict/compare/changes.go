@@ -70,11 +70,14 @@ func kindOf(before, after verdict.Decision) Kind {
 type Change struct {
 	From, To string // workloads, or outside addresses
 	Port     int32
+	// LastPort is the end of the stretch that Port stands for, of ports that the
+	// target does not declare; Port itself for a port that is declared or was given.
+	LastPort int32
 	Protocol corev1.Protocol
 	// Name of the port as the target declares it; empty: it does not, or gives no name.
 	Name string
-	// OtherPort says that Port stands for every port of the protocol that no pod
-	// declares and no policy mentions.
+	// OtherPort says that Port stands for every port of the protocol that the
+	// target does not declare and no policy deciding about either end mentions.
 	OtherPort     bool
 	Before, After verdict.Decision
 	// BeforeRule and AfterRule are the deciding rules (verdict.Verdict.Rule) for

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -19,12 +20,10 @@ const defaultMax = 10_000
 // Diff says which connections change verdict between two worlds. Pods are the
 // same if their keys are; each is judged as it is in its own world. Ends are
 // pods, and outside addresses as the other end of a pod; a pod and itself is no
-// pair. Tried are, on each target: the ports that it declares, those that
-// policies deciding about either end mention (numbers, ends of ranges and what
-// lies just outside them), those given, and for a target that declares none and
-// for rules about all ports of a protocol a port that stands for all others.
-// On an outside address, those mentioned by policies of the source, those given,
-// and the one that stands for all others.
+// pair. Tried are, on each target: the ports that it declares, those given, one
+// port of each stretch that policies deciding about either end tell apart, and
+// one that stands for all others of a protocol where a rule is about all its
+// ports, or where the target declares no port (TCP) or is an outside address.
 //
 // Time grows with pairs of classes that a difference touches, memory with the
 // classes and the lines of the list.
@@ -50,13 +49,14 @@ type differ struct {
 	units         []*unit
 	other         func(corev1.Protocol) int32
 	groups        map[group]*Change
+	tries         map[[2]int][]class.Try // by asSource and asTarget
 	changes       Changes
 }
 
 // group is what a line of the list stands for.
 type group struct {
 	from, to      string
-	port          int32
+	port, last    int32
 	protocol      corev1.Protocol
 	before, after verdict.Decision
 }
@@ -66,8 +66,10 @@ type unit struct {
 	*class.Class
 	workloads []*workload // in order of their first pods
 	touched   touch
-	egress    []verdict.Port // that policies which decide about the class mention
-	ingress   []verdict.Port
+	egress    []class.Span // of ports that policies which decide about the class mention
+	ingress   []class.Span
+	asSource  int // equal for classes with the same egress
+	asTarget  int // equal for classes with the same ingress and declared ports
 }
 
 // workload is the part of a class that is of one workload.
@@ -81,7 +83,7 @@ func newDiffer(before, after *verdict.Snapshot, o Options) *differ {
 		o.Workload = func(p *verdict.Pod) string { return p.Key() }
 	}
 	o.Max = cmp.Or(o.Max, defaultMax)
-	d := &differ{Options: o, before: before, after: after, groups: map[group]*Change{}}
+	d := &differ{Options: o, before: before, after: after, groups: map[group]*Change{}, tries: map[[2]int][]class.Try{}}
 	v := class.NewVocabulary(before.World(), after.World())
 	members := d.members()
 	var pods []*verdict.Pod
@@ -91,9 +93,18 @@ func newDiffer(before, after *verdict.Snapshot, o Options) *differ {
 	d.other = v.Other(pods, o.Ports...)
 	delta := newDelta(before.World(), after.World())
 	mentions := newMentions(before.World(), after.World())
+	ids := map[string]int{}
+	id := func(key string) int {
+		if _, ok := ids[key]; !ok {
+			ids[key] = len(ids)
+		}
+		return ids[key]
+	}
 	for _, c := range class.Group(v, members) {
 		u := &unit{Class: c, touched: delta.touches(v, c.Rep())}
 		u.egress, u.ingress = mentions.of(c.Rep())
+		u.asSource = id(fmt.Sprint(u.egress))
+		u.asTarget = id(fmt.Sprint(u.ingress, u.Rep().Was.Ports, u.Rep().Is.Ports))
 		u.split(o.Workload)
 		d.units = append(d.units, u)
 	}
@@ -163,5 +174,5 @@ func (d *differ) result() Changes {
 
 func (g group) compare(h group) int {
 	return cmp.Or(strings.Compare(g.from, h.from), strings.Compare(g.to, h.to), cmp.Compare(g.port, h.port),
-		strings.Compare(string(g.protocol), string(h.protocol)), cmp.Compare(g.before, h.before), cmp.Compare(g.after, h.after))
+		cmp.Compare(g.last, h.last), strings.Compare(string(g.protocol), string(h.protocol)), cmp.Compare(g.before, h.before), cmp.Compare(g.after, h.after))
 }

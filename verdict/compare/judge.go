@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/verdict"
@@ -38,7 +39,7 @@ func (d *differ) pods(a, b *unit) {
 
 // change is a port on which a pair of ends changes verdict.
 type change struct {
-	verdict.Port
+	class.Try
 	before, after verdict.Decision
 }
 
@@ -57,7 +58,7 @@ func (d *differ) share(from, to *workload, changed map[class.Relation][]change) 
 // record adds pairs to the line of their group, or counts them as left off. The
 // rules are looked up for the first pair only.
 func (d *differ) record(from, to string, c change, pairs int, example func() (was, is verdict.Conn)) {
-	key := group{from, to, c.Number, c.Protocol, c.before, c.after}
+	key := group{from, to, c.Number, c.Last, c.Protocol, c.before, c.after}
 	if line, ok := d.groups[key]; ok {
 		line.Pairs += pairs
 		return
@@ -68,7 +69,7 @@ func (d *differ) record(from, to string, c change, pairs int, example func() (wa
 	}
 	was, is := example()
 	d.groups[key] = &Change{
-		From: from, To: to, Port: c.Number, Protocol: c.Protocol, Name: c.Name, OtherPort: c.Number == d.other(c.Protocol),
+		From: from, To: to, Port: c.Number, LastPort: c.Last, Protocol: c.Protocol, Name: c.Name, OtherPort: c.Rest,
 		Before: c.before, After: c.after, BeforeRule: d.before.Judge(was).Rule(), AfterRule: d.after.Judge(is).Rule(),
 		ExampleFrom: is.From, ExampleTo: is.To, Pairs: pairs,
 	}
@@ -79,8 +80,7 @@ func (d *differ) record(from, to string, c change, pairs int, example func() (wa
 func (d *differ) outside(u *unit, ip netip.Addr) {
 	pod, end := u.Rep(), verdict.End{IP: ip}
 	if u.touched.egress || u.touched.peer {
-		ports := class.Tried(&verdict.Pod{}, d.other, d.given(true, u.egress)...)
-		for _, port := range ports {
+		for _, port := range d.toOutside(u) {
 			was := verdict.Conn{From: verdict.End{Pod: pod.Was}, To: end, Port: port.Number, Protocol: port.Protocol}
 			is := was
 			is.From.Pod = pod.Is
@@ -88,7 +88,7 @@ func (d *differ) outside(u *unit, ip netip.Addr) {
 		}
 	}
 	if u.touched.ingress || u.touched.peer {
-		for _, port := range class.Tried(pod.Is, d.other, d.given(undeclared(pod), u.ingress, pod.Was.Ports)...) {
+		for _, port := range d.portsTo(nobody, u) {
 			was := verdict.Conn{From: end, To: verdict.End{Pod: pod.Was}, Port: port.Number, Protocol: port.Protocol}
 			is := was
 			is.To.Pod = pod.Is
@@ -97,7 +97,7 @@ func (d *differ) outside(u *unit, ip netip.Addr) {
 	}
 }
 
-func (d *differ) address(u *unit, port verdict.Port, was, is verdict.Conn, names func(*workload) (from, to string)) {
+func (d *differ) address(u *unit, port class.Try, was, is verdict.Conn, names func(*workload) (from, to string)) {
 	c := change{port, d.before.Judge(was).Decision, d.after.Judge(is).Decision}
 	if c.before == c.after {
 		return
@@ -122,64 +122,74 @@ func own(was, is *verdict.Conn, m class.Member) {
 	}
 }
 
-// portsTo are the ports to try from one class to another.
-func (d *differ) portsTo(a, b *unit) []verdict.Port {
-	to := b.Rep()
-	return class.Tried(to.Is, d.other, d.given(undeclared(to), to.Was.Ports, a.egress, b.ingress)...)
-}
+// nobody is the source where only the target's policies decide.
+var nobody = &unit{asSource: -1}
 
-// given are the ports to try besides the declared ones: mentioned ones if
-// wanted, the caller's, and the one that stands for all others where none would
-// be tried otherwise.
-func (d *differ) given(other bool, mentioned ...[]verdict.Port) []verdict.Port {
-	all := slices.Clone(d.Ports)
-	if !d.DeclaredOnly {
-		all = append(all, slices.Concat(mentioned...)...)
+// portsTo are the ports to try from one class to another.
+func (d *differ) portsTo(a, b *unit) []class.Try {
+	key := [2]int{a.asSource, b.asTarget}
+	if all, ok := d.tries[key]; ok {
+		return all
 	}
-	if other {
-		all = append(all, verdict.Port{})
+	to := b.Rep()
+	declared := slices.Concat(to.Is.Ports, to.Was.Ports)
+	var rest []corev1.Protocol
+	if len(declared) == 0 {
+		rest = append(rest, corev1.ProtocolTCP)
 	}
+	all := class.Tries(declared, d.Ports, d.mentioned(a.egress, b.ingress), rest, d.other)
+	d.tries[key] = all
 	return all
 }
 
-func undeclared(m class.Member) bool { return len(m.Is.Ports) == 0 && len(m.Was.Ports) == 0 }
+// toOutside are the ports to try from a class to an outside address.
+func (d *differ) toOutside(a *unit) []class.Try {
+	return class.Tries(nil, d.Ports, d.mentioned(a.egress, nil), []corev1.Protocol{corev1.ProtocolTCP}, d.other)
+}
+
+func (d *differ) mentioned(egress, ingress []class.Span) []class.Span {
+	if d.DeclaredOnly {
+		return nil
+	}
+	return slices.Concat(egress, ingress)
+}
 
 // mentions are the ports that policies mention, by namespace and direction.
 type mentions struct {
 	policies map[string][]mention
-	cluster  []verdict.Port // of ClusterNetworkPolicies, whoever they select
+	cluster  []class.Span // of ClusterNetworkPolicies, whoever they select
 }
 
 type mention struct {
 	verdict.Policy
-	ports map[networkingv1.PolicyType][]verdict.Port
+	spans map[networkingv1.PolicyType][]class.Span
 }
 
 func newMentions(worlds ...verdict.World) mentions {
 	m := mentions{policies: map[string][]mention{}}
 	for _, w := range worlds {
 		for _, p := range w.Policies {
-			m.policies[p.Namespace] = append(m.policies[p.Namespace], mention{p, map[networkingv1.PolicyType][]verdict.Port{
-				networkingv1.PolicyTypeEgress:  class.Ports(p, networkingv1.PolicyTypeEgress),
-				networkingv1.PolicyTypeIngress: class.Ports(p, networkingv1.PolicyTypeIngress),
+			m.policies[p.Namespace] = append(m.policies[p.Namespace], mention{p, map[networkingv1.PolicyType][]class.Span{
+				networkingv1.PolicyTypeEgress:  class.Spans(p, networkingv1.PolicyTypeEgress),
+				networkingv1.PolicyTypeIngress: class.Spans(p, networkingv1.PolicyTypeIngress),
 			}})
 		}
 		for _, p := range w.ClusterPolicies {
-			m.cluster = append(m.cluster, class.ClusterPorts(&p.Spec)...)
+			m.cluster = append(m.cluster, class.ClusterSpans(&p.Spec)...)
 		}
 	}
 	return m
 }
 
 // of lists the ports that the policies which isolate the pod mention.
-func (m mentions) of(pod class.Member) (egress, ingress []verdict.Port) {
+func (m mentions) of(pod class.Member) (egress, ingress []class.Span) {
 	egress, ingress = slices.Clone(m.cluster), slices.Clone(m.cluster)
 	for _, p := range m.policies[pod.Is.Namespace] {
 		if isolates(p.Policy, pod, networkingv1.PolicyTypeEgress) {
-			egress = append(egress, p.ports[networkingv1.PolicyTypeEgress]...)
+			egress = append(egress, p.spans[networkingv1.PolicyTypeEgress]...)
 		}
 		if isolates(p.Policy, pod, networkingv1.PolicyTypeIngress) {
-			ingress = append(ingress, p.ports[networkingv1.PolicyTypeIngress]...)
+			ingress = append(ingress, p.spans[networkingv1.PolicyTypeIngress]...)
 		}
 	}
 	return class.Distinct(egress), class.Distinct(ingress)
