@@ -20,13 +20,14 @@ import (
 //   - every pod is selected by a bridge or isolated by the baseline: one that is
 //     neither would have no state in which it may do all it may do today.
 //
-// baseline is K and R of the protocol. It shares no code with the planner: labels
+// baseline is K and R of the protocol; candidates that it has already with an
+// equal spec need no bridge. It shares no code with the planner: labels
 // are split by what the selectors can tell apart, and every case is looked at. The error names
 // the bridge and the policy, or the namespace, and the labels of a pod for which
 // it does not hold; or it says that the proof takes too long, which is as good as
 // none.
 func ProveBridges(baseline, candidates []verdict.Policy, bridges []Bridge) error {
-	scopes, err := isolated(candidates)
+	scopes, err := isolated(Change{World: verdict.World{Policies: baseline}, Candidates: candidates}.news())
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (s scope) prove(baseline []verdict.Policy, bridges []Bridge) error {
 		}
 		all = append(all, reqs)
 	}
-	labels, gap, err := uncovered(all)
+	labels, gap, err := uncovered(nil, all, maxCases)
 	if err != nil {
 		return fmt.Errorf("namespace %s, %s: %w", s.namespace, s.direction, err)
 	}
@@ -156,37 +157,54 @@ func valuesOf(all []clause, key string) []*string {
 	return values
 }
 
-// maxCases bounds a proof of coverage, well under a second.
+// maxCases bounds a proof of coverage: a second or so.
 const maxCases = 200_000
 
-// uncovered returns labels that no clause matches; false: the clauses cover every
-// pod. It splits on one key after the other, drops the clauses that a value
-// contradicts, and is done with a case once a clause is left without
-// requirements. It fails where that takes more than maxCases cases.
-func uncovered(all []clause) (map[string]string, bool, error) {
-	s := splitter{labels: map[string]string{}}
+// uncovered returns labels that within matches and no other clause does; false:
+// they cover every pod that within matches. It splits on one key after the other,
+// drops the clauses that a value contradicts, and is done with a case once a
+// clause is left without requirements. It fails where that takes more cases than
+// the limit.
+func uncovered(within clause, all []clause, limit int) (map[string]string, bool, error) {
+	labels, any := within.satisfy()
+	if !any {
+		return nil, false, nil
+	}
+	s := splitter{within: within, fewest: labels, labels: map[string]string{}, limit: limit}
 	gap := s.search(all)
-	if s.cases > maxCases {
-		return nil, false, fmt.Errorf("it takes more than %d cases to prove that %d selectors leave no pod out: use selectors of fewer labels", maxCases, len(all))
+	if s.cases > limit {
+		return nil, false, fmt.Errorf("it takes more than %d cases to prove that %d selectors leave no pod out: use selectors of fewer labels", limit, len(all))
 	}
 	return s.labels, gap, nil
 }
 
 type splitter struct {
-	labels map[string]string // of the case at hand
-	cases  int
+	within       clause
+	fewest       map[string]string // labels that within matches
+	labels       map[string]string // of the case at hand
+	settled      []string          // keys of the case at hand
+	cases, limit int
 }
 
 func (s *splitter) search(all []clause) bool {
-	if s.cases++; s.cases > maxCases || slices.ContainsFunc(all, func(c clause) bool { return len(c) == 0 }) {
+	if s.cases++; s.cases > s.limit || slices.ContainsFunc(all, func(c clause) bool { return len(c) == 0 }) {
 		return false
 	}
 	if len(all) == 0 {
+		for key, value := range s.fewest {
+			if !slices.Contains(s.settled, key) {
+				s.labels[key] = value
+			}
+		}
 		return true
 	}
 	key := splitKey(all)
+	s.settled = append(s.settled, key)
 	seen := map[string]bool{}
-	for _, value := range valuesOf(all, key) {
+	for _, value := range valuesOf(append([]clause{s.within}, all...), key) {
+		if !s.within.holds(key, value) {
+			continue
+		}
 		rest, outcome := given(all, key, value)
 		if seen[outcome] { // another value that no clause tells from this one
 			continue
@@ -200,6 +218,7 @@ func (s *splitter) search(all []clause) bool {
 		}
 		delete(s.labels, key)
 	}
+	s.settled = s.settled[:len(s.settled)-1]
 	return false
 }
 

@@ -1,10 +1,16 @@
 package rollout
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/class"
 )
 
 // PodState is where a pod is on the way from the baseline to the candidates
@@ -50,18 +56,6 @@ type Failure struct {
 	Rule     string           // that cuts it there, or why it is unknown
 }
 
-// Unisolation is a direction in which pods are isolated before and not after.
-type Unisolation struct {
-	Policy    string // of R, by which they are isolated: namespace/name
-	Direction networkingv1.PolicyType
-	// Labels of a pod that it would happen to, the fewest; there may be none such today.
-	Labels map[string]string
-	// Pods of today that it happens to, sorted by key.
-	Pods []string
-	// Allowed says that the author of the rollout named it.
-	Allowed bool
-}
-
 // Proof says what holds in every reachable mix of pod states, and what does not.
 type Proof struct {
 	// Failures of mustHold edges, in the order of the edges.
@@ -78,4 +72,127 @@ type Proof struct {
 	Cyclic []Exposure
 	// Unisolated, sorted by policy and direction.
 	Unisolated []Unisolation
+}
+
+// ProofOptions tunes Prove. The zero value works.
+type ProofOptions struct {
+	// Workload names the workload of a pod, by which exposures are listed; nil: WorkloadByLabels.
+	Workload func(*verdict.Pod) string
+	// Ports are tried on every target, besides the declared and the mentioned ones.
+	Ports []verdict.Port
+	// AllowUnisolation are keys (namespace/name) of policies whose pods may be
+	// left without isolation.
+	AllowUnisolation []string
+	// MaxExposures bounds the list; 0 means 1,000.
+	MaxExposures int
+}
+
+const defaultMaxExposures = 1000
+
+// Prove judges a change over every reachable mix of pod states: whether the edges
+// that must hold do, what is open for a while that neither set allows and which
+// order avoids it, and what is left without isolation. Edges that must not work
+// are not looked at. An error says that there is no plan to prove: a selector is
+// invalid, or no bridges can be planned or proved.
+//
+// Exposures are found by classes of pods, and only between ends that the change
+// touches, so time grows with those and not with the cluster. A pod and itself
+// is no edge. The states are made of the very objects that a rollout installs.
+func Prove(c Change, edges []Edge, o ProofOptions) (Proof, error) {
+	bridges, err := bridges(c.World.Policies, c.news())
+	if err != nil {
+		return Proof{}, err
+	}
+	return c.prove(bridges, edges, o)
+}
+
+func (c Change) prove(bridges []Bridge, edges []Edge, o ProofOptions) (Proof, error) {
+	o.MaxExposures = cmp.Or(o.MaxExposures, defaultMaxExposures)
+	if o.Workload == nil {
+		o.Workload = WorkloadByLabels
+	}
+	states := compile(c, bridges)
+	order, err := newOrder(slices.Concat(c.replaced(), c.news()), o.MaxExposures)
+	if err != nil {
+		return Proof{}, err
+	}
+	x := &exposer{states: states, max: o.MaxExposures, order: order}
+	x.expose(c.ends(x, bridges, o), len(c.World.ClusterPolicies) > 0)
+	p := Proof{Failures: states.failures(edges), Exposures: x.list, ExposuresLeftOff: x.leftOff}
+	p.Waves, p.Cyclic = order.waves()
+	p.Unisolated, err = c.unisolations(o.AllowUnisolation)
+	return p, err
+}
+
+// ends groups the pods, and says how the change touches each class.
+func (c Change) ends(x *exposer, bridges []Bridge, o ProofOptions) []*end {
+	base := x.states[AtBaseline]
+	worlds := []verdict.World{base.World(), x.states[AtBridged].World()}
+	v, mentions := class.NewVocabulary(worlds...), class.NewMentions(worlds...)
+	var pods []*verdict.Pod
+	x.ids = map[verdict.PodID][3]verdict.PodID{}
+	for id, p := range base.Pods() {
+		pods = append(pods, p)
+		bridged, _ := x.states[AtBridged].Find(p.Key())
+		enforced, _ := x.states[AtEnforced].Find(p.Key())
+		x.ids[id] = [3]verdict.PodID{id, bridged, enforced}
+	}
+	x.tries = trier{given: o.Ports, other: v.Other(pods, o.Ports...)}
+	touching := byNamespace(slices.Concat(c.replaced(), c.news()))
+	for i, b := range bridges {
+		if len(c.World.ClusterPolicies) > 0 { // else a bridge touches nobody's verdict
+			p := verdict.Policy{Namespace: b.Namespace, Name: fmt.Sprintf("bridge %d", i), Spec: BridgeSpec(b, b.Selector)}
+			touching[b.Namespace] = append(touching[b.Namespace], p)
+		}
+	}
+	goes, stays := byNamespace(c.replaced()), byNamespace(c.after().Policies)
+	var all []*end
+	for _, cl := range class.Of(v, base, nil) {
+		e := &end{Class: cl, workloads: byWorkload(cl, o.Workload), touched: map[networkingv1.PolicyType]bool{}}
+		e.egress, e.ingress = mentions.Of(cl.Rep())
+		for _, d := range directions {
+			on := func(policies map[string][]verdict.Policy) bool {
+				return slices.ContainsFunc(policies[cl.Rep().Is.Namespace], func(p verdict.Policy) bool { return cl.Rep().MayIsolate(p, d) })
+			}
+			e.touched[d] = on(touching)
+			e.opened = e.opened || on(goes) && !on(stays)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func byNamespace(all []verdict.Policy) map[string][]verdict.Policy {
+	m := map[string][]verdict.Policy{}
+	for _, p := range all {
+		m[p.Namespace] = append(m[p.Namespace], p)
+	}
+	return m
+}
+
+// Refusals say why a change is refused for what the proof found: an edge that
+// must hold and does not in some mix, exposures that no order avoids, and
+// un-isolations that nobody allowed. Empty: it is not.
+func (p Proof) Refusals() []string {
+	var all []string
+	for _, f := range p.Failures {
+		all = append(all, fmt.Sprintf("path %q: %s to %s is not certain with its source %s and its target %s: %s",
+			f.Edge.Path, f.Edge.Conn.From, f.Edge.Conn.To, f.Mixes[0].Source, f.Mixes[0].Target, f.Rule))
+	}
+	for _, e := range p.Cyclic {
+		all = append(all, fmt.Sprintf("%s to %s %d/%s would be open for a while, with its source %s and its target %s, although neither the baseline nor the candidates allow it, and no order of the policies avoids it: roll them out one after the other",
+			e.From.Key(), e.To.Key(), e.Port.Number, e.Port.Protocol, e.Mix.Source, e.Mix.Target))
+	}
+	for _, u := range p.Unisolated {
+		if !u.Allowed {
+			all = append(all, fmt.Sprintf("policy %s goes, and pods with labels %s would not be isolated for %s any more (%d pods today): keep a policy that selects them, or allow it by name",
+				u.Policy, labelText(u.Labels), strings.ToLower(string(u.Direction)), len(u.Pods)))
+		}
+	}
+	return all
+}
+
+func compareExposures(a, b Exposure) int {
+	return cmp.Or(strings.Compare(a.From.Key(), b.From.Key()), strings.Compare(a.To.Key(), b.To.Key()),
+		cmp.Compare(a.Port.Number, b.Port.Number), strings.Compare(string(a.Port.Protocol), string(b.Port.Protocol)))
 }

@@ -54,8 +54,8 @@ func (d delta) touches(v *class.Vocabulary, m class.Member) touch {
 	}
 	var t touch
 	for _, p := range d.policies[m.Is.Namespace] {
-		t.egress = t.egress || isolates(p, m, networkingv1.PolicyTypeEgress)
-		t.ingress = t.ingress || isolates(p, m, networkingv1.PolicyTypeIngress)
+		t.egress = t.egress || m.MayIsolate(p, networkingv1.PolicyTypeEgress)
+		t.ingress = t.ingress || m.MayIsolate(p, networkingv1.PolicyTypeIngress)
 	}
 	return t
 }

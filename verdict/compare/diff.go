@@ -92,7 +92,7 @@ func newDiffer(before, after *verdict.Snapshot, o Options) *differ {
 	}
 	d.other = v.Other(pods, o.Ports...)
 	delta := newDelta(before.World(), after.World())
-	mentions := newMentions(before.World(), after.World())
+	mentions := class.NewMentions(before.World(), after.World())
 	ids := map[string]int{}
 	id := func(key string) int {
 		if _, ok := ids[key]; !ok {
@@ -102,7 +102,7 @@ func newDiffer(before, after *verdict.Snapshot, o Options) *differ {
 	}
 	for _, c := range class.Group(v, members) {
 		u := &unit{Class: c, touched: delta.touches(v, c.Rep())}
-		u.egress, u.ingress = mentions.of(c.Rep())
+		u.egress, u.ingress = mentions.Of(c.Rep())
 		u.asSource = id(fmt.Sprint(u.egress))
 		u.asTarget = id(fmt.Sprint(u.ingress, u.Rep().Was.Ports, u.Rep().Is.Ports))
 		u.split(o.Workload)

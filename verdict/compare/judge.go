@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/class"
@@ -152,52 +151,4 @@ func (d *differ) mentioned(egress, ingress []class.Span) []class.Span {
 		return nil
 	}
 	return slices.Concat(egress, ingress)
-}
-
-// mentions are the ports that policies mention, by namespace and direction.
-type mentions struct {
-	policies map[string][]mention
-	cluster  []class.Span // of ClusterNetworkPolicies, whoever they select
-}
-
-type mention struct {
-	verdict.Policy
-	spans map[networkingv1.PolicyType][]class.Span
-}
-
-func newMentions(worlds ...verdict.World) mentions {
-	m := mentions{policies: map[string][]mention{}}
-	for _, w := range worlds {
-		for _, p := range w.Policies {
-			m.policies[p.Namespace] = append(m.policies[p.Namespace], mention{p, map[networkingv1.PolicyType][]class.Span{
-				networkingv1.PolicyTypeEgress:  class.Spans(p, networkingv1.PolicyTypeEgress),
-				networkingv1.PolicyTypeIngress: class.Spans(p, networkingv1.PolicyTypeIngress),
-			}})
-		}
-		for _, p := range w.ClusterPolicies {
-			m.cluster = append(m.cluster, class.ClusterSpans(&p.Spec)...)
-		}
-	}
-	return m
-}
-
-// of lists the ports that the policies which isolate the pod mention.
-func (m mentions) of(pod class.Member) (egress, ingress []class.Span) {
-	egress, ingress = slices.Clone(m.cluster), slices.Clone(m.cluster)
-	for _, p := range m.policies[pod.Is.Namespace] {
-		if isolates(p.Policy, pod, networkingv1.PolicyTypeEgress) {
-			egress = append(egress, p.spans[networkingv1.PolicyTypeEgress]...)
-		}
-		if isolates(p.Policy, pod, networkingv1.PolicyTypeIngress) {
-			ingress = append(ingress, p.spans[networkingv1.PolicyTypeIngress]...)
-		}
-	}
-	return class.Distinct(egress), class.Distinct(ingress)
-}
-
-// isolates is true also where the selector is invalid, because then it may.
-func isolates(p verdict.Policy, m class.Member, d networkingv1.PolicyType) bool {
-	was, err := p.Isolates(*m.Was, d)
-	is, err2 := p.Isolates(*m.Is, d)
-	return was || is || err != nil || err2 != nil
 }
