@@ -170,15 +170,17 @@ func byNamespace(all []verdict.Policy) map[string][]verdict.Policy {
 	return m
 }
 
-// Refusals say why a change is refused for what the proof found: an edge that
-// must hold and does not in some mix, exposures that no order avoids, and
-// un-isolations that nobody allowed. Empty: it is not.
+// String says which path fails, when, and why.
+func (f Failure) String() string {
+	return fmt.Sprintf("path %q: %s to %s is judged %s with its source %s and its target %s: %s",
+		f.Edge.Path, f.Edge.Conn.From, f.Edge.Conn.To, f.Decision, f.Mixes[0].Source, f.Mixes[0].Target, f.Rule)
+}
+
+// Refusals say why a change is refused for what the proof found: exposures that
+// no order avoids, and un-isolations that nobody allowed. Empty: it is not.
+// Failures are not among them: they are predictions, and packets decide.
 func (p Proof) Refusals() []string {
 	var all []string
-	for _, f := range p.Failures {
-		all = append(all, fmt.Sprintf("path %q: %s to %s is not certain with its source %s and its target %s: %s",
-			f.Edge.Path, f.Edge.Conn.From, f.Edge.Conn.To, f.Mixes[0].Source, f.Mixes[0].Target, f.Rule))
-	}
 	for _, e := range p.Cyclic {
 		all = append(all, fmt.Sprintf("%s to %s %d/%s would be open for a while, with its source %s and its target %s, although neither the baseline nor the candidates allow it, and no order of the policies avoids it: roll them out one after the other",
 			e.From.Key(), e.To.Key(), e.Port.Number, e.Port.Protocol, e.Mix.Source, e.Mix.Target))

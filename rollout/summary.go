@@ -1,6 +1,12 @@
 package rollout
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/compare"
 )
@@ -22,7 +28,8 @@ type Summary struct {
 	Bridges []Bridge
 	// Proof is what holds and does not hold on the way.
 	Proof Proof
-	// Refusals say why the change would not be tried; empty: nothing stands in its way.
+	// Refusals say why the change would not be tried; empty: nothing stands in its
+	// way. Where no bridges can be planned, Bridges and Proof are empty.
 	Refusals []string
 }
 
@@ -55,4 +62,76 @@ type Selection struct {
 type Share struct {
 	Workload string
 	Pods     int
+}
+
+// SummaryOptions tunes Summarize. The zero value works.
+type SummaryOptions struct {
+	ProofOptions
+	// Name names the workload of a pod for people; nil: the pod's namespace/name.
+	Name func(*verdict.Pod) string
+	// MaxChanges bounds Changes.List; 0 means 10,000.
+	MaxChanges int
+	// DeclaredOnly leaves out of Changes the ports that only policies mention.
+	DeclaredOnly bool
+}
+
+// Summarize says everything about a change. Edges are the paths of the suites,
+// those that must not work included. It reads its arguments and nothing else.
+func Summarize(c Change, edges []Edge, o SummaryOptions) Summary {
+	if o.Name == nil {
+		o.Name = func(p *verdict.Pod) string { return p.Key() }
+	}
+	before, after := verdict.Compile(c.World, c.Pods), verdict.Compile(c.after(), c.Pods)
+	s := Summary{Selected: c.selections(o.Name)}
+	for _, e := range edges {
+		s.Paths = append(s.Paths, PathChange{Edge: e, Before: before.Judge(e.Conn), After: after.Judge(e.Conn)})
+	}
+	s.Changes = compare.Diff(before, after, compare.Options{Workload: o.Name, Ports: o.Ports, Max: o.MaxChanges, DeclaredOnly: o.DeclaredOnly})
+	for _, p := range c.replaced() {
+		s.Removed = append(s.Removed, p.Key())
+	}
+	slices.Sort(s.Removed)
+	planned, err := bridges(c.World.Policies, c.news())
+	if err == nil {
+		s.Bridges = planned
+		s.Proof, err = c.prove(planned, edges, o.ProofOptions)
+	}
+	if err != nil {
+		s.Refusals = append(s.Refusals, err.Error())
+	}
+	s.Refusals = append(s.Refusals, s.Proof.Refusals()...)
+	return s
+}
+
+func (c Change) selections(name func(*verdict.Pod) string) []Selection {
+	var all []Selection
+	news := c.news()
+	for _, p := range c.Candidates {
+		_, isNew := find(news, p)
+		s := Selection{Policy: p.Key(), InForce: !isNew}
+		for _, d := range directions {
+			if p.Affects(d) {
+				s.Isolates = append(s.Isolates, strings.ToLower(string(d)))
+			}
+		}
+		s.count(c.Pods, p, name)
+		all = append(all, s)
+	}
+	return all
+}
+
+// count fills in whom the policy selects. One whose selector is invalid selects
+// nobody; the planner refuses it by name.
+func (s *Selection) count(pods []verdict.Pod, p verdict.Policy, name func(*verdict.Pod) string) {
+	p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+	shares := map[string]int{}
+	for i := range pods {
+		if on, err := p.Isolates(pods[i], networkingv1.PolicyTypeIngress); on && err == nil {
+			shares[name(&pods[i])]++
+			s.Pods++
+		}
+	}
+	for _, w := range slices.Sorted(maps.Keys(shares)) {
+		s.Workloads = append(s.Workloads, Share{w, shares[w]})
+	}
 }
