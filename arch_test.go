@@ -45,7 +45,7 @@ var table = map[string]folder{
 	"probes":                 {"tests", []string{"api/v1alpha1", "catalog"}},
 	"probes/dial":            {"tries", []string{"probes", "api/v1alpha1"}},
 	"probes/agent":           {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},
-	"rollout":                {"decides", pure},
+	"rollout":                {"decides", append([]string{"verdict/class", "verdict/compare", "verdict/cover"}, pure...)},
 	"report":                 {"proves", append([]string{"rollout"}, pure...)},
 	"rollout/operator":       {"acts", append([]string{"rollout", "report", "deploy"}, pure...)},
 	"deploy":                 {"ships", nil},
@@ -57,6 +57,9 @@ var table = map[string]folder{
 	"api/strict":             {"refuses", nil},
 	"verdict/manifest":       {"reads", []string{"api/v1alpha1", "api/strict", "verdict"}},
 	"verdict/lint":           {"warns", []string{"api/v1alpha1", "catalog", "verdict", "verdict/manifest"}},
+	"verdict/class":          {"groups", []string{"api/v1alpha1", "verdict"}},
+	"verdict/compare":        {"compares", []string{"api/v1alpha1", "verdict", "verdict/class"}},
+	"verdict/cover":          {"covers", []string{"api/v1alpha1", "verdict", "verdict/class"}},
 }
 
 // testImports are arrows that only tests may draw.
