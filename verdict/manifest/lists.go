@@ -30,7 +30,6 @@ type Lists struct {
 
 // FromLists makes a Set of what a cluster holds. The API server has validated
 // the objects, so it finds no problems. Nothing has a position.
-<<<<<<< HEAD
 func FromLists(l Lists) *Set {
 	r := newReading(Options{})
 	list(r, "v1", "Namespace", l.Namespaces, &r.raw.Namespaces)
@@ -65,6 +64,3 @@ func list[T any](r *reading, apiVersion, kind string, objects []T, into *[]Typed
 		*into = append(*into, Typed[T]{Source: at, Object: &objects[i]})
 	}
 }
-=======
-func FromLists(l Lists) *Set { return nil }
->>>>>>> lint

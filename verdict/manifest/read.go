@@ -1,7 +1,6 @@
 package manifest
 
 import (
-<<<<<<< HEAD
 	"cmp"
 	"fmt"
 	"io"
@@ -9,9 +8,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-=======
-	"io"
->>>>>>> lint
 )
 
 // Options tune reading. The zero value works.
@@ -21,7 +17,6 @@ type Options struct {
 	MaxTotal  int64  // bytes of all files; 0 means 256 MiB
 }
 
-<<<<<<< HEAD
 func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, corev1.NamespaceDefault)
 	o.MaxFile = cmp.Or(o.MaxFile, 32<<20)
@@ -167,9 +162,3 @@ func count(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
-=======
-// Read reads files, directories (with those below them) and, for the path "-",
-// stdin. All problems found are in the *Error; an error of another type does
-// not occur. No path at all is an error too.
-func Read(paths []string, stdin io.Reader, o Options) (*Set, error) { return nil, nil }
->>>>>>> lint

@@ -1,40 +1,26 @@
 package manifest
 
 import (
-<<<<<<< HEAD
 	"cmp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-=======
-	corev1 "k8s.io/api/core/v1"
->>>>>>> lint
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
-<<<<<<< HEAD
 // ServicePort is a port of a Service.
 type ServicePort struct {
 	Name       string
 	Port       int32
 	Protocol   corev1.Protocol    // never empty
 	TargetPort intstr.IntOrString // never zero: where it is not stated it is Port
-=======
-// ServicePort is a port of a Service. A zero TargetPort is the same number as Port.
-type ServicePort struct {
-	Name       string
-	Port       int32
-	Protocol   corev1.Protocol // never empty
-	TargetPort intstr.IntOrString
->>>>>>> lint
 }
 
 // On is the port of the pod that the Service's port leads to. It is false where
 // the target port is a name that the pod does not declare with that protocol.
-<<<<<<< HEAD
 func (p ServicePort) On(pod *verdict.Pod) (int32, bool) {
 	if p.TargetPort.Type == intstr.Int {
 		return p.TargetPort.IntVal, true
@@ -85,6 +71,3 @@ func servicePort(port corev1.ServicePort) ServicePort {
 	}
 	return p
 }
-=======
-func (p ServicePort) On(pod *verdict.Pod) (int32, bool) { return 0, false }
->>>>>>> lint

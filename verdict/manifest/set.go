@@ -25,13 +25,10 @@ type Set struct {
 	// Notes say what was skipped, assumed or is not known. None is a problem.
 	Notes []Note
 
-<<<<<<< HEAD
 	// Undeclared are the namespaces that objects are in and no document declares,
 	// sorted: of these, only the name is known.
 	Undeclared []string
 
-=======
->>>>>>> lint
 	sources map[string]Source
 }
 
@@ -42,7 +39,6 @@ type Objects struct {
 	Nodes           []Typed[corev1.Node]
 	Pods            []Typed[corev1.Pod]
 	Services        []Typed[corev1.Service]
-<<<<<<< HEAD
 	ConfigMaps      []Typed[corev1.ConfigMap] // those that a PolicyRollout names
 	NetworkPolicies []Typed[networkingv1.NetworkPolicy]
 	ClusterPolicies []Typed[v1alpha2.ClusterNetworkPolicy]
@@ -57,15 +53,6 @@ type Rollout struct {
 	Candidates []Typed[networkingv1.NetworkPolicy]
 }
 
-=======
-	ConfigMaps      []Typed[corev1.ConfigMap] // only where a PolicyRollout is in the input
-	NetworkPolicies []Typed[networkingv1.NetworkPolicy]
-	ClusterPolicies []Typed[v1alpha2.ClusterNetworkPolicy]
-	Rollouts        []Typed[v1alpha1.PolicyRollout]
-	Suites          []Typed[v1alpha1.ConnectivitySuite]
-}
-
->>>>>>> lint
 // Typed is an object and where it stands.
 type Typed[T any] struct {
 	Source
@@ -111,12 +98,9 @@ type Note struct {
 	Message  string
 }
 
-<<<<<<< HEAD
 // String is one line: position, object and message.
 func (n Note) String() string { return Problem(n).String() }
 
-=======
->>>>>>> lint
 // Where is where a field of an object stands, or the nearest thing around it
 // that is there. Kind is as in the manifest; the namespace of an object of the
 // cluster is empty. The zero Position means that there is no such object.

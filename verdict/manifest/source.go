@@ -2,16 +2,11 @@ package manifest
 
 import (
 	"fmt"
-<<<<<<< HEAD
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/tightrope-dev/tightrope/api/strict"
-=======
-
-	"go.yaml.in/yaml/v3"
->>>>>>> lint
 )
 
 // Position is a place in the input. Lines and columns count from 1; 0 means
@@ -44,7 +39,6 @@ type Source struct {
 // String is kind namespace/name.
 func (s Source) String() string {
 	if s.Namespace == "" {
-<<<<<<< HEAD
 		return strict.Show(s.Kind + " " + s.Name)
 	}
 	return strict.Show(s.Kind + " " + s.Namespace + "/" + s.Name)
@@ -91,28 +85,4 @@ func (s Source) Node() *yaml.Node {
 		return nil // it was read once, so this does not happen
 	}
 	return strict.Value(n, s.path)
-=======
-		return s.Kind + " " + s.Name
-	}
-	return s.Kind + " " + s.Namespace + "/" + s.Name
-}
-
-// Where is where a field stands, or the nearest thing around it that is there.
-// Paths are written as spec.egress[0].to[1].podSelector.
-func (s Source) Where(fieldPath string) Position { return s.Position }
-
-// Text is the source of the whole document that the object stands in, with its
-// comments; of an object in a List, the List's. It is nil for a cluster's.
-func (s Source) Text() []byte { return nil }
-
-// Node is the object with its comments and its order, for editing: the caller
-// owns it. It is nil for a cluster's object.
-func (s Source) Node() *yaml.Node { return nil }
-
-// document is the text of one document.
-type document struct {
-	file string
-	line int // of its first line in the file
-	text []byte
->>>>>>> lint
 }
