@@ -102,7 +102,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand())
+	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand())
 	explainUsage(root)
 	return root
 }

@@ -47,8 +47,8 @@ func (e End) workload() string {
 	return cmp.Or(e.Workload, "pod/"+e.Pod.Name)
 }
 
-// compare orders pods by namespace, workload and name, and addresses last.
-func compare(a, b End) int {
+// byPlace orders pods by namespace, workload and name, and addresses last.
+func byPlace(a, b End) int {
 	switch {
 	case a.Pod == nil && b.Pod == nil:
 		return a.IP.Compare(b.IP)
@@ -100,7 +100,7 @@ func (q Query) Rows() iter.Seq[Row] {
 	}
 }
 
-func sorted(ends []End) []End { return slices.SortedFunc(slices.Values(ends), compare) }
+func sorted(ends []End) []End { return slices.SortedFunc(slices.Values(ends), byPlace) }
 
 // judge asks for each number behind the port: one, unless a pod gives several
 // the same name. Those have to agree.
