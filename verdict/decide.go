@@ -12,8 +12,12 @@ const (
 	manyAddresses                   // more than one of a family
 	orderedOut                      // policies of other kinds than v1, or doubtful ones, for egress
 	orderedIn                       // the same for ingress
-	namesOut                        // egress rules have named ports
+	longOut                         // the egress profile has a long table
+	longIn                          // the ingress profile has a long table
 	hostNetwork                     // it is on the network of its node
+
+	asSource = free | manyAddresses | orderedOut | longOut
+	asTarget = free | manyAddresses | orderedIn | longIn
 )
 
 // noAddress is the atom of a pod without address in a family.
@@ -22,35 +26,54 @@ const noAddress = 0
 // Decide is Judge without the explanation, for a connection between two pods of
 // the snapshot. An empty protocol is TCP. A free PodID is Unknown.
 func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) Decision {
-	if uint(from) >= uint(len(s.records)) || uint(to) >= uint(len(s.records)) {
-		return Unknown
-	}
-	a, b := &s.records[from], &s.records[to]
-	p := protocolIndex(protocol)
-	if p == protocols || uint32(port-1) >= 65535 || from == to || (a.flags|b.flags)&(free|manyAddresses) != 0 || a.flags&orderedOut != 0 || b.flags&orderedIn != 0 {
+	all, p := s.records, protocolIndex(protocol)
+	if uint(from) >= uint(len(all)) || uint(to) >= uint(len(all)) || uint32(port-1) >= 65535 || p == protocols || from == to {
 		return s.decideRarely(from, to, port, protocol)
 	}
-	out, in := &s.tables[int(a.profile[egress])*protocols+p], &s.tables[int(b.profile[ingress])*protocols+p]
-	x, y := s.row(out.recipe(port)), s.row(in.recipe(port))
+	a, b := &all[from], &all[to]
+	if a.flags&asSource|b.flags&asTarget != 0 {
+		return s.decideRarely(from, to, port, protocol)
+	}
+	lanes := lanesOf(port)
+	x := s.rows[s.tables[int(a.profile[egress])*protocols+p].short(lanes)].Load()
+	y := s.rows[s.tables[int(b.profile[ingress])*protocols+p].short(lanes)].Load()
+	if x == nil || y == nil {
+		return s.decideLong(a, b, port, p)
+	}
 	leaves, enters := x.classes.has(b.class), y.classes.has(a.class)
 	if leaves && enters {
 		return Allow
 	}
-	if (a.flags|b.flags)&(hostNetwork|namesOut) == 0 && (!leaves && x.certain || !enters && y.certain) {
+	if (a.flags|b.flags)&hostNetwork == 0 && (!leaves && x.certain || !enters && y.certain) {
 		return Deny
 	}
-	d := doubt{s, a, b, x, y, out.long, port, p}
+	d := doubt{s, a, b, x, y, nil, port, p}
 	return d.decide()
 }
 
-// decideRarely asks Judge.
+// decideLong makes rows that nobody has asked for before, and finds them in
+// tables of any length.
+func (s *Snapshot) decideLong(a, b *record, port int32, p int) Decision {
+	out, in := &s.tables[int(a.profile[egress])*protocols+p], &s.tables[int(b.profile[ingress])*protocols+p]
+	d := doubt{s, a, b, s.row(out.recipe(port)), s.row(in.recipe(port)), out.long, port, p}
+	return d.decide()
+}
+
+// decideRarely does what Decide leaves out, and asks Judge where it must.
 func (s *Snapshot) decideRarely(from, to PodID, port int32, protocol corev1.Protocol) Decision {
 	a, b := s.Pod(from), s.Pod(to)
 	if a == nil || b == nil {
 		return Unknown
 	}
-	if from == to && uint32(port-1) < 65535 {
-		return Allow
+	p := protocolIndex(protocol)
+	if p < protocols && uint32(port-1) < 65535 {
+		if from == to {
+			return Allow
+		}
+		x, y := &s.records[from], &s.records[to]
+		if (x.flags&asSource|y.flags&asTarget)&^(longOut|longIn) == 0 {
+			return s.decideLong(x, y, port, p)
+		}
 	}
 	return s.Judge(Conn{From: End{Pod: a}, To: End{Pod: b}, Port: port, Protocol: protocol}).Decision
 }

@@ -219,8 +219,8 @@ func (c *compiler) record(id PodID) {
 		if m.ordered[d] || e.it.doubtful {
 			r.flags |= [2]flags{orderedOut, orderedIn}[d]
 		}
-		if e.it.names {
-			r.flags |= namesOut
+		if e.it.long {
+			r.flags |= [2]flags{longOut, longIn}[d]
 		}
 	}
 	if p.HostNetwork {

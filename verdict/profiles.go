@@ -14,7 +14,7 @@ import (
 // ports that the classes declare differently. Its tables are the snapshot's.
 type profile struct {
 	recipes  []int32 // that its tables hold, as often as they do
-	names    bool    // egress rules have named ports
+	long     bool    // a table is long
 	doubtful bool    // no policy certainly isolates
 }
 
@@ -193,17 +193,19 @@ func (b *builder) table(protocol int) portTable {
 		}
 	}
 	slices.Sort(starts)
-	var cuts []uint16
+	var begins []int32
 	recipes := []int32{b.recipeOf(protocol, 1)}
 	for _, start := range slices.Compact(starts) {
 		if r := b.recipeOf(protocol, start); r != recipes[len(recipes)-1] {
-			cuts, recipes = append(cuts, uint16(start-1)), append(recipes, r)
+			begins, recipes = append(begins, start), append(recipes, r)
 		}
 	}
 	for _, r := range recipes {
 		b.take(r)
 	}
-	return newTable(cuts, recipes, b.namedRules(protocol))
+	t := newTable(begins, recipes, b.namedRules(protocol))
+	b.profile.long = b.profile.long || t.long != nil
+	return t
 }
 
 // appendStarts adds the ports from 2 at which the range begins to match, or no
@@ -261,7 +263,6 @@ func (b *builder) namedRules(protocol int) []namedRule {
 				m.add(&b.rules[i], yes)
 				r := b.c.recipeFor(&m)
 				b.take(r)
-				b.profile.names = true
 				all = append(all, namedRule{p.name, r})
 			}
 		}
