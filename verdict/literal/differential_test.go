@@ -93,9 +93,11 @@ func (t *tally) play(d *random.Dice, conns, changes, perChange int) (random.Case
 		}
 	}
 	for range changes {
-		change := d.Change()
-		c.Changes = append(c.Changes, change)
-		if why := safely(func() string { change.To(e); return "" }); why != "" {
+		before := len(c.Changes)
+		for range 1 + d.IntN(2) {
+			c.Changes = append(c.Changes, d.Change())
+		}
+		if why := apply(e, c.Changes[before:]); why != "" {
 			return c, why
 		}
 		w, pods := d.Now()
@@ -116,6 +118,18 @@ func (t *tally) play(d *random.Dice, conns, changes, perChange int) (random.Case
 func compiled(c random.Case) (e *verdict.Engine, why string) {
 	why = safely(func() string { e = verdict.New(c.World, c.Pods); return "" })
 	return e, why
+}
+
+// apply makes the changes in one step.
+func apply(e *verdict.Engine, all []random.Change) string {
+	return safely(func() string {
+		e.Apply(func(x *verdict.Changes) {
+			for _, c := range all {
+				c.To(x)
+			}
+		})
+		return ""
+	})
 }
 
 // compare says how the readings disagree about the connection; empty: they agree.
@@ -186,7 +200,7 @@ func again(c random.Case) string {
 		return why
 	}
 	for _, change := range c.Changes {
-		if why := safely(func() string { change.To(e); return "" }); why != "" {
+		if why := apply(e, []random.Change{change}); why != "" {
 			return why
 		}
 	}
