@@ -42,6 +42,9 @@ var table = map[string]folder{
 	"verdict/literal/random": {"makes", []string{"verdict"}},
 	"verdict/platform":       {"imagines", []string{"verdict"}},
 	"verdict/matrix":         {"draws", []string{"api/v1alpha1", "verdict", "verdict/manifest", "verdict/compare"}},
+	"verdict/class":          {"groups", []string{"api/v1alpha1", "verdict"}},
+	"verdict/compare":        {"compares", []string{"api/v1alpha1", "verdict", "verdict/class"}},
+	"verdict/cover":          {"covers", []string{"api/v1alpha1", "verdict", "verdict/class"}},
 	"probes":                 {"tests", []string{"api/v1alpha1", "catalog"}},
 	"probes/dial":            {"tries", []string{"probes", "api/v1alpha1"}},
 	"probes/agent":           {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},
@@ -57,9 +60,6 @@ var table = map[string]folder{
 	"api/strict":             {"refuses", nil},
 	"verdict/manifest":       {"reads", []string{"api/v1alpha1", "api/strict", "verdict"}},
 	"verdict/lint":           {"warns", []string{"api/v1alpha1", "catalog", "verdict", "verdict/manifest"}},
-	"verdict/class":          {"groups", []string{"api/v1alpha1", "verdict"}},
-	"verdict/compare":        {"compares", []string{"api/v1alpha1", "verdict", "verdict/class"}},
-	"verdict/cover":          {"covers", []string{"api/v1alpha1", "verdict", "verdict/class"}},
 }
 
 // testImports are arrows that only tests may draw.

@@ -28,21 +28,28 @@ func protocolIndex(p corev1.Protocol) int {
 	return protocols
 }
 
-// shortTable is how many intervals of ports are found without a search.
-const shortTable = 8
-
 // portTable finds the recipe of a port for one profile and protocol. It fills
-// one cache line. Interval i is that of ports above cuts[i-1] and up to cuts[i].
+// one cache line. Up to shortTable intervals of ports are found without a loop
+// or a branch: the ports at which intervals begin lie in lanes of words, and one
+// subtraction compares all the lanes of a word with the port.
 type portTable struct {
-	cuts    [shortTable]uint16 // unused ones are 65535, above which is no port
-	recipes [shortTable]int32
-	long    *longTable // nil: the rest of the table is all there is
-	_       uint64
+	starts  [words]uint64     // from the second interval on; unused lanes hold a port that is none
+	recipes [shortTable]int32 // of each interval
 }
+
+const (
+	words      = 3
+	lanes      = 3  // in a word
+	lane       = 21 // bits: 17 for a port or the first number that is none, above them a guard
+	guard      = 1<<(lane-1) | 1<<(2*lane-1) | 1<<(3*lane-1)
+	ones       = 1 | 1<<lane | 1<<(2*lane)
+	shortTable = words*lanes + 1
+	noPort     = 65536
+)
 
 // longTable is what most profiles do not need.
 type longTable struct {
-	cuts    []uint16 // nil: those of the portTable
+	starts  []int32 // nil: those of the portTable
 	recipes []int32
 	named   []namedRule
 }
@@ -55,13 +62,46 @@ type namedRule struct {
 	recipe int32
 }
 
-func (t *portTable) recipe(port int32) int32 {
-	if t.long != nil && t.long.cuts != nil {
-		i := sort.Search(len(t.long.cuts), func(i int) bool { return port <= int32(t.long.cuts[i]) })
-		return t.long.recipes[i]
+// lanesOf puts the port into every lane, below a guard that stays where the
+// lane's start is not greater.
+func lanesOf(port int32) uint64 { return uint64(uint32(port))*ones | guard }
+
+// short finds the recipe in a table that is not long.
+func (t *portTable) short(lanes uint64) int32 {
+	begun := (lanes-t.starts[0])&guard>>(lane-1) + (lanes-t.starts[1])&guard>>(lane-1) + (lanes-t.starts[2])&guard>>(lane-1)
+	return t.recipes[begun*ones>>(2*lane)&15]
+}
+
+// recipeOn finds the recipe in a table of any length.
+func (s *Snapshot) recipeOn(table int, port int32) int32 {
+	t := s.long[table]
+	if t == nil || t.starts == nil {
+		return s.tables[table].short(lanesOf(port))
 	}
-	p := uint32(port)
-	n := (uint32(t.cuts[0])-p)>>31 + (uint32(t.cuts[1])-p)>>31 + (uint32(t.cuts[2])-p)>>31 + (uint32(t.cuts[3])-p)>>31 +
-		(uint32(t.cuts[4])-p)>>31 + (uint32(t.cuts[5])-p)>>31 + (uint32(t.cuts[6])-p)>>31
-	return t.recipes[n&(shortTable-1)]
+	return t.recipes[sort.Search(len(t.starts), func(i int) bool { return port < t.starts[i] })]
+}
+
+// putTable sets the table of this number: starts has one element less than
+// recipes. It reports whether the table is a long one.
+func (c *compiler) putTable(table int, starts, recipes []int32, named []namedRule) bool {
+	var t portTable
+	var long *longTable
+	if len(named) > 0 || len(recipes) > shortTable {
+		long = &longTable{named: named}
+	}
+	if len(recipes) > shortTable {
+		long.starts, long.recipes = starts, recipes
+	} else {
+		copy(t.recipes[:], recipes)
+		for i := range words * lanes {
+			start := uint64(noPort)
+			if i < len(starts) {
+				start = uint64(starts[i])
+			}
+			t.starts[i/lanes] |= start << (i % lanes * lane)
+		}
+	}
+	grow(&c.next.tables, &c.owns.tables, table)[table] = t
+	grow(&c.next.long, &c.owns.long, table)[table] = long
+	return long != nil
 }

@@ -102,23 +102,3 @@ func (c *compiler) releaseRecipe(id int32) {
 	c.stale(id)
 	c.recipes.drop(e)
 }
-
-// constantTable has one recipe for all ports.
-func constantTable(recipe int32) portTable { return newTable(nil, []int32{recipe}, nil) }
-
-func newTable(cuts []uint16, recipes []int32, named []namedRule) portTable {
-	var t portTable
-	if len(named) > 0 || len(recipes) > shortTable {
-		t.long = &longTable{named: named}
-	}
-	if len(recipes) > shortTable {
-		t.long.cuts, t.long.recipes = cuts, recipes
-		return t
-	}
-	for i := range t.cuts {
-		t.cuts[i] = 65535
-	}
-	copy(t.cuts[:], cuts)
-	copy(t.recipes[:], recipes)
-	return t
-}

@@ -86,8 +86,8 @@ func (p *Plan) predict(w *world, to prospect, no *refusal) {
 	p.prove(w, no)
 }
 
-// prove goes through every mix of pod states. What it refuses is refused; the
-// exposures that are left are listed.
+// prove goes through every mix of pod states and lists the exposures. They are
+// not refused: all candidates go out in one wave here, and the plan says so.
 func (p *Plan) prove(w *world, no *refusal) {
 	var ports []verdict.Port
 	for _, path := range p.Paths {

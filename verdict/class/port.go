@@ -112,7 +112,9 @@ func Tries(declared, given []verdict.Port, spans []Span, rest []corev1.Protocol,
 				all = append(all, Try{Port: verdict.Port{Number: n, Protocol: protocol}, Last: c.Last})
 			}
 		}
-		if n := other(protocol); n > 0 && (whole || slices.Contains(rest, protocol)) {
+		n := other(protocol)
+		covered := slices.ContainsFunc(cells, func(c Span) bool { return c.covers(n, protocol) })
+		if n > 0 && !covered && (whole || slices.Contains(rest, protocol)) {
 			all = append(all, Try{Port: verdict.Port{Number: n, Protocol: protocol}, Last: n, Rest: true})
 		}
 	}
@@ -156,8 +158,10 @@ func cellsOf(spans []Span, protocol corev1.Protocol) (cells []Span, whole bool) 
 	return cells, whole
 }
 
-// Other returns, by protocol, the highest port that no policy of the vocabulary
-// mentions, no pod declares and nobody gave; it stands for all such ports. 0: none.
+// Other returns, by protocol, the highest port that no pod declares, nobody gave
+// and no policy of the vocabulary mentions (other than with all ports), or where
+// there is none the highest that no pod declares. It stands for the rest of the
+// ports of a pair of ends. 0: every port is declared.
 func (v *Vocabulary) Other(pods []*verdict.Pod, given ...verdict.Port) func(corev1.Protocol) int32 {
 	taken := map[verdict.Port]bool{}
 	take := func(ports []verdict.Port) {
@@ -172,12 +176,32 @@ func (v *Vocabulary) Other(pods []*verdict.Pod, given ...verdict.Port) func(core
 	found := map[corev1.Protocol]int32{}
 	for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP} {
 		cells, _ := cellsOf(v.spans, protocol)
-		for n := int32(lastPort); n > 0 && found[protocol] == 0; n-- {
-			inside := slices.ContainsFunc(cells, func(c Span) bool { return c.covers(n, protocol) })
-			if !inside && !taken[verdict.Port{Number: n, Protocol: protocol}] {
-				found[protocol] = n
+		for _, c := range append(outsideOf(cells, protocol), Span{1, lastPort, protocol}) {
+			if found[protocol] == 0 {
+				found[protocol] = c.lastFree(taken)
 			}
 		}
 	}
 	return func(p corev1.Protocol) int32 { return found[protocolOf(p)] }
+}
+
+// outsideOf are the stretches between the cells, the highest first.
+func outsideOf(cells []Span, protocol corev1.Protocol) []Span {
+	var all []Span
+	end := int32(lastPort)
+	for _, c := range slices.Backward(cells) {
+		all = append(all, Span{c.Last + 1, end, protocol})
+		end = c.First - 1
+	}
+	return append(all, Span{1, end, protocol})
+}
+
+// lastFree is the highest number of the span that is not taken; 0: none.
+func (s Span) lastFree(taken map[verdict.Port]bool) int32 {
+	for n := s.Last; n >= s.First; n-- {
+		if !taken[verdict.Port{Number: n, Protocol: s.Protocol}] {
+			return n
+		}
+	}
+	return 0
 }

@@ -40,7 +40,7 @@ func (d *Dice) World() (verdict.World, []verdict.Pod) {
 		w.Namespaces[ns] = d.labels()
 	}
 	w.Nodes = some(d, 3, d.node)
-	pods, policies, cluster := 2+d.IntN(7), d.IntN(8), d.IntN(6)
+	pods, policies, cluster := 2+d.IntN(7), d.IntN(11), d.IntN(6)
 	if d.style.big {
 		pods, policies, cluster = 20+d.IntN(30), 66+d.IntN(40), d.IntN(70)
 	}
@@ -120,7 +120,15 @@ func (d *Dice) addresses(first, second byte) []netip.Addr {
 	return [][]netip.Addr{{four}, {six}, {four, six}}[d.style.stack]
 }
 
+// pod is often one more of a workload.
 func (d *Dice) pod(name string) verdict.Pod {
+	if len(d.world.pods) > 0 && d.one(4) {
+		p := pick(d, d.world.pods...)
+		if p.Name = name; !p.HostNetwork && d.one(2) {
+			p.IPs = d.addresses(10, 0)
+		}
+		return p
+	}
 	p := verdict.Pod{Namespace: d.namespace(), Name: name, Labels: d.labels(), IPs: d.addresses(10, 0), Ports: some(d, 3, d.port)}
 	if len(d.world.Nodes) > 0 && !d.one(4) {
 		p.Node = pick(d, d.world.Nodes...).Name

@@ -45,7 +45,7 @@ func TestEveryShapeOccurs(t *testing.T) {
 			seeChange(see, d.Change())
 		}
 	}
-	if len(seen) < 80 {
+	if len(seen) < 90 {
 		t.Errorf("only %d shapes are looked for", len(seen))
 	}
 	for name, n := range seen {
@@ -211,6 +211,11 @@ func seeChange(see func(string, bool), c Change) {
 	see("a policy is set", c.SetPolicy != nil)
 	see("a policy is deleted", c.DeletePolicy != "")
 	see("a namespace is set", c.SetNamespace != nil)
+	see("a namespace is deleted", c.DeleteNamespace != "")
+	see("a cluster policy is set", c.SetClusterPolicy != nil)
+	see("a cluster policy is deleted", c.DeleteClusterPolicy != "")
+	see("foreign policies change", c.SetForeign != nil)
+	see("nodes change", c.SetNodes != nil)
 }
 
 // A case is the same after it was written and read.
