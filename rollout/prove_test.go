@@ -104,6 +104,7 @@ func TestProveIsRightAboutRandomChanges(t *testing.T) {
 				t.Fatalf("seed %d: waves %q open %s -> %s in mix %+v", seed, p.Waves, e.Conn.From, e.Conn.To, m)
 			}
 		}
+		checkWaves(t, seed, c, p)
 		failed += len(p.Failures)
 		freed += checkUnisolations(t, seed, c, p)
 		if (p.Waves == nil) != (len(p.Cyclic) > 0) && len(c.news())+len(c.replaced()) > 0 {
@@ -142,6 +143,21 @@ func checkFailure(t *testing.T, seed uint64, p Proof, e Edge, s sides) {
 		t.Fatalf("seed %d: %s -> %s fails in %v and is not listed", seed, e.Conn.From, e.Conn.To, want)
 	case i >= 0 && (!reflect.DeepEqual(p.Failures[i].Mixes, want) || p.Failures[i].Rule == ""):
 		t.Fatalf("seed %d: %s -> %s fails in %v, listed is %+v", seed, e.Conn.From, e.Conn.To, want, p.Failures[i])
+	}
+}
+
+// checkWaves wants every changed policy in exactly one wave, if there are any.
+func checkWaves(t *testing.T, seed uint64, c Change, p Proof) {
+	t.Helper()
+	got, want := map[string]int{}, map[string]int{}
+	for _, key := range slices.Concat(p.Waves...) {
+		got[key]++
+	}
+	for _, q := range slices.Concat(c.replaced(), c.news()) {
+		want[q.Key()] = 1
+	}
+	if p.Waves != nil && !maps.Equal(got, want) {
+		t.Fatalf("seed %d: waves %q, changed are %v", seed, p.Waves, want)
 	}
 }
 
@@ -256,6 +272,28 @@ func TestWavesEnforceOneEndFirst(t *testing.T) {
 	p = prove(base, next)
 	if len(p.Cyclic) != 0 || len(p.Waves) != 2 {
 		t.Errorf("one direction only: waves %q, in circles %q", p.Waves, lines(p.Cyclic))
+	}
+}
+
+// Two policies that could select one pod of tomorrow stay in one wave, though
+// only one of them has to wait.
+func TestPoliciesThatCouldMeetOnAPodStayTogether(t *testing.T) {
+	w := verdict.World{Namespaces: platformNamespaces, Policies: parse(t, []string{`apps/closed {podSelector: {matchLabels: {app: batch}}, policyTypes: [Egress]}`})}
+	for _, tt := range []struct {
+		selector string
+		want     [][]string
+	}{
+		{`{matchLabels: {tier: b}}`, [][]string{{"ai/gateway"}, {"apps/open", "apps/other"}}},
+		{`{matchLabels: {app: chat}}`, [][]string{{"ai/gateway", "apps/other"}, {"apps/open"}}},
+	} {
+		c := Change{World: w, Pods: platform(), Candidates: parse(t, []string{
+			`apps/open {podSelector: {matchLabels: {app: batch}}, policyTypes: [Egress], egress: [{}]}`,
+			`ai/gateway {podSelector: {matchLabels: {app: gateway}}}`,
+			`apps/other {podSelector: ` + tt.selector + `, policyTypes: [Egress], egress: [{}]}`})}
+		p, err := Prove(c, nil, ProofOptions{})
+		if err != nil || !reflect.DeepEqual(p.Waves, tt.want) {
+			t.Errorf("%s: got waves %q, %v, want %q", tt.selector, p.Waves, err, tt.want)
+		}
 	}
 }
 
