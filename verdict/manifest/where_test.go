@@ -103,12 +103,12 @@ func TestPlacesInJSON(t *testing.T) {
 	}{
 		{"Pod", "default", "a", "", 2, 3},
 		{"Pod", "default", "a", "spec.containers[0].ports[0].containerPort", 3, 7},
-		{"Pod", "default", "b", "metadata.name", 3, 46},
+		{"Pod", "default", "b", "metadata.name", 3, 48},
 		{"Namespace", "", "default", "metadata", 4, 43},
 	} {
 		want := Position{File: "-", Line: tt.line, Column: tt.column}
 		if got := set.Where(tt.kind, tt.namespace, tt.name, tt.path); got != want {
-			t.Errorf("%s %s %q is at %+v, want %+v", tt.kind, tt.name, tt.path, got, want)
+			t.Errorf("%s %s %q is at %#v, want %#v", tt.kind, tt.name, tt.path, got, want)
 		}
 	}
 	if name := set.Objects.Pods[0].Object.Spec.Containers[0].Name; name != "é😀" {
