@@ -88,6 +88,7 @@ func dump(s *Set) string {
 	for _, name := range sortedKeys(s.World.Namespaces) {
 		line("namespace %s %v", name, s.World.Namespaces[name])
 	}
+	line("undeclared %v", s.Undeclared)
 	for _, n := range s.World.Nodes {
 		line("node %s %v %v", n.Name, n.Labels, n.IPs)
 	}
