@@ -159,7 +159,7 @@ func (s *Set) expand(r *roster) {
 			continue
 		}
 		if w.Replicas == 0 {
-			s.note(w.Where("spec.replicas"), w.String(), "has no pods: it asks for none")
+			s.note(w.Where("spec.replicas"), w.String(), "has no pods: it asks for none, or has finished")
 		}
 		p := r.plans[i]
 		for n := range s.made(w, p, asked) {
