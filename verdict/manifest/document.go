@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
+	"weak"
 
 	"go.yaml.in/yaml/v3"
 
@@ -32,6 +34,9 @@ type document struct {
 	// so that its own lines are no lines of the file.
 	within bool
 	indent int // of a text within a block of another document
+
+	mu   sync.Mutex
+	tree weak.Pointer[yaml.Node] // what the last parse made, while memory has room for it
 	// listed is what a List in JSON says of its items; empty otherwise.
 	listed header
 }
@@ -47,6 +52,23 @@ func (d *document) position(n *yaml.Node) Position {
 		p.Column += d.col - 1
 	}
 	return p
+}
+
+// kept is the document's tree, which must not be changed: the last one if it is
+// there still. It is nil where there is none, and the text was read once, so
+// that is not for an error.
+func (d *document) kept() *yaml.Node {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := d.tree.Value(); n != nil {
+		return n
+	}
+	n, _, err := d.node()
+	if err != nil || n == nil {
+		return nil
+	}
+	d.tree = weak.Make(n)
+	return n
 }
 
 // node parses the document. The error has no position in it.

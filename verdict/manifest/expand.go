@@ -164,6 +164,9 @@ func (s *Set) expand(r *roster) {
 		p := r.plans[i]
 		for n := range s.made(w, p, asked) {
 			pod := p.pod(w, n, taken)
+			if taken[pod.Key()] {
+				continue // a pod of another has the name, so this one cannot be
+			}
 			taken[pod.Key()] = true
 			r.add(pod, i)
 		}
