@@ -21,10 +21,16 @@ const reachWithin = 10 * time.Second
 // the cluster for its version. The error names the file, the address and what
 // went wrong.
 func Connect(ctx context.Context, kubeconfig string) (*rest.Config, string, error) {
+	return ConnectAs(ctx, kubeconfig, "")
+}
+
+// ConnectAs is Connect with a context of the kubeconfig; empty: its current one.
+func ConnectAs(ctx context.Context, kubeconfig, named string) (*rest.Config, string, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil)
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: named})
 	raw, err := loader.RawConfig()
+	raw.CurrentContext = cmp.Or(named, raw.CurrentContext)
 	if err != nil {
 		return nil, "", fmt.Errorf("kubeconfig %s: %w; name another with --kubeconfig", cmp.Or(kubeconfig, "of $KUBECONFIG"), err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/tightrope-dev/tightrope/api/strict"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -53,9 +54,10 @@ func node(n *corev1.Node) verdict.Node {
 	return v
 }
 
-// undeclared looks for namespaces that nobody declares. Their labels stay
-// unknown: in the cluster they may have any, so that a selector that asks for
-// one is neither true nor false.
+// undeclared looks for namespaces that nobody declares. In the cluster they may
+// have any labels, so these stay unknown as soon as some selector asks for one.
+// While all ask for the name only, as most do, no label matters, and each verdict
+// is what it would be with any labels.
 func (s *Set) undeclared() {
 	used := map[string]bool{}
 	for _, p := range s.Pods {
@@ -73,10 +75,27 @@ func (s *Set) undeclared() {
 		delete(used, name)
 	}
 	s.Undeclared = slices.Sorted(maps.Keys(used))
-	if n := len(s.Undeclared); n > 0 {
-		s.note(Position{}, "", "%s not declared: %s; their labels are unknown but for kubernetes.io/metadata.name, and so are verdicts that depend on them",
-			count(n, "namespace"), strings.Join(s.Undeclared, ", "))
+	asked := slices.Sorted(maps.Keys(s.asked().ofNamespaces))
+	switch n := len(s.Undeclared); {
+	case n == 0:
+	case len(asked) == 0:
+		for _, name := range s.Undeclared {
+			s.World.Namespaces[name] = nil
+		}
+	default:
+		s.note(Position{}, "", "%s not declared: %s; selectors ask for labels of namespaces (%s), which are unknown there, and so are verdicts that depend on them",
+			count(n, "namespace"), brief(s.Undeclared), brief(asked))
 	}
+}
+
+// brief lists the first few.
+func brief(names []string) string {
+	const most = 5
+	text := strict.Show(strings.Join(names[:min(len(names), most)], ", "))
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // declared is a pod that somebody declared, as policies see it.

@@ -13,10 +13,10 @@
 //	snapshot := verdict.Compile(set.World, set.Pods)
 //	where := set.Where("NetworkPolicy", "ai", "gateway", "spec.egress[0].to[1].podSelector")
 //
-// What offline input cannot say is left unknown, and said in Notes: a namespace
-// that no document declares is missing in World.Namespaces, so only its name is
-// known; a workload's pods have no addresses; policies of kinds that are not
-// understood are World.Foreign. Nothing unknown is taken for allowed.
+// What offline input cannot say is left unknown, and said in Notes: the labels of
+// a namespace that no document declares, as far as some selector asks for them;
+// the addresses of a workload's pods; what policies of kinds do that are not
+// understood (World.Foreign). Nothing unknown is taken for allowed.
 //
 // Pods of a workload are judged alike, so a workload stands for at most two of
 // them, which is enough to ask what passes between two replicas. A StatefulSet

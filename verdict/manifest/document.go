@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
+	"weak"
 
 	"go.yaml.in/yaml/v3"
 
@@ -18,6 +20,9 @@ const (
 	maxAlias = 100_000   // values that aliases add
 )
 
+// maxDocuments bounds the documents, and items of Lists in JSON, of all input.
+const maxDocuments = 200_000
+
 // document is the text of one document, or of one item of a List in JSON.
 type document struct {
 	file string
@@ -29,6 +34,9 @@ type document struct {
 	// so that its own lines are no lines of the file.
 	within bool
 	indent int // of a text within a block of another document
+
+	mu   sync.Mutex
+	tree weak.Pointer[yaml.Node] // what the last parse made, while memory has room for it
 	// listed is what a List in JSON says of its items; empty otherwise.
 	listed header
 }
@@ -44,6 +52,23 @@ func (d *document) position(n *yaml.Node) Position {
 		p.Column += d.col - 1
 	}
 	return p
+}
+
+// kept is the document's tree, which must not be changed: the last one if it is
+// there still. It is nil where there is none, and the text was read once, so
+// that is not for an error.
+func (d *document) kept() *yaml.Node {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := d.tree.Value(); n != nil {
+		return n
+	}
+	n, _, err := d.node()
+	if err != nil || n == nil {
+		return nil
+	}
+	d.tree = weak.Make(n)
+	return n
 }
 
 // node parses the document. The error has no position in it.
@@ -77,7 +102,12 @@ func (r *reading) parse(file string, raw []byte, named bool) {
 		r.problem(Position{File: file, Line: at}, "", "%s", what)
 		return
 	}
-	for _, d := range split(file, 1, raw) {
+	all := split(file, 1, raw)
+	if r.documents += len(all); r.documents > maxDocuments {
+		r.problem(Position{File: file}, "", "with it the input has more than %d objects: name fewer files, or leave out kinds that are not read", maxDocuments)
+		return
+	}
+	for _, d := range all {
 		r.document(d, named)
 	}
 }
@@ -102,12 +132,13 @@ func unreadable(raw []byte) (line int, what string) {
 }
 
 // split cuts a text into documents: at the markers of YAML, which nothing
-// within a document can look like, and between values of JSON.
+// within a document can look like, and between values of JSON. It stops at one
+// more than are read.
 func split(file string, line int, raw []byte) []*document {
 	var all []*document
 	begin, first, at := 0, line, line
 	flush := func(end, next int) {
-		if d := (&document{file: file, line: first, col: 1, text: raw[begin:end]}); !blank(d.text) {
+		if d := (&document{file: file, line: first, col: 1, text: raw[begin:end]}); len(all) <= maxDocuments && !blank(d.text) {
 			all = append(all, d)
 		}
 		begin, first = end, next
@@ -129,7 +160,9 @@ func split(file string, line int, raw []byte) []*document {
 	flush(len(raw), at)
 	split := []*document{}
 	for _, d := range all {
-		split = append(split, d.values()...)
+		if len(split) <= maxDocuments {
+			split = append(split, d.values()...)
+		}
 	}
 	return split
 }
@@ -191,10 +224,10 @@ func unbounded(n *yaml.Node) (at *yaml.Node, what string) {
 	switch {
 	case e.Cycle != nil:
 		return e.Cycle, fmt.Sprintf("the alias *%s stands within what it stands for, which has no end", strict.Show(e.Cycle.Value))
-	case e.Depth > maxDepth:
-		return n, fmt.Sprintf("nested %d levels deep; %d are read", e.Depth, maxDepth)
 	case e.Aliased > maxAlias:
 		return e.Worst, fmt.Sprintf("aliases add more than %d values, this one (*%s) the most: write out what is meant", maxAlias, strict.Show(e.Worst.Value))
+	case e.Depth > maxDepth:
+		return n, fmt.Sprintf("nested %d levels deep; %d are read", e.Depth, maxDepth)
 	}
 	return nil, ""
 }

@@ -34,6 +34,16 @@ func replicas(n *int32) int32 {
 	return *n
 }
 
+// running is how many pods a Job runs at once: none once it has finished.
+func running(j *batchv1.Job) int32 {
+	for _, c := range j.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			return 0
+		}
+	}
+	return replicas(j.Spec.Parallelism)
+}
+
 // enter enters every controller that makes pods. A ReplicaSet of a Deployment
 // and a Job of a CronJob are theirs, and no workloads of their own.
 func (r *roster) enter(objects raw) {
@@ -69,8 +79,8 @@ func (r *roster) enter(objects raw) {
 		r.adopt(c.Source, &metav1.LabelSelector{MatchLabels: selector}, "")
 	}
 	for _, j := range objects.jobs {
-		if !r.owned(j.Source, j.Object, replicas(j.Object.Spec.Parallelism), &j.Object.Spec.Template) {
-			r.made(j.Source, replicas(j.Object.Spec.Parallelism), &j.Object.Spec.Template, job(j.Name, j.Object.Spec),
+		if !r.owned(j.Source, j.Object, running(j.Object), &j.Object.Spec.Template) {
+			r.made(j.Source, running(j.Object), &j.Object.Spec.Template, job(j.Name, j.Object.Spec),
 				batchv1.ControllerUidLabel, "controller-uid")
 		}
 	}
@@ -143,17 +153,20 @@ func (s *Set) expand(r *roster) {
 	for i, p := range r.pods {
 		taken[p.Key()], has[r.owners[i]] = true, true
 	}
-	asked := s.askedKeys()
+	asked := s.asked().ofPods
 	for i, w := range r.all {
 		if has[i] || w.Template == nil {
 			continue
 		}
 		if w.Replicas == 0 {
-			s.note(w.Where("spec.replicas"), w.String(), "has no pods: it asks for none")
+			s.note(w.Where("spec.replicas"), w.String(), "has no pods: it asks for none, or has finished")
 		}
 		p := r.plans[i]
 		for n := range s.made(w, p, asked) {
 			pod := p.pod(w, n, taken)
+			if taken[pod.Key()] {
+				continue // a pod of another has the name, so this one cannot be
+			}
 			taken[pod.Key()] = true
 			r.add(pod, i)
 		}

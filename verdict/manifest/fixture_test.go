@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
+	sigsyaml "sigs.k8s.io/yaml"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files; commit only what you can explain")
@@ -18,8 +19,17 @@ var update = flag.Bool("update", false, "rewrite golden files; commit only what 
 // stories reads the stories of a folder, and fails if there are not that many.
 func stories(t *testing.T, folder string, least int) map[string]*txtar.Archive {
 	t.Helper()
+	all := storiesOf(t, folder)
+	if len(all) < least {
+		t.Fatalf("only %d stories found in %s", len(all), folder)
+	}
+	return all
+}
+
+func storiesOf(t testing.TB, folder string) map[string]*txtar.Archive {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.txtar"))
-	if err != nil || len(files) < least {
+	if err != nil || len(files) == 0 {
 		t.Fatalf("%d stories found in %s, %v", len(files), folder, err)
 	}
 	all := map[string]*txtar.Archive{}
@@ -78,6 +88,7 @@ func dump(s *Set) string {
 	for _, name := range sortedKeys(s.World.Namespaces) {
 		line("namespace %s %v", name, s.World.Namespaces[name])
 	}
+	line("undeclared %v", s.Undeclared)
 	for _, n := range s.World.Nodes {
 		line("node %s %v %v", n.Name, n.Labels, n.IPs)
 	}
@@ -137,4 +148,13 @@ func problems(t *testing.T, err error) []Problem {
 		t.Fatalf("%v (%T) is no *Error with problems", err, err)
 	}
 	return bad.Problems
+}
+
+func jsonOf(t *testing.T, text []byte) []byte {
+	t.Helper()
+	raw, err := sigsyaml.YAMLToJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }

@@ -37,7 +37,7 @@ func (d *document) cut() ([]*document, error) {
 	var all []*document
 	for {
 		begin := c.skip(int(reader.InputOffset()))
-		if begin == len(d.text) {
+		if begin == len(d.text) || len(all) > maxDocuments {
 			return all, nil
 		}
 		line, col := c.line, c.col

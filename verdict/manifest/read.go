@@ -51,17 +51,18 @@ func ReadStream(name string, stream io.Reader, o Options) (*Set, error) {
 
 // reading gathers what was read and what is wrong with it.
 type reading struct {
-	options  Options
-	total    int64 // bytes so far
-	files    int
-	problems []Problem
-	notes    []Note
-	skipped  map[string]int // by kind
-	unnamed  int            // objects that took the default namespace
-	raw      raw
-	maps     []Source // ConfigMaps, which are read once a rollout asks
-	sources  map[string]Source
-	foreign  []foreign
+	options   Options
+	total     int64 // bytes so far
+	files     int
+	documents int
+	problems  []Problem
+	notes     []Note
+	skipped   map[string]int // by kind
+	unnamed   int            // objects that took the default namespace
+	raw       raw
+	maps      []Source // ConfigMaps, which are read once a rollout asks
+	sources   map[string]Source
+	foreign   []foreign
 }
 
 func newReading(o Options) *reading {

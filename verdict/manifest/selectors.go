@@ -1,78 +1,84 @@
 package manifest
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
-// askedKeys are the label keys that the selectors of policies, candidates
-// included, and of Services ask for.
-func (s *Set) askedKeys() map[string]bool {
-	asked := map[string]bool{}
-	ask := func(selectors ...*metav1.LabelSelector) {
-		for _, selector := range selectors {
-			if selector == nil {
-				continue
-			}
-			for k := range selector.MatchLabels {
-				asked[k] = true
-			}
-			for _, e := range selector.MatchExpressions {
-				asked[e.Key] = true
-			}
-		}
-	}
+// asked are the label keys that the selectors of policies, candidates included,
+// and of Services ask for.
+type asked struct {
+	ofPods       map[string]bool
+	ofNamespaces map[string]bool // without the namespace's name, which is always known
+}
+
+func (s *Set) asked() asked {
+	a := asked{ofPods: map[string]bool{}, ofNamespaces: map[string]bool{}}
 	for _, p := range s.Objects.NetworkPolicies {
-		ask(selectorsOf(&p.Object.Spec)...)
+		a.policy(&p.Object.Spec)
 	}
 	for _, r := range s.Objects.Rollouts {
 		for _, p := range r.Candidates {
-			ask(selectorsOf(&p.Object.Spec)...)
+			a.policy(&p.Object.Spec)
 		}
 	}
 	for _, p := range s.Objects.ClusterPolicies {
-		ask(clusterSelectorsOf(&p.Object.Spec)...)
+		a.clusterPolicy(&p.Object.Spec)
 	}
 	for _, service := range s.Objects.Services {
-		ask(&metav1.LabelSelector{MatchLabels: service.Object.Spec.Selector})
+		ask(a.ofPods, &metav1.LabelSelector{MatchLabels: service.Object.Spec.Selector})
 	}
-	return asked
+	delete(a.ofNamespaces, corev1.LabelMetadataName)
+	return a
 }
 
-// selectorsOf are the selectors of pods.
-func selectorsOf(spec *networkingv1.NetworkPolicySpec) []*metav1.LabelSelector {
-	all := []*metav1.LabelSelector{&spec.PodSelector}
+func ask(keys map[string]bool, selector *metav1.LabelSelector) {
+	if selector == nil {
+		return
+	}
+	for k := range selector.MatchLabels {
+		keys[k] = true
+	}
+	for _, e := range selector.MatchExpressions {
+		keys[e.Key] = true
+	}
+}
+
+func (a asked) policy(spec *networkingv1.NetworkPolicySpec) {
+	ask(a.ofPods, &spec.PodSelector)
+	peers := func(peers []networkingv1.NetworkPolicyPeer) {
+		for _, peer := range peers {
+			ask(a.ofPods, peer.PodSelector)
+			ask(a.ofNamespaces, peer.NamespaceSelector)
+		}
+	}
 	for _, rule := range spec.Ingress {
-		for _, peer := range rule.From {
-			all = append(all, peer.PodSelector)
+		peers(rule.From)
+	}
+	for _, rule := range spec.Egress {
+		peers(rule.To)
+	}
+}
+
+func (a asked) clusterPolicy(spec *v1alpha2.ClusterNetworkPolicySpec) {
+	peer := func(namespaces *metav1.LabelSelector, pods *v1alpha2.NamespacedPod) {
+		ask(a.ofNamespaces, namespaces)
+		if pods != nil {
+			ask(a.ofNamespaces, &pods.NamespaceSelector)
+			ask(a.ofPods, &pods.PodSelector)
+		}
+	}
+	peer(spec.Subject.Namespaces, spec.Subject.Pods)
+	for _, rule := range spec.Ingress {
+		for _, p := range rule.From {
+			peer(p.Namespaces, p.Pods)
 		}
 	}
 	for _, rule := range spec.Egress {
-		for _, peer := range rule.To {
-			all = append(all, peer.PodSelector)
+		for _, p := range rule.To {
+			peer(p.Namespaces, p.Pods)
 		}
 	}
-	return all
-}
-
-func clusterSelectorsOf(spec *v1alpha2.ClusterNetworkPolicySpec) []*metav1.LabelSelector {
-	var all []*metav1.LabelSelector
-	pods := func(p *v1alpha2.NamespacedPod) {
-		if p != nil {
-			all = append(all, &p.PodSelector)
-		}
-	}
-	pods(spec.Subject.Pods)
-	for _, rule := range spec.Ingress {
-		for _, peer := range rule.From {
-			pods(peer.Pods)
-		}
-	}
-	for _, rule := range spec.Egress {
-		for _, peer := range rule.To {
-			pods(peer.Pods)
-		}
-	}
-	return all
 }

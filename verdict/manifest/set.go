@@ -11,7 +11,10 @@ import (
 
 // Set is everything that was read. It never changes.
 type Set struct {
-	// World holds namespaces that are declared, policies and nodes.
+	// World holds namespaces, policies and nodes. A namespace that no document
+	// declares is missing in World.Namespaces, so that its labels are unknown, if
+	// some selector asks for a label of a namespace. If all ask for the name only
+	// it is there without labels: no verdict depends on them.
 	World verdict.World
 	// Pods are the pods that are declared and those that workloads stand for,
 	// sorted by namespace and name. Pods that have ended are left out.
@@ -25,8 +28,8 @@ type Set struct {
 	// Notes say what was skipped, assumed or is not known. None is a problem.
 	Notes []Note
 
-	// Undeclared are the namespaces that objects are in and no document declares,
-	// sorted: of these, only the name is known.
+	// Undeclared are the namespaces that pods, policies and candidates are in and
+	// no document declares, sorted: of these, only the name is known.
 	Undeclared []string
 
 	sources map[string]Source

@@ -46,15 +46,15 @@ func (s Source) String() string {
 
 // Where is where a field stands, or the nearest thing around it that is there.
 // Paths are written as spec.egress[0].to[1].podSelector; a name with dots in it
-// may stand in brackets: metadata.labels[app.kubernetes.io/name]. It reads the
-// document again, so it is for what is shown to people, not for loops.
+// may stand in brackets: metadata.labels[app.kubernetes.io/name]. The
+// document may have to be read again, so it is for what is shown to people.
 func (s Source) Where(fieldPath string) Position {
 	if s.document == nil {
 		return s.Position
 	}
-	n, _, err := s.document.node()
-	if err != nil || n == nil {
-		return s.Position // it was read once, so this does not happen
+	n := s.document.kept()
+	if n == nil {
+		return s.Position
 	}
 	return s.document.position(strict.Find(n, s.join(fieldPath)))
 }

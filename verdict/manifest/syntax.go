@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"io"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -19,7 +20,11 @@ const (
 func syntax(text []byte, err error) (line int, what string) {
 	what = strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(what, "line "); ok {
-		_, what, _ = strings.Cut(rest, ": ")
+		number, rest, _ := strings.Cut(rest, ": ")
+		what = rest
+		if line, err := strconv.Atoi(number); err == nil && strings.HasPrefix(what, "found unexpected") {
+			return line, what // where a quote begins that does not end
+		}
 	}
 	lines := &lineReader{text: text}
 	fails := func(from io.Reader) bool { return yaml.NewDecoder(from).Decode(&yaml.Node{}) != nil }
