@@ -56,6 +56,7 @@ var table = map[string]folder{
 var testImports = map[string][]string{
 	"rollout/operator": {anyOfCluster, "scenarios"},
 	"clusters/lab":     {everything},
+	"verdict/lint":     {"scenarios"},
 }
 
 func allowed(rules []string, pkg string) bool {

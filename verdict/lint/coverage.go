@@ -48,7 +48,7 @@ func (v *view) guarded() []string {
 }
 
 func denyDraft(v *view, namespace string, bare, open []*class, missing []networkingv1.PolicyType) draft {
-	d := draft{namespace: namespace, severity: Info}
+	d := draft{namespace: namespace, policy: v.policies[slices.IndexFunc(v.policies, func(p *policy) bool { return p.Namespace == namespace })], severity: Info}
 	d.what = fmt.Sprintf("%s are open in one direction.", names(open))
 	d.why = fmt.Sprintf("A pod that no policy selects for a direction may do everything there; no policy of namespace %s selects all its pods for %s.", namespace, typesText(missing))
 	if len(bare) > 0 {
@@ -60,7 +60,7 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 	for _, t := range missing {
 		types.Content = append(types.Content, text(string(t)))
 	}
-	d.document = document(object(
+	d.document = newDocument(object(
 		"apiVersion", text("networking.k8s.io/v1"), "kind", text("NetworkPolicy"),
 		"metadata", object("namespace", text(namespace), "name", text(v.freeName(namespace, "default-deny"))),
 		"spec", object("podSelector", flow(object()), "policyTypes", flow(types)),

@@ -170,16 +170,20 @@ func (r resolver) describe() string {
 }
 
 func (r resolver) selection() string {
-	return fmt.Sprintf("%s in namespace %s", selectorText(r.identity()), r.Namespace)
+	return fmt.Sprintf("%s in namespace %s", selectorText(r.labels()), r.Namespace)
+}
+
+// labels are those that rules commonly name the DNS pods by.
+func (r resolver) labels() map[string]string {
+	if own, ok := r.Labels["k8s-app"]; ok {
+		return map[string]string{"k8s-app": own}
+	}
+	return r.identity()
 }
 
 // dnsRule is the rule that lets a policy's pods look up names.
 func (v *view) dnsRule(p *policy, r resolver) *yaml.Node {
-	labels := r.identity()
-	if k, ok := r.Labels["k8s-app"]; ok {
-		labels = map[string]string{"k8s-app": k}
-	}
-	peers := []*yaml.Node{object("namespaceSelector", namespaceNode(r.Namespace), "podSelector", labelsNode(labels))}
+	peers := []*yaml.Node{object("namespaceSelector", namespaceNode(r.Namespace), "podSelector", labelsNode(r.labels()))}
 	ports := []port{{r.udp, udp}, {r.tcp, tcp}}
 	if v.nodeLocalCache() {
 		peers = append(peers, nodeLocalPeers(r)...)

@@ -63,7 +63,7 @@ func servicePort(v *view) []draft {
 				if q.Port == nil || q.Port.IntVal == 0 || q.EndPort != nil || isDNS(targets) {
 					continue
 				}
-				if m := v.mistaken(r, targets, port{q.Port.IntVal, protocolOf(q)}); m != nil {
+				if m := v.misported(r, targets, port{q.Port.IntVal, protocolOf(q)}); m != nil {
 					drafts = append(drafts, m.draft(r, i, protocolOf(q)))
 				}
 			}
@@ -85,10 +85,10 @@ type misport struct {
 	declared          bool // the pods declare the target port
 }
 
-// mistaken says whether the port can only be meant for a Service: one before the
+// misported says whether the port can only be meant for a Service: one before the
 // targets has it and leads to another port, no target has it itself, and the
 // rule does not list the other port as well.
-func (v *view) mistaken(r rule, targets []*class, p port) *misport {
+func (v *view) misported(r rule, targets []*class, p port) *misport {
 	var found *misport
 	for _, c := range targets {
 		if listens(c, p) {
