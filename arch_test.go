@@ -34,10 +34,12 @@ var pure = []string{"api/v1alpha1", "catalog", "flows", "verdict", "probes"}
 
 var table = map[string]folder{
 	"api/v1alpha1":      {"names", nil},
+	"api/strict":        {"refuses", nil},
 	"catalog":           {"knows", []string{"api/v1alpha1"}},
 	"verdict":           {"predicts", []string{"api/v1alpha1"}},
 	"verdict/manifest":  {"reads", []string{"api/v1alpha1", "verdict"}},
 	"verdict/lint":      {"warns", []string{"api/v1alpha1", "catalog", "verdict", "verdict/manifest"}},
+	"verdict/manifest":  {"reads", []string{"api/v1alpha1", "api/strict", "verdict"}},
 	"probes":            {"tests", []string{"api/v1alpha1", "catalog"}},
 	"probes/dial":       {"tries", []string{"probes", "api/v1alpha1"}},
 	"probes/agent":      {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},
@@ -45,7 +47,7 @@ var table = map[string]folder{
 	"report":            {"proves", append([]string{"rollout"}, pure...)},
 	"rollout/operator":  {"acts", append([]string{"rollout", "report", "deploy"}, pure...)},
 	"deploy":            {"ships", nil},
-	"scenarios":         {"rehearses", append([]string{"rollout", "report", "deploy"}, pure...)},
+	"scenarios":         {"rehearses", append([]string{"rollout", "report", "deploy", "api/strict"}, pure...)},
 	"scenarios/standin": {"stands in", []string{"catalog"}},
 	"clusters/lab":      {"hosts", []string{"api/v1alpha1"}},
 	"clusters/existing": {"hosts", nil},

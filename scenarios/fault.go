@@ -6,6 +6,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/tightrope-dev/tightrope/api/strict"
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
@@ -43,7 +44,7 @@ func (f *Fault) apply(r *v1alpha1.PolicyRolloutSpec) error {
 func (r *RemoveRule) find(spec *v1alpha1.PolicyRolloutSpec) (*v1alpha1.CandidatePolicy, int, error) {
 	at := slices.IndexFunc(spec.Policies.Inline, func(p v1alpha1.CandidatePolicy) bool { return policyKey(p) == r.Policy })
 	if at < 0 {
-		return nil, 0, fmt.Errorf("the rollout has no policy %s", show(r.Policy))
+		return nil, 0, fmt.Errorf("the rollout has no policy %s", strict.Show(r.Policy))
 	}
 	policy := &spec.Policies.Inline[at]
 	var found []int
@@ -53,7 +54,7 @@ func (r *RemoveRule) find(spec *v1alpha1.PolicyRolloutSpec) (*v1alpha1.Candidate
 		}
 	}
 	if len(found) != 1 {
-		return nil, 0, fmt.Errorf("%d %s rules of %s list port %d, and exactly one must", len(found), r.Direction, show(r.Policy), r.Port)
+		return nil, 0, fmt.Errorf("%d %s rules of %s list port %d, and exactly one must", len(found), r.Direction, strict.Show(r.Policy), r.Port)
 	}
 	return policy, found[0], nil
 }
@@ -99,7 +100,7 @@ func (p *positions) checkFault(s *Scenario) {
 		p.add(path, "says nothing: state removeRule")
 		return
 	case !slices.Contains(directions, f.RemoveRule.Direction):
-		p.add(path+".removeRule.direction", "%s is not %s", show(string(f.RemoveRule.Direction)), oneOf(directions))
+		p.add(path+".removeRule.direction", "%s is not %s", strict.Show(string(f.RemoveRule.Direction)), strict.OneOf(directions))
 		return
 	}
 	if _, _, err := f.RemoveRule.find(s.Spec.Rollout); err != nil {

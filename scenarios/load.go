@@ -9,11 +9,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tightrope-dev/tightrope/api/strict"
 )
 
 // maxFile bounds a scenario's file, in bytes.
@@ -65,7 +66,7 @@ func read(nameOrPath string) (file string, raw []byte, err error) {
 	}
 	f, err := os.Open(nameOrPath)
 	if errors.Is(err, os.ErrNotExist) {
-		return "", nil, fmt.Errorf("scenario %s: there is no such file, and the library has %s", show(nameOrPath), strings.Join(Library(), ", "))
+		return "", nil, fmt.Errorf("scenario %s: there is no such file, and the library has %s", strict.Show(nameOrPath), strings.Join(Library(), ", "))
 	} else if err != nil {
 		return "", nil, fmt.Errorf("scenario: %w", err)
 	}
@@ -95,7 +96,7 @@ func parse(file string, raw []byte, open func(base string) (string, []byte, erro
 	}
 	baseFile, baseRaw, err := open(s.Spec.Base)
 	if err != nil {
-		where.add("spec.base", "%s", show(err.Error()))
+		where.add("spec.base", "%s", strict.Show(err.Error()))
 		return nil, where.err()
 	}
 	base, baseWhere, err := decode(baseFile, baseRaw)
@@ -103,7 +104,7 @@ func parse(file string, raw []byte, open func(base string) (string, []byte, erro
 		return nil, err
 	}
 	if base.Spec.Base != "" {
-		where.add("spec.base", "%s has a base itself: name %s", show(s.Spec.Base), show(base.Spec.Base))
+		where.add("spec.base", "%s has a base itself: name %s", strict.Show(s.Spec.Base), strict.Show(base.Spec.Base))
 		return nil, where.err()
 	}
 	if err := complete(base, baseWhere); err != nil {
@@ -139,7 +140,7 @@ func (s *Scenario) inherit(base *Scenario) {
 
 // decode reads one YAML document strictly.
 func decode(file string, raw []byte) (*Scenario, *positions, error) {
-	where := &positions{file: show(file), lines: map[string]int{}}
+	where := &positions{file: strict.Show(file)}
 	if len(raw) > maxFile {
 		where.add("", "is longer than %d bytes", maxFile)
 		return nil, nil, where.err()
@@ -155,11 +156,12 @@ func decode(file string, raw []byte) (*Scenario, *positions, error) {
 		return nil, nil, where.err()
 	}
 	if err := reader.Decode(&second); !errors.Is(err, io.EOF) {
-		where.lines[""] = second.Line
-		where.add("", "holds more than one document: give each scenario a file of its own")
+		where.problems = append(where.problems, Problem{File: where.file, Line: second.Line,
+			What: "holds more than one document: give each scenario a file of its own"})
 	}
 	s := &Scenario{file: file}
-	where.decode(document.Content[0], reflect.ValueOf(s).Elem(), "")
+	where.root = document.Content[0]
+	where.addAll(strict.Decode(where.root, s, strict.Dialect{}))
 	if err := where.err(); err != nil {
 		return nil, nil, err
 	}

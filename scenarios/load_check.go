@@ -4,10 +4,9 @@ import (
 	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/tightrope-dev/tightrope/api/strict"
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
@@ -62,10 +61,10 @@ func (p *positions) checkDerived(s *Scenario) {
 
 func (p *positions) checkHeader(s *Scenario) {
 	if want := v1alpha1.GroupVersion.String(); s.APIVersion != want {
-		p.add("apiVersion", "%q is not %s", show(s.APIVersion), want)
+		p.add("apiVersion", "%q is not %s", strict.Show(s.APIVersion), want)
 	}
 	if s.Kind != Kind {
-		p.add("kind", "%q is not %s", show(s.Kind), Kind)
+		p.add("kind", "%q is not %s", strict.Show(s.Kind), Kind)
 	}
 	p.checkName("metadata.name", s.Metadata.Name)
 }
@@ -79,18 +78,18 @@ func (p *positions) checkExpect(s *Scenario) {
 		return
 	}
 	if !slices.Contains(results, e.Result) {
-		p.add("spec.expect.result", "%q is not %s", show(e.Result), oneOf(results))
+		p.add("spec.expect.result", "%q is not %s", strict.Show(e.Result), strict.OneOf(results))
 	}
 	for i, cut := range e.Cuts {
 		known := s.Spec.Suite != nil && slices.ContainsFunc(s.Spec.Suite.Paths, func(path v1alpha1.Path) bool {
 			return path.Name == cut && path.Expect == v1alpha1.ExpectAllow
 		})
 		if !known {
-			p.add(index("spec.expect.cuts", i), "the suite has no path %q that is expected to work", show(cut))
+			p.add(index("spec.expect.cuts", i), "the suite has no path %q that is expected to work", strict.Show(cut))
 		}
 	}
 	if e.Stage != "" && !slices.Contains(steps(s.Spec.Rollout), e.Stage) {
-		p.add("spec.expect.stage", "the rollout has no step %q: it has %s", show(e.Stage), oneOf(steps(s.Spec.Rollout)))
+		p.add("spec.expect.stage", "the rollout has no step %q: it has %s", strict.Show(e.Stage), strict.OneOf(steps(s.Spec.Rollout)))
 	}
 	if asks := len(e.Cuts) > 0 || e.Stage != "" || e.Rule != ""; asks && e.Result == "Committed" {
 		p.add("spec.expect", "a rollout that is committed has no cut: leave out cuts, stage and rule")
@@ -117,7 +116,7 @@ func (p *positions) checkName(path, name string) bool {
 		return false
 	}
 	if len(name) > 50 || len(validation.IsDNS1123Label(name)) > 0 {
-		p.add(path, "%s is not a name: use at most 50 lower-case letters, digits and dashes, with a letter or digit at both ends", show(name))
+		p.add(path, "%s is not a name: use at most 50 lower-case letters, digits and dashes, with a letter or digit at both ends", strict.Show(name))
 		return false
 	}
 	return true
@@ -126,7 +125,7 @@ func (p *positions) checkName(path, name string) bool {
 // checkNamespace wants one that the topology has; without a topology any will do.
 func (p *positions) checkNamespace(path, name string, t *Topology) {
 	if p.checkName(path, name) && t != nil && !t.hasNamespace(name) {
-		p.add(path, "the topology has no namespace %s: it has %s%s", name, oneOf(t.namespaces()), didYouMean(name, t.namespaces()))
+		p.add(path, "the topology has no namespace %s: it has %s%s", name, strict.OneOf(t.namespaces()), strict.DidYouMean(name, t.namespaces()))
 	}
 }
 
@@ -136,16 +135,12 @@ func (p *positions) checkPort(path string, port int32) {
 	}
 }
 
-func (p *positions) checkLabels(path string, labels map[string]string) {
-	p.addAll(metav1validation.ValidateLabels(labels, fieldPath(path)))
-}
-
-// addAll takes over what Kubernetes' own validation found.
-func (p *positions) addAll(errs field.ErrorList) {
-	for _, err := range errs {
-		p.add(err.Field, "%s", shorten(err.ErrorBody(), 240))
+func (p *positions) checkPolicyName(path, name string) {
+	if len(validation.IsDNS1123Subdomain(name)) > 0 {
+		p.add(path, "%q is not a name of a NetworkPolicy: use lower-case letters, digits, dashes and dots", strict.Show(name))
 	}
 }
 
-// fieldPath makes Kubernetes' validation write paths as we do.
-func fieldPath(path string) *field.Path { return field.NewPath(path) }
+func (p *positions) checkLabels(path string, labels map[string]string) {
+	p.addAll(strict.CheckLabels(path, labels))
+}

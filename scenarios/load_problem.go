@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tightrope-dev/tightrope/api/strict"
 )
 
 // maxProblems are shown at most; a file with more is not read any better for it.
@@ -52,7 +55,7 @@ func (ps Problems) Error() string {
 // with them.
 type positions struct {
 	file     string
-	lines    map[string]int // by path
+	root     *yaml.Node // nil where nothing could be read
 	problems Problems
 }
 
@@ -71,17 +74,22 @@ func (p *positions) addSyntax(err error) {
 			text, line = what, n
 		}
 	}
-	p.problems = append(p.problems, Problem{File: p.file, Line: line, What: "is not YAML: " + show(text)})
+	p.problems = append(p.problems, Problem{File: p.file, Line: line, What: "is not YAML: " + strict.Show(text)})
+}
+
+// addAll takes over faults that were found elsewhere.
+func (p *positions) addAll(faults []strict.Fault) {
+	for _, f := range faults {
+		p.problems = append(p.problems, Problem{File: p.file, Line: cmp.Or(f.Line, p.line(f.Path)), Path: f.Path, What: f.What})
+	}
 }
 
 // line is 0 where it is not known.
 func (p *positions) line(path string) int {
-	for {
-		if line, ok := p.lines[path]; ok || path == "" {
-			return line
-		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	if at := strict.Find(p.root, path); at != nil {
+		return at.Line
 	}
+	return 0
 }
 
 // err is nil when nothing was wrong.
@@ -91,72 +99,4 @@ func (p *positions) err() error {
 	}
 	slices.SortStableFunc(p.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return p.problems
-}
-
-// show makes text from a file fit to print: on one line, without anything a
-// terminal would act on, and short.
-func show(text string) string { return shorten(text, 80) }
-
-func shorten(text string, most int) string {
-	runes, end := []rune(text), ""
-	if len(runes) > most {
-		runes, end = runes[:most], "…"
-	}
-	if slices.ContainsFunc(runes, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.QuoteToASCII(string(runes)) + end
-	}
-	return string(runes) + end
-}
-
-// didYouMean is "; did you mean x?" for the name that is so near that a slip of
-// the finger explains it, else "".
-func didYouMean(got string, names []string) string {
-	best, least := "", 3 // distances up to 2
-	for _, name := range names {
-		d := distance(strings.ToLower(got), strings.ToLower(name))
-		if d < least && d < len(name) {
-			best, least = name, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s?", best)
-}
-
-// distance is Levenshtein's. Long texts are not near anything.
-func distance(a, b string) int {
-	const long = 64
-	if len(a) > long || len(b) > long {
-		return long
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-// oneOf is "a, b or c".
-func oneOf[T ~string](names []T) string {
-	texts := make([]string, len(names))
-	for i, n := range names {
-		texts[i] = string(n)
-	}
-	if len(texts) < 2 {
-		return strings.Join(texts, "")
-	}
-	return strings.Join(texts[:len(texts)-1], ", ") + " or " + texts[len(texts)-1]
 }

@@ -6,24 +6,6 @@ import (
 	"testing"
 )
 
-func TestDistanceAndSuggestion(t *testing.T) {
-	for _, tt := range []struct {
-		got   string
-		names []string
-		want  string
-	}{
-		{"replcias", []string{"name", "replicas"}, "; did you mean replicas?"},
-		{"Replicas", []string{"replicas"}, "; did you mean replicas?"},
-		{"colour", []string{"name", "replicas"}, ""},
-		{"xy", []string{"to"}, ""},
-		{strings.Repeat("x", 10_000), []string{"name"}, ""},
-	} {
-		if got := didYouMean(tt.got, tt.names); got != tt.want {
-			t.Errorf("didYouMean(%.20q, %v) = %q, want %q", tt.got, tt.names, got, tt.want)
-		}
-	}
-}
-
 func TestProblemsAreBounded(t *testing.T) {
 	var all Problems
 	for i := range 500 {

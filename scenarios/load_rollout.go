@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/tightrope-dev/tightrope/api/strict"
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
@@ -26,7 +27,7 @@ func (p *positions) checkRollout(s *Scenario) {
 	for i, policy := range r.Policies.Inline {
 		at := index(at+".policies.inline", i)
 		if seen[policyKey(policy)] {
-			p.add(at+".name", "policy %s is listed twice", show(policyKey(policy)))
+			p.add(at+".name", "policy %s is listed twice", strict.Show(policyKey(policy)))
 		}
 		seen[policyKey(policy)] = true
 		p.checkPolicyName(at+".name", policy.Name)
@@ -35,11 +36,11 @@ func (p *positions) checkRollout(s *Scenario) {
 		} else {
 			p.checkNamespace(at+".namespace", policy.Namespace, s.Spec.Topology)
 		}
-		p.checkPolicy(at+".spec", policy.Spec)
+		p.addAll(strict.CheckPolicy(at+".spec", policy.Spec))
 	}
 	for i, ref := range r.Suites {
 		if ref.Name != s.root {
-			p.add(index(at+".suites", i)+".name", "a scenario rolls out against its own suite, %s: leave suites out", show(s.root))
+			p.add(index(at+".suites", i)+".name", "a scenario rolls out against its own suite, %s: leave suites out", strict.Show(s.root))
 		}
 	}
 	p.checkStages(at+".stages", r.Stages)
@@ -57,7 +58,7 @@ func (p *positions) checkStages(at string, stages []v1alpha1.Stage) {
 	for i, stage := range stages {
 		at := index(at, i)
 		if names[stage.Name] {
-			p.add(at+".name", "stage %s is listed twice", show(stage.Name))
+			p.add(at+".name", "stage %s is listed twice", strict.Show(stage.Name))
 		}
 		names[stage.Name] = true
 		p.checkName(at+".name", stage.Name)
@@ -82,7 +83,7 @@ func (p *positions) checkScope(at string, stage v1alpha1.Stage) {
 		return
 	case v1alpha1.ModeCanary:
 	default:
-		p.add(at+".mode", "%q is not Observe, Canary or Enforce", show(string(stage.Mode)))
+		p.add(at+".mode", "%q is not Observe, Canary or Enforce", strict.Show(string(stage.Mode)))
 		return
 	}
 	if scope.ProbePodsOnly == (scope.MaxPods != nil) {
@@ -97,7 +98,7 @@ func (p *positions) checkScope(at string, stage v1alpha1.Stage) {
 		limit = 100
 	}
 	if n, err := intstr.GetScaledValueFromIntOrPercent(scope.MaxPods, 100, true); err != nil || n < 1 || n > limit {
-		p.add(at+".scope.maxPods", "%s is not a number of pods or a percentage such as 10%%", show(scope.MaxPods.String()))
+		p.add(at+".scope.maxPods", "%s is not a number of pods or a percentage such as 10%%", strict.Show(scope.MaxPods.String()))
 	}
 }
 
@@ -112,6 +113,6 @@ func (p *positions) checkAnalysis(at string, a v1alpha1.Analysis) {
 		return
 	}
 	if budget, err := strconv.ParseFloat(a.FalseRollbackBudget, 64); err != nil || !(budget > 0 && budget < 1e6) {
-		p.add(at+".falseRollbackBudget", "%s is not a number above 0, such as 1e-6 per hour", show(a.FalseRollbackBudget))
+		p.add(at+".falseRollbackBudget", "%s is not a number above 0, such as 1e-6 per hour", strict.Show(a.FalseRollbackBudget))
 	}
 }

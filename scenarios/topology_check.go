@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/tightrope-dev/tightrope/api/strict"
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/catalog"
 )
@@ -23,7 +24,7 @@ func (p *positions) checkTopology(t *Topology) {
 			p.add(at+".name", "%s is not a scenario's to create", ns.Name)
 		}
 		if seen[ns.Name] {
-			p.add(at+".name", "namespace %s is listed twice", show(ns.Name))
+			p.add(at+".name", "namespace %s is listed twice", strict.Show(ns.Name))
 		}
 		seen[ns.Name] = true
 	}
@@ -37,7 +38,7 @@ func (p *positions) checkTopology(t *Topology) {
 		for j, s := range w.Services {
 			at := index(at+".services", j)
 			if key := w.Namespace + "/" + s.Name; services[key] {
-				p.add(at+".name", "Service %s is listed twice", show(key))
+				p.add(at+".name", "Service %s is listed twice", strict.Show(key))
 			} else {
 				services[key] = true
 			}
@@ -59,7 +60,7 @@ func (p *positions) checkWorkload(at string, w Workload, t *Topology) {
 	}
 	profile, err := catalog.Get(w.Profile)
 	if err != nil {
-		p.add(at+".profile", "the catalog has no profile %q: it has %s%s", show(w.Profile), oneOf(catalog.Names()), didYouMean(w.Profile, catalog.Names()))
+		p.add(at+".profile", "the catalog has no profile %q: it has %s%s", strict.Show(w.Profile), strict.OneOf(catalog.Names()), strict.DidYouMean(w.Profile, catalog.Names()))
 	}
 	for i, s := range w.Services {
 		p.checkService(index(at+".services", i), s, profile)
@@ -74,9 +75,9 @@ func (p *positions) checkApart(at string, w, other Workload) {
 	switch {
 	case w.Namespace != other.Namespace:
 	case w.Name == other.Name:
-		p.add(at+".name", "workload %s is listed twice in namespace %s", show(w.Name), show(w.Namespace))
+		p.add(at+".name", "workload %s is listed twice in namespace %s", strict.Show(w.Name), strict.Show(w.Namespace))
 	case within(w.podLabels(), other.podLabels()) || within(other.podLabels(), w.podLabels()):
-		p.add(at+".labels", "a selector of these labels would also select pods of %s: give each workload a label of its own", show(other.Name))
+		p.add(at+".labels", "a selector of these labels would also select pods of %s: give each workload a label of its own", strict.Show(other.Name))
 	}
 }
 
@@ -103,14 +104,14 @@ func (p *positions) checkService(at string, s Service, profile *catalog.Profile)
 		p.checkPort(at+".port", port.Port)
 		number := ServicePort{Port: port.Port, Protocol: string(port.protocol())}
 		if names[port.Name] || numbers[number] {
-			p.add(at, "port %s (%d/%s) is listed twice", show(port.Name), port.Port, show(number.Protocol))
+			p.add(at, "port %s (%d/%s) is listed twice", strict.Show(port.Name), port.Port, strict.Show(number.Protocol))
 		}
 		names[port.Name], numbers[number] = true, true
 		opens := func(known catalog.Port) bool {
 			return known.Number == port.target() && known.Purpose != catalog.PurposePeer && port.protocol() == corev1.ProtocolTCP
 		}
 		if profile != nil && !slices.ContainsFunc(profile.Ports, opens) {
-			p.add(at, "the stand-in for %s does not listen on %d/%s", profile.Name, port.target(), show(number.Protocol))
+			p.add(at, "the stand-in for %s does not listen on %d/%s", profile.Name, port.target(), strict.Show(number.Protocol))
 		}
 	}
 }
@@ -119,7 +120,7 @@ func (p *positions) checkService(at string, s Service, profile *catalog.Profile)
 func (p *positions) checkCall(at string, c Call, t *Topology) {
 	workload, service, ok := t.service(c.Namespace, c.Service)
 	if !ok {
-		p.add(at+".service", "the topology has no Service %s in namespace %s%s", show(c.Service), show(c.Namespace), didYouMean(c.Service, t.serviceNames()))
+		p.add(at+".service", "the topology has no Service %s in namespace %s%s", strict.Show(c.Service), strict.Show(c.Namespace), strict.DidYouMean(c.Service, t.serviceNames()))
 		return
 	}
 	if _, ok := service.port(c.Port, ""); !ok {
@@ -130,7 +131,7 @@ func (p *positions) checkCall(at string, c Call, t *Topology) {
 		return // reported where the workload states it
 	}
 	if _, ok := profile.Request(c.Request); !ok {
-		p.add(at+".request", "%s knows no request %q: it knows %s", profile.Name, show(c.Request), oneOf(requestNames(profile)))
+		p.add(at+".request", "%s knows no request %q: it knows %s", profile.Name, strict.Show(c.Request), strict.OneOf(requestNames(profile)))
 	}
 }
 
