@@ -4,8 +4,9 @@ import "go.yaml.in/yaml/v3"
 
 // Expansion is what a YAML tree comes to once its aliases are written out.
 type Expansion struct {
-	Nodes int // at most maxNodes: it stops counting there
-	Depth int // of the deepest node; the outermost value has 1
+	Nodes   int // at most maxNodes: it stops counting there
+	Aliased int // of these, how many are there because of aliases
+	Depth   int // of the deepest node; the outermost value has 1
 	// Worst is the alias that adds most; nil where there is none.
 	Worst *yaml.Node
 	// Cycle is an alias that stands within what it stands for, which has no end.
@@ -19,7 +20,7 @@ const maxNodes = 1 << 40
 func Expand(n *yaml.Node) Expansion {
 	e := expander{sizes: map[*yaml.Node]size{}}
 	s := e.measure(n)
-	e.Nodes, e.Depth = s.nodes, s.depth
+	e.Nodes, e.Depth, e.Aliased = s.nodes, s.depth, s.nodes-e.written
 	return e.Expansion
 }
 
@@ -27,8 +28,9 @@ type size struct{ nodes, depth int }
 
 type expander struct {
 	Expansion
-	sizes map[*yaml.Node]size // of anchored nodes; zero while it is being measured
-	worst int
+	sizes   map[*yaml.Node]size // of anchored nodes; zero while it is being measured
+	worst   int
+	written int // nodes without what aliases add
 }
 
 func (e *expander) measure(n *yaml.Node) size {
@@ -39,6 +41,7 @@ func (e *expander) measure(n *yaml.Node) size {
 		e.sizes[n] = size{}
 	}
 	s := size{nodes: 1}
+	e.written++
 	for _, c := range n.Content {
 		inner := e.measure(c)
 		s.nodes = min(s.nodes+inner.nodes, maxNodes)

@@ -17,18 +17,26 @@ type Fault struct {
 	What         string // what is wrong, and what to do
 }
 
-// faults collects what Check… finds.
-type faults []Fault
+// Faults collects what Check… finds.
+type Faults []Fault
 
-func (f *faults) add(path, format string, args ...any) {
+// Add notes a fault of the field of that path.
+func (f *Faults) Add(path, format string, args ...any) {
 	*f = append(*f, Fault{Path: path, What: fmt.Sprintf(format, args...)})
 }
 
-// addAll takes over what Kubernetes' own validation found.
-func (f *faults) addAll(errs field.ErrorList) {
+// AddErrors takes over what Kubernetes' own validation found, without the
+// regular expressions it ends with.
+func (f *Faults) AddErrors(errs field.ErrorList) {
 	for _, err := range errs {
-		f.add(err.Field, "%s", Shorten(err.ErrorBody(), 240))
+		f.Add(err.Field, "%s", Brief(err.ErrorBody()))
 	}
+}
+
+// Brief is the part of a message of Kubernetes' validation that is for people.
+func Brief(message string) string {
+	words, _, _ := strings.Cut(message, " (e.g. ")
+	return Shorten(words, 240)
 }
 
 // Show makes text from a file fit to print: on one line, without anything a

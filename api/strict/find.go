@@ -12,7 +12,18 @@ import (
 // around it, at last n itself; it is nil only if n is. Names of fields may hold
 // dots; the names in labels[name] may stand in brackets too.
 func Find(n *yaml.Node, path string) *yaml.Node {
-	at, value := n, n
+	at, _ := find(n, path)
+	return at
+}
+
+// Value is the value of the field that Find finds.
+func Value(n *yaml.Node, path string) *yaml.Node {
+	_, value := find(n, path)
+	return value
+}
+
+func find(n *yaml.Node, path string) (at, value *yaml.Node) {
+	at, value = n, n
 	for path != "" && value != nil {
 		for value.Kind == yaml.AliasNode && value.Alias != nil {
 			value = value.Alias
@@ -23,7 +34,7 @@ func Find(n *yaml.Node, path string) *yaml.Node {
 		}
 		at, value, path = key, inner, rest
 	}
-	return at
+	return at, value
 }
 
 // maxMerges bounds how deep merge keys are followed into each other.

@@ -2,6 +2,7 @@ package strict
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // decodeLeaf lets the type read itself.
@@ -21,7 +23,12 @@ func (r *reader) decodeLeaf(n *yaml.Node, v reflect.Value, at *step) {
 	if err == nil {
 		err = json.Unmarshal(raw, v.Addr().Interface())
 	}
-	if err != nil {
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+	case errors.As(err, &mismatch) && v.Type() == reflect.TypeFor[intstr.IntOrString]():
+		r.add(n, at, "expected a whole number of up to 31 bits or text, got %s", r.describe(n))
+	default:
 		r.add(n, at, "%s is not valid here: %s", Show(n.Value), Show(err.Error()))
 	}
 }

@@ -30,4 +30,37 @@ type Lists struct {
 
 // FromLists makes a Set of what a cluster holds. The API server has validated
 // the objects, so it finds no problems. Nothing has a position.
-func FromLists(l Lists) *Set { return nil }
+func FromLists(l Lists) *Set {
+	r := newReading(Options{})
+	list(r, "v1", "Namespace", l.Namespaces, &r.raw.Namespaces)
+	list(r, "v1", "Node", l.Nodes, &r.raw.Nodes)
+	list(r, "v1", "Pod", l.Pods, &r.raw.Pods)
+	list(r, "v1", "Service", l.Services, &r.raw.Services)
+	list(r, "networking.k8s.io/v1", "NetworkPolicy", l.NetworkPolicies, &r.raw.NetworkPolicies)
+	list(r, v1alpha2.GroupVersion.String(), "ClusterNetworkPolicy", l.ClusterPolicies, &r.raw.ClusterPolicies)
+	list(r, "apps/v1", "Deployment", l.Deployments, &r.raw.deployments)
+	list(r, "apps/v1", "StatefulSet", l.StatefulSets, &r.raw.statefulSets)
+	list(r, "apps/v1", "DaemonSet", l.DaemonSets, &r.raw.daemonSets)
+	list(r, "apps/v1", "ReplicaSet", l.ReplicaSets, &r.raw.replicaSets)
+	list(r, "batch/v1", "Job", l.Jobs, &r.raw.jobs)
+	list(r, "batch/v1", "CronJob", l.CronJobs, &r.raw.cronJobs)
+	for _, p := range l.Foreign {
+		r.foreign = append(r.foreign, foreign{
+			Source:      Source{APIVersion: p.APIVersion, Kind: p.Kind, Namespace: p.Namespace, Name: p.Name},
+			clusterWide: p.Namespace == "",
+		})
+	}
+	set := assemble(r.raw, r.foreign)
+	set.sources = r.sources
+	return set
+}
+
+// list takes over objects of one kind, which lists do not repeat in each.
+func list[T any](r *reading, apiVersion, kind string, objects []T, into *[]Typed[T]) {
+	for i := range objects {
+		meta := any(&objects[i]).(metav1.Object)
+		at := Source{APIVersion: apiVersion, Kind: kind, Namespace: meta.GetNamespace(), Name: meta.GetName()}
+		r.sources[key(kind, at.Namespace, at.Name)] = at
+		*into = append(*into, Typed[T]{Source: at, Object: &objects[i]})
+	}
+}

@@ -1,7 +1,13 @@
 package manifest
 
 import (
+	"cmp"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // Options tune reading. The zero value works.
@@ -11,7 +17,148 @@ type Options struct {
 	MaxTotal  int64  // bytes of all files; 0 means 256 MiB
 }
 
+func (o Options) withDefaults() Options {
+	o.Namespace = cmp.Or(o.Namespace, corev1.NamespaceDefault)
+	o.MaxFile = cmp.Or(o.MaxFile, 32<<20)
+	o.MaxTotal = cmp.Or(o.MaxTotal, 256<<20)
+	return o
+}
+
 // Read reads files, directories (with those below them) and, for the path "-",
-// stdin. All problems found are in the *Error; an error of another type does
-// not occur. No path at all is an error too.
-func Read(paths []string, stdin io.Reader, o Options) (*Set, error) { return nil, nil }
+// stdin. Of a directory it reads *.yaml, *.yml and *.json but not what is
+// hidden, and what belongs to kustomize or Helm; of a symbolic link what it
+// leads to, once. Every error is an *Error with all problems that were found;
+// input that holds nothing to judge is one too.
+func Read(paths []string, stdin io.Reader, o Options) (*Set, error) {
+	r := newReading(o)
+	f := finder{reading: r, stdin: stdin, seen: map[string]bool{}}
+	if len(paths) == 0 {
+		r.problem(Position{}, "", "there is no input: name a file, a directory, or - for stdin")
+	}
+	for _, path := range paths {
+		f.find(path)
+	}
+	return r.finish()
+}
+
+// ReadStream reads one stream. Its name stands in positions.
+func ReadStream(name string, stream io.Reader, o Options) (*Set, error) {
+	r := newReading(o)
+	f := finder{reading: r, named: true}
+	f.stream(name, stream)
+	return r.finish()
+}
+
+// reading gathers what was read and what is wrong with it.
+type reading struct {
+	options  Options
+	total    int64 // bytes so far
+	files    int
+	problems []Problem
+	notes    []Note
+	skipped  map[string]int // by kind
+	unnamed  int            // objects that took the default namespace
+	raw      raw
+	maps     []Source // ConfigMaps, which are read once a rollout asks
+	sources  map[string]Source
+	foreign  []foreign
+}
+
+func newReading(o Options) *reading {
+	return &reading{options: o.withDefaults(), skipped: map[string]int{}, sources: map[string]Source{}}
+}
+
+// maxGathered bounds problems and notes, so that hostile input does not fill
+// memory with them.
+const maxGathered = 10_000
+
+func (r *reading) problem(at Position, object, format string, args ...any) {
+	if len(r.problems) < maxGathered {
+		r.problems = append(r.problems, Problem{Position: at, Object: object, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+func (r *reading) note(at Position, object, format string, args ...any) {
+	if len(r.notes) < maxGathered {
+		r.notes = append(r.notes, Note{Position: at, Object: object, Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+// finish looks at what only the whole input tells, and puts the Set together.
+func (r *reading) finish() (*Set, error) {
+	r.resolveRollouts()
+	r.noteSkipped()
+	if len(r.problems) == 0 && len(r.sources)+len(r.foreign) == 0 {
+		r.problem(Position{}, "", "nothing to judge: %s without a policy, a pod or a workload%s", count(r.files, "file"), r.hints())
+	}
+	if len(r.problems) > 0 {
+		r.blameKustomize()
+		r.sort()
+		return nil, &Error{Problems: r.problems}
+	}
+	set := assemble(r.raw, r.foreign)
+	set.sources = r.sources
+	set.Notes = append(r.notes, set.Notes...)
+	return set, nil
+}
+
+// blameKustomize says that a directory holds patches, perhaps, which are not
+// whole manifests.
+func (r *reading) blameKustomize() {
+	for _, n := range r.notes {
+		if strings.HasPrefix(n.Message, kustomizes) {
+			r.problem(n.Position, "", "beside it may lie patches, which are not whole: read kustomize build's output from stdin instead")
+		}
+	}
+}
+
+// sort puts the problems in the order of the input: files as they were read,
+// lines within them.
+func (r *reading) sort() {
+	order := map[string]int{}
+	for _, p := range r.problems {
+		if _, ok := order[p.File]; !ok {
+			order[p.File] = len(order)
+		}
+	}
+	slices.SortStableFunc(r.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.Line, b.Line))
+	})
+}
+
+// hints are the notes of empty input: they tell why it is empty.
+func (r *reading) hints() string {
+	text := ""
+	for _, n := range r.notes[:min(len(r.notes), 3)] {
+		text += "; " + n.String()
+	}
+	return text
+}
+
+func (r *reading) noteSkipped() {
+	kinds := []string{}
+	for kind := range r.skipped {
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	for _, kind := range kinds {
+		r.note(Position{}, "", "%s skipped: the kind is not read", count(r.skipped[kind], kind))
+	}
+	if r.unnamed > 0 {
+		r.note(Position{}, "", "%s without a namespace: taken to be in %s", count(r.unnamed, "object"), r.options.Namespace)
+	}
+}
+
+// count is "1 file" or "2 files".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	switch what[len(what)-1] {
+	case 's':
+		return fmt.Sprintf("%d %ses", n, what)
+	case 'y':
+		return fmt.Sprintf("%d %sies", n, what[:len(what)-1])
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -25,6 +25,10 @@ type Set struct {
 	// Notes say what was skipped, assumed or is not known. None is a problem.
 	Notes []Note
 
+	// Undeclared are the namespaces that objects are in and no document declares,
+	// sorted: of these, only the name is known.
+	Undeclared []string
+
 	sources map[string]Source
 }
 
@@ -35,11 +39,18 @@ type Objects struct {
 	Nodes           []Typed[corev1.Node]
 	Pods            []Typed[corev1.Pod]
 	Services        []Typed[corev1.Service]
-	ConfigMaps      []Typed[corev1.ConfigMap] // only where a PolicyRollout is in the input
+	ConfigMaps      []Typed[corev1.ConfigMap] // those that a PolicyRollout names
 	NetworkPolicies []Typed[networkingv1.NetworkPolicy]
 	ClusterPolicies []Typed[v1alpha2.ClusterNetworkPolicy]
-	Rollouts        []Typed[v1alpha1.PolicyRollout]
+	Rollouts        []Rollout
 	Suites          []Typed[v1alpha1.ConnectivitySuite]
+}
+
+// Rollout is a PolicyRollout with the policies that it would roll out, wherever
+// they are written: in the rollout itself or in its ConfigMap.
+type Rollout struct {
+	Typed[v1alpha1.PolicyRollout]
+	Candidates []Typed[networkingv1.NetworkPolicy]
 }
 
 // Typed is an object and where it stands.
@@ -86,6 +97,9 @@ type Note struct {
 	Object   string // as "NetworkPolicy ai/gateway"; may be empty
 	Message  string
 }
+
+// String is one line: position, object and message.
+func (n Note) String() string { return Problem(n).String() }
 
 // Where is where a field of an object stands, or the nearest thing around it
 // that is there. Kind is as in the manifest; the namespace of an object of the

@@ -2,8 +2,11 @@ package manifest
 
 import (
 	"fmt"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tightrope-dev/tightrope/api/strict"
 )
 
 // Position is a place in the input. Lines and columns count from 1; 0 means
@@ -36,26 +39,50 @@ type Source struct {
 // String is kind namespace/name.
 func (s Source) String() string {
 	if s.Namespace == "" {
-		return s.Kind + " " + s.Name
+		return strict.Show(s.Kind + " " + s.Name)
 	}
-	return s.Kind + " " + s.Namespace + "/" + s.Name
+	return strict.Show(s.Kind + " " + s.Namespace + "/" + s.Name)
 }
 
 // Where is where a field stands, or the nearest thing around it that is there.
-// Paths are written as spec.egress[0].to[1].podSelector.
-func (s Source) Where(fieldPath string) Position { return s.Position }
+// Paths are written as spec.egress[0].to[1].podSelector; a name with dots in it
+// may stand in brackets: metadata.labels[app.kubernetes.io/name]. It reads the
+// document again, so it is for what is shown to people, not for loops.
+func (s Source) Where(fieldPath string) Position {
+	if s.document == nil {
+		return s.Position
+	}
+	n, _, err := s.document.node()
+	if err != nil || n == nil {
+		return s.Position // it was read once, so this does not happen
+	}
+	return s.document.position(strict.Find(n, s.join(fieldPath)))
+}
+
+func (s Source) join(fieldPath string) string {
+	return strings.TrimPrefix(s.path+"."+fieldPath, ".")
+}
 
 // Text is the source of the whole document that the object stands in, with its
-// comments; of an object in a List, the List's. It is nil for a cluster's.
-func (s Source) Text() []byte { return nil }
+// comments; of an item of a List in YAML, the whole List. It is nil for an
+// object of a cluster. FirstLine is the number of its first line in the file.
+func (s Source) Text() (text []byte, firstLine int) {
+	if s.document == nil {
+		return nil, 0
+	}
+	return s.document.text, s.document.line
+}
 
-// Node is the object with its comments and its order, for editing: the caller
-// owns it. It is nil for a cluster's object.
-func (s Source) Node() *yaml.Node { return nil }
-
-// document is the text of one document.
-type document struct {
-	file string
-	line int // of its first line in the file
-	text []byte
+// Node is the object as a tree with its comments and its order. The caller owns
+// it and may edit it; its lines are those of Text. It is nil for an object of a
+// cluster.
+func (s Source) Node() *yaml.Node {
+	if s.document == nil {
+		return nil
+	}
+	n, _, err := s.document.node()
+	if err != nil || n == nil {
+		return nil // it was read once, so this does not happen
+	}
+	return strict.Value(n, s.path)
 }

@@ -1,0 +1,75 @@
+package manifest
+
+import (
+	"bytes"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	lookahead = 8       // lines that the YAML library reads ahead, at most
+	maxLocate = 1 << 20 // bytes of a document that is read again to find a line
+)
+
+// syntax finds the line of an error of the YAML library, and what it is without
+// the line that the library names. That is often the one where the block around
+// the fault begins, many lines above.
+func syntax(text []byte, err error) (line int, what string) {
+	what = strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(what, "line "); ok {
+		_, what, _ = strings.Cut(rest, ": ")
+	}
+	lines := &lineReader{text: text}
+	fails := func(from io.Reader) bool { return yaml.NewDecoder(from).Decode(&yaml.Node{}) != nil }
+	fails(lines)
+	line = lines.read
+	// What is read ahead is more than what is wrong: go back as long as the text
+	// up to there is wrong too.
+	for range lookahead {
+		if line <= 1 || len(text) > maxLocate || !fails(bytes.NewReader(lines.upTo(line-1))) {
+			break
+		}
+		line--
+	}
+	return max(line, 1), what
+}
+
+// lineReader gives a line at a time, and so knows how far its reader came.
+type lineReader struct {
+	text   []byte
+	offset int
+	read   int // lines
+}
+
+func (l *lineReader) Read(into []byte) (int, error) {
+	if l.offset == len(l.text) {
+		return 0, io.EOF
+	}
+	rest := l.text[l.offset:]
+	n := bytes.IndexByte(rest, '\n') + 1
+	if n == 0 {
+		n = len(rest)
+	}
+	if n > len(into) {
+		n = len(into) // the line goes on with the next call
+	} else {
+		l.read++
+	}
+	copy(into, rest[:n])
+	l.offset += n
+	return n, nil
+}
+
+func (l *lineReader) upTo(line int) []byte {
+	end := 0
+	for range line {
+		n := bytes.IndexByte(l.text[end:], '\n')
+		if n < 0 {
+			return l.text
+		}
+		end += n + 1
+	}
+	return l.text[:end]
+}
