@@ -37,7 +37,6 @@ var table = map[string]folder{
 	"api/strict":        {"refuses", nil},
 	"catalog":           {"knows", []string{"api/v1alpha1"}},
 	"verdict":           {"predicts", []string{"api/v1alpha1"}},
-	"verdict/manifest":  {"reads", []string{"api/v1alpha1", "verdict"}},
 	"verdict/lint":      {"warns", []string{"api/v1alpha1", "catalog", "verdict", "verdict/manifest"}},
 	"verdict/manifest":  {"reads", []string{"api/v1alpha1", "api/strict", "verdict"}},
 	"probes":            {"tests", []string{"api/v1alpha1", "catalog"}},
