@@ -116,7 +116,7 @@ func serviceAddress(v *view) []draft {
 			if !slices.ContainsFunc(clusterIPs(s), b.has) || len(s.Pods) == 0 || v.podsIn(b, s) || v.allowedAsPods(b.rule, s) {
 				continue
 			}
-			if v.nodeLocalCache() && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) {
+			if v.cache && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) {
 				continue // the cache answers on that address; or the pods may be in the block
 			}
 			drafts = append(drafts, v.serviceDraft(b, s))

@@ -57,7 +57,7 @@ func orInsteadOfAnd(v *view) []draft {
 func (v *view) together(r rule, i, j int) []*class {
 	pods := v.selector(r.peers[j].PodSelector)
 	candidates := slices.Clone(v.classes)
-	for _, resolver := range v.findResolvers() {
+	for _, resolver := range v.dnsPods {
 		if resolver.assumed {
 			candidates = append(candidates, resolver.class)
 		}

@@ -148,6 +148,14 @@ func (r rule) onlyPods() bool {
 	return len(r.peers) > 0 && !slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool { return p.IPBlock != nil })
 }
 
+// definite reports whether the rule can only be about pods of namespaces that it
+// names, which are in the set with whatever they have; others may hold anything.
+func (r rule) definite() bool {
+	return r.direction == ingress || !slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool {
+		return p.NamespaceSelector != nil && p.NamespaceSelector.MatchLabels[corev1.LabelMetadataName] == ""
+	})
+}
+
 func protocolOf(p networkingv1.NetworkPolicyPort) corev1.Protocol {
 	if p.Protocol == nil {
 		return tcp
