@@ -112,7 +112,11 @@ func emptyList(v *view) []draft {
 	for _, p := range v.policies {
 		for _, r := range p.allRules() {
 			if r.peers != nil && len(r.peers) == 0 {
-				drafts = append(drafts, emptyDraft(v, r, r.peersKey(), "everyone"))
+				d := emptyDraft(v, r, r.peersKey(), "everyone")
+				if r.direction == egress {
+					d.severity = Info // many write it to say so
+				}
+				drafts = append(drafts, d)
 			}
 			if r.ports != nil && len(r.ports) == 0 {
 				drafts = append(drafts, emptyDraft(v, r, "ports", "every port"))
