@@ -68,6 +68,7 @@ var testImports = map[string][]string{
 	"clusters/lab":     {everything},
 	"verdict":          {"verdict/platform"},
 	"verdict/literal":  {"verdict/literal/random"},
+	"verdict/lint":     {"scenarios"},
 }
 
 func allowed(rules []string, pkg string) bool {

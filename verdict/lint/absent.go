@@ -52,6 +52,9 @@ func typesMissing(v *view) []draft {
 		if len(closed) > 0 {
 			d.severity = Error
 			d.why += fmt.Sprintf(" Nothing can reach %s, which Services lead to.", names(closed))
+		} else if v.closedAnyway(p) {
+			d.severity = Info
+			d.why += " Other policies isolate the same pods for ingress, so nothing changes today."
 		}
 		d.fix = "Write policyTypes: [Egress]."
 		d.edit = set(at("spec", "policyTypes"), flow(list(text(string(egress)))))
@@ -70,6 +73,13 @@ func (v *view) closedBy(p *policy) []*class {
 		}
 	}
 	return all
+}
+
+// closedAnyway reports whether other policies isolate all that this one selects
+// for ingress.
+func (v *view) closedAnyway(p *policy) bool {
+	all := v.selected(p)
+	return len(all) > 0 && !slices.ContainsFunc(all, func(c *class) bool { return len(v.isolated[c][ingress]) < 2 })
 }
 
 // emptyEgressIgnored finds "egress: []" without policyTypes, which reads like a
@@ -102,7 +112,11 @@ func emptyList(v *view) []draft {
 	for _, p := range v.policies {
 		for _, r := range p.allRules() {
 			if r.peers != nil && len(r.peers) == 0 {
-				drafts = append(drafts, emptyDraft(v, r, r.peersKey(), "everyone"))
+				d := emptyDraft(v, r, r.peersKey(), "everyone")
+				if r.direction == egress {
+					d.severity = Info // many write it to say so
+				}
+				drafts = append(drafts, d)
 			}
 			if r.ports != nil && len(r.ports) == 0 {
 				drafts = append(drafts, emptyDraft(v, r, "ports", "every port"))

@@ -103,36 +103,6 @@ func metadataOpen(v *view) []draft {
 	return drafts
 }
 
-// exceptOutside finds parts that are left out of a network they are not in.
-func exceptOutside(v *view) []draft {
-	var drafts []draft
-	v.blocks(func(b block) {
-		for i, e := range b.Except {
-			p, err := netip.ParsePrefix(e)
-			if err != nil || b.cidr.Contains(p.Addr()) && p.Bits() > b.cidr.Bits() {
-				continue
-			}
-			drafts = append(drafts, draft{
-				policy: b.rule.policy, at: b.at("except", i), severity: Error,
-				what: fmt.Sprintf("%s is not a part of %s.", e, b.CIDR),
-				why:  "Every except must lie inside cidr and be smaller (IPBlock.except): the API server refuses the policy.",
-				fix:  "Delete it, or write the network that it was meant for.",
-				edit: edits(drop(b.at("except", i)), dropEmpty(b.at("except"))),
-			})
-		}
-	})
-	return drafts
-}
-
-// dropEmpty removes a list that has nothing in it any more.
-func dropEmpty(p path) edit {
-	return func(root *yaml.Node) {
-		if n := lookup(root, p); n != nil && len(n.Content) == 0 {
-			drop(p)(root)
-		}
-	}
-}
-
 // serviceAddress finds egress to the address of a Service: policies see the
 // connection after its translation to a pod, so the block never matches.
 func serviceAddress(v *view) []draft {
@@ -146,7 +116,7 @@ func serviceAddress(v *view) []draft {
 			if !slices.ContainsFunc(clusterIPs(s), b.has) || len(s.Pods) == 0 || v.podsIn(b, s) || v.allowedAsPods(b.rule, s) {
 				continue
 			}
-			if v.nodeLocalCache() && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) {
+			if v.cache && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) {
 				continue // the cache answers on that address; or the pods may be in the block
 			}
 			drafts = append(drafts, v.serviceDraft(b, s))

@@ -8,9 +8,9 @@ import (
 
 // draft is a finding as the search for a mistake makes it.
 type draft struct {
-	policy    *policy // nil: about a namespace
-	namespace string  // where there is no policy
-	at        path    // of the field, from the policy's root
+	policy    *policy
+	namespace string // that it is about, in place of the policy, which is then the first one there
+	at        path   // of the field, from the policy's root
 	severity  Severity
 	what      string
 	why       string
@@ -24,31 +24,45 @@ type draft struct {
 // them, marked. A nil or empty set has none. Check changes nothing.
 func Check(set *manifest.Set) []Finding {
 	findings := []Finding{}
-	if set == nil {
-		return findings
-	}
-	v := newView(set)
-	for _, m := range mistakes {
-		for _, d := range m.find(v) {
-			findings = append(findings, d.finding(m.ID))
-		}
+	for _, m := range examine(set) {
+		findings = append(findings, m.finding())
 	}
 	order(findings)
 	return findings
 }
 
-func (d draft) finding(id string) Finding {
-	f := Finding{Rule: id, Severity: d.severity, What: d.what, Why: d.why, Fix: d.fix, Corrected: d.document}
-	if d.policy == nil {
-		f.Object = Object{Kind: "Namespace", Name: d.namespace}
-		return f
+// mistaken is a draft with the mistake that it is of.
+type mistaken struct {
+	draft
+	id string
+}
+
+func examine(set *manifest.Set) []mistaken {
+	if set == nil {
+		return nil
 	}
-	p := d.policy
-	f.Object = Object{Kind: "NetworkPolicy", Namespace: p.Namespace, Name: p.Name}
-	f.Position = p.position(d.at)
-	f.Suppressed = slices.Contains(p.ignored, id)
-	if d.edit != nil {
-		f.Corrected = p.corrected(d.edit)
+	var all []mistaken
+	v := newView(set)
+	for _, m := range mistakes {
+		for _, d := range m.find(v) {
+			all = append(all, mistaken{d, m.ID})
+		}
+	}
+	return all
+}
+
+func (m mistaken) suppressed() bool { return slices.Contains(m.policy.ignored, m.id) }
+
+func (m mistaken) finding() Finding {
+	f := Finding{Rule: m.id, Severity: m.severity, What: m.what, Why: m.why, Fix: m.fix, Corrected: m.document}
+	f.Object = Object{Kind: "NetworkPolicy", Namespace: m.policy.Namespace, Name: m.policy.Name}
+	f.Position = m.policy.position(m.at)
+	f.Suppressed = m.suppressed()
+	if m.namespace != "" {
+		f.Object = Object{Kind: "Namespace", Name: m.namespace}
+	}
+	if m.edit != nil {
+		f.Corrected = m.policy.document([]edit{m.edit})
 	}
 	return f
 }

@@ -95,8 +95,8 @@ func hasMerge(n *yaml.Node) bool {
 	return false
 }
 
-// document writes a new YAML document.
-func document(n *yaml.Node) string {
+// newDocument writes a new YAML document.
+func newDocument(n *yaml.Node) string {
 	out, err := corrected(n, edits())
 	if err != nil {
 		return ""

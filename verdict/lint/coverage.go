@@ -5,12 +5,17 @@ import (
 	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // noDefaultDeny finds namespaces with policies and pods that none isolates.
 func noDefaultDeny(v *view) []draft {
 	var drafts []draft
 	for _, namespace := range v.guarded() {
+		if v.foreign(namespace) {
+			continue // it may deny what is looked for here
+		}
 		var bare, open []*class
 		var missing []networkingv1.PolicyType
 		for _, c := range v.in(namespace) {
@@ -37,6 +42,12 @@ func noDefaultDeny(v *view) []draft {
 	return drafts
 }
 
+// foreign reports whether a policy of a kind that is not understood may decide
+// about pods of the namespace.
+func (v *view) foreign(namespace string) bool {
+	return slices.ContainsFunc(v.world.Foreign, func(f verdict.Foreign) bool { return f.Namespace == "" || f.Namespace == namespace })
+}
+
 // guarded lists the namespaces that have policies, sorted.
 func (v *view) guarded() []string {
 	var all []string
@@ -48,11 +59,13 @@ func (v *view) guarded() []string {
 }
 
 func denyDraft(v *view, namespace string, bare, open []*class, missing []networkingv1.PolicyType) draft {
-	d := draft{namespace: namespace, severity: Info}
+	d := draft{namespace: namespace, policy: v.policies[slices.IndexFunc(v.policies, func(p *policy) bool { return p.Namespace == namespace })], severity: Info}
 	d.what = fmt.Sprintf("%s are open in one direction.", names(open))
 	d.why = fmt.Sprintf("A pod that no policy selects for a direction may do everything there; no policy of namespace %s selects all its pods for %s.", namespace, typesText(missing))
 	if len(bare) > 0 {
-		d.severity = Warning
+		if len(v.world.ClusterPolicies) == 0 {
+			d.severity = Warning // else a ClusterNetworkPolicy may deny by default
+		}
 		d.what = fmt.Sprintf("Namespace %s has policies, but none isolates %s.", namespace, names(bare))
 	}
 	d.fix = "Add a policy that denies by default, once what these pods need is allowed."
@@ -60,7 +73,7 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 	for _, t := range missing {
 		types.Content = append(types.Content, text(string(t)))
 	}
-	d.document = document(object(
+	d.document = newDocument(object(
 		"apiVersion", text("networking.k8s.io/v1"), "kind", text("NetworkPolicy"),
 		"metadata", object("namespace", text(namespace), "name", text(v.freeName(namespace, "default-deny"))),
 		"spec", object("podSelector", flow(object()), "policyTypes", flow(types)),

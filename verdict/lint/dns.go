@@ -34,32 +34,28 @@ func (l lookups) worth() int {
 	return 0
 }
 
-// dns is what every isolated class can ask, worked out once for all DNS mistakes.
-func (v *view) dns() []lookups {
-	if v.asked {
-		return v.answers
-	}
-	v.asked = true
+// askAll works out what every isolated class can ask.
+func (v *view) askAll() []lookups {
+	var answers []lookups
 	world := v.world
 	world.Namespaces = map[string]map[string]string{"kube-system": nil, "openshift-dns": nil}
 	for name, labels := range v.world.Namespaces {
 		world.Namespaces[name] = labels
 	}
 	s := verdict.Compile(world, nil)
-	resolvers := v.findResolvers()
 	for _, c := range v.classes {
 		if len(v.isolated[c][egress]) == 0 || c.HostNetwork || !usesClusterDNS(c) {
 			continue
 		}
-		best := v.lookups(s, c, resolvers[0])
-		for _, r := range resolvers[1:] {
+		best := v.lookups(s, c, v.dnsPods[0])
+		for _, r := range v.dnsPods[1:] {
 			if l := v.lookups(s, c, r); l.worth() > best.worth() {
 				best = l
 			}
 		}
-		v.answers = append(v.answers, best)
+		answers = append(answers, best)
 	}
-	return v.answers
+	return answers
 }
 
 func (v *view) lookups(s *verdict.Snapshot, c *class, r resolver) lookups {
@@ -81,7 +77,7 @@ func usesClusterDNS(c *class) bool {
 // dnsForgotten finds pods that may go somewhere and may not look up where that is.
 func dnsForgotten(v *view) []draft {
 	var drafts []draft
-	for _, group := range v.blamed(egress, v.dns(), func(l lookups) bool { return l.worth() == 0 && !v.locally(l.class) }) {
+	for _, group := range v.blamed(egress, v.dns, func(l lookups) bool { return l.worth() == 0 && !v.locally(l.class) }) {
 		p, l := group.policy, group.lookups[0]
 		d := draft{policy: p, at: at("spec", "egress"), severity: v.needsNames(p, group.classes())}
 		d.what = fmt.Sprintf("%s may connect out and may not look up names: no rule allows port %d to the cluster's DNS.", names(group.classes()), l.resolver.udp)
@@ -127,7 +123,7 @@ func wide(cidr string) bool {
 func (v *view) locally(c *class) bool {
 	for _, p := range v.isolated[c][egress] {
 		for _, r := range p.rules(egress) {
-			if !lists(r.ports, dnsPort, udp) && !lists(r.ports, dnsPort, tcp) {
+			if len(r.ports) == 0 || !lists(r.ports, dnsPort, udp) && !lists(r.ports, dnsPort, tcp) {
 				continue
 			}
 			for _, peer := range r.peers {
@@ -170,18 +166,22 @@ func (r resolver) describe() string {
 }
 
 func (r resolver) selection() string {
-	return fmt.Sprintf("%s in namespace %s", selectorText(r.identity()), r.Namespace)
+	return fmt.Sprintf("%s in namespace %s", selectorText(r.labels()), r.Namespace)
+}
+
+// labels are those that rules commonly name the DNS pods by.
+func (r resolver) labels() map[string]string {
+	if own, ok := r.Labels["k8s-app"]; ok {
+		return map[string]string{"k8s-app": own}
+	}
+	return r.identity()
 }
 
 // dnsRule is the rule that lets a policy's pods look up names.
 func (v *view) dnsRule(p *policy, r resolver) *yaml.Node {
-	labels := r.identity()
-	if k, ok := r.Labels["k8s-app"]; ok {
-		labels = map[string]string{"k8s-app": k}
-	}
-	peers := []*yaml.Node{object("namespaceSelector", namespaceNode(r.Namespace), "podSelector", labelsNode(labels))}
+	peers := []*yaml.Node{object("namespaceSelector", namespaceNode(r.Namespace), "podSelector", labelsNode(r.labels()))}
 	ports := []port{{r.udp, udp}, {r.tcp, tcp}}
-	if v.nodeLocalCache() {
+	if v.cache {
 		peers = append(peers, nodeLocalPeers(r)...)
 		if r.udp != dnsPort {
 			ports = append(ports, port{dnsPort, udp}, port{dnsPort, tcp})
@@ -195,7 +195,7 @@ func dnsOneProtocol(has, lacks corev1.Protocol) func(v *view) []draft {
 	return func(v *view) []draft {
 		var drafts []draft
 		seen := map[*policy]map[int]bool{}
-		for _, l := range v.dns() {
+		for _, l := range v.dns {
 			if l.decision(has) != verdict.Allow || l.decision(lacks) != verdict.Deny {
 				continue
 			}
@@ -257,7 +257,7 @@ func (v *view) dnsRuleOf(l lookups, number int32, protocol corev1.Protocol) (rul
 func dnsWrongPort(v *view) []draft {
 	var drafts []draft
 	seen := map[string]bool{}
-	for _, l := range v.dns() {
+	for _, l := range v.dns {
 		if l.worth() != 1 {
 			continue
 		}

@@ -13,10 +13,10 @@ import (
 // NodeLocal DNSCache: it shares its node's network and listens on a link-local
 // address, and on the DNS Service's address, which it takes over on every node.
 func dnsNodeLocal(v *view) []draft {
-	runs := v.nodeLocalCache()
+	runs := v.cache
 	var drafts []draft
 	seen := map[string]bool{}
-	for _, l := range v.dns() {
+	for _, l := range v.dns {
 		if !runs && !l.resolver.assumed || l.udp != verdict.Allow || v.cacheAllowed(l.class) {
 			continue
 		}

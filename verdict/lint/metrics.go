@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/verdict"
-	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
 // scrapers are the programs that fetch metrics, by the name of their image or
@@ -163,16 +162,10 @@ func (v *view) annotations(c *class) []map[string]string {
 		all = append(all, c.workload.Template.Annotations)
 	}
 	for _, s := range c.services {
-		for _, o := range v.set.Objects.Services {
-			if sameObject(o.Source, s.Source) {
-				all = append(all, o.Object.Annotations)
-			}
-		}
+		all = append(all, v.noted[s.Namespace+"/"+s.Name])
 	}
 	return all
 }
-
-func sameObject(a, b manifest.Source) bool { return a.Namespace == b.Namespace && a.Name == b.Name }
 
 func namesMetrics(name string) bool {
 	return slices.Contains([]string{"metrics", "http-metrics", "https-metrics", "prometheus", "prom", "http-prom", "monitoring"}, name) || strings.HasSuffix(name, "-metrics") || strings.HasPrefix(name, "metrics-")

@@ -34,7 +34,6 @@ var mistakes = []Mistake{
 	{"egress-closed", "pods may not connect anywhere", page + " (default deny all egress)", egressClosed},
 	{"empty-egress-ignored", "an empty egress list without policyTypes denies nothing", spec + "NetworkPolicySpec.policyTypes", emptyEgressIgnored},
 	{"empty-list-means-all", "an empty list of peers or ports means all of them", spec + "NetworkPolicyIngressRule.from", emptyList},
-	{"except-outside", "an except is not a part of its cidr", spec + "IPBlock.except", exceptOutside},
 	{"host-network-selected", "a policy selects pods that share their node's network", page + " (hostNetwork pods)", hostNetwork},
 	{"ip-block-of-pod", "an ipBlock is the address of one pod", page + " (ipBlock)", podAddress},
 	{"ip-block-of-service", "an ipBlock is the address of a Service, which is translated before policies look", page + " (ipBlock)", serviceAddress},

@@ -43,8 +43,8 @@ func orInsteadOfAnd(v *view) []draft {
 				if r.peers[i].NamespaceSelector == nil || j < 0 {
 					continue
 				}
-				if where := v.together(r, i, j); len(where) > 0 {
-					drafts = append(drafts, splitDraft(r, i, j, where))
+				if where, known := v.together(r, i, j); len(where) > 0 {
+					drafts = append(drafts, splitDraft(r, i, j, where, known))
 				}
 			}
 		}
@@ -52,35 +52,42 @@ func orInsteadOfAnd(v *view) []draft {
 	return drafts
 }
 
-// together lists what the two items would select as one; nothing where the
-// podSelector has a meaning of its own in the policy's namespace.
-func (v *view) together(r rule, i, j int) []*class {
+// together lists what the two items would select as one, and whether the labels
+// of those namespaces are known; nothing where the podSelector has a meaning of
+// its own in the policy's namespace.
+func (v *view) together(r rule, i, j int) (all []*class, known bool) {
 	pods := v.selector(r.peers[j].PodSelector)
 	candidates := slices.Clone(v.classes)
-	for _, resolver := range v.findResolvers() {
+	for _, resolver := range v.dnsPods {
 		if resolver.assumed {
 			candidates = append(candidates, resolver.class)
 		}
 	}
 	both := networkingv1.NetworkPolicyPeer{NamespaceSelector: r.peers[i].NamespaceSelector, PodSelector: r.peers[j].PodSelector}
-	var all []*class
 	for _, c := range candidates {
 		if c.Namespace == r.policy.Namespace && pods.Matches(labels.Set(c.Labels)) {
-			return nil
+			return nil, false
 		}
-		if ok, _ := v.takes(r.policy.Namespace, &both, c); ok {
-			all = append(all, c)
+		if takes, certain := v.takes(r.policy.Namespace, &both, c); takes || !certain {
+			all, known = append(all, c), known || takes
 		}
 	}
-	return all
+	if len(v.in(r.policy.Namespace)) == 0 {
+		return nil, false // what the podSelector means there is not known
+	}
+	return all, known
 }
 
-func splitDraft(r rule, i, j int, where []*class) draft {
+func splitDraft(r rule, i, j int, where []*class, known bool) draft {
 	list := r.at(r.peersKey())
 	pods := r.peers[j].PodSelector
 	d := draft{policy: r.policy, at: list.plus(min(i, j)), severity: Error}
 	d.what = fmt.Sprintf("Two items stand where one was meant: the namespaceSelector alone opens the rule to every pod of %s.", metav1.FormatLabelSelector(r.peers[i].NamespaceSelector))
 	d.why = fmt.Sprintf("Items of a list are alternatives; selectors within one item must both match (NetworkPolicyPeer). No pod of %s matches %s, but %s does.", r.policy.Namespace, metav1.FormatLabelSelector(pods), names(where))
+	if !known {
+		d.severity = Warning
+		d.why += " Whether its namespace has those labels is not known."
+	}
 	d.fix = "Put both selectors into one item: without the second dash."
 	d.edit = func(root *yaml.Node) {
 		selector := lookup(root, list.plus(j, "podSelector"))

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,33 +32,30 @@ type policy struct {
 	node *yaml.Node
 }
 
-// policiesOf lists those of the set and the inline candidates of its rollouts,
-// which replace those of the same name: that is what the rollout will do.
+// policiesOf lists those of the set and the candidates of its rollouts, which
+// replace those of the same name: that is what the rollout will do.
 func policiesOf(set *manifest.Set) []*policy {
 	byKey := map[string]*policy{}
-	var keys []string
-	put := func(p *policy) {
-		if byKey[p.Key()] == nil {
-			keys = append(keys, p.Key())
-		}
+	put := func(o manifest.Typed[networkingv1.NetworkPolicy], ignore map[string]string, root path) {
+		p := &policy{Policy: verdict.PolicyOf(o.Object), source: o.Source, object: o.Object, root: root}
+		p.ignored = append(ignored(ignore), ignored(o.Object.Annotations)...)
 		byKey[p.Key()] = p
 	}
 	for _, o := range set.Objects.NetworkPolicies {
-		put(&policy{Policy: verdict.PolicyOf(o.Object), source: o.Source, object: o.Object, ignored: ignored(o.Object.Annotations)})
+		put(o, nil, nil)
 	}
-	for _, o := range set.Objects.Rollouts {
-		for i, c := range o.Object.Spec.Policies.Inline {
-			object := &networkingv1.NetworkPolicy{Spec: c.Spec}
-			object.Namespace, object.Name = c.Namespace, c.Name
-			put(&policy{
-				Policy: verdict.PolicyOf(object), source: o.Source, object: object,
-				root: at("spec", "policies", "inline", i), ignored: ignored(o.Object.Annotations),
-			})
+	for _, r := range set.Objects.Rollouts {
+		for i, c := range r.Candidates {
+			if len(r.Object.Spec.Policies.Inline) == 0 { // written elsewhere, as documents of their own
+				put(c, r.Object.Annotations, nil)
+				continue
+			}
+			c.Source = r.Source
+			put(c, r.Object.Annotations, at("spec", "policies", "inline", i))
 		}
 	}
-	slices.Sort(keys)
-	all := make([]*policy, 0, len(keys))
-	for _, k := range keys {
+	all := make([]*policy, 0, len(byKey))
+	for _, k := range slices.Sorted(maps.Keys(byKey)) {
 		all = append(all, byKey[k])
 	}
 	return all
@@ -148,6 +146,14 @@ func (r rule) allows(w verdict.World, c verdict.Conn) verdict.Decision {
 // onlyPods reports whether every peer is one that selects pods.
 func (r rule) onlyPods() bool {
 	return len(r.peers) > 0 && !slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool { return p.IPBlock != nil })
+}
+
+// definite reports whether the rule can only be about pods of namespaces that it
+// names, which are in the set with whatever they have; others may hold anything.
+func (r rule) definite() bool {
+	return r.direction == ingress || !slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool {
+		return p.NamespaceSelector != nil && p.NamespaceSelector.MatchLabels[corev1.LabelMetadataName] == ""
+	})
 }
 
 func protocolOf(p networkingv1.NetworkPolicyPort) corev1.Protocol {

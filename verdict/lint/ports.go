@@ -63,7 +63,7 @@ func servicePort(v *view) []draft {
 				if q.Port == nil || q.Port.IntVal == 0 || q.EndPort != nil || isDNS(targets) {
 					continue
 				}
-				if m := v.mistaken(r, targets, port{q.Port.IntVal, protocolOf(q)}); m != nil {
+				if m := v.misported(r, targets, port{q.Port.IntVal, protocolOf(q)}); m != nil {
 					drafts = append(drafts, m.draft(r, i, protocolOf(q)))
 				}
 			}
@@ -85,10 +85,10 @@ type misport struct {
 	declared          bool // the pods declare the target port
 }
 
-// mistaken says whether the port can only be meant for a Service: one before the
+// misported says whether the port can only be meant for a Service: one before the
 // targets has it and leads to another port, no target has it itself, and the
 // rule does not list the other port as well.
-func (v *view) mistaken(r rule, targets []*class, p port) *misport {
+func (v *view) misported(r rule, targets []*class, p port) *misport {
 	var found *misport
 	for _, c := range targets {
 		if listens(c, p) {
@@ -134,7 +134,7 @@ func (m *misport) draft(r rule, i int, protocol corev1.Protocol) draft {
 	service := m.service.Namespace + "/" + m.service.Name
 	d.what = fmt.Sprintf("The rule lists %d, the port of Service %s, but its pods listen on %d.", m.service32, service, m.target)
 	d.why = fmt.Sprintf("Policies see a connection after the Service's translation, with the target port (NetworkPolicy specification); %s listens on %d/%s, so the connection is cut.", m.class.name(), m.target, protocol)
-	if m.declared {
+	if m.declared && r.definite() {
 		d.severity = Error
 	}
 	if r.direction == ingress || r.onlyPods() {
@@ -163,7 +163,10 @@ func namedPortUnknown(v *view) []draft {
 				}
 			}
 		}
-		d := draft{policy: r.policy, at: r.at("ports", i, "port"), severity: Error}
+		d := draft{policy: r.policy, at: r.at("ports", i, "port"), severity: Warning}
+		if r.definite() {
+			d.severity = Error
+		}
 		d.what = fmt.Sprintf("No pod that the rule is about declares a port named %q over %s.", name, protocol)
 		d.why = fmt.Sprintf("A name is looked up among the container ports of the target pods (NetworkPolicyPort.port), here those of %s, and one that is not declared matches nothing.", names(targets))
 		d.fix = "Write the port's number, or a name that the pods declare" + orNothing(": ", strings.Join(known, ", ")) + "."
@@ -217,7 +220,7 @@ func namedPortForeign(v *view) []draft {
 				}
 			}
 		}
-		if r.direction != egress || len(foreign) == 0 {
+		if r.direction != egress || len(foreign) == 0 || isDNS(targets) {
 			return
 		}
 		d := draft{policy: r.policy, at: r.at("ports", i, "port"), severity: Warning}

@@ -127,24 +127,25 @@ var spread = []netip.Addr{
 	netip.MustParseAddr("192.168.3.7"), netip.MustParseAddr("100.64.3.7"), netip.MustParseAddr("fd00:3::7"),
 }
 
-// ask judges a DNS connection. Of assumed pods the address is not known, so the
-// answer is only certain where it is the same for every common one.
+// ask judges a DNS connection. Of assumed pods the address is not known, so
+// where it matters the answer is certain only if every common one gives it.
 func (v *view) ask(s *verdict.Snapshot, c *class, r resolver, number int32, protocol corev1.Protocol) verdict.Decision {
-	conn := verdict.Conn{From: verdict.End{Pod: &c.Pod}, To: verdict.End{Pod: &r.Pod}, Port: number, Protocol: protocol}
-	if !r.assumed {
-		return s.Judge(conn).Egress.Decision
+	from, to := c.Pod, r.Pod
+	conn := verdict.Conn{From: verdict.End{Pod: &from}, To: verdict.End{Pod: &to}, Port: number, Protocol: protocol}
+	if r.assumed {
+		from.IPs = nil // so that every address of the other end counts
 	}
-	var answers []verdict.Decision
-	for _, a := range spread {
-		pod := r.Pod
-		pod.IPs, conn.To.Pod = []netip.Addr{a}, &pod
-		from := c.Pod
-		from.IPs, conn.From.Pod = nil, &from
-		answers = append(answers, s.Judge(conn).Egress.Decision)
+	answer := s.Judge(conn).Egress.Decision
+	if !r.assumed || answer != verdict.Unknown {
+		return answer
 	}
-	answers = slices.Compact(answers)
-	if len(answers) != 1 {
-		return verdict.Unknown
+	for i, a := range spread {
+		to.IPs = []netip.Addr{a}
+		if next := s.Judge(conn).Egress.Decision; i > 0 && next != answer {
+			return verdict.Unknown
+		} else {
+			answer = next
+		}
 	}
-	return answers[0]
+	return answer
 }

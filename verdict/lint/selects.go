@@ -22,6 +22,9 @@ var drifting = []string{
 	"serving.kserve.io/revision",
 }
 
+// operated is what a set of manifests cannot show.
+const operated = " (Pods that an operator makes of its own kinds of object are not among what manifests show.)"
+
 // selectsNothing finds policies that select no pod, in namespaces that have some.
 func selectsNothing(v *view) []draft {
 	var drafts []draft
@@ -32,7 +35,7 @@ func selectsNothing(v *view) []draft {
 		}
 		d := draft{policy: p, at: at("spec", "podSelector"), severity: Warning}
 		d.what = "The policy selects no pod, so it protects and isolates nothing."
-		d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here))
+		d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here)) + operated
 		d.fix = "Write labels that the pods have, or delete the policy."
 		if m := v.meant(&p.Spec.PodSelector, here); m != nil {
 			d.severity, d.fix, d.edit = Error, m.fix, m.edit(d.at)
@@ -179,7 +182,7 @@ func (v *view) emptyPeer(r rule, i int) (draft, bool) {
 	selector := d.at.plus("podSelector")
 	d.at = selector
 	d.what = fmt.Sprintf("The peer %s selects no pod, so the rule lets nobody %s there.", metav1.FormatLabelSelector(peer.PodSelector), map[networkingv1.PolicyType]string{egress: "out", ingress: "in"}[r.direction])
-	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope))
+	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope)) + operated
 	d.fix = "Write labels that the pods have, or delete the peer."
 	if m := v.meant(peer.PodSelector, scope); m != nil {
 		d.severity, d.at, d.fix, d.edit = Error, m.at(selector), m.fix, m.edit(selector)

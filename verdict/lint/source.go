@@ -32,22 +32,27 @@ func (p *policy) tree() *yaml.Node {
 	return p.node
 }
 
-// corrected is the whole document with the edit made; empty where it cannot be
-// written, which does not happen for a document that was read.
-func (p *policy) corrected(change edit) string {
+// document is the whole document with the edits made in their order; empty where
+// it cannot be written, which does not happen for a document that was read.
+func (p *policy) document(changes []edit) string {
 	tree, root := p.tree(), p.root
 	if tree == nil {
 		tree, root = encoded(p.object), nil
 	}
-	out, err := corrected(tree, func(doc *yaml.Node) {
-		if own := lookup(doc, root); own != nil {
-			change(own)
-		}
-	})
+	out, err := corrected(tree, within(root, changes))
 	if err != nil {
 		return ""
 	}
 	return out
+}
+
+// within makes edits of a policy those of the document that it stands in.
+func within(root path, changes []edit) edit {
+	return func(doc *yaml.Node) {
+		if own := lookup(doc, root); own != nil {
+			edits(changes...)(own)
+		}
+	}
 }
 
 // encoded writes an object that has no source, without what the API server added.

@@ -70,16 +70,19 @@ type view struct {
 	world    verdict.World // with the candidates of rollouts
 	snapshot *verdict.Snapshot
 	policies []*policy
-	classes  []*class // sorted by workload, as the set has them
+	classes  []*class            // sorted by workload, as the set has them
+	homes    map[string][]*class // by namespace
 	isolated map[*class]map[networkingv1.PolicyType][]*policy
 	parsed   map[*metav1.LabelSelector]labels.Selector
 
-	asked   bool // whether answers is there
-	answers []lookups
+	noted   map[string]map[string]string // annotations of Services by namespace/name
+	dnsPods []resolver
+	cache   bool // whether NodeLocal DNSCache is in the set
+	dns     []lookups
 }
 
 func newView(set *manifest.Set) *view {
-	v := &view{set: set, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{}}
+	v := &view{set: set, homes: map[string][]*class{}, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{}}
 	v.policies = policiesOf(set)
 	v.world = set.World
 	v.world.Policies = nil
@@ -90,10 +93,19 @@ func newView(set *manifest.Set) *view {
 	for i := range set.Workloads {
 		v.addClasses(&set.Workloads[i])
 	}
-	v.addServices()
 	for _, c := range v.classes {
-		v.isolated[c] = v.isolation(c)
+		v.homes[c.Namespace] = append(v.homes[c.Namespace], c)
 	}
+	v.noted = map[string]map[string]string{}
+	for _, o := range set.Objects.Services {
+		v.noted[o.Namespace+"/"+o.Name] = o.Object.Annotations
+	}
+	v.addServices()
+	for _, p := range v.policies {
+		v.isolate(p)
+	}
+	v.dnsPods, v.cache = v.findResolvers(), v.nodeLocalCache()
+	v.dns = v.askAll()
 	return v
 }
 
@@ -124,39 +136,48 @@ func fixed(set map[string]string, unfixed []string) map[string]string {
 }
 
 func (v *view) addServices() {
+	of := map[int]*class{}
+	for _, c := range v.classes {
+		for _, pod := range c.pods {
+			of[pod] = c
+		}
+	}
 	for i := range v.set.Services {
 		s := &v.set.Services[i]
-		for _, c := range v.classes {
-			if slices.ContainsFunc(c.pods, func(pod int) bool { return slices.Contains(s.Pods, pod) }) {
+		for _, pod := range s.Pods {
+			if c := of[pod]; c != nil && !slices.Contains(c.services, s) {
 				c.services = append(c.services, s)
 			}
 		}
 	}
 }
 
-// isolation lists the policies that isolate the class, by direction, the more
-// specific ones first: they are where a forgotten rule belongs.
-func (v *view) isolation(c *class) map[networkingv1.PolicyType][]*policy {
-	by := map[networkingv1.PolicyType][]*policy{}
-	for _, d := range []networkingv1.PolicyType{ingress, egress} {
-		for _, p := range v.policies {
-			if ok, err := p.Isolates(c.Pod, d); ok && err == nil {
-				by[d] = append(by[d], p)
-			}
+// isolate notes the policy at the classes that it isolates. Each class has its
+// policies with the more specific ones first: they are where a forgotten rule
+// belongs.
+func (v *view) isolate(p *policy) {
+	for _, c := range v.selected(p) {
+		if v.isolated[c] == nil {
+			v.isolated[c] = map[networkingv1.PolicyType][]*policy{}
 		}
-		slices.SortStableFunc(by[d], func(a, b *policy) int {
-			return cmp.Or(cmp.Compare(a.breadth(d), b.breadth(d)), strings.Compare(a.Key(), b.Key()))
-		})
+		for _, d := range []networkingv1.PolicyType{ingress, egress} {
+			if !p.Affects(d) {
+				continue
+			}
+			v.isolated[c][d] = append(v.isolated[c][d], p)
+			slices.SortStableFunc(v.isolated[c][d], func(a, b *policy) int {
+				return cmp.Or(cmp.Compare(a.breadth(d), b.breadth(d)), strings.Compare(a.Key(), b.Key()))
+			})
+		}
 	}
-	return by
 }
 
 // selected lists the classes that the policy selects.
 func (v *view) selected(p *policy) []*class {
 	sel := v.selector(&p.Spec.PodSelector)
 	var all []*class
-	for _, c := range v.classes {
-		if c.Namespace == p.Namespace && sel.Matches(labels.Set(c.Labels)) {
+	for _, c := range v.in(p.Namespace) {
+		if sel.Matches(labels.Set(c.Labels)) {
 			all = append(all, c)
 		}
 	}
@@ -178,15 +199,7 @@ func (v *view) selector(s *metav1.LabelSelector) labels.Selector {
 }
 
 // in lists the classes of a namespace.
-func (v *view) in(namespace string) []*class {
-	var all []*class
-	for _, c := range v.classes {
-		if c.Namespace == namespace {
-			all = append(all, c)
-		}
-	}
-	return all
-}
+func (v *view) in(namespace string) []*class { return v.homes[namespace] }
 
 // between judges a connection between two classes; within one class it is one
 // between two of its pods.
@@ -222,7 +235,7 @@ func (v *view) matchesNamespace(s *metav1.LabelSelector, namespace string) (matc
 // takes says whether a peer of a policy in the namespace takes the class, and
 // whether that is known. A peer with an ipBlock takes no class by its labels.
 func (v *view) takes(namespace string, peer *networkingv1.NetworkPolicyPeer, c *class) (takes, known bool) {
-	if peer.IPBlock != nil {
+	if peer.IPBlock != nil || peer.NamespaceSelector == nil && c.Namespace != namespace {
 		return false, true
 	}
 	if peer.PodSelector != nil && !v.selector(peer.PodSelector).Matches(labels.Set(c.Labels)) {
@@ -231,7 +244,7 @@ func (v *view) takes(namespace string, peer *networkingv1.NetworkPolicyPeer, c *
 	if peer.NamespaceSelector != nil {
 		return v.matchesNamespace(peer.NamespaceSelector, c.Namespace)
 	}
-	return c.Namespace == namespace, true
+	return true, true
 }
 
 // names lists workloads for people: at most three, and how many more.
