@@ -8,8 +8,8 @@ import "slices"
 type bits []uint64
 
 func (b bits) has(i int32) bool {
-	w := uint32(i) >> 6
-	return w < uint32(len(b)) && b[w]>>(uint32(i)&63)&1 != 0
+	w := uint(uint32(i) >> 6)
+	return w < uint(len(b)) && b[w]>>(uint32(i)&63)&1 != 0
 }
 
 // put changes b itself, which must still be private.

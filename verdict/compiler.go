@@ -17,7 +17,7 @@ import (
 //	class ──► profile ──► recipe ──► set of classes, block of addresses
 type compiler struct {
 	next *Snapshot // in the making, between begin and finish
-	owns struct{ pods, records, classes, tables, recipes, sets, blocks, rows, cluster bool }
+	owns struct{ pods, records, places, classes, tables, long, recipes, sets, blocks, rows, cluster bool }
 
 	ids       shards[PodID]
 	freePods  []PodID
@@ -69,8 +69,8 @@ func newCompiler() *compiler {
 	}
 	e, _ := c.profiles.intern("")
 	e.refs = 1
-	for range protocols {
-		c.next.tables = append(c.next.tables, constantTable(everything))
+	for p := range protocols {
+		c.putTable(p, nil, []int32{everything}, nil)
 	}
 	return c
 }
@@ -81,7 +81,7 @@ func (c *compiler) begin(s *Snapshot) {
 	}
 	next := *s
 	c.next = &next
-	c.owns = struct{ pods, records, classes, tables, recipes, sets, blocks, rows, cluster bool }{}
+	c.owns = struct{ pods, records, places, classes, tables, long, recipes, sets, blocks, rows, cluster bool }{}
 }
 
 // finish settles what the changes left open, and gives the snapshot away.

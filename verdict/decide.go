@@ -16,8 +16,8 @@ const (
 	longIn                          // the ingress profile has a long table
 	hostNetwork                     // it is on the network of its node
 
-	asSource = free | manyAddresses | orderedOut | longOut
-	asTarget = free | manyAddresses | orderedIn | longIn
+	asSource = free | manyAddresses | hostNetwork | orderedOut | longOut
+	asTarget = free | manyAddresses | hostNetwork | orderedIn | longIn
 )
 
 // noAddress is the atom of a pod without address in a family.
@@ -26,36 +26,53 @@ const noAddress = 0
 // Decide is Judge without the explanation, for a connection between two pods of
 // the snapshot. An empty protocol is TCP. A free PodID is Unknown.
 func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) Decision {
-	all, p := s.records, protocolIndex(protocol)
-	if uint(from) >= uint(len(all)) || uint(to) >= uint(len(all)) || uint32(port-1) >= 65535 || p == protocols || from == to {
+	i, j, p := uint(uint32(from)), uint(uint32(to)), protocolIndex(protocol)
+	if i >= uint(len(s.records)) || j >= uint(len(s.records)) || uint32(port-1) >= 65535 || p == protocols || i == j {
 		return s.decideRarely(from, to, port, protocol)
 	}
-	a, b := &all[from], &all[to]
-	if a.flags&asSource|b.flags&asTarget != 0 {
+	a, b := &s.records[i], &s.records[j]
+	either := a.flags&asSource | b.flags&asTarget
+	if either&^hostNetwork != 0 {
 		return s.decideRarely(from, to, port, protocol)
 	}
 	lanes := lanesOf(port)
-	x := s.rows[s.tables[int(a.profile[egress])*protocols+p].short(lanes)].Load()
-	y := s.rows[s.tables[int(b.profile[ingress])*protocols+p].short(lanes)].Load()
-	if x == nil || y == nil {
-		return s.decideLong(a, b, port, p)
+	x := s.rows[s.tables[int(a.tables[egress])+p].short(lanes)].Load()
+	if x == nil {
+		return s.decideLong(i, j, port, p)
 	}
-	leaves, enters := x.classes.has(b.class), y.classes.has(a.class)
-	if leaves && enters {
-		return Allow
-	}
-	if (a.flags|b.flags)&hostNetwork == 0 && (!leaves && x.certain || !enters && y.certain) {
+	leaves := x.code(b.class)
+	if leaves == refuses && either == 0 {
 		return Deny
 	}
-	d := doubt{s, a, b, x, y, nil, port, p}
-	return d.decide()
+	y := s.rows[s.tables[int(b.tables[ingress])+p].short(lanes)].Load()
+	if y == nil {
+		return s.decideLong(i, j, port, p)
+	}
+	switch leaves * y.code(a.class) {
+	case lets:
+		return Allow
+	case refuses:
+		if either == 0 {
+			return Deny
+		}
+	}
+	return s.decideDoubt(i, j, x, y)
 }
 
 // decideLong makes rows that nobody has asked for before, and finds them in
 // tables of any length.
-func (s *Snapshot) decideLong(a, b *record, port int32, p int) Decision {
-	out, in := &s.tables[int(a.profile[egress])*protocols+p], &s.tables[int(b.profile[ingress])*protocols+p]
-	d := doubt{s, a, b, s.row(out.recipe(port)), s.row(in.recipe(port)), out.long, port, p}
+func (s *Snapshot) decideLong(from, to uint, port int32, p int) Decision {
+	out, in := int(s.records[from].tables[egress])+p, int(s.records[to].tables[ingress])+p
+	d := s.doubt(from, to, s.row(s.recipeOn(out, port)), s.row(s.recipeOn(in, port)))
+	if t := s.long[out]; t != nil {
+		d.named, d.port, d.protocol = t.named, port, protocolNames[p]
+	}
+	return d.decide()
+}
+
+// decideDoubt is for profiles without rules that name ports of the target.
+func (s *Snapshot) decideDoubt(from, to uint, x, y *row) Decision {
+	d := s.doubt(from, to, x, y)
 	return d.decide()
 }
 
@@ -70,9 +87,9 @@ func (s *Snapshot) decideRarely(from, to PodID, port int32, protocol corev1.Prot
 		if from == to {
 			return Allow
 		}
-		x, y := &s.records[from], &s.records[to]
-		if (x.flags&asSource|y.flags&asTarget)&^(longOut|longIn) == 0 {
-			return s.decideLong(x, y, port, p)
+		either := s.records[from].flags&asSource | s.records[to].flags&asTarget
+		if either&^(hostNetwork|longOut|longIn) == 0 {
+			return s.decideLong(uint(from), uint(to), port, p)
 		}
 	}
 	return s.Judge(Conn{From: End{Pod: a}, To: End{Pod: b}, Port: port, Protocol: protocol}).Decision
@@ -81,11 +98,21 @@ func (s *Snapshot) decideRarely(from, to PodID, port int32, protocol corev1.Prot
 // doubt is a connection between two pods that labels alone do not decide.
 type doubt struct {
 	s        *Snapshot
-	from, to *record
+	from, to end
 	out, in  *row
-	names    *longTable // of the egress; nil: no rule has named ports
-	port     int32
-	protocol int
+	named    []namedRule // of the egress
+	port     int32       // for those
+	protocol corev1.Protocol
+}
+
+// end is one of the two pods.
+type end struct {
+	*record
+	*place
+}
+
+func (s *Snapshot) doubt(from, to uint, out, in *row) doubt {
+	return doubt{s: s, from: end{&s.records[from], &s.places[from]}, to: end{&s.records[to], &s.places[to]}, out: out, in: in}
 }
 
 // decide takes the connection over each family that both pods have, or over
@@ -118,17 +145,17 @@ func (d *doubt) alike(a, b [2]int32) Decision {
 // over is the decision between addresses of these atoms.
 func (d *doubt) over(from, to int32) Decision {
 	leaves := d.out.allows(d.to.class, to)
-	if d.names != nil && leaves != yes {
-		leaves = leaves.or(d.named(to))
+	if len(d.named) > 0 && leaves != yes {
+		leaves = leaves.or(d.byName(to))
 	}
-	return worse(d.side(leaves, d.from, d.to), d.side(d.in.allows(d.from.class, from), d.to, d.from))
+	return worse(side(leaves, d.from, d.to), side(d.in.allows(d.from.class, from), d.to, d.from))
 }
 
-// named reads the egress rules with ports that the target declares by name.
-func (d *doubt) named(to int32) truth {
+// byName reads the egress rules with ports that the target declares by name.
+func (d *doubt) byName(to int32) truth {
 	result := no
-	for _, n := range d.names.named {
-		if declares(d.s.classes[d.to.class].ports, n.name, d.port, protocolNames[d.protocol]) {
+	for _, n := range d.named {
+		if declares(d.s.classes[d.to.class].ports, n.name, d.port, d.protocol) {
 			result = result.or(d.s.row(n.recipe).allows(d.to.class, to))
 		}
 	}
@@ -137,7 +164,7 @@ func (d *doubt) named(to int32) truth {
 
 // side: a denial is in doubt where implementations may let through what the
 // rules deny, as Conn.undefined says.
-func (d *doubt) side(is truth, subject, peer *record) Decision {
+func side(is truth, subject, peer end) Decision {
 	switch {
 	case is == yes:
 		return Allow

@@ -49,6 +49,7 @@ func (c *compiler) newPod() PodID {
 	id := len(c.next.pods)
 	grow(&c.next.pods, &c.owns.pods, id)
 	grow(&c.next.records, &c.owns.records, id)
+	grow(&c.next.places, &c.owns.places, id)
 	c.podMember = append(c.podMember, nil)
 	return PodID(id)
 }
@@ -93,11 +94,7 @@ func (c *compiler) memberOf(p *Pod) *member {
 	}
 	m := &member{class: &class{p.Namespace, p.Labels, p.Ports, p.HostNetwork}, id: e.id, key: e.key, home: c.homeOf(p.Namespace)}
 	e.it = m
-	before := len(c.next.classes)
 	grow(&c.next.classes, &c.owns.classes, int(m.id))[m.id] = m.class
-	if before/64 != len(c.next.classes)/64 {
-		c.stale(everything)
-	}
 	m.at = len(m.home.members)
 	m.home.members = append(m.home.members, m)
 	for k, v := range m.labels {
@@ -210,12 +207,12 @@ func (c *compiler) deselect(m *member, p *networkPolicy) {
 // record writes down what decisions need of the pod.
 func (c *compiler) record(id PodID) {
 	p, m := c.next.pods[id], c.podMember[id]
-	r := record{class: m.id}
+	r, at := record{class: m.id}, place{}
 	for d, e := range m.profiles {
 		if e == nil {
 			continue // finish will come back to it
 		}
-		r.profile[d] = e.id
+		r.tables[d] = e.id * protocols
 		if m.ordered[d] || e.it.doubtful {
 			r.flags |= [2]flags{orderedOut, orderedIn}[d]
 		}
@@ -231,7 +228,7 @@ func (c *compiler) record(id PodID) {
 			r.flags |= manyAddresses
 		}
 		if len(all) > 0 {
-			r.atom[i] = c.atoms.of(all[0])
+			at.atom[i] = c.atoms.of(all[0])
 		}
 	}
 	node, ok := c.nodes[p.Node]
@@ -239,6 +236,7 @@ func (c *compiler) record(id PodID) {
 		node = int32(len(c.nodes))
 		c.nodes[p.Node] = node
 	}
-	r.node = node
+	at.node = node
 	own(&c.next.records, &c.owns.records)[id] = r
+	own(&c.next.places, &c.owns.places)[id] = at
 }

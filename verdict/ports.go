@@ -33,14 +33,12 @@ func protocolIndex(p corev1.Protocol) int {
 // or a branch: the ports at which intervals begin lie in lanes of words, and one
 // subtraction compares all the lanes of a word with the port.
 type portTable struct {
-	starts  [words]uint64 // from the second interval on; unused lanes hold a port that is none
-	recipes [8]int32      // of each interval
-	long    *longTable    // nil: the rest of the table is all there is
-	_       uint64
+	starts  [words]uint64     // from the second interval on; unused lanes hold a port that is none
+	recipes [shortTable]int32 // of each interval
 }
 
 const (
-	words      = 2
+	words      = 3
 	lanes      = 3  // in a word
 	lane       = 21 // bits: 17 for a port or the first number that is none, above them a guard
 	guard      = 1<<(lane-1) | 1<<(2*lane-1) | 1<<(3*lane-1)
@@ -70,42 +68,40 @@ func lanesOf(port int32) uint64 { return uint64(uint32(port))*ones | guard }
 
 // short finds the recipe in a table that is not long.
 func (t *portTable) short(lanes uint64) int32 {
-	begun := (lanes-t.starts[0])&guard>>(lane-1) + (lanes-t.starts[1])&guard>>(lane-1)
-	return t.recipes[begun*ones>>(2*lane)&7]
+	begun := (lanes-t.starts[0])&guard>>(lane-1) + (lanes-t.starts[1])&guard>>(lane-1) + (lanes-t.starts[2])&guard>>(lane-1)
+	return t.recipes[begun*ones>>(2*lane)&15]
 }
 
-func (t *portTable) recipe(port int32) int32 {
-	if t.long != nil && t.long.starts != nil {
-		return t.long.recipe(port)
+// recipeOn finds the recipe in a table of any length.
+func (s *Snapshot) recipeOn(table int, port int32) int32 {
+	t := s.long[table]
+	if t == nil || t.starts == nil {
+		return s.tables[table].short(lanesOf(port))
 	}
-	return t.short(lanesOf(port))
+	return t.recipes[sort.Search(len(t.starts), func(i int) bool { return port < t.starts[i] })]
 }
 
-func (t *longTable) recipe(port int32) int32 {
-	i := sort.Search(len(t.starts), func(i int) bool { return port < t.starts[i] })
-	return t.recipes[i]
-}
-
-// newTable: starts has one element less than recipes.
-func newTable(starts, recipes []int32, named []namedRule) portTable {
+// putTable sets the table of this number: starts has one element less than
+// recipes. It reports whether the table is a long one.
+func (c *compiler) putTable(table int, starts, recipes []int32, named []namedRule) bool {
 	var t portTable
+	var long *longTable
 	if len(named) > 0 || len(recipes) > shortTable {
-		t.long = &longTable{named: named}
+		long = &longTable{named: named}
 	}
 	if len(recipes) > shortTable {
-		t.long.starts, t.long.recipes = starts, recipes
-		return t
-	}
-	for i := range words * lanes {
-		start := uint64(noPort)
-		if i < len(starts) {
-			start = uint64(starts[i])
+		long.starts, long.recipes = starts, recipes
+	} else {
+		copy(t.recipes[:], recipes)
+		for i := range words * lanes {
+			start := uint64(noPort)
+			if i < len(starts) {
+				start = uint64(starts[i])
+			}
+			t.starts[i/lanes] |= start << (i % lanes * lane)
 		}
-		t.starts[i/lanes] |= start << (i % lanes * lane)
 	}
-	copy(t.recipes[:], recipes)
-	return t
+	grow(&c.next.tables, &c.owns.tables, table)[table] = t
+	grow(&c.next.long, &c.owns.long, table)[table] = long
+	return long != nil
 }
-
-// constantTable has one recipe for all ports.
-func constantTable(recipe int32) portTable { return newTable(nil, []int32{recipe}, nil) }

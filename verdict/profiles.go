@@ -109,6 +109,9 @@ func (c *compiler) releaseProfile(e *entry[profile]) {
 	for _, r := range e.it.recipes {
 		c.releaseRecipe(r)
 	}
+	for p := range protocols { // nobody has the profile, but who walks all of them meets it
+		c.putTable(int(e.id)*protocols+p, nil, []int32{nothing}, nil)
+	}
 	c.profiles.drop(e)
 }
 
@@ -124,9 +127,9 @@ func (c *compiler) build(e *entry[profile], m *member, d direction, all []select
 	if d == ingress {
 		b.declared = m.ports
 	}
-	tables := grow(&c.next.tables, &c.owns.tables, int(e.id)*protocols+protocols-1)
 	for p := range protocols {
-		tables[int(e.id)*protocols+p] = b.table(p)
+		long := b.makeTable(int(e.id)*protocols+p, p)
+		e.it.long = e.it.long || long
 	}
 	b.cleanUp()
 }
@@ -183,9 +186,9 @@ func (b *builder) cleanUp() {
 	}
 }
 
-// table makes the table of one protocol: the recipe changes only where a range
-// of ports begins or has just ended.
-func (b *builder) table(protocol int) portTable {
+// makeTable makes the table of one protocol: the recipe changes only where a
+// range of ports begins or has just ended. It reports whether the table is long.
+func (b *builder) makeTable(table, protocol int) bool {
 	var starts []int32
 	for i := range b.rules {
 		for j := range b.rules[i].ports {
@@ -203,9 +206,7 @@ func (b *builder) table(protocol int) portTable {
 	for _, r := range recipes {
 		b.take(r)
 	}
-	t := newTable(begins, recipes, b.namedRules(protocol))
-	b.profile.long = b.profile.long || t.long != nil
-	return t
+	return b.c.putTable(table, begins, recipes, b.namedRules(protocol))
 }
 
 // appendStarts adds the ports from 2 at which the range begins to match, or no

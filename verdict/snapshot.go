@@ -23,12 +23,14 @@ type Snapshot struct {
 	pods    []*Pod // nil where a PodID is free
 	ids     shards[PodID]
 	records []record // by PodID
+	places  []place  // by PodID
 
 	spaces  shards[*space]
 	cluster *cluster
 
-	classes []*class    // nil where a number is free
-	tables  []portTable // of a profile: one for each protocol
+	classes []*class     // nil where a number is free
+	tables  []portTable  // of a profile: one for each protocol
+	long    []*longTable // the same; nil where the portTable is all there is
 	recipes []*recipe
 	sets    []*planes // classes that a peer selects
 	blocks  []bits    // atoms inside an ipBlock
@@ -42,7 +44,7 @@ type space struct {
 	known    bool              // the labels are known
 	own      map[string]string // as they were given
 	labels   map[string]string // with the one that the API server adds
-	policies []*networkPolicy         // by name
+	policies []*networkPolicy  // by name
 }
 
 // class is what policies see of a pod, apart from its address and its node.
@@ -53,14 +55,17 @@ type class struct {
 	host      bool // on the network of its node
 }
 
-// record is what a decision needs of a pod.
+// record is what nearly every decision needs of a pod.
 type record struct {
-	class   int32
-	profile [2]int32 // by direction; profile 0 is that of pods that are not isolated
-	atom    [2]int32 // of its IPv4 and its IPv6 address
-	node    int32    // 0: not known
-	flags   flags
-	_       uint32 // two records share a cache line
+	class  int32
+	tables [2]int32 // of its profiles, by direction; 0 is that of pods that are not isolated
+	flags  flags
+}
+
+// place is what few decisions need of a pod.
+type place struct {
+	atom [2]int32 // of its IPv4 and its IPv6 address
+	node int32    // 0: not known
 }
 
 // Pods yields every pod in the order of PodIDs.
@@ -99,10 +104,10 @@ func (s *Snapshot) Class(id PodID) Class {
 	if s.Pod(id) == nil {
 		return Class{}
 	}
-	r := &s.records[id]
-	c := Class{labels: r.class + 1, addresses: r.atom}
+	r, at := &s.records[id], &s.places[id]
+	c := Class{labels: r.class + 1, addresses: at.atom}
 	if s.hosts > 0 {
-		c.node = r.node // a host-network pod may be taken for the node it is on
+		c.node = at.node // a host-network pod may be taken for the node it is on
 	}
 	if r.flags&manyAddresses != 0 {
 		c.addresses[0] = -1 - int32(id) // not worth a name: such pods are not valid

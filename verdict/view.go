@@ -8,42 +8,48 @@ type View struct {
 	s        *Snapshot
 	port     int32
 	protocol corev1.Protocol
-	index    int
 	rows     []*row // by profile
 }
 
 // On returns the view of one port. An empty protocol is TCP. Making one takes
 // about as long as some thousand decisions.
 func (s *Snapshot) On(port int32, protocol corev1.Protocol) *View {
-	v := &View{s: s, port: port, protocol: protocol, index: protocolIndex(protocol)}
-	if v.index == protocols || uint32(port-1) >= 65535 {
+	v := &View{s: s, port: port, protocol: protocol}
+	index := protocolIndex(protocol)
+	if index == protocols || uint32(port-1) >= 65535 {
 		return v
 	}
 	v.rows = make([]*row, len(s.tables)/protocols)
 	for i := range v.rows {
-		v.rows[i] = s.row(s.tables[i*protocols+v.index].recipe(port))
+		v.rows[i] = s.row(s.recipeOn(i*protocols+index, port))
 	}
 	return v
 }
 
 // Decide is Snapshot.Decide on the port of the view.
 func (v *View) Decide(from, to PodID) Decision {
-	all := v.s.records
-	if uint(from) >= uint(len(all)) || uint(to) >= uint(len(all)) {
-		return Unknown
-	}
-	a, b := &all[from], &all[to]
-	if v.rows == nil || from == to || (a.flags&asSource|b.flags&asTarget)&^(longOut|longIn) != 0 {
+	i, j, all := uint(uint32(from)), uint(uint32(to)), v.s.records
+	if i >= uint(len(all)) || j >= uint(len(all)) || v.rows == nil || i == j {
 		return v.s.decideRarely(from, to, v.port, v.protocol)
 	}
-	x, y := v.rows[a.profile[egress]], v.rows[b.profile[ingress]]
-	leaves, enters := x.classes.has(b.class), y.classes.has(a.class)
-	if leaves && enters {
-		return Allow
+	a, b := &all[i], &all[j]
+	either := a.flags&asSource | b.flags&asTarget
+	if either&^hostNetwork != 0 {
+		return v.s.decideRarely(from, to, v.port, v.protocol)
 	}
-	if (a.flags|b.flags)&hostNetwork|a.flags&longOut == 0 && (!leaves && x.certain || !enters && y.certain) {
+	x := v.rows[uint32(a.tables[egress])/protocols]
+	leaves := x.code(b.class)
+	if leaves == refuses && either == 0 {
 		return Deny
 	}
-	d := doubt{v.s, a, b, x, y, v.s.tables[int(a.profile[egress])*protocols+v.index].long, v.port, v.index}
-	return d.decide()
+	y := v.rows[uint32(b.tables[ingress])/protocols]
+	switch leaves * y.code(a.class) {
+	case lets:
+		return Allow
+	case refuses:
+		if either == 0 {
+			return Deny
+		}
+	}
+	return v.s.decideDoubt(i, j, x, y)
 }
