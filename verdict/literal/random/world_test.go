@@ -60,7 +60,7 @@ func seeWorld(see func(string, bool), w verdict.World, pods []verdict.Pod) {
 	see("a foreign policy of a namespace", slices.ContainsFunc(w.Foreign, func(f verdict.Foreign) bool { return f.Namespace != "" }))
 	see("only NetworkPolicies", len(w.Foreign)+len(w.ClusterPolicies) == 0 && len(w.Policies) > 1)
 	see("more policies than a word has bits", len(w.Policies) > 64)
-	see("more pods than two words have bits", len(pods) > 128)
+	see("more pods than a word has bits", len(pods) > 64)
 	see("no policies", len(w.Policies)+len(w.ClusterPolicies) == 0)
 	see("a namespace without labels", slices.ContainsFunc(namespaces[:3], func(ns string) bool { return w.Namespaces[ns] == nil }))
 	see("a node without addresses", slices.ContainsFunc(w.Nodes, func(n verdict.Node) bool { return len(n.IPs) == 0 }))
