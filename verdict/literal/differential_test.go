@@ -92,6 +92,9 @@ func (t *tally) play(d *random.Dice, conns, changes, perChange int) (random.Case
 			return c, why
 		}
 	}
+	if d.IntN(10) == 9 { // long enough for what was freed to be used again
+		changes, perChange = 10*changes, 1+perChange/4
+	}
 	for range changes {
 		before := len(c.Changes)
 		for range 1 + d.IntN(2) {
@@ -183,7 +186,7 @@ func decided(s *verdict.Snapshot, c verdict.Conn) (short, view verdict.Decision,
 	if !ok || !also || !reflect.DeepEqual(s.Pod(from), c.From.Pod) || !reflect.DeepEqual(s.Pod(to), c.To.Pod) {
 		return 0, 0, false
 	}
-	return s.Decide(from, to, c.Port, c.Protocol), s.Decide(from, to, c.Port, c.Protocol), true // VIEWOFF
+	return s.Decide(from, to, c.Port, c.Protocol), s.On(c.Port, c.Protocol).Decide(from, to), true
 }
 
 // safely turns a panic into a disagreement.

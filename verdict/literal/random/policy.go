@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -122,6 +123,10 @@ func (d *Dice) policyPort() networkingv1.NetworkPolicyPort {
 		backwards := number.IntVal - 1
 		p.EndPort = &backwards
 		p.Port = pick(d, nil, &number, &name)
+	}
+	if d.style.invalid && d.one(12) {
+		protocol, none := pick[corev1.Protocol](d, "ICMP", "", "tcp"), intstr.FromString("")
+		p.Protocol, p.Port = pick(d, p.Protocol, &protocol), pick(d, p.Port, &none)
 	}
 	return p
 }

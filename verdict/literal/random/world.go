@@ -31,7 +31,7 @@ var (
 func (d *Dice) World() (verdict.World, []verdict.Pod) {
 	d.style = style{
 		strange: d.one(3), hosts: d.one(3), invalid: d.one(5), cluster: d.one(2),
-		foreign: d.one(12), big: d.one(150), stack: d.IntN(3),
+		foreign: d.one(12), big: d.one(100), stack: d.IntN(3),
 	}
 	w := &world{}
 	d.world = w
@@ -42,7 +42,7 @@ func (d *Dice) World() (verdict.World, []verdict.Pod) {
 	w.Nodes = some(d, 3, d.node)
 	pods, policies, cluster := 2+d.IntN(7), d.IntN(11), d.IntN(6)
 	if d.style.big {
-		pods, policies, cluster = 20+d.IntN(30), 66+d.IntN(40), d.IntN(70)
+		pods, policies, cluster = 50+d.IntN(200), 66+d.IntN(40), d.IntN(70)
 	}
 	for range pods {
 		w.pods = append(w.pods, d.pod(d.name("p")))

@@ -60,6 +60,7 @@ func seeWorld(see func(string, bool), w verdict.World, pods []verdict.Pod) {
 	see("a foreign policy of a namespace", slices.ContainsFunc(w.Foreign, func(f verdict.Foreign) bool { return f.Namespace != "" }))
 	see("only NetworkPolicies", len(w.Foreign)+len(w.ClusterPolicies) == 0 && len(w.Policies) > 1)
 	see("more policies than a word has bits", len(w.Policies) > 64)
+	see("more pods than a word has bits", len(pods) > 64)
 	see("no policies", len(w.Policies)+len(w.ClusterPolicies) == 0)
 	see("a namespace without labels", slices.ContainsFunc(namespaces[:3], func(ns string) bool { return w.Namespaces[ns] == nil }))
 	see("a node without addresses", slices.ContainsFunc(w.Nodes, func(n verdict.Node) bool { return len(n.IPs) == 0 }))
@@ -160,6 +161,7 @@ func seePort(see func(string, bool), p networkingv1.NetworkPolicyPort) {
 	see("a range", p.Port != nil && p.EndPort != nil && p.Port.IntVal < *p.EndPort)
 	see("a range that ends before it starts", p.Port != nil && p.EndPort != nil && p.Port.IntVal > *p.EndPort)
 	see("a range without a start", p.Port == nil && p.EndPort != nil)
+	see("a protocol that v1 does not know", p.Protocol != nil && *p.Protocol == "ICMP")
 	see("a range from a name", p.Port != nil && p.Port.Type == intstr.String && p.EndPort != nil)
 }
 
