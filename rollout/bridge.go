@@ -37,12 +37,18 @@ type Bridge struct {
 // baseline already with an equal spec are skipped. It is an error if one would
 // change a baseline policy, if a podSelector is invalid or names a label that
 // the run itself sets, or if a namespace would need more than 64 bridges in one
-// direction. The result is sorted, and empty if nothing is to be bridged.
+// direction, or if ProveBridges does not prove them. The result is sorted, and empty if nothing is to be bridged.
 func Bridges(baseline, candidates []verdict.Policy) ([]Bridge, error) {
 	if changed := Changed(baseline, candidates); len(changed) > 0 {
 		return nil, fmt.Errorf("policy %s exists with another spec: a rollout may only add policies for now; give the candidate a new name, or remove it from the set", changed[0].Key())
 	}
-	scopes, err := isolated(Added(baseline, candidates))
+	return bridges(baseline, Added(baseline, candidates))
+}
+
+// bridges plans those of candidates that may also replace policies of the
+// baseline, which then includes what they replace, and proves them.
+func bridges(baseline, candidates []verdict.Policy) ([]Bridge, error) {
+	scopes, err := isolated(candidates)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +61,9 @@ func Bridges(baseline, candidates []verdict.Policy) ([]Bridge, error) {
 		for _, t := range terms {
 			all = append(all, Bridge{Namespace: s.namespace, Direction: s.direction, Selector: t.selector()})
 		}
+	}
+	if err := ProveBridges(baseline, candidates, all); err != nil {
+		return nil, fmt.Errorf("the bridges that were planned do not hold, so nothing may rest on them: %w", err)
 	}
 	return all, nil
 }

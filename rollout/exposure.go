@@ -1,132 +1,183 @@
 package rollout
 
 import (
-	"cmp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/class"
 )
 
-// Exposure is an edge that baseline and candidate both deny, and that some mix
-// of pod states on the way allows: the baseline closes one end, the candidate
-// the other. From and To stand for their workloads.
+// Exposure is an edge that baseline and candidates both deny, and that some mix
+// of pod states on the way allows: mostly the baseline closes one end, and the
+// candidates the other. From and To stand for their workloads.
 type Exposure struct {
 	From, To *verdict.Pod
-	Port     verdict.Port // of To
-	// Decision is Allow, or Unknown where v1 leaves open whether the mix allows it.
+	Port     verdict.Port // of To, where it declares it
+	// LastPort is the end of the stretch that Port stands for, of ports that To does
+	// not declare; OtherPort says that Port stands for all that nothing speaks of.
+	LastPort  int32
+	OtherPort bool
+	// Mix opens it. Decision is Allow, or Unknown where v1 leaves open whether the mix allows it.
+	Mix      Mix
 	Decision verdict.Decision
+	// First is the end to enforce for all its pods before the other end's
+	// candidates are activated, which avoids the exposure.
+	First Order
 }
 
-// Exposures lists the edges between workloads that a rollout opens for a while,
-// for a candidate set that only adds policies. w holds the baseline. Tried are
-// the ports that the target declares and those given. One pod speaks for all of
-// its workload: same namespace and labels, as far as policies can tell. The
-// order is that of pods. A pod's two ends may be in different states, because
-// labels and restarts make mixes that no step names, so all nine are judged.
-//
-// A set that only adds cannot un-isolate a pod: what isolated it still does.
-func Exposures(w verdict.World, candidates []verdict.Policy, pods []verdict.Pod, ports []verdict.Port) []Exposure {
-	after := w
-	after.Policies = slices.Concat(w.Policies, Added(w.Policies, candidates))
-	groups := workloads(pods, after.Policies)
-	var all []Exposure
-	for _, from := range groups {
-		for _, to := range groups {
-			source, target, ok := from.edge(to)
-			if !ok {
+// Order is which end of an exposure has to be enforced first. The zero Order is
+// that no order helps.
+type Order uint8
+
+// The orders.
+const (
+	NoOrder Order = iota
+	TargetFirst
+	SourceFirst
+)
+
+// String names the order for people.
+func (o Order) String() string {
+	return [...]string{"no order avoids it", "enforce the target first", "enforce the source first"}[o]
+}
+
+// exposer looks for exposures.
+type exposer struct {
+	states
+	ids     map[verdict.PodID][3]verdict.PodID // by that of the baseline, in each state
+	tries   trier
+	list    []Exposure
+	max     int
+	leftOff int
+	order   *order
+}
+
+// end is a class of pods, and how a change touches it.
+type end struct {
+	*class.Class
+	workloads []*class.Class
+	touched   map[networkingv1.PolicyType]bool // a policy of R or C isolates it
+	opened    bool                             // it is isolated in some direction before and not after
+	egress    []class.Span
+	ingress   []class.Span
+}
+
+// expose judges every pair of classes that may have an exposure. The baseline
+// closes one end and the candidates the other, so both ends are touched: where
+// an end is in all states as it was, an edge that another state opens there was
+// never closed by it. With ClusterNetworkPolicies that argument does not hold (a
+// bridge lifts a pod out of the Baseline tier), and one end is enough.
+func (x *exposer) expose(ends []*end, oneEnd bool) {
+	for _, a := range ends {
+		for _, b := range ends {
+			from, to := a.touched[networkingv1.PolicyTypeEgress], b.touched[networkingv1.PolicyTypeIngress]
+			if from && to || oneEnd && (from || to) {
+				x.between(a, b)
+			}
+		}
+	}
+}
+
+func (x *exposer) between(a, b *end) {
+	tries := x.tries.of(a, b)
+	found := map[class.Relation][]Exposure{}
+	for _, p := range class.Pairs(a.Class, b.Class) {
+		for _, try := range tries {
+			if !x.mayBe(a, b, p, try) {
 				continue
 			}
-			for _, port := range portsToTry(target, ports) {
-				d := exposed(w, after, source, target, port)
-				if d != verdict.Deny {
-					all = append(all, Exposure{From: source, To: target, Port: port, Decision: d})
+			if e, ok := x.judge(p.From.Is, p.To.Is, try); ok {
+				x.order.after(e)
+				found[p.Relation] = append(found[p.Relation], e)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return
+	}
+	for _, from := range a.workloads {
+		for _, to := range b.workloads {
+			for _, p := range class.Pairs(from, to) {
+				for _, e := range found[p.Relation] {
+					e.From, e.To = p.From.Is, p.To.Is
+					x.add(e)
 				}
 			}
 		}
 	}
-	return all
 }
 
-// portsToTry are the declared ports of a pod and the extra ones, each number
-// and protocol once, the declared name first.
-func portsToTry(target *verdict.Pod, extra []verdict.Port) []verdict.Port {
-	var all []verdict.Port
-	for _, p := range slices.Concat(target.Ports, extra) {
-		p.Protocol = cmp.Or(p.Protocol, corev1.ProtocolTCP)
-		same := func(q verdict.Port) bool { return q.Number == p.Number && q.Protocol == p.Protocol }
-		if !slices.ContainsFunc(all, same) {
-			all = append(all, p)
+func (x *exposer) add(e Exposure) {
+	if len(x.list) >= x.max {
+		x.leftOff++
+		return
+	}
+	x.list = append(x.list, e)
+}
+
+// mayBe looks at the three worlds without explanations: no exposure where one of
+// the sets allows the edge, or where the bridged state, the widest unless the
+// change un-isolates an end, denies it.
+func (x *exposer) mayBe(a, b *end, p class.Pair, try class.Try) bool {
+	from, to := x.ids[p.From.IsID], x.ids[p.To.IsID]
+	decide := func(s PodState) verdict.Decision {
+		return x.states[s].Decide(from[s], to[s], try.Number, try.Protocol)
+	}
+	return decide(AtBaseline) != verdict.Allow && decide(AtEnforced) != verdict.Allow &&
+		(a.opened || b.opened || decide(AtBridged) != verdict.Deny)
+}
+
+// judge looks at all nine mixes of an edge that both sets certainly deny, in
+// every address family.
+func (x *exposer) judge(from, to *verdict.Pod, try class.Try) (Exposure, bool) {
+	e := Exposure{From: from, To: to, Port: try.Port, LastPort: try.Last, OtherPort: try.Rest, Decision: verdict.Deny}
+	conn := verdict.Conn{From: verdict.End{Pod: from}, To: verdict.End{Pod: to}, Port: try.Number, Protocol: try.Protocol}
+	for _, c := range families(conn) {
+		s := x.states.judge(c)
+		if s[AtBaseline].Decision != verdict.Deny || s[AtEnforced].Decision != verdict.Deny {
+			continue
 		}
-	}
-	return all
-}
-
-// exposed is the best that a mix does for an edge that both sets deny; Deny if
-// no mix opens it, or if one of the sets does not deny it. Every pair of
-// addresses of the two ends is tried, because an ipBlock may tell them apart.
-func exposed(before, after verdict.World, from, to *verdict.Pod, port verdict.Port) verdict.Decision {
-	best := verdict.Deny
-	for _, c := range connections(from, to, port) {
-		best = wider(best, mixed(before.Judge(c), after.Judge(c)))
-	}
-	return best
-}
-
-func connections(from, to *verdict.Pod, port verdict.Port) []verdict.Conn {
-	all := []verdict.Conn{}
-	for _, a := range from.IPs {
-		for _, b := range to.IPs {
-			if a.Unmap().Is4() == b.Unmap().Is4() {
-				all = append(all, verdict.Conn{From: verdict.End{Pod: from, IP: a}, To: verdict.End{Pod: to, IP: b}, Port: port.Number, Protocol: port.Protocol})
+		for _, m := range mixes {
+			if d := s.in(m); wider(d, e.Decision) != e.Decision {
+				e.Decision, e.Mix, e.First = d, m, s.first()
 			}
 		}
 	}
-	if len(all) == 0 {
-		all = append(all, verdict.Conn{From: verdict.End{Pod: from}, To: verdict.End{Pod: to}, Port: port.Number, Protocol: port.Protocol})
-	}
-	return all
+	return e, e.Decision != verdict.Deny
 }
 
-// mixed judges the nine mixes. A bridged end may do what either set allows it:
-// a bridge allows everything where the baseline did not isolate, and where it
-// did, the union of both sets applies.
-func mixed(base, cand verdict.Verdict) verdict.Decision {
-	if base.Decision != verdict.Deny || cand.Decision != verdict.Deny {
-		return verdict.Deny
+// first says which end may go all the way while the other stays at the baseline,
+// and the other after it, without the edge ever being open.
+func (s sides) first() Order {
+	closed := func(m Mix) bool { return s.in(m) == verdict.Deny }
+	target, source := true, true
+	for state := AtBaseline; state <= AtEnforced; state++ {
+		target = target && closed(Mix{AtBaseline, state}) && closed(Mix{state, AtEnforced})
+		source = source && closed(Mix{state, AtBaseline}) && closed(Mix{AtEnforced, state})
 	}
-	egress, ingress := states(base.Egress, cand.Egress), states(base.Ingress, cand.Ingress)
-	best := verdict.Deny
-	for _, source := range egress {
-		for _, target := range ingress {
-			best = wider(best, narrower(source, target))
-		}
-	}
-	return best
-}
-
-// states are the decisions of one end at baseline, bridged and enforced.
-func states(base, cand verdict.Side) [3]verdict.Decision {
-	return [3]verdict.Decision{base.Decision, wider(base.Decision, cand.Decision), cand.Decision}
-}
-
-func wider(a, b verdict.Decision) verdict.Decision {
 	switch {
-	case a == verdict.Allow || b == verdict.Allow:
-		return verdict.Allow
-	case a == verdict.Deny && b == verdict.Deny:
-		return verdict.Deny
+	case target:
+		return TargetFirst
+	case source:
+		return SourceFirst
 	}
-	return verdict.Unknown
+	return NoOrder
 }
 
-func narrower(a, b verdict.Decision) verdict.Decision {
-	switch {
-	case a == verdict.Deny || b == verdict.Deny:
-		return verdict.Deny
-	case a == verdict.Allow && b == verdict.Allow:
-		return verdict.Allow
+// trier says which ports to try from one end to another.
+type trier struct {
+	given []verdict.Port
+	other func(corev1.Protocol) int32
+}
+
+func (t trier) of(a, b *end) []class.Try {
+	to := b.Rep().Is
+	var rest []corev1.Protocol
+	if len(to.Ports) == 0 {
+		rest = append(rest, corev1.ProtocolTCP)
 	}
-	return verdict.Unknown
+	return class.Tries(to.Ports, t.given, slices.Concat(a.egress, b.ingress), rest, t.other)
 }

@@ -41,6 +41,16 @@ func lines(all []Exposure) []string {
 	return got
 }
 
+// exposures of a change that adds, and replaces what has the same name.
+func exposures(t *testing.T, w verdict.World, candidates []verdict.Policy, pods []verdict.Pod, ports ...verdict.Port) []Exposure {
+	t.Helper()
+	p, err := Prove(Change{World: w, Candidates: candidates, Pods: pods}, nil, ProofOptions{Ports: ports})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Exposures
+}
+
 func TestExposures(t *testing.T) {
 	// The baseline keeps batch from leaving; the candidate lets it out to
 	// everything and closes the gateway instead. Before, egress denies; after,
@@ -67,7 +77,7 @@ func TestExposures(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := verdict.World{Namespaces: platformNamespaces, Policies: parse(t, tt.baseline)}
-			got := lines(Exposures(w, parse(t, tt.candidates), platform(), []verdict.Port{{Number: 53, Protocol: corev1.ProtocolUDP}}))
+			got := lines(exposures(t, w, parse(t, tt.candidates), platform(), verdict.Port{Number: 53, Protocol: corev1.ProtocolUDP}))
 			if !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
@@ -79,7 +89,7 @@ func TestExposuresSayWhereTheMixIsUnknown(t *testing.T) {
 	w := verdict.World{Policies: parse(t, []string{`apps/closed {policyTypes: [Egress]}`})} // no namespace's labels are known
 	candidates := parse(t, []string{`apps/open {policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {tier: ai}}}]}]}`, `ai/closed {}`})
 	pods := []verdict.Pod{workloadPod("apps", "batch", "1"), workloadPod("ai", "gateway", "1", verdict.Port{Number: 4000})}
-	got := lines(Exposures(w, candidates, pods, nil))
+	got := lines(exposures(t, w, candidates, pods))
 	if want := []string{"apps/batch-1 -> ai/gateway-1 4000/TCP Unknown"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -92,33 +102,23 @@ func TestExposuresTryEveryFamily(t *testing.T) {
 	for i := range pods {
 		pods[i].IPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.AddrFrom16([16]byte{0: 0xfd, 15: byte(i)})}
 	}
-	if got := lines(Exposures(w, only6, pods, nil)); len(got) != 1 {
+	if got := lines(exposures(t, w, only6, pods)); len(got) != 1 {
 		t.Errorf("the IPv6 path is opened: got %q", got)
 	}
 	pods[1].IPs = pods[1].IPs[:1]
-	if got := lines(Exposures(w, only6, pods, nil)); len(got) != 0 {
+	if got := lines(exposures(t, w, only6, pods)); len(got) != 0 {
 		t.Errorf("there is no IPv6 path: got %q", got)
 	}
 }
 
-func TestWorkloadsAreWhatPoliciesCannotTellApart(t *testing.T) {
-	pods := platform()
-	if got := len(workloads(pods, nil)); got != 4 {
-		t.Errorf("two replicas are one workload: got %d workloads", got)
+func TestWorkloadsAreToldApartByTheirOwnLabels(t *testing.T) {
+	names := map[string]bool{}
+	for _, p := range platform() {
+		p.Labels = labels.Merge(p.Labels, labels.Set{"tightrope.dev/enforced": "r1"})
+		names[WorkloadByLabels(&p)] = true
 	}
-	byHash := parse(t, []string{`apps/h {podSelector: {matchLabels: {pod-template-hash: "1"}}}`})
-	if got := len(workloads(pods, byHash)); got != 5 {
-		t.Errorf("a policy that selects by revision tells replicas apart: got %d workloads", got)
-	}
-	for i := range pods {
-		pods[i].IPs = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}
-	}
-	byAddress := parse(t, []string{`apps/h {ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/24, except: [10.0.0.1/32]}}]}]}`})
-	if got := len(workloads(pods, byAddress)); got != 5 {
-		t.Errorf("an ipBlock tells replicas apart: got %d workloads", got)
-	}
-	if from, to, ok := workloads(pods, nil)[0].edge(workloads(pods, nil)[0]); !ok || from.Name == to.Name {
-		t.Error("the edge within a workload is between two of its pods")
+	if len(names) != 4 {
+		t.Errorf("two replicas are one workload: got %v", names)
 	}
 }
 
@@ -152,39 +152,39 @@ func TestChangedAndAdded(t *testing.T) {
 // TestStatesAreWhatTheInstalledObjectsDo installs the very objects that the
 // planner names, with their selectors per pod state, and judges random edges by
 // them: baseline is base, bridged is base or candidate, enforced is candidate,
-// and Exposures lists exactly the edges that some mix opens.
+// and Prove lists exactly the edges that some mix opens.
 func TestStatesAreWhatTheInstalledObjectsDo(t *testing.T) {
 	pods := []verdict.Pod{workloadPod("ai", "a", "1"), workloadPod("ai", "b", "1"), workloadPod("apps", "a", "1"), workloadPod("apps", "c", "1")}
 	port := verdict.Port{Number: 80, Protocol: corev1.ProtocolTCP}
-	exposures := 0
+	found := 0
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		base := verdict.World{Namespaces: platformNamespaces, Policies: randomPolicies(r, "k")}
 		candidates := randomPolicies(r, "c")
 		worlds := installed(t, base, candidates)
-		listed := Exposures(base, candidates, pods, []verdict.Port{port})
-		exposures += len(listed)
+		listed := exposures(t, base, candidates, pods, port)
+		found += len(listed)
 		for i := range pods {
 			for j := range pods {
 				if i == j {
 					continue
 				}
 				from, to := &pods[i], &pods[j]
-				got := slices.ContainsFunc(listed, func(e Exposure) bool { return e.From == from && e.To == to })
+				got := slices.ContainsFunc(listed, func(e Exposure) bool { return e.From.Key() == from.Key() && e.To.Key() == to.Key() })
 				if want := opened(t, worlds, from, to, port); got != want {
 					t.Fatalf("seed %d: %s -> %s: listed %t, opened by a mix %t", seed, from.Key(), to.Key(), got, want)
 				}
 			}
 		}
 	}
-	if exposures < 50 {
-		t.Errorf("only %d exposures in all: the generator makes too few to test anything", exposures)
+	if found < 50 {
+		t.Errorf("only %d exposures in all: the generator makes too few to test anything", found)
 	}
 }
 
 // installed are the worlds at baseline, bridged and enforced, as the API server
 // would hold them: what a pod's own labels make of the live objects.
-func installed(t *testing.T, base verdict.World, candidates []verdict.Policy) [3]verdict.World {
+func installed(t *testing.T, base verdict.World, candidates []verdict.Policy) [3]*verdict.Snapshot {
 	t.Helper()
 	bridges, err := Bridges(base.Policies, candidates)
 	if err != nil {
@@ -202,10 +202,10 @@ func installed(t *testing.T, base verdict.World, candidates []verdict.Policy) [3
 		bridgedWorld.Policies = append(bridgedWorld.Policies, p)
 	}
 	enforced.Policies = bridgedWorld.Policies // the same objects: only the pod's label differs
-	return [3]verdict.World{base, bridgedWorld, enforced}
+	return [3]*verdict.Snapshot{verdict.Compile(base, nil), verdict.Compile(bridgedWorld, nil), verdict.Compile(enforced, nil)}
 }
 
-func opened(t *testing.T, worlds [3]verdict.World, from, to *verdict.Pod, port verdict.Port) bool {
+func opened(t *testing.T, worlds [3]*verdict.Snapshot, from, to *verdict.Pod, port verdict.Port) bool {
 	t.Helper()
 	judge := func(state int) verdict.Verdict {
 		a, b := *from, *to

@@ -14,11 +14,16 @@ import (
 )
 
 // maxExposures bounds what a plan lists; the rest is counted in the last line.
-// maxExposurePods bounds the search, which looks at every pair of workloads.
-const (
-	maxExposures    = 50
-	maxExposurePods = 400
-)
+const maxExposures = 50
+
+// prospect is the worlds between which a run moves, compiled.
+type prospect struct {
+	before, after *verdict.Snapshot
+}
+
+func (p *Plan) prospect(w *world) prospect {
+	return prospect{verdict.Compile(p.before(w), nil), verdict.Compile(p.after(w), nil)}
+}
 
 // after is the world once the candidates are in force everywhere.
 func (p *Plan) after(w *world) verdict.World {
@@ -42,26 +47,33 @@ func (p *Plan) outside(w *world) []verdict.Policy {
 }
 
 // live is the world as it is now, with our temporary objects under the names
-// that people gave them, so that a rule reads as they wrote it.
-func (p *Plan) live(w *world) verdict.World {
-	names := map[string]string{}
+// that people gave them, so that a rule reads as they wrote it. While the final
+// object of that name is there as well, a word tells the two apart: a snapshot
+// holds one policy of a name.
+func (p *Plan) live(w *world) *verdict.Snapshot {
+	names, final := map[string]string{}, map[string]bool{}
 	for _, c := range p.Candidates {
 		names[c.Namespace+"/"+c.Object] = c.Name
 	}
+	for _, np := range w.verdict.Policies {
+		final[np.Key()] = true
+	}
 	out := verdict.World{Namespaces: w.verdict.Namespaces}
 	for _, np := range w.verdict.Policies {
-		if name, ok := names[np.Namespace+"/"+np.Name]; ok {
+		if name, ok := names[np.Key()]; ok {
+			if np.Name != name && final[np.Namespace+"/"+name] {
+				name += " (temporary)"
+			}
 			np.Name = name
 		}
 		out.Policies = append(out.Policies, np)
 	}
-	return out
+	return verdict.Compile(out, nil)
 }
 
 // predict lists the paths whose verdict under the candidates is not what the
 // suite expects, and the exposures on the way. It warns; packets decide.
-func (p *Plan) predict(w *world) {
-	after := p.after(w)
+func (p *Plan) predict(w *world, to prospect, no *refusal) {
 	for _, path := range p.Paths {
 		src := p.sourcePod(path.From)
 		if src == nil {
@@ -72,17 +84,41 @@ func (p *Plan) predict(w *world) {
 			want, finding = verdict.Deny, "Leak"
 		}
 		for _, b := range w.backends(path.To.Service) {
-			v := after.Judge(connect(src, verdictPod(b.pod), b.port, path.protocol()))
+			v := to.after.Judge(connect(src, verdictPod(b.pod), b.port, path.protocol()))
 			if v.Decision != verdict.Unknown && v.Decision != want {
 				p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: finding, Rule: v.Rule()})
 				break
 			}
 		}
 	}
-	p.expose(w)
+	p.prove(w, no)
 }
 
-func (p *Plan) expose(w *world) {
+// prove goes through every mix of pod states and lists the exposures. They are
+// not refused: all candidates go out in one wave here, and the plan says so.
+func (p *Plan) prove(w *world, no *refusal) {
+	var ports []verdict.Port
+	for _, path := range p.Paths {
+		for _, b := range w.backends(path.To.Service) {
+			ports = append(ports, verdict.Port{Number: b.port, Protocol: corev1.Protocol(path.protocol())})
+		}
+	}
+	change := rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Pods: w.production()}
+	proof, err := rollout.Prove(change, nil, rollout.ProofOptions{Ports: ports, MaxExposures: maxExposures})
+	if err != nil {
+		no.add("%v", err)
+		return
+	}
+	for _, e := range proof.Exposures {
+		p.Exposures = append(p.Exposures, report.Exposure{From: e.From.Key(), To: e.To.Key(), Port: fmt.Sprintf("%d/%s", e.Port.Number, e.Port.Protocol)})
+	}
+	if proof.ExposuresLeftOff > 0 {
+		p.Exposures = append(p.Exposures, report.Exposure{From: fmt.Sprintf("and %d more", proof.ExposuresLeftOff)})
+	}
+}
+
+// production lists the pods that are not ours and have an address, sorted.
+func (w *world) production() []verdict.Pod {
 	var pods []verdict.Pod
 	for _, pod := range w.pods {
 		if !finished(pod) && len(pod.Status.PodIPs) > 0 && pod.Labels[v1alpha1.LabelRole] == "" {
@@ -90,29 +126,7 @@ func (p *Plan) expose(w *world) {
 		}
 	}
 	slices.SortFunc(pods, func(a, b verdict.Pod) int { return strings.Compare(a.Key(), b.Key()) })
-	if len(pods) > maxExposurePods {
-		p.Unprobeable = append(p.Unprobeable, report.NotTested{What: "exposures", Reason: fmt.Sprintf(
-			"the cluster has %d pods; this version looks for exposures among at most %d", len(pods), maxExposurePods)})
-		return
-	}
-	var ports []verdict.Port
-	for _, path := range p.Paths {
-		for _, b := range w.backends(path.To.Service) {
-			ports = append(ports, verdict.Port{Number: b.port, Protocol: corev1.Protocol(path.protocol())})
-		}
-	}
-	slices.SortFunc(ports, func(a, b verdict.Port) int { return int(a.Number - b.Number) })
-	exposures := rollout.Exposures(p.before(w), p.candidatePolicies(), pods, slices.Compact(ports))
-	for i, e := range exposures {
-		if i == maxExposures {
-			p.Exposures = append(p.Exposures, report.Exposure{From: fmt.Sprintf("and %d more", len(exposures)-i)})
-			return
-		}
-		p.Exposures = append(p.Exposures, report.Exposure{
-			From: e.From.Namespace + "/" + e.From.Name, To: e.To.Namespace + "/" + e.To.Name,
-			Port: fmt.Sprintf("%d/%s", e.Port.Number, e.Port.Protocol),
-		})
-	}
+	return pods
 }
 
 // sourcePod is the identity's probe pod as policies will see it.
@@ -141,7 +155,7 @@ func connect(from, to *verdict.Pod, port int32, protocol string) verdict.Conn {
 // settleWitnesses finds, for every path that must not work, someone who must
 // get through to the same target: the declared witness, else any Allow path to
 // it, else the control pod where every state of the policies lets it through.
-func (p *Plan) settleWitnesses(w *world, no *refusal) {
+func (p *Plan) settleWitnesses(w *world, to prospect, no *refusal) {
 	for i := range p.Paths {
 		path := &p.Paths[i]
 		if path.Expect != v1alpha1.ExpectDeny {
@@ -160,7 +174,7 @@ func (p *Plan) settleWitnesses(w *world, no *refusal) {
 		if from == "" {
 			from = controlIdentity
 		}
-		if why := p.cannotWitness(w, *path, from); why != "" {
+		if why := p.cannotWitness(w, to, *path, from); why != "" {
 			no.add("path %q must not work, and nobody could show that its target is alive: %s; without a witness \"blocked\" proves nothing. Add an Allow path to the same target, or name one in witness.from", path.Name, why)
 			continue
 		}
@@ -169,12 +183,12 @@ func (p *Plan) settleWitnesses(w *world, no *refusal) {
 }
 
 // cannotWitness says why an identity could not serve as witness; empty: it can.
-func (p *Plan) cannotWitness(w *world, path PlannedPath, from string) string {
+func (p *Plan) cannotWitness(w *world, to prospect, path PlannedPath, from string) string {
 	src := p.sourcePod(from)
 	if src == nil {
 		return fmt.Sprintf("witness %q is not an identity of any suite", from)
 	}
-	for _, state := range []verdict.World{p.before(w), p.after(w)} {
+	for _, state := range []*verdict.Snapshot{to.before, to.after} {
 		for _, b := range w.backends(path.To.Service) {
 			if v := state.Judge(connect(src, verdictPod(b.pod), b.port, path.protocol())); v.Decision != verdict.Allow {
 				return fmt.Sprintf("%s would not get through to it either (%s)", from, v.Rule())

@@ -72,9 +72,10 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
-	p.predict(w)
+	to := p.prospect(w)
+	p.predict(w, to, no)
 	p.Unprobeable = append(p.Unprobeable, p.unmarked(w)...)
-	p.settleWitnesses(w, no)
+	p.settleWitnesses(w, to, no)
 	if len(no.reasons) > 0 {
 		return nil, no
 	}

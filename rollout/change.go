@@ -1,0 +1,58 @@
+package rollout
+
+import (
+	"slices"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// Change is what a rollout does to the policies of a cluster. In the words of
+// the protocol: K, the policies that stay, are World.Policies without R; R are
+// those that Candidates replace or Remove names; C are the Candidates that are
+// not in force already with an equal spec.
+type Change struct {
+	// World is the baseline: every policy of the cluster but the run's own.
+	World verdict.World
+	// Candidates are to be in force in the end: added, or in place of the
+	// baseline policy of the same namespace and name.
+	Candidates []verdict.Policy
+	// Remove are the keys (namespace/name) of baseline policies that are to go.
+	Remove []string
+	// Pods are the production pods. What is said of pods not yet there is said by
+	// selectors.
+	Pods []verdict.Pod
+}
+
+// kept is K.
+func (c Change) kept() []verdict.Policy {
+	return slices.DeleteFunc(slices.Clone(c.World.Policies), c.goes)
+}
+
+// replaced is R.
+func (c Change) replaced() []verdict.Policy {
+	return slices.DeleteFunc(slices.Clone(c.World.Policies), func(p verdict.Policy) bool { return !c.goes(p) })
+}
+
+// goes reports whether a baseline policy is replaced or removed.
+func (c Change) goes(p verdict.Policy) bool {
+	with, ok := find(c.Candidates, p)
+	return ok && !sameSpec(with.Spec, p.Spec) || !ok && slices.Contains(c.Remove, p.Key())
+}
+
+// news is C.
+func (c Change) news() []verdict.Policy {
+	return slices.DeleteFunc(slices.Clone(c.Candidates), func(p verdict.Policy) bool {
+		was, ok := find(c.World.Policies, p)
+		return ok && sameSpec(was.Spec, p.Spec)
+	})
+}
+
+// AddsOnly reports whether nothing of the baseline goes.
+func (c Change) AddsOnly() bool { return len(c.replaced()) == 0 }
+
+// after is the world once the change is done.
+func (c Change) after() verdict.World {
+	w := c.World
+	w.Policies = slices.Concat(c.kept(), c.news())
+	return w
+}

@@ -1,0 +1,66 @@
+package operator
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// crowd is a cluster of 500 pods in two namespaces, each of its own workload in
+// namespace a, whose egress the baseline closes.
+func crowd() *world {
+	w := &world{pods: map[types.NamespacedName]*corev1.Pod{}}
+	w.verdict.Namespaces = map[string]map[string]string{"a": nil, "b": nil}
+	for i := range 500 {
+		ns := []string{"a", "b"}[i%2]
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: fmt.Sprintf("p-%03d", i), Labels: map[string]string{"app": fmt.Sprint("app-", i)}}}
+		p.Status.PodIPs = []corev1.PodIP{{IP: fmt.Sprintf("10.0.%d.%d", i/250, 1+i%250)}}
+		w.pods[types.NamespacedName{Namespace: ns, Name: p.Name}] = p
+	}
+	closed := networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "closed"}}
+	closed.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+	w.policies = []networkingv1.NetworkPolicy{closed}
+	return w
+}
+
+func candidate(ns, name, app string, spec networkingv1.NetworkPolicySpec) Candidate {
+	spec.PodSelector.MatchLabels = map[string]string{"app": app}
+	return Candidate{Policy: verdict.Policy{Namespace: ns, Name: name, Spec: spec}}
+}
+
+func TestExposuresAreFoundAmongManyPods(t *testing.T) {
+	egress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, Egress: []networkingv1.NetworkPolicyEgressRule{{}}}
+	ingress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}}
+	p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("a", "open", "app-4", egress), candidate("b", "shut", "app-7", ingress)}}
+	no := &refusal{}
+	w := crowd()
+	w.pods[types.NamespacedName{Namespace: "b", Name: "p-007"}].Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}
+	p.predict(w, p.prospect(w), no)
+	if want := []report.Exposure{{From: "a/p-004", To: "b/p-007", Port: "80/TCP"}}; !reflect.DeepEqual(p.Exposures, want) || len(no.reasons)+len(p.Unprobeable) > 0 {
+		t.Errorf("got %+v, refused %q, unprobeable %v, want %+v", p.Exposures, no.reasons, p.Unprobeable, want)
+	}
+}
+
+func TestExposuresPastTheListAreCounted(t *testing.T) {
+	var all []Candidate
+	egress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, Egress: []networkingv1.NetworkPolicyEgressRule{{}}}
+	ingress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}}
+	for i := range 10 {
+		all = append(all, candidate("a", fmt.Sprint("open-", i), fmt.Sprint("app-", 2*i), egress), candidate("b", fmt.Sprint("shut-", i), fmt.Sprint("app-", 2*i+1), ingress))
+	}
+	p := &Plan{Run: "r-1", Candidates: all}
+	w := crowd()
+	p.predict(w, p.prospect(w), &refusal{})
+	if len(p.Exposures) != maxExposures+1 || !strings.Contains(p.Exposures[maxExposures].From, "and 50 more") {
+		t.Errorf("got %d lines, the last %+v: 10 x 10 edges are open for a while", len(p.Exposures), p.Exposures[len(p.Exposures)-1])
+	}
+}
