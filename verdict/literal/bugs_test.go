@@ -85,7 +85,7 @@ func compareWith(t *testing.T, replace map[string]string) (string, error) {
 	must(t, err)
 	overlay := filepath.Join(dir, "overlay.json")
 	must(t, os.WriteFile(overlay, b, 0o644))
-	cmd := exec.Command("go", "test", "-trimpath", "-count=1", "-timeout=5m", "-overlay", overlay, "-run", "^TestDifferential$", ".", "-args", "-verdicts=1000000")
+	cmd := exec.Command("go", "test", "-trimpath", "-count=1", "-timeout=30m", "-overlay", overlay, "-run", "^TestDifferential$", ".", "-args", "-verdicts=1000000")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if keep := os.Getenv("TIGHTROPE_FUZZ_DIR"); keep != "" { // to look at what the bug looks like
 		dir = filepath.Join(keep, filepath.Base(t.Name()))

@@ -123,11 +123,7 @@ func (d *Dice) addresses(first, second byte) []netip.Addr {
 // pod is often one more of a workload.
 func (d *Dice) pod(name string) verdict.Pod {
 	if len(d.world.pods) > 0 && d.one(4) {
-		p := pick(d, d.world.pods...)
-		if p.Name = name; !p.HostNetwork && d.one(2) {
-			p.IPs = d.addresses(10, 0)
-		}
-		return p
+		return d.twin(pick(d, d.world.pods...), name)
 	}
 	p := verdict.Pod{Namespace: d.namespace(), Name: name, Labels: d.labels(), IPs: d.addresses(10, 0), Ports: some(d, 3, d.port)}
 	if len(d.world.Nodes) > 0 && !d.one(4) {
@@ -143,6 +139,30 @@ func (d *Dice) pod(name string) verdict.Pod {
 	}
 	if d.style.strange {
 		p.IPs = d.strangeAddresses(p.IPs)
+	}
+	return p
+}
+
+// twin is one more of the pod's workload, which may differ in one thing only.
+func (d *Dice) twin(p verdict.Pod, name string) verdict.Pod {
+	if p.Name = name; !p.HostNetwork && d.one(2) {
+		p.IPs = d.addresses(10, 0)
+	}
+	switch d.IntN(6) {
+	case 1:
+		p.Labels = maps.Clone(p.Labels)
+		delete(p.Labels, pick(d, keys...))
+	case 2:
+		p.Namespace = d.namespace()
+	case 3, 4:
+		if len(p.Ports) > 0 {
+			p.Ports = slices.Clone(p.Ports)
+			q := &p.Ports[d.IntN(len(p.Ports))]
+			was := *q
+			*q = pick(d, verdict.Port{Name: was.Name, Number: was.Number, Protocol: pick(d, protocols...)},
+				verdict.Port{Name: was.Name, Number: pick(d, numbers...), Protocol: was.Protocol},
+				verdict.Port{Name: pick(d, names...), Number: was.Number, Protocol: was.Protocol})
+		}
 	}
 	return p
 }
