@@ -29,10 +29,10 @@ func TestPodsOfAClassAreJudgedAlike(t *testing.T) {
 				from, to := c, c
 				from.From.Pod, to.To.Pod = &pods[i], &pods[i]
 				if sameClass(s, c.From.Pod, &pods[i]) {
-					alike += judgedAlike(t, w, c, from)
+					alike += judgedAlike(t, seed, w, c, from)
 				}
 				if sameClass(s, c.To.Pod, &pods[i]) {
-					alike += judgedAlike(t, w, c, to)
+					alike += judgedAlike(t, seed, w, c, to)
 				}
 			}
 		}
@@ -43,14 +43,14 @@ func TestPodsOfAClassAreJudgedAlike(t *testing.T) {
 }
 
 // judgedAlike returns how many pairs it compared: none where a pod meets itself.
-func judgedAlike(t *testing.T, w verdict.World, a, b verdict.Conn) int {
+func judgedAlike(t *testing.T, seed uint64, w verdict.World, a, b verdict.Conn) int {
 	t.Helper()
 	if toItself(run{Conn: a}) || toItself(run{Conn: b}) {
 		return 0
 	}
 	if x, y := Judge(w, a), Judge(w, b); x.Decision != y.Decision {
-		t.Errorf("ends are of one class, but %s to %s %d/%s is judged %s (%s), and %s to %s %s (%s)",
-			a.From, a.To, a.Port, a.Protocol, x.Decision, x.Reason, b.From, b.To, y.Decision, y.Reason)
+		t.Errorf("seed %d: ends are of one class, but %s to %s %d/%s is judged %s (%s), and %s to %s %s (%s)",
+			seed, a.From, a.To, a.Port, a.Protocol, x.Decision, x.Reason, b.From, b.To, y.Decision, y.Reason)
 	}
 	return 1
 }
