@@ -18,7 +18,7 @@ COMMANDS := tightrope controller agent twin standin
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: build commands labd demo test check generate bench bench-verdict lab-conformance fuzz-dataplane fuzz-verdict clean tools
+.PHONY: build commands labd demo test check generate bench bench-verdict lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -73,6 +73,10 @@ fuzz-verdict: ## VERDICTS random verdicts from SEED (0: the clock), compared wit
 	@export CGO_ENABLED=0 && \
 		$(GO) test -trimpath -count=1 -timeout 120m -v -run '^TestDifferential$$' ./verdict/literal -args -verdicts=$(VERDICTS) -seed=$(SEED) && \
 		TIGHTROPE_FUZZ_BUGS=1 $(GO) test -trimpath -count=1 -timeout 60m -v -run '^TestSeededBugs' ./verdict/literal
+
+FUZZTIME ?= 10m
+fuzz-engine: ## Go's fuzzer chooses worlds and connections for FUZZTIME, compared with the literal reading; what it finds is kept in testdata
+	@$(GO) test -run '^$$' -fuzz '^FuzzEngine$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./verdict/literal
 
 clean:
 	@rm -rf bin reports

@@ -22,30 +22,17 @@ func TestPodsOfAClassAreJudgedAlike(t *testing.T) {
 			if c.From.Pod == nil || c.To.Pod == nil || c.FromNode || c.From.IP.IsValid() || c.To.IP.IsValid() {
 				continue
 			}
-			want := Judge(w, c)
-			if got := Judge(back, c); got != want {
+			if got, want := Judge(back, c), Judge(w, c); got != want {
 				t.Fatalf("seed %d: the world that the snapshot gives back says %+v, want %+v", seed, got, want)
 			}
 			for i := range pods {
-				as := c
-				if as.From.Pod = &pods[i]; toItself(run{Conn: c}) || toItself(run{Conn: as}) || !sameClass(s, c.From.Pod, &pods[i]) {
-					continue
+				from, to := c, c
+				from.From.Pod, to.To.Pod = &pods[i], &pods[i]
+				if sameClass(s, c.From.Pod, &pods[i]) {
+					alike += judgedAlike(t, seed, w, c, from)
 				}
-				alike++
-				if got := Judge(w, as); got.Decision != want.Decision {
-					t.Fatalf("seed %d: %s and %s are of one class, but to %s %d/%s one is judged %s and the other %s",
-						seed, c.From.Pod.Key(), pods[i].Key(), c.To.Pod.Key(), c.Port, c.Protocol, want.Decision, got.Decision)
-				}
-			}
-			for i := range pods {
-				as := c
-				if as.To.Pod = &pods[i]; toItself(run{Conn: c}) || toItself(run{Conn: as}) || !sameClass(s, c.To.Pod, &pods[i]) {
-					continue
-				}
-				alike++
-				if got := Judge(w, as); got.Decision != want.Decision {
-					t.Fatalf("seed %d: %s and %s are of one class, but from %s %d/%s one is judged %s and the other %s",
-						seed, c.To.Pod.Key(), pods[i].Key(), c.From.Pod.Key(), c.Port, c.Protocol, want.Decision, got.Decision)
+				if sameClass(s, c.To.Pod, &pods[i]) {
+					alike += judgedAlike(t, seed, w, c, to)
 				}
 			}
 		}
@@ -53,6 +40,19 @@ func TestPodsOfAClassAreJudgedAlike(t *testing.T) {
 	if alike < 500 {
 		t.Errorf("only %d pairs of one class were compared", alike)
 	}
+}
+
+// judgedAlike returns how many pairs it compared: none where a pod meets itself.
+func judgedAlike(t *testing.T, seed uint64, w verdict.World, a, b verdict.Conn) int {
+	t.Helper()
+	if toItself(run{Conn: a}) || toItself(run{Conn: b}) {
+		return 0
+	}
+	if x, y := Judge(w, a), Judge(w, b); x.Decision != y.Decision {
+		t.Errorf("seed %d: ends are of one class, but %s to %s %d/%s is judged %s (%s), and %s to %s %s (%s)",
+			seed, a.From, a.To, a.Port, a.Protocol, x.Decision, x.Reason, b.From, b.To, y.Decision, y.Reason)
+	}
+	return 1
 }
 
 // sameClass is about two pods that are not one; the first may be one that the

@@ -98,7 +98,7 @@ func out(from *verdict.Pod, ip string, port int32) verdict.Conn {
 }
 
 // clause is one sentence of a specification: policies and what they make of a
-// connection.
+// connection, by the literal reading and by the engine.
 type clause struct {
 	name, policies string
 	conn           verdict.Conn
@@ -109,12 +109,14 @@ func check(t *testing.T, clauses []clause) {
 	t.Helper()
 	for _, c := range clauses {
 		t.Run(c.name, func(t *testing.T) {
-			v := Judge(policies(t, c.policies), c.conn)
-			if v.Decision != c.want {
-				t.Errorf("got %s (%s), want %s", v.Decision, v.Reason, c.want)
-			}
-			if v.Reason == "" || v.Egress.Reason == "" || v.Ingress.Reason == "" || v.Egress.Rule == "" || v.Ingress.Rule == "" {
-				t.Errorf("a verdict without a reason: %+v", v)
+			w := policies(t, c.policies)
+			for reading, v := range map[string]verdict.Verdict{"the literal reading": Judge(w, c.conn), "the engine": verdict.Compile(w, nil).Judge(c.conn)} {
+				if v.Decision != c.want {
+					t.Errorf("%s: got %s (%s), want %s", reading, v.Decision, v.Reason, c.want)
+				}
+				if v.Reason == "" || v.Egress.Reason == "" || v.Ingress.Reason == "" || v.Egress.Rule == "" || v.Ingress.Rule == "" {
+					t.Errorf("%s: a verdict without a reason: %+v", reading, v)
+				}
 			}
 		})
 	}
