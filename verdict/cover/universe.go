@@ -114,14 +114,15 @@ func aloneRule(w verdict.World, p verdict.Policy, d networkingv1.PolicyType, i i
 	return r
 }
 
-// exercised reports whether the rule is what allows the connection on its side.
+// exercised reports whether the rule allows the connection on its side, which is
+// about one of its subjects.
 func (r *rule) exercised(c verdict.Conn) bool {
 	v := r.alone.Judge(c)
 	side := v.Ingress
 	if r.Direction == networkingv1.PolicyTypeEgress {
 		side = v.Egress
 	}
-	return side.Decision == verdict.Allow && side.Policy == r.Policy
+	return side.Decision == verdict.Allow
 }
 
 // link is a pair of kinds of pods, with the relation of their nodes.
