@@ -18,7 +18,7 @@ COMMANDS := tightrope controller agent twin standin
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: build commands labd demo test check generate bench lab-conformance fuzz-dataplane clean tools
+.PHONY: build commands labd demo test check generate bench bench-verdict lab-conformance fuzz-dataplane fuzz-verdict clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -52,7 +52,10 @@ check: generate ## formatting, vet, staticcheck, tidy modules and generated code
 lab-conformance: build ## the lab, judged by Kubernetes' own tests of policies, Services, DNS and pods
 	@hack/lab-conformance.sh '$(GO)' '$(LABD_LDFLAGS)' $(CONFORMANCE)
 
-bench: build ## the figures, as ratios where they can be; BENCH=long adds the lab with 1,000 pods
+bench-verdict: ## the verdict engine against cyclonus' matcher, on the same inputs; reports/bench/verdict.md
+	@cd verdict/bench && CGO_ENABLED=0 $(GO) run -trimpath . -o '$(CURDIR)/reports/bench/verdict.md'
+
+bench: build bench-verdict ## the figures, as ratios where they can be; BENCH=long adds the lab with 1,000 pods
 	@$(GO) test -run '^$$' -bench . -benchmem ./verdict/... ./probes/... ./rollout/...
 	@cd clusters/labd && $(GO) test -run '^$$' -bench . -benchmem -benchtime 200x -trimpath ./dataplane/...
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BENCH=$(BENCH) TIGHTROPE_BENCH_REPORT='$(CURDIR)/reports/bench' \
@@ -64,6 +67,12 @@ fuzz-dataplane: ## SETS random policy sets from SEED (0: the clock), compared wi
 	@cd clusters/labd && export CGO_ENABLED=0 && \
 		$(GO) test -trimpath -count=1 -timeout 60m -v -run '^TestTheDataPlaneDoes' ./dataplane -args -fuzz-sets=$(SETS) -fuzz-seed=$(SEED) && \
 		TIGHTROPE_FUZZ_BUGS=1 $(GO) test -trimpath -count=1 -timeout 60m -v -run '^TestSeededBugs' ./dataplane
+
+VERDICTS ?= 10000000
+fuzz-verdict: ## VERDICTS random verdicts from SEED (0: the clock), compared with the literal reading of the specifications; then with seeded bugs
+	@export CGO_ENABLED=0 && \
+		$(GO) test -trimpath -count=1 -timeout 120m -v -run '^TestDifferential$$' ./verdict/literal -args -verdicts=$(VERDICTS) -seed=$(SEED) && \
+		TIGHTROPE_FUZZ_BUGS=1 $(GO) test -trimpath -count=1 -timeout 60m -v -run '^TestSeededBugs' ./verdict/literal
 
 clean:
 	@rm -rf bin reports

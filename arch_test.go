@@ -21,6 +21,8 @@ const (
 	labdFolder   = "clusters/labd"
 	everything   = "*"
 	anyOfCluster = "clusters/*"
+	oracleFolder = "verdict/literal"
+	benchFolder  = "verdict/bench"
 )
 
 // folder is one row of the table: the verb its package doc opens with, and which
@@ -33,30 +35,35 @@ type folder struct {
 var pure = []string{"api/v1alpha1", "catalog", "flows", "verdict", "probes"}
 
 var table = map[string]folder{
-	"api/v1alpha1":      {"names", nil},
-	"catalog":           {"knows", []string{"api/v1alpha1"}},
-	"verdict":           {"predicts", []string{"api/v1alpha1"}},
-	"verdict/class":     {"groups", []string{"api/v1alpha1", "verdict"}},
-	"verdict/compare":   {"compares", []string{"api/v1alpha1", "verdict", "verdict/class"}},
-	"verdict/cover":     {"covers", []string{"api/v1alpha1", "verdict", "verdict/class"}},
-	"probes":            {"tests", []string{"api/v1alpha1", "catalog"}},
-	"probes/dial":       {"tries", []string{"probes", "api/v1alpha1"}},
-	"probes/agent":      {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},
-	"rollout":           {"decides", append([]string{"verdict/class", "verdict/compare", "verdict/cover"}, pure...)},
-	"report":            {"proves", append([]string{"rollout"}, pure...)},
-	"rollout/operator":  {"acts", append([]string{"rollout", "report", "deploy"}, pure...)},
-	"deploy":            {"ships", nil},
-	"scenarios":         {"rehearses", append([]string{"rollout", "report", "deploy"}, pure...)},
-	"scenarios/standin": {"stands in", []string{"catalog"}},
-	"clusters/lab":      {"hosts", []string{"api/v1alpha1"}},
-	"clusters/existing": {"hosts", nil},
-	"scenarios/e2e":     {"", []string{everything}},
+	"api/v1alpha1":           {"names", nil},
+	"catalog":                {"knows", []string{"api/v1alpha1"}},
+	"verdict":                {"predicts", []string{"api/v1alpha1"}},
+	"verdict/literal":        {"reads", []string{"verdict"}},
+	"verdict/literal/random": {"makes", []string{"verdict"}},
+	"verdict/platform":       {"imagines", []string{"verdict"}},
+	"verdict/class":          {"groups", []string{"api/v1alpha1", "verdict"}},
+	"verdict/compare":        {"compares", []string{"api/v1alpha1", "verdict", "verdict/class"}},
+	"verdict/cover":          {"covers", []string{"api/v1alpha1", "verdict", "verdict/class"}},
+	"probes":                 {"tests", []string{"api/v1alpha1", "catalog"}},
+	"probes/dial":            {"tries", []string{"probes", "api/v1alpha1"}},
+	"probes/agent":           {"tests", []string{"probes", "probes/dial", "api/v1alpha1"}},
+	"rollout":                {"decides", append([]string{"verdict/class", "verdict/compare", "verdict/cover"}, pure...)},
+	"report":                 {"proves", append([]string{"rollout"}, pure...)},
+	"rollout/operator":       {"acts", append([]string{"rollout", "report", "deploy"}, pure...)},
+	"deploy":                 {"ships", nil},
+	"scenarios":              {"rehearses", append([]string{"rollout", "report", "deploy"}, pure...)},
+	"scenarios/standin":      {"stands in", []string{"catalog"}},
+	"clusters/lab":           {"hosts", []string{"api/v1alpha1"}},
+	"clusters/existing":      {"hosts", nil},
+	"scenarios/e2e":          {"", []string{everything}},
 }
 
 // testImports are arrows that only tests may draw.
 var testImports = map[string][]string{
 	"rollout/operator": {anyOfCluster, "scenarios"},
 	"clusters/lab":     {everything},
+	"verdict":          {"verdict/platform"},
+	"verdict/literal":  {"verdict/literal/random"},
 }
 
 func allowed(rules []string, pkg string) bool {
@@ -126,6 +133,13 @@ func forbidden(s source, target string) string {
 	case strings.HasPrefix(s.folder, labdFolder):
 		if !strings.HasPrefix(target, labdFolder) {
 			return "labd shares no code with the main module, so that two readings of NetworkPolicy check each other"
+		}
+		return ""
+	case s.folder == benchFolder:
+		return "" // a module of its own
+	case strings.HasPrefix(target, oracleFolder) && !strings.HasPrefix(s.folder, oracleFolder):
+		if !strings.HasSuffix(s.file, "_test.go") {
+			return "the literal evaluator is the oracle of tests; a verdict.Snapshot says the same and is fast"
 		}
 		return ""
 	case strings.HasPrefix(s.folder, "cmd/"):

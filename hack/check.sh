@@ -15,7 +15,8 @@ bin/staticcheck ./...
 # The same flags as the build of labd, so that Kubernetes is compiled once.
 (cd clusters/labd && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)
 (cd tools/conformance && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)
-for module in . clusters/labd tools tools/conformance; do
+(cd verdict/bench && "$go" vet ./... && "$root/bin/staticcheck" ./...)
+for module in . clusters/labd tools tools/conformance verdict/bench; do
 	(cd "$module" && "$go" mod tidy -diff) || {
 		echo "$module: run 'go mod tidy' there" >&2
 		exit 1

@@ -22,8 +22,10 @@ export TIGHTROPE_BIN="$root/bin"
 labs='/(clusters/lab|cmd/tightrope|rollout/operator|scenarios/e2e)$'
 {
 	"$go" list ./... | grep -vE "$labs" | xargs "$go" test "${flags[@]}"
+	CGO_ENABLED=0 "$go" test -json -count=1 -run '^TestDifferential$' ./verdict/literal # many more verdicts than under the race detector
 	"$go" list ./... | grep -E "$labs" | xargs "$go" test -p 1 -timeout 30m "${flags[@]}"
 	(cd clusters/labd && CGO_ENABLED=0 "$go" test -p 1 -json -count=1 -trimpath ./...)
 	(cd tools/conformance && CGO_ENABLED=0 "$go" test -json -count=1 -trimpath ./...)
+	(cd verdict/bench && CGO_ENABLED=0 "$go" test -json -count=1 -trimpath ./...)
 	(cd tools && "$go" vet ./testsum >&2)
 } | bin/testsum

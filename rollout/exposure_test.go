@@ -184,7 +184,7 @@ func TestStatesAreWhatTheInstalledObjectsDo(t *testing.T) {
 
 // installed are the worlds at baseline, bridged and enforced, as the API server
 // would hold them: what a pod's own labels make of the live objects.
-func installed(t *testing.T, base verdict.World, candidates []verdict.Policy) [3]verdict.World {
+func installed(t *testing.T, base verdict.World, candidates []verdict.Policy) [3]*verdict.Snapshot {
 	t.Helper()
 	bridges, err := Bridges(base.Policies, candidates)
 	if err != nil {
@@ -202,10 +202,10 @@ func installed(t *testing.T, base verdict.World, candidates []verdict.Policy) [3
 		bridgedWorld.Policies = append(bridgedWorld.Policies, p)
 	}
 	enforced.Policies = bridgedWorld.Policies // the same objects: only the pod's label differs
-	return [3]verdict.World{base, bridgedWorld, enforced}
+	return [3]*verdict.Snapshot{verdict.Compile(base, nil), verdict.Compile(bridgedWorld, nil), verdict.Compile(enforced, nil)}
 }
 
-func opened(t *testing.T, worlds [3]verdict.World, from, to *verdict.Pod, port verdict.Port) bool {
+func opened(t *testing.T, worlds [3]*verdict.Snapshot, from, to *verdict.Pod, port verdict.Port) bool {
 	t.Helper()
 	judge := func(state int) verdict.Verdict {
 		a, b := *from, *to

@@ -130,7 +130,7 @@ func TestTheVerdictAgreesWithWhatIsExpected(t *testing.T) {
 	for _, name := range Library() {
 		t.Run(name, func(t *testing.T) {
 			s := mustLoad(t, name)
-			pods, world := platformPods(s), platformWorld(s)
+			pods, world := platformPods(s), verdict.Compile(platformWorld(s), nil)
 			var cuts, rules []string
 			for _, p := range s.Spec.Suite.Paths {
 				to := p.To.Service
@@ -166,7 +166,7 @@ func TestTheVerdictAgreesWithWhatIsExpected(t *testing.T) {
 // candidate, DNS included, or a committed rollout would leave a broken platform.
 func TestTheGoodCandidateCutsNoCallOfAStandin(t *testing.T) {
 	s := mustLoad(t, platform)
-	pods, world := platformPods(s), platformWorld(s)
+	pods, world := platformPods(s), verdict.Compile(platformWorld(s), nil)
 	calls := 0
 	allowed := func(from, to *verdict.Pod, service v1alpha1.ServiceTarget) {
 		calls++

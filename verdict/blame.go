@@ -1,10 +1,6 @@
 package verdict
 
-import (
-	"slices"
-
-	networkingv1 "k8s.io/api/networking/v1"
-)
+import "slices"
 
 // blame names the policy that a person should look at first when several
 // isolate the pod and none allows the connection. Logically they all deny it
@@ -18,15 +14,23 @@ import (
 //     counts for nothing, or "port 53 to anywhere" would be near everything;
 //  4. the one with the narrowest selector, by number of requirements;
 //  5. the first by name, so that the answer is stable.
-func (w World) blame(all []opinion, c Conn, d networkingv1.PolicyType) Policy {
-	sure := slices.DeleteFunc(slices.Clone(all), func(o opinion) bool { return o.isolates.is != yes })
-	return slices.MaxFunc(sure, func(a, b opinion) int { // the first of equals, and they are sorted by name
-		return slices.Compare(w.guilt(a.policy, c, d), w.guilt(b.policy, c, d))
-	}).policy
+func (s *Snapshot) blame(all []opinion, r *run, d direction) *networkPolicy {
+	var worst *networkPolicy
+	var most [4]int
+	for _, o := range all {
+		if o.isolates.is != yes {
+			continue
+		}
+		g := s.guilt(o.policy, r, d)
+		if worst == nil || slices.Compare(g[:], most[:]) > 0 { // the first of equals, and they are sorted by name
+			worst, most = o.policy, g
+		}
+	}
+	return worst
 }
 
-func (w World) guilt(p Policy, c Conn, d networkingv1.PolicyType) []int {
-	rules := rulesOf(p.Spec, d)
+func (s *Snapshot) guilt(p *networkPolicy, r *run, d direction) [4]int {
+	rules := p.read().rules[d]
 	requirements := len(p.Spec.PodSelector.MatchLabels) + len(p.Spec.PodSelector.MatchExpressions)
 	specific, hasRules, near := 0, 0, 0
 	if requirements+len(rules) > 0 {
@@ -35,13 +39,13 @@ func (w World) guilt(p Policy, c Conn, d networkingv1.PolicyType) []int {
 	if len(rules) > 0 {
 		hasRules = 1
 	}
-	for _, r := range rules {
-		if anyPort(r.ports, c).is == yes {
+	for i := range rules {
+		if anyPort(rules[i].ports, r).is == yes {
 			near = max(near, 1)
 		}
-		if w.anyPeer(p.Namespace, r.peers, c, d).is == yes {
+		if s.anyPeer(rules[i].peers, r, d).is == yes {
 			near = max(near, 2)
 		}
 	}
-	return []int{specific, hasRules, near, requirements}
+	return [4]int{specific, hasRules, near, requirements}
 }

@@ -31,7 +31,7 @@ func TestBlameFallsOnThePolicyToLookAt(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for range 2 {
-				v := world(t, tt.set...).Judge(to(prom, model, 9090))
+				v := judge(t, world(t, tt.set...), to(prom, model, 9090))
 				if v.Decision != Deny || v.Ingress.Policy != tt.want {
 					t.Errorf("got %s by %s, want Deny by %s", v.Decision, v.Ingress.Policy, tt.want)
 				}

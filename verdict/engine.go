@@ -1,41 +1,38 @@
 package verdict
 
 import (
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
-// PodID names a pod within one Snapshot and those made from it by the engine's
-// updates, as long as the pod exists. IDs of deleted pods are given out again.
-type PodID int32
-
-// Engine keeps a world compiled while it changes. One writer at a time changes
-// it; readers take a Snapshot and use it without locks for as long as they like.
+// Engine keeps a world compiled while it changes. Writers take turns; readers
+// take a Snapshot and use it without locks for as long as they like.
 type Engine struct {
-	mu  sync.Mutex // held by writers
-	now atomic.Pointer[Snapshot]
-}
-
-// Snapshot is a compiled world at one moment. It never changes.
-type Snapshot struct {
-	world World
-	pods  []*Pod // nil where a PodID is free
-	ids   map[string]PodID
+	mu       sync.Mutex // held by writers
+	compiler *compiler
+	now      atomic.Pointer[Snapshot]
 }
 
 // New compiles the world and its pods. Nothing in them may be changed
-// afterwards. Of pods, namespaces and policies with one key, the last one counts.
+// afterwards. Of pods and policies with one key, the last one counts.
 func New(w World, pods []Pod) *Engine {
-	s := &Snapshot{world: w, ids: map[string]PodID{}}
-	for i := range pods {
-		s.set(&pods[i])
-	}
-	e := &Engine{}
-	e.now.Store(s)
+	e := &Engine{compiler: newCompiler()}
+	e.Apply(func(c *Changes) {
+		for name, labels := range w.Namespaces {
+			c.SetNamespace(name, labels)
+		}
+		for i := range pods {
+			c.SetPod(pods[i])
+		}
+		for i := range w.Policies {
+			c.SetPolicy(w.Policies[i])
+		}
+		c.SetForeign(w.Foreign)
+		c.SetNodes(w.Nodes)
+		for _, p := range w.ClusterPolicies {
+			c.SetClusterPolicy(p)
+		}
+	})
 	return e
 }
 
@@ -45,98 +42,49 @@ func Compile(w World, pods []Pod) *Snapshot { return New(w, pods).Snapshot() }
 // Snapshot returns the newest state.
 func (e *Engine) Snapshot() *Snapshot { return e.now.Load() }
 
+// Apply makes all the changes of the function in one step: no Snapshot shows
+// some of them. The function must not use the engine.
+func (e *Engine) Apply(changes func(*Changes)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.compiler.begin(e.now.Load())
+	changes(&Changes{e.compiler})
+	e.now.Store(e.compiler.finish())
+}
+
 // SetPod adds the pod, or replaces the one of that key.
-func (e *Engine) SetPod(p Pod) { e.update(func(s *Snapshot) { s.set(&p) }) }
+func (e *Engine) SetPod(p Pod) { e.Apply(func(c *Changes) { c.SetPod(p) }) }
 
 // DeletePod removes the pod of that key (namespace/name), if there is one.
-func (e *Engine) DeletePod(key string) {
-	e.update(func(s *Snapshot) {
-		if id, ok := s.ids[key]; ok {
-			s.pods[id] = nil
-			delete(s.ids, key)
-		}
-	})
-}
+func (e *Engine) DeletePod(key string) { e.Apply(func(c *Changes) { c.DeletePod(key) }) }
 
 // SetPolicy adds the policy, or replaces the one of that key.
-func (e *Engine) SetPolicy(p Policy) {
-	e.update(func(s *Snapshot) {
-		s.world.Policies = append(without(s.world.Policies, p.Key()), p)
-	})
-}
+func (e *Engine) SetPolicy(p Policy) { e.Apply(func(c *Changes) { c.SetPolicy(p) }) }
 
 // DeletePolicy removes the policy of that key (namespace/name), if there is one.
-func (e *Engine) DeletePolicy(key string) {
-	e.update(func(s *Snapshot) { s.world.Policies = without(s.world.Policies, key) })
-}
+func (e *Engine) DeletePolicy(key string) { e.Apply(func(c *Changes) { c.DeletePolicy(key) }) }
 
 // SetNamespace sets the labels of a namespace; nil means that it has none.
 func (e *Engine) SetNamespace(name string, labels map[string]string) {
-	e.update(func(s *Snapshot) { s.world.Namespaces[name] = labels })
+	e.Apply(func(c *Changes) { c.SetNamespace(name, labels) })
 }
 
-func without(all []Policy, key string) []Policy {
-	return slices.DeleteFunc(slices.Clone(all), func(p Policy) bool { return p.Key() == key })
+// DeleteNamespace makes the labels of the namespace unknown. Pods and policies
+// in it stay until they are deleted.
+func (e *Engine) DeleteNamespace(name string) { e.Apply(func(c *Changes) { c.DeleteNamespace(name) }) }
+
+// SetClusterPolicy adds the policy, or replaces the one of that name.
+func (e *Engine) SetClusterPolicy(p ClusterPolicy) {
+	e.Apply(func(c *Changes) { c.SetClusterPolicy(p) })
 }
 
-func (e *Engine) update(change func(*Snapshot)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	old := e.now.Load()
-	s := &Snapshot{world: old.world, pods: slices.Clone(old.pods), ids: maps.Clone(old.ids)}
-	s.world.Namespaces = map[string]map[string]string{}
-	maps.Copy(s.world.Namespaces, old.world.Namespaces)
-	change(s)
-	e.now.Store(s)
+// DeleteClusterPolicy removes the policy of that name, if there is one.
+func (e *Engine) DeleteClusterPolicy(name string) {
+	e.Apply(func(c *Changes) { c.DeleteClusterPolicy(name) })
 }
 
-func (s *Snapshot) set(p *Pod) {
-	id, ok := s.ids[p.Key()]
-	if !ok {
-		id = PodID(slices.Index(s.pods, nil))
-		if id < 0 {
-			id, s.pods = PodID(len(s.pods)), append(s.pods, nil)
-		}
-		s.ids[p.Key()] = id
-	}
-	s.pods[id] = p
-}
+// SetForeign replaces the whole list of policies that are not understood.
+func (e *Engine) SetForeign(all []Foreign) { e.Apply(func(c *Changes) { c.SetForeign(all) }) }
 
-// Pods yields every pod in the order of PodIDs.
-func (s *Snapshot) Pods() func(yield func(PodID, *Pod) bool) {
-	return func(yield func(PodID, *Pod) bool) {
-		for i, p := range s.pods {
-			if p != nil && !yield(PodID(i), p) {
-				return
-			}
-		}
-	}
-}
-
-// Find returns the pod of that key (namespace/name).
-func (s *Snapshot) Find(key string) (PodID, bool) {
-	id, ok := s.ids[key]
-	return id, ok
-}
-
-// Pod returns the pod, or nil if the ID is free. It must not be changed.
-func (s *Snapshot) Pod(id PodID) *Pod {
-	if id < 0 || int(id) >= len(s.pods) {
-		return nil
-	}
-	return s.pods[id]
-}
-
-// Decide is Judge without the explanation, for a connection between two pods of
-// the snapshot. An empty protocol is TCP. A free PodID is Unknown.
-func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) Decision {
-	a, b := s.Pod(from), s.Pod(to)
-	if a == nil || b == nil {
-		return Unknown
-	}
-	return s.Judge(Conn{From: End{Pod: a}, To: End{Pod: b}, Port: port, Protocol: protocol}).Decision
-}
-
-// Judge decides about one connection and says why. Its ends may be pods that
-// the snapshot does not hold, and addresses.
-func (s *Snapshot) Judge(c Conn) Verdict { return s.world.Judge(c) }
+// SetNodes replaces the whole list of nodes.
+func (e *Engine) SetNodes(all []Node) { e.Apply(func(c *Changes) { c.SetNodes(all) }) }

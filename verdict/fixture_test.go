@@ -74,7 +74,7 @@ func check(t *testing.T, clauses []clause) {
 	t.Helper()
 	for _, c := range clauses {
 		t.Run(c.name, func(t *testing.T) {
-			v := world(t, policy(t, "ai/p", c.spec)).Judge(c.conn)
+			v := judge(t, world(t, policy(t, "ai/p", c.spec)), c.conn)
 			if v.Decision != c.want {
 				t.Errorf("got %s (%s), want %s", v.Decision, v.Reason, c.want)
 			}
@@ -89,3 +89,19 @@ const (
 	udp  = corev1.ProtocolUDP
 	sctp = corev1.ProtocolSCTP
 )
+
+// judge compiles the world, and holds Decide against what Judge says.
+func judge(t *testing.T, w World, c Conn) Verdict {
+	t.Helper()
+	v := Compile(w, nil).Judge(c)
+	if c.From.Pod == nil || c.To.Pod == nil || c.From.IP.IsValid() || c.To.IP.IsValid() || c.FromNode {
+		return v
+	}
+	s := Compile(w, []Pod{*c.From.Pod, *c.To.Pod})
+	from, _ := s.Find(c.From.Pod.Key())
+	to, _ := s.Find(c.To.Pod.Key())
+	if got := s.Decide(from, to, c.Port, c.Protocol); got != v.Decision {
+		t.Errorf("Decide says %s, Judge %s (%s)", got, v.Decision, v.Reason)
+	}
+	return v
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -62,12 +63,4 @@ func (p Policy) Isolates(pod Pod, d networkingv1.PolicyType) (bool, error) {
 		return false, fmt.Errorf("policy %s: podSelector is invalid: %w", p.Key(), err)
 	}
 	return sel.Matches(labels.Set(pod.Labels)), nil
-}
-
-func (p Policy) isolates(pod Pod, d networkingv1.PolicyType) answer {
-	ok, err := p.Isolates(pod, d)
-	if err != nil {
-		return unsure("%v", err)
-	}
-	return known(ok)
 }

@@ -46,12 +46,12 @@ func TestBothDirectionsMustAllow(t *testing.T) {
 	for port, want := range map[int32][3]Decision{
 		8000: {Allow, Allow, Allow}, 9090: {Deny, Deny, Allow}, 22: {Deny, Deny, Deny},
 	} {
-		v := w.Judge(to(gateway, model, port))
+		v := judge(t, w, to(gateway, model, port))
 		if got := [3]Decision{v.Decision, v.Egress.Decision, v.Ingress.Decision}; got != want {
 			t.Errorf("port %d: got verdict, egress, ingress %v, want %v", port, got, want)
 		}
 	}
-	if v := w.Judge(to(prom, model, 22)); v.Decision != Deny || v.Egress.Decision != Allow {
+	if v := judge(t, w, to(prom, model, 22)); v.Decision != Deny || v.Egress.Decision != Allow {
 		t.Errorf("only ingress denies: got %+v", v)
 	}
 }
@@ -62,11 +62,11 @@ func TestPoliciesAdd(t *testing.T) {
 	b := policy(t, "ai/b", `ingress: [{ports: [{port: 2}]}]`)
 	w := world(t, deny, a, b)
 	for port, want := range map[int32]Decision{1: Allow, 2: Allow, 3: Deny} {
-		if got := w.Judge(to(prom, model, port)).Decision; got != want {
+		if got := judge(t, w, to(prom, model, port)).Decision; got != want {
 			t.Errorf("port %d: got %s, want %s", port, got, want)
 		}
 	}
-	if got := world(t).Judge(to(prom, model, 3)).Decision; got != Allow {
+	if got := judge(t, world(t), to(prom, model, 3)).Decision; got != Allow {
 		t.Errorf("without policies: got %s", got)
 	}
 }
@@ -74,7 +74,7 @@ func TestPoliciesAdd(t *testing.T) {
 func TestUnknownYieldsToACertainDenial(t *testing.T) {
 	in := policy(t, "ai/in", `podSelector: {matchExpressions: [{key: app, operator: In}]}`)
 	out := policy(t, "mon/out", `policyTypes: [Egress]`)
-	v := world(t, in, out).Judge(to(prom, model, 1))
+	v := judge(t, world(t, in, out), to(prom, model, 1))
 	if v.Decision != Deny || v.Ingress.Decision != Unknown {
 		t.Errorf("got %s, ingress %s, want Deny, Unknown", v.Decision, v.Ingress.Decision)
 	}
@@ -92,7 +92,7 @@ func TestDefaulted(t *testing.T) {
 	if p.Spec.PolicyTypes != nil || p.Spec.Egress[0].Ports[0].Protocol != nil {
 		t.Error("Defaulted changed its argument")
 	}
-	if got := Defaulted(networkingv1.NetworkPolicySpec{}).PolicyTypes; len(got) != 1 || got[0] != ingress {
+	if got := Defaulted(networkingv1.NetworkPolicySpec{}).PolicyTypes; len(got) != 1 || got[0] != networkingv1.PolicyTypeIngress {
 		t.Errorf("the empty spec affects ingress only, got %v", got)
 	}
 }

@@ -3,11 +3,8 @@ package verdict
 import (
 	"cmp"
 	"fmt"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // What a side's Rule says where no policy decides.
@@ -18,40 +15,75 @@ const (
 	outside     = "outside the cluster"
 )
 
-const (
-	ingress = networkingv1.PolicyTypeIngress
-	egress  = networkingv1.PolicyTypeEgress
-)
-
-// Judge decides about one connection: egress of its source and ingress of its
-// target must both allow it. A pod that no policy isolates in a direction may
-// do everything there; one that some policy isolates may do what the union of
-// those policies allows; answers of an allowed connection are allowed. A pod
-// always reaches itself, and its own node always reaches it.
-func (w World) Judge(c Conn) Verdict {
+// Judge decides about one connection and says why: egress of its source and
+// ingress of its target must both allow it; answers of an allowed connection are
+// allowed. Its ends may be pods that the snapshot does not hold, and addresses.
+//
+// A connection that may run over one of two families is judged over each, and
+// one between ends that share none in every combination of their addresses. The
+// verdict is Unknown where these differ.
+func (s *Snapshot) Judge(c Conn) Verdict {
 	c.Protocol = cmp.Or(c.Protocol, corev1.ProtocolTCP)
 	if why := c.unjudgeable(); why != "" {
-		s := Side{Reason: why}
-		return Verdict{Egress: s, Ingress: s, Reason: why}
+		side := Side{Reason: why}
+		return Verdict{Egress: side, Ingress: side, Reason: why}
 	}
-	v := Verdict{Egress: w.side(c, egress), Ingress: w.side(c, ingress)}
-	worst := v.Egress
-	if rank(v.Ingress.Decision) > rank(v.Egress.Decision) {
-		worst = v.Ingress
-	}
-	v.Decision, v.Reason = worst.Decision, worst.Reason
-	if v.Decision == Allow {
-		v.Reason = v.Egress.Reason + "; " + v.Ingress.Reason
+	all := c.runs()
+	v := s.judge(&all[0])
+	for i := range all[1:] {
+		v = together(v, s.judge(&all[i+1]))
 	}
 	return v
 }
 
-func rank(d Decision) int {
-	return slices.Index([]Decision{Allow, Unknown, Deny}, d)
+func (s *Snapshot) judge(r *run) Verdict {
+	v := Verdict{Egress: s.side(r, egress), Ingress: s.side(r, ingress)}
+	v.Decision = worse(v.Egress.Decision, v.Ingress.Decision)
+	switch v.Decision {
+	case Allow:
+		v.Reason = v.Egress.Reason + "; " + v.Ingress.Reason
+	case v.Egress.Decision:
+		v.Reason = v.Egress.Reason
+	default:
+		v.Reason = v.Ingress.Reason
+	}
+	return v
+}
+
+// worse is what two ends, or two things that must both allow, come to.
+func worse(a, b Decision) Decision {
+	switch {
+	case a == Deny || b == Deny:
+		return Deny
+	case a == Allow && b == Allow:
+		return Allow
+	}
+	return Unknown
+}
+
+// together is what the verdicts of two families have in common.
+func together(a, b Verdict) Verdict {
+	v := Verdict{Decision: a.Decision, Egress: common(a.Egress, b.Egress), Ingress: common(a.Ingress, b.Ingress), Reason: a.Reason}
+	if a.Decision != b.Decision {
+		v.Decision, v.Reason = Unknown, differs(a.Reason, b.Reason)
+	}
+	return v
+}
+
+func common(a, b Side) Side {
+	if a.Decision == b.Decision {
+		return a
+	}
+	why := differs(a.Reason, b.Reason)
+	return Side{Policy: cmp.Or(a.Policy, b.Policy), Rule: why, Reason: why}
+}
+
+func differs(a, b string) string {
+	return fmt.Sprintf("it depends on the address family: %s, or %s", a, b)
 }
 
 // unjudgeable says what is wrong with the connection itself; empty: nothing.
-func (c Conn) unjudgeable() string {
+func (c *Conn) unjudgeable() string {
 	switch {
 	case c.From.Pod == nil && c.To.Pod == nil:
 		return "neither end is a pod, so NetworkPolicy says nothing about it"
@@ -63,43 +95,41 @@ func (c Conn) unjudgeable() string {
 
 // understood reports whether v1 defines policies for the protocol. "For all
 // other protocols, the behaviour may vary across network plugins."
-func (c Conn) understood() bool {
-	return c.Protocol == corev1.ProtocolTCP || c.Protocol == corev1.ProtocolUDP || c.Protocol == corev1.ProtocolSCTP
-}
+func (c *Conn) understood() bool { return protocolIndex(c.Protocol) < protocols }
 
-// ends returns the end whose policies decide in the direction, and its peer.
-func (c Conn) ends(d networkingv1.PolicyType) (subject, peer End) {
-	if d == egress {
-		return c.From, c.To
-	}
-	return c.To, c.From
-}
-
-func (c Conn) toItself() bool {
-	a, b := c.From.Pod, c.To.Pod
-	return a != nil && b != nil && (a == b || a.Name != "" && a.Key() == b.Key())
-}
-
-func (w World) side(c Conn, d networkingv1.PolicyType) Side {
-	subject, _ := c.ends(d)
+// side decides at one end. A pod always reaches itself ("a pod cannot block
+// access to itself", and no ClusterNetworkPolicy can either), and its own node
+// always reaches it.
+func (s *Snapshot) side(r *run, d direction) Side {
+	subject, _ := r.ends(d)
 	switch {
 	case subject.Pod == nil:
 		return Side{Decision: Allow, Rule: outside, Reason: subject.String() + " is outside: policies select pods only"}
-	case c.toItself():
+	case r.toItself():
 		return Side{Decision: Allow, Rule: samePod, Reason: "a pod cannot block access to itself"}
-	case d == ingress && c.FromNode:
+	case d == ingress && r.FromNode:
 		return Side{Decision: Allow, Rule: ownNode, Reason: "traffic from the node that a pod runs on is always allowed"}
 	}
-	s := w.union(c, d)
-	if why := c.undefined(d); why != "" && s.Policy != "" && (s.Decision == Deny || !c.understood()) {
-		return Side{Policy: s.Policy, Rule: s.Rule, Reason: why}
+	if why := s.foreign(subject.Pod); why != "" {
+		return Side{Rule: why, Reason: why}
 	}
-	return s
+	return s.tiers(r, d)
+}
+
+// foreign names a policy of a kind that is not understood and that may affect
+// the pod; empty: there is none.
+func (s *Snapshot) foreign(p *Pod) string {
+	for _, f := range s.cluster.foreign {
+		if f.Namespace == "" || f.Namespace == p.Namespace {
+			return fmt.Sprintf("%s %s may affect %s, and policies of that kind are not understood", f.Kind, f.Name, p.Key())
+		}
+	}
+	return ""
 }
 
 // undefined says why implementations may let through what the rules deny, by
 // the clauses of the specification that leave it open; empty: they may not.
-func (c Conn) undefined(d networkingv1.PolicyType) string {
+func (c *Conn) undefined(d direction) string {
 	subject, peer := c.ends(d)
 	switch {
 	case !c.understood():
@@ -111,73 +141,3 @@ func (c Conn) undefined(d networkingv1.PolicyType) string {
 	}
 	return ""
 }
-
-// opinion is what one policy that may isolate the subject says.
-type opinion struct {
-	policy   Policy
-	isolates answer // never no
-	allows   answer
-	rule     int // index of the rule behind allows, -1 for none
-}
-
-// opinions are sorted by policy name, so that the answer does not depend on the
-// order in which policies were listed.
-func (w World) opinions(c Conn, d networkingv1.PolicyType) []opinion {
-	subject, _ := c.ends(d)
-	var all []opinion
-	for _, p := range w.Policies {
-		isolates := p.isolates(*subject.Pod, d)
-		if isolates.is == no {
-			continue
-		}
-		o := opinion{policy: p, isolates: isolates, allows: never, rule: -1}
-		for i, r := range rulesOf(p.Spec, d) {
-			if a := w.allows(p.Namespace, r, c, d); a.is == yes || a.is == maybe && o.allows.is == no {
-				o.allows, o.rule = a, i
-			}
-			if o.allows.is == yes {
-				break
-			}
-		}
-		all = append(all, o)
-	}
-	slices.SortFunc(all, func(a, b opinion) int { return strings.Compare(a.policy.Key(), b.policy.Key()) })
-	return all
-}
-
-// union combines the policies that isolate the subject: additive, allow-only.
-func (w World) union(c Conn, d networkingv1.PolicyType) Side {
-	subject, _ := c.ends(d)
-	all := w.opinions(c, d)
-	if len(all) == 0 {
-		return Side{Decision: Allow, Rule: notIsolated, Reason: fmt.Sprintf("no policy isolates %s for %s", subject, word(d))}
-	}
-	isolated := slices.ContainsFunc(all, func(o opinion) bool { return o.isolates.is == yes })
-	unanimous := !slices.ContainsFunc(all, func(o opinion) bool { return o.allows.is != yes })
-	for _, o := range all {
-		if o.allows.is == yes && (o.isolates.is == yes || unanimous) {
-			rule := fmt.Sprintf("%s %s[%d]", o.policy.Key(), word(d), o.rule)
-			return Side{Decision: Allow, Policy: o.policy.Key(), Rule: rule, Reason: rule + " allows it"}
-		}
-	}
-	for _, o := range all {
-		doubt := both(o.isolates, o.allows)
-		if !isolated && doubt.is == no {
-			doubt = o.isolates
-		}
-		if doubt.is == maybe {
-			return Side{Policy: o.policy.Key(), Rule: doubt.why, Reason: doubt.why}
-		}
-	}
-	p := w.blame(all, c, d)
-	rule := denial(p, c, d)
-	return Side{Decision: Deny, Policy: p.Key(), Rule: rule, Reason: rule}
-}
-
-func denial(p Policy, c Conn, d networkingv1.PolicyType) string {
-	_, peer := c.ends(d)
-	preposition := map[networkingv1.PolicyType]string{egress: "to", ingress: "from"}[d]
-	return fmt.Sprintf("%s %s: no rule allows %d/%s %s %s", p.Key(), word(d), c.Port, c.Protocol, preposition, peer)
-}
-
-func word(d networkingv1.PolicyType) string { return strings.ToLower(string(d)) }

@@ -61,12 +61,12 @@ func TestRuleReadsAsTheProtocolSays(t *testing.T) {
 		{"an allow by one side", to(prom, store, 1), "not isolated"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := w.Judge(tt.conn).Rule(); got != tt.want {
+			if got := judge(t, w, tt.conn).Rule(); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}
-	if got, want := w.Judge(to(pod("ai/lonely", ""), gateway, 1)).Ingress.Rule, "ai/gateway ingress[1]"; got != want {
+	if got, want := judge(t, w, to(pod("ai/lonely", ""), gateway, 1)).Ingress.Rule, "ai/gateway ingress[1]"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -79,8 +79,8 @@ type Node struct {
 // End is one end of a connection.
 type End struct {
 	Pod *Pod // nil: an outside address
-	// IP is the address in use. It may be left zero for a pod: all its addresses
-	// then have to agree wherever an ipBlock decides, or the verdict is Unknown.
+	// IP is the address in use. It may be left zero for a pod: the verdict is then
+	// taken over each family that both ends have, and Unknown where these differ.
 	IP netip.Addr
 }
 
@@ -160,6 +160,8 @@ func (v Verdict) Rule() string {
 		return v.Egress.Rule
 	case v.Ingress.Decision == Deny:
 		return v.Ingress.Rule
+	case v.Decision == Deny: // each family by another side
+		return v.Reason
 	case v.Egress.Policy == "" && v.Ingress.Policy == "":
 		return notIsolated
 	case v.Egress.Policy == "":

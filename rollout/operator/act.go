@@ -272,7 +272,7 @@ func (s *session) worksSince(w *world, samples int64) bool {
 	}
 	p := s.look(w, rollout.Bridged, time.Now())
 	without := *p // the world without anything of ours: what others deny in it, no rollback brings back
-	without.live = s.plan.before(w)
+	without.live = verdict.Compile(s.plan.before(w), nil)
 	for _, x := range p.sights {
 		path := s.plan.Paths[x.route.path]
 		if x.route.witness || path.Expect != v1alpha1.ExpectAllow || !path.votes() {

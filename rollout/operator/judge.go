@@ -39,7 +39,7 @@ type sight struct {
 type picture struct {
 	plan      *Plan
 	world     *world
-	live      verdict.World
+	live      *verdict.Snapshot
 	scope     rollout.Scope
 	settled   bool
 	threshold int

@@ -35,17 +35,22 @@ func aPicture(expect v1alpha1.Expectation) *picture {
 	return &picture{
 		plan:  &Plan{Interval: time.Second, Timeout: time.Second, Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p", Expect: expect}, WitnessPath: -1}}},
 		world: &world{pods: map[types.NamespacedName]*corev1.Pod{client: pod("client", "10.0.0.1"), server: pod("server", "10.0.0.2")}},
-		live:  verdict.World{Namespaces: map[string]map[string]string{"a": {}}},
+		live:  policiesAre(),
 		scope: rollout.Few, settled: true, threshold: 3, now: now,
 		sights: []sight{{agent: agent, route: to, state: state}, {agent: agent, route: witness, state: state}},
 	}
 }
 
+// policiesAre is a world with these policies.
+func policiesAre(all ...verdict.Policy) *verdict.Snapshot {
+	return verdict.Compile(verdict.World{Namespaces: map[string]map[string]string{"a": {}}, Policies: all}, nil)
+}
+
 // denied makes the live policies deny everything to the server.
 func (p *picture) denied() {
-	p.live.Policies = []verdict.Policy{{Namespace: "a", Name: "deny", Spec: networkingv1.NetworkPolicySpec{
+	p.live = policiesAre(verdict.Policy{Namespace: "a", Name: "deny", Spec: networkingv1.NetworkPolicySpec{
 		PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "server"}}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
-	}}}
+	}})
 }
 
 func TestADecisionNamesEveryPathThatARuleCuts(t *testing.T) {
@@ -66,7 +71,7 @@ func TestADecisionNamesEveryPathThatARuleCuts(t *testing.T) {
 	if !slices.Equal(names, []string{"q", "p"}) {
 		t.Errorf("cuts: got %v, want q, which was decided on, then p, which fails for the same rule", names)
 	}
-	p.live.Policies = nil
+	p.live = policiesAre()
 	if found := findCuts(p, p.judge(), "few", p.now); len(found) != 0 {
 		t.Errorf("cuts: got %+v; a single failure that no policy explains is none", found)
 	}

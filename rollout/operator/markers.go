@@ -194,7 +194,7 @@ func (s *session) lagging(w *world) string {
 
 // wantOf is the verdict of the live policies on the marker's only flow; Unknown
 // while one of its ends is not there.
-func (p *Plan) wantOf(w *world, live verdict.World, m marker) verdict.Decision {
+func (p *Plan) wantOf(w *world, live *verdict.Snapshot, m marker) verdict.Decision {
 	from, to := w.pods[p.markerName(m)], w.pods[twinSpec(p.Run).name]
 	if p.ingress(m) {
 		from, to = w.pods[p.controlName()], w.pods[p.markerName(m)]

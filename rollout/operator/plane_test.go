@@ -275,7 +275,7 @@ func (p *plane) attempt(from *corev1.Pod, c probes.Check, turn int) probes.Outco
 }
 
 // between is the world as far as it concerns two pods.
-func (p *plane) between(from, to *corev1.Pod) verdict.World {
+func (p *plane) between(from, to *corev1.Pod) *verdict.Snapshot {
 	w := verdict.World{Namespaces: map[string]map[string]string{}}
 	for _, name := range []string{from.Namespace, to.Namespace} {
 		ns, err := p.namespaces.Get(name)
@@ -288,7 +288,7 @@ func (p *plane) between(from, to *corev1.Pod) verdict.World {
 			w.Policies = append(w.Policies, verdict.PolicyOf(np))
 		}
 	}
-	return w
+	return verdict.Compile(w, nil)
 }
 
 // resolve finds the pod an attempt ends at: by address, or one behind a Service

@@ -47,20 +47,28 @@ func (p *Plan) outside(w *world) []verdict.Policy {
 }
 
 // live is the world as it is now, with our temporary objects under the names
-// that people gave them, so that a rule reads as they wrote it.
-func (p *Plan) live(w *world) verdict.World {
-	names := map[string]string{}
+// that people gave them, so that a rule reads as they wrote it. While the final
+// object of that name is there as well, a word tells the two apart: a snapshot
+// holds one policy of a name.
+func (p *Plan) live(w *world) *verdict.Snapshot {
+	names, final := map[string]string{}, map[string]bool{}
 	for _, c := range p.Candidates {
 		names[c.Namespace+"/"+c.Object] = c.Name
 	}
+	for _, np := range w.verdict.Policies {
+		final[np.Key()] = true
+	}
 	out := verdict.World{Namespaces: w.verdict.Namespaces}
 	for _, np := range w.verdict.Policies {
-		if name, ok := names[np.Namespace+"/"+np.Name]; ok {
+		if name, ok := names[np.Key()]; ok {
+			if np.Name != name && final[np.Namespace+"/"+name] {
+				name += " (temporary)"
+			}
 			np.Name = name
 		}
 		out.Policies = append(out.Policies, np)
 	}
-	return out
+	return verdict.Compile(out, nil)
 }
 
 // predict lists the paths whose verdict under the candidates is not what the

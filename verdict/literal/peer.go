@@ -1,4 +1,4 @@
-package verdict
+package literal
 
 import (
 	"fmt"
@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-func (w World) anyPeer(ns string, peers []networkingv1.NetworkPolicyPeer, c Conn, d networkingv1.PolicyType) answer {
-	subject, peer := c.ends(d)
+func (w world) anyPeer(ns string, peers []networkingv1.NetworkPolicyPeer, c run, d networkingv1.PolicyType) answer {
+	_, peer := c.ends(d)
 	a := never
 	for _, p := range peers {
 		if p.IPBlock == nil {
@@ -21,7 +21,7 @@ func (w World) anyPeer(ns string, peers []networkingv1.NetworkPolicyPeer, c Conn
 		} else if p.PodSelector != nil || p.NamespaceSelector != nil {
 			a = either(a, unsure("a peer has ipBlock and a selector, which is invalid"))
 		} else {
-			a = either(a, matchesBlock(*p.IPBlock, peer.addresses(subject)))
+			a = either(a, matchesBlock(*p.IPBlock, peer.addrs))
 		}
 	}
 	return a
@@ -31,7 +31,7 @@ func (w World) anyPeer(ns string, peers []networkingv1.NetworkPolicyPeer, c Conn
 // policy's own namespace, namespaceSelector alone all pods of the namespaces it
 // selects, both together the pods that match in the namespaces that match. A
 // nil selector is absent, an empty one matches everything.
-func (w World) matchesPod(ns string, p networkingv1.NetworkPolicyPeer, peer End) answer {
+func (w world) matchesPod(ns string, p networkingv1.NetworkPolicyPeer, peer party) answer {
 	if p.PodSelector == nil && p.NamespaceSelector == nil {
 		return unsure("a peer without ipBlock and selectors is invalid")
 	}
@@ -51,7 +51,7 @@ func (w World) matchesPod(ns string, p networkingv1.NetworkPolicyPeer, peer End)
 	return a
 }
 
-func (w World) matchesNamespace(sel *metav1.LabelSelector, name string) answer {
+func (w world) matchesNamespace(sel *metav1.LabelSelector, name string) answer {
 	if len(sel.MatchLabels)+len(sel.MatchExpressions) == 0 {
 		return always
 	}
@@ -70,36 +70,6 @@ func matchesLabels(sel *metav1.LabelSelector, set map[string]string) answer {
 		return unsure("a selector is invalid: %v", err)
 	}
 	return known(s.Matches(labels.Set(set)))
-}
-
-// addresses are those the end may use on this connection: the one stated, else
-// those of the pod, of the families that the other end has too.
-func (e End) addresses(other End) []netip.Addr {
-	mine, theirs := e.all(), other.all()
-	var shared []netip.Addr
-	for _, a := range mine {
-		if slices.ContainsFunc(theirs, func(b netip.Addr) bool { return a.Is4() == b.Is4() }) {
-			shared = append(shared, a)
-		}
-	}
-	if len(shared) == 0 {
-		return mine
-	}
-	return shared
-}
-
-func (e End) all() []netip.Addr {
-	var all []netip.Addr
-	switch {
-	case e.IP.IsValid():
-		all = []netip.Addr{e.IP}
-	case e.Pod != nil:
-		all = slices.DeleteFunc(slices.Clone(e.Pod.IPs), func(a netip.Addr) bool { return !a.IsValid() })
-	}
-	for i, a := range all {
-		all[i] = a.Unmap().WithZone("")
-	}
-	return all
 }
 
 // matchesBlock reads an ipBlock: inside cidr and inside no except. Addresses of

@@ -1,4 +1,4 @@
-package verdict
+package literal
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // rule is an ingress or egress rule: the two differ in name only.
@@ -32,7 +34,7 @@ func rulesOf(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType) []r
 // allows says whether the rule of a policy in namespace ns allows the
 // connection: "The traffic must match both ports and from" (or to). An empty or
 // missing list restricts nothing.
-func (w World) allows(ns string, r rule, c Conn, d networkingv1.PolicyType) answer {
+func (w world) allows(ns string, r rule, c run, d networkingv1.PolicyType) answer {
 	peer, port := always, always
 	if len(r.peers) > 0 {
 		peer = w.anyPeer(ns, r.peers, c, d)
@@ -43,7 +45,7 @@ func (w World) allows(ns string, r rule, c Conn, d networkingv1.PolicyType) answ
 	return both(peer, port)
 }
 
-func anyPort(ports []networkingv1.NetworkPolicyPort, c Conn) answer {
+func anyPort(ports []networkingv1.NetworkPolicyPort, c run) answer {
 	a := never
 	for _, p := range ports {
 		a = either(a, matchesPort(p, c))
@@ -54,7 +56,7 @@ func anyPort(ports []networkingv1.NetworkPolicyPort, c Conn) answer {
 // matchesPort reads one NetworkPolicyPort. A missing port means all ports of
 // the protocol; a missing protocol means TCP; a name is looked up on the target
 // pod, and one that the pod does not declare matches nothing.
-func matchesPort(p networkingv1.NetworkPolicyPort, c Conn) answer {
+func matchesPort(p networkingv1.NetworkPolicyPort, c run) answer {
 	protocol := corev1.ProtocolTCP
 	if p.Protocol != nil {
 		protocol = *p.Protocol
@@ -78,8 +80,8 @@ func matchesPort(p networkingv1.NetworkPolicyPort, c Conn) answer {
 
 // declares reports whether the target declares a port of that name with the
 // connection's number and protocol. An outside address declares nothing.
-func declares(target *Pod, name string, c Conn) bool {
-	return target != nil && slices.ContainsFunc(target.Ports, func(p Port) bool {
+func declares(target *verdict.Pod, name string, c run) bool {
+	return target != nil && slices.ContainsFunc(target.Ports, func(p verdict.Port) bool {
 		return p.Name == name && p.Number == c.Port && cmp.Or(p.Protocol, corev1.ProtocolTCP) == c.Protocol
 	})
 }

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/mattfenwick/cyclonus/pkg/matcher"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/platform"
+)
+
+// question is a connection between two pods, by their indices.
+type question struct {
+	from, to int
+	port     int32
+	protocol corev1.Protocol
+}
+
+// questions are about ports that the targets declare, and some that they do not.
+func questions(pods []verdict.Pod, n int) []question {
+	r := rand.New(rand.NewPCG(1, 2))
+	all := make([]question, n)
+	for i := range all {
+		q := question{r.IntN(len(pods)), r.IntN(len(pods)), 8000, corev1.ProtocolTCP}
+		if ports := pods[q.to].Ports; len(ports) > 0 && r.IntN(4) > 0 {
+			p := ports[r.IntN(len(ports))]
+			q.port, q.protocol = p.Number, cmp.Or(p.Protocol, corev1.ProtocolTCP)
+		}
+		all[i] = q
+	}
+	return all
+}
+
+// figures are one engine's, on one cluster.
+type figures struct {
+	compile  time.Duration
+	bytes    int64         // that stay in use after compiling, without the input
+	decide   time.Duration // a verdict
+	judge    time.Duration // a verdict with its reasons; zero: it is the same
+	allPairs time.Duration // on one port
+	sampled  bool          // allPairs is extrapolated from a sample
+	change   []time.Duration
+}
+
+// result is both engines' on one cluster.
+type result struct {
+	size         platform.Size
+	ours, theirs figures
+	compared     int
+	differences  map[string]int
+}
+
+// budget bounds how long each figure may be measured.
+type budget struct {
+	each    time.Duration // per figure
+	changes int
+}
+
+func measure(size platform.Size, b budget) result {
+	w, pods := platform.New(size)
+	qs := questions(pods, 1<<14)
+	res := result{size: size, differences: map[string]int{}}
+	s := res.ours.compileOurs(w, pods)
+	res.ours.askOurs(s, pods, qs, b)
+	res.ours.changeOurs(size, w, pods, b)
+	m := res.theirs.compileTheirs(w)
+	res.theirs.askTheirs(m, w, pods, qs, b)
+	res.compare(s, m, w, pods, qs, b)
+	runtime.KeepAlive(pods)
+	return res
+}
+
+func (f *figures) compileOurs(w verdict.World, pods []verdict.Pod) (s *verdict.Snapshot) {
+	f.compile, f.bytes = weigh(func() { s = verdict.Compile(w, pods) })
+	return s
+}
+
+func (f *figures) compileTheirs(w verdict.World) (m *matcher.Policy) {
+	all := objects(w)
+	f.compile, f.bytes = weigh(func() { m = compileBaseline(all) })
+	f.change = []time.Duration{f.compile} // it has no other way
+	return m
+}
+
+// weigh returns how long f takes and what it leaves in use.
+func weigh(f func()) (time.Duration, int64) {
+	before := inUse()
+	start := time.Now()
+	f()
+	took := time.Since(start)
+	return took, inUse() - before
+}
+
+func inUse() int64 {
+	runtime.GC()
+	runtime.GC() // the first may only finish what had begun
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// rate asks one question after the other until the time is over, and returns
+// how long one takes. The clock is looked at rarely.
+func rate(n int, limit time.Duration, ask func(i int)) time.Duration {
+	chunk, asked, start := 1, 0, time.Now()
+	for {
+		for range chunk {
+			ask(asked % n)
+			asked++
+		}
+		took := time.Since(start)
+		if took > limit {
+			return took / time.Duration(asked)
+		}
+		if took < limit/8 {
+			chunk *= 2
+		}
+	}
+}
+
+var sink verdict.Decision // so that nothing is optimised away
+
+func (f *figures) askOurs(s *verdict.Snapshot, pods []verdict.Pod, qs []question, b budget) {
+	ids := make([]verdict.PodID, len(pods))
+	for i, p := range pods {
+		ids[i], _ = s.Find(p.Key())
+	}
+	f.decide = rate(len(qs), b.each, func(i int) {
+		q := &qs[i]
+		sink |= s.Decide(ids[q.from], ids[q.to], q.port, q.protocol)
+	})
+	f.judge = rate(len(qs), b.each, func(i int) {
+		q := &qs[i]
+		sink |= s.Judge(verdict.Conn{From: verdict.End{Pod: &pods[q.from]}, To: verdict.End{Pod: &pods[q.to]}, Port: q.port, Protocol: q.protocol}).Decision
+	})
+	start, done := time.Now(), 0
+	for _, from := range ids {
+		for _, to := range ids {
+			sink |= s.Decide(from, to, 8000, corev1.ProtocolTCP)
+		}
+		if done += len(ids); time.Since(start) > 20*b.each {
+			f.sampled = done < len(ids)*len(ids)
+			break
+		}
+	}
+	f.allPairs = time.Duration(float64(time.Since(start)) * float64(len(ids)*len(ids)) / float64(done))
+}
+
+func (f *figures) askTheirs(m *matcher.Policy, w verdict.World, pods []verdict.Pod, qs []question, b budget) {
+	all := make([]*matcher.Traffic, min(len(qs), 2048)) // made ahead, and not counted
+	for i := range all {
+		all[i] = traffic(w, qs[i], pods)
+	}
+	f.decide = rate(len(all), b.each, func(i int) {
+		if m.IsTrafficAllowed(all[i]).IsAllowed() {
+			sink |= verdict.Allow
+		}
+	})
+	one := make([]*matcher.Traffic, len(all)) // the same pairs on one port
+	for i := range one {
+		one[i] = traffic(w, question{qs[i].from, qs[i].to, 8000, corev1.ProtocolTCP}, pods)
+	}
+	pair := rate(len(one), b.each, func(i int) {
+		if m.IsTrafficAllowed(one[i]).IsAllowed() {
+			sink |= verdict.Allow
+		}
+	})
+	f.allPairs, f.sampled = pair*time.Duration(len(pods))*time.Duration(len(pods)), true
+}
+
+// compare counts how often and why the two differ, for as long as there is time.
+func (r *result) compare(s *verdict.Snapshot, m *matcher.Policy, w verdict.World, pods []verdict.Pod, qs []question, b budget) {
+	for start := time.Now(); r.compared < len(qs) && time.Since(start) < 2*b.each; r.compared++ {
+		q := qs[r.compared]
+		from, to := pods[q.from], pods[q.to]
+		ours := s.Judge(verdict.Conn{From: verdict.End{Pod: &from}, To: verdict.End{Pod: &to}, Port: q.port, Protocol: q.protocol})
+		theirs := m.IsTrafficAllowed(traffic(w, q, pods)).IsAllowed()
+		if why := difference(ours.Decision, theirs, from, to); why != "" {
+			r.differences[why]++
+			if why == unexplained && r.differences[why] == 1 {
+				fmt.Printf("%s to %s %d/%s: ours %s (%s), theirs %v\n", from.Key(), to.Key(), q.port, q.protocol, ours.Decision, ours.Reason, theirs)
+			}
+		}
+	}
+}
+
+// percentile of durations, which it sorts.
+func percentile(all []time.Duration, p float64) time.Duration {
+	slices.Sort(all)
+	return all[min(len(all)-1, int(float64(len(all))*p))]
+}
