@@ -64,6 +64,8 @@ var testImports = map[string][]string{
 	"clusters/lab":     {everything},
 	"verdict":          {"verdict/platform"},
 	"verdict/literal":  {"verdict/literal/random"},
+	"verdict/compare":  {"verdict/platform"},
+	"verdict/cover":    {"verdict/platform"},
 }
 
 func allowed(rules []string, pkg string) bool {
