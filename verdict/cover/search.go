@@ -31,8 +31,12 @@ type searcher struct {
 	unreachable []Unreachable
 }
 
-// maxTries bounds the connections that are looked at for one rule or denial.
-const maxTries = 50_000
+// maxTries bounds the connections that are looked at for one rule or denial; one
+// that has to be explained counts for explained.
+const (
+	maxTries  = 50_000
+	explained = 25
+)
 
 // spent counts one more and reports whether there were too many.
 func (s *searcher) spent() bool {
@@ -66,7 +70,7 @@ func search(u *universe, each int) *searcher {
 // about yields the links in which a kind is the subject of the direction.
 func (u *universe) about(subject *kind, d networkingv1.PolicyType) func(yield func(link) bool) {
 	return func(yield func(link) bool) {
-		for _, peer := range u.kinds {
+		for _, peer := range u.peers[d] {
 			from, to := subject, peer
 			if d == networkingv1.PolicyTypeIngress {
 				from, to = peer, subject
@@ -98,7 +102,11 @@ func (s *searcher) denial(i int, d denial) {
 	s.looked = 0
 	for l := range s.about(d.subject, d.direction) {
 		for _, t := range s.tries(l) {
-			does := s.decide(l, t) == verdict.Deny && slices.Contains(s.exercises(l.from, l.to, l.conn(t), verdict.Deny), i)
+			denied := s.decide(l, t) == verdict.Deny
+			if denied {
+				s.looked += explained
+			}
+			does := denied && slices.Contains(s.exercises(l.from, l.to, l.conn(t), verdict.Deny), i)
 			if does && s.add(i, l, t, verdict.Deny) || s.spent() {
 				return
 			}
@@ -120,7 +128,7 @@ func (s *searcher) add(item int, l link, t class.Try, d verdict.Decision) bool {
 }
 
 // tooMany is why something was not found though it may be there.
-var tooMany = fmt.Sprintf("none was found among the first %d connections that were looked at", maxTries)
+const tooMany = "none was found among as many connections as are looked at for one rule or denial"
 
 // whyNot says why a rule has no option.
 func (s *searcher) whyNot(r *rule) string {

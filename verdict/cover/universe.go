@@ -21,7 +21,8 @@ type universe struct {
 	denials  []denial
 	other    func(corev1.Protocol) int32
 	vocab    *class.Vocabulary
-	known    map[[2]string][]class.Try // by asSource and asTarget
+	known    map[[2]string][]class.Try           // by asSource and asTarget
+	peers    map[networkingv1.PolicyType][]*kind // of a direction: those that are open at their end first
 }
 
 // kind is a class of pods.
@@ -69,7 +70,25 @@ func newUniverse(s *verdict.Snapshot) *universe {
 	for _, p := range w.Policies {
 		u.addPolicy(w, p)
 	}
+	u.peers = map[networkingv1.PolicyType][]*kind{
+		networkingv1.PolicyTypeEgress:  openFirst(u.kinds, networkingv1.PolicyTypeIngress),
+		networkingv1.PolicyTypeIngress: openFirst(u.kinds, networkingv1.PolicyTypeEgress),
+	}
 	return u
+}
+
+// openFirst puts the kinds first that nothing isolates in the direction: what a
+// subject denies, it is soonest seen to deny alone with them.
+func openFirst(kinds []*kind, d networkingv1.PolicyType) []*kind {
+	var open, closed []*kind
+	for _, k := range kinds {
+		if _, isolated := k.denial[d]; isolated {
+			closed = append(closed, k)
+		} else {
+			open = append(open, k)
+		}
+	}
+	return append(open, closed...)
 }
 
 func (u *universe) addPolicy(w verdict.World, p verdict.Policy) {
