@@ -69,6 +69,8 @@ var testImports = map[string][]string{
 	"verdict":          {"verdict/platform"},
 	"verdict/literal":  {"verdict/literal/random"},
 	"verdict/lint":     {"scenarios"},
+	"verdict/compare":  {"verdict/platform"},
+	"verdict/cover":    {"verdict/platform"},
 }
 
 func allowed(rules []string, pkg string) bool {

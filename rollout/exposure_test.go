@@ -157,7 +157,7 @@ func TestStatesAreWhatTheInstalledObjectsDo(t *testing.T) {
 	pods := []verdict.Pod{workloadPod("ai", "a", "1"), workloadPod("ai", "b", "1"), workloadPod("apps", "a", "1"), workloadPod("apps", "c", "1")}
 	port := verdict.Port{Number: 80, Protocol: corev1.ProtocolTCP}
 	found := 0
-	for seed := range uint64(2000) {
+	for seed := range uint64(800) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		base := verdict.World{Namespaces: platformNamespaces, Policies: randomPolicies(r, "k")}
 		candidates := randomPolicies(r, "c")
@@ -177,7 +177,7 @@ func TestStatesAreWhatTheInstalledObjectsDo(t *testing.T) {
 			}
 		}
 	}
-	if found < 50 {
+	if found < 20 {
 		t.Errorf("only %d exposures in all: the generator makes too few to test anything", found)
 	}
 }

@@ -72,7 +72,7 @@ func liveStates(t *testing.T, c Change) func(state PodState, conn verdict.Conn) 
 // objects that a rollout would install, pod by pod and mix by mix.
 func TestProveIsRightAboutRandomChanges(t *testing.T) {
 	var exposed, failed, freed, cyclic, ordered int
-	for seed := range uint64(1500) {
+	for seed := range uint64(700) {
 		c := randomChange(rand.New(rand.NewPCG(seed, 11)))
 		edges := everyEdge(c.Pods)
 		p, err := Prove(c, edges, ProofOptions{Ports: []verdict.Port{{Number: 80}}})
@@ -111,7 +111,7 @@ func TestProveIsRightAboutRandomChanges(t *testing.T) {
 			t.Fatalf("seed %d: %d waves and %d exposures in a circle", seed, len(p.Waves), len(p.Cyclic))
 		}
 	}
-	if exposed < 200 || failed < 1000 || freed < 200 || cyclic < 30 || ordered < 30 {
+	if exposed < 100 || failed < 1000 || freed < 100 || cyclic < 20 || ordered < 20 {
 		t.Errorf("the generator is lopsided: %d exposures (%d ordered, %d in circles), %d failures, %d pods freed", exposed, ordered, cyclic, failed, freed)
 	}
 }

@@ -102,7 +102,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand())
+	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand(), newPlanCommand())
 	explainUsage(root)
 	return root
 }

@@ -182,19 +182,27 @@ func (b *builder) addPods(l link, from, to *verdict.Pod, t class.Try, d verdict.
 // classPairs gives every pair of classes that has none yet a probe, on the first
 // port worth trying.
 func (b *builder) classPairs() Share {
-	var s Share
 	for l := range b.eachPair() {
-		s.Total++
-		covered := b.pairs[[2]int{l.from.index, l.to.index}]
-		if !covered {
-			t := b.tries(l)[0]
-			covered = b.add(l, t, b.decide(l, t))
+		if b.pairs[[2]int{l.from.index, l.to.index}] {
+			continue
 		}
-		if covered {
-			s.Covered++
+		if t := b.tries(l)[0]; !b.add(l, t, b.decide(l, t)) {
+			break
 		}
 	}
-	return s
+	return Share{len(b.pairs), b.countPairs()}
+}
+
+// countPairs counts the ordered pairs of classes: all, but for those of one pod
+// with themselves.
+func (u *universe) countPairs() int {
+	n := len(u.kinds) * len(u.kinds)
+	for _, k := range u.kinds {
+		if len(k.Members) == 1 {
+			n--
+		}
+	}
+	return n
 }
 
 // eachPair yields one link of every ordered pair of classes that has any.

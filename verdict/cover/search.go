@@ -24,15 +24,19 @@ type searcher struct {
 	*universe
 	each        int // options for each of them; then the search for it stops
 	options     []option
-	known       map[[4]any]bool
+	seen        map[[4]any]bool
 	found       []int // options by item
 	truncated   bool
 	looked      int // connections looked at for the item at hand
 	unreachable []Unreachable
 }
 
-// maxTries bounds the connections that are looked at for one rule or denial.
-const maxTries = 200_000
+// maxTries bounds the connections that are looked at for one rule or denial; one
+// that has to be explained counts for explained.
+const (
+	maxTries  = 50_000
+	explained = 25
+)
 
 // spent counts one more and reports whether there were too many.
 func (s *searcher) spent() bool {
@@ -44,7 +48,7 @@ func (s *searcher) spent() bool {
 // search looks for options of every item. What has none after it cannot be
 // exercised by connections between these pods.
 func search(u *universe, each int) *searcher {
-	s := &searcher{universe: u, each: each, known: map[[4]any]bool{}, found: make([]int, len(u.rules)+len(u.denials))}
+	s := &searcher{universe: u, each: each, seen: map[[4]any]bool{}, found: make([]int, len(u.rules)+len(u.denials))}
 	for i, r := range u.rules {
 		s.rule(i, r)
 		if s.found[i] == 0 {
@@ -57,8 +61,7 @@ func search(u *universe, each int) *searcher {
 			s.unreachable = append(s.unreachable, Unreachable{Denial{d.subject.Rep().Is, d.direction}.String(), s.whyNever(d), len(u.rules) + i})
 		}
 	}
-	for i := range u.snapshot.World().ClusterPolicies {
-		p := &u.snapshot.World().ClusterPolicies[i]
+	for _, p := range u.snapshot.World().ClusterPolicies {
 		s.unreachable = append(s.unreachable, Unreachable{"ClusterNetworkPolicy " + p.Name, "rules of ClusterNetworkPolicies are not planned for; they count for what the probes expect", -1})
 	}
 	return s
@@ -67,7 +70,7 @@ func search(u *universe, each int) *searcher {
 // about yields the links in which a kind is the subject of the direction.
 func (u *universe) about(subject *kind, d networkingv1.PolicyType) func(yield func(link) bool) {
 	return func(yield func(link) bool) {
-		for _, peer := range u.kinds {
+		for _, peer := range u.peers[d] {
 			from, to := subject, peer
 			if d == networkingv1.PolicyTypeIngress {
 				from, to = peer, subject
@@ -99,7 +102,11 @@ func (s *searcher) denial(i int, d denial) {
 	s.looked = 0
 	for l := range s.about(d.subject, d.direction) {
 		for _, t := range s.tries(l) {
-			does := s.decide(l, t) == verdict.Deny && slices.Contains(s.exercises(l.from, l.to, l.conn(t), verdict.Deny), i)
+			denied := s.decide(l, t) == verdict.Deny
+			if denied {
+				s.looked += explained
+			}
+			does := denied && slices.Contains(s.exercises(l.from, l.to, l.conn(t), verdict.Deny), i)
 			if does && s.add(i, l, t, verdict.Deny) || s.spent() {
 				return
 			}
@@ -110,8 +117,8 @@ func (s *searcher) denial(i int, d denial) {
 // add notes an option for an item and reports whether there are enough.
 func (s *searcher) add(item int, l link, t class.Try, d verdict.Decision) bool {
 	key := [4]any{l.from.index*len(s.kinds) + l.to.index, l.Relation, t.Number, t.Protocol}
-	if !s.known[key] {
-		s.known[key] = true
+	if !s.seen[key] {
+		s.seen[key] = true
 		o := option{l, t, d, s.exercises(l.from, l.to, l.conn(t), d)}
 		s.options = append(s.options, o)
 	}
@@ -121,7 +128,7 @@ func (s *searcher) add(item int, l link, t class.Try, d verdict.Decision) bool {
 }
 
 // tooMany is why something was not found though it may be there.
-var tooMany = fmt.Sprintf("none was found among the first %d connections that were looked at", maxTries)
+const tooMany = "none was found among as many connections as are looked at for one rule or denial"
 
 // whyNot says why a rule has no option.
 func (s *searcher) whyNot(r *rule) string {

@@ -1,6 +1,7 @@
 package cover
 
 import (
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,8 @@ type universe struct {
 	denials  []denial
 	other    func(corev1.Protocol) int32
 	vocab    *class.Vocabulary
+	known    map[[2]string][]class.Try           // by asSource and asTarget
+	peers    map[networkingv1.PolicyType][]*kind // of a direction: those that are open at their end first
 }
 
 // kind is a class of pods.
@@ -30,6 +33,9 @@ type kind struct {
 	denial  map[networkingv1.PolicyType]int   // index in universe.denials
 	egress  []class.Span
 	ingress []class.Span
+	// asSource is equal for kinds with the same egress, asTarget for those with the
+	// same ingress and declared ports.
+	asSource, asTarget string
 }
 
 // rule is a rule alone: a world in which only it can allow anything.
@@ -48,12 +54,13 @@ type denial struct {
 
 func newUniverse(s *verdict.Snapshot) *universe {
 	w := s.World()
-	u := &universe{snapshot: s, vocab: class.NewVocabulary(w)}
+	u := &universe{snapshot: s, vocab: class.NewVocabulary(w), known: map[[2]string][]class.Try{}}
 	mentions := class.NewMentions(w)
 	var pods []*verdict.Pod
 	for _, c := range class.Of(u.vocab, s, nil) {
 		k := &kind{Class: c, index: len(u.kinds), rules: map[networkingv1.PolicyType][]int{}, denial: map[networkingv1.PolicyType]int{}}
 		k.egress, k.ingress = mentions.Of(c.Rep())
+		k.asSource, k.asTarget = fmt.Sprint(k.egress), fmt.Sprint(k.ingress, c.Rep().Is.Ports)
 		u.kinds = append(u.kinds, k)
 		for _, m := range c.Members {
 			pods = append(pods, m.Is)
@@ -63,7 +70,25 @@ func newUniverse(s *verdict.Snapshot) *universe {
 	for _, p := range w.Policies {
 		u.addPolicy(w, p)
 	}
+	u.peers = map[networkingv1.PolicyType][]*kind{
+		networkingv1.PolicyTypeEgress:  openFirst(u.kinds, networkingv1.PolicyTypeIngress),
+		networkingv1.PolicyTypeIngress: openFirst(u.kinds, networkingv1.PolicyTypeEgress),
+	}
 	return u
+}
+
+// openFirst puts the kinds first that nothing isolates in the direction: what a
+// subject denies, it is soonest seen to deny alone with them.
+func openFirst(kinds []*kind, d networkingv1.PolicyType) []*kind {
+	var open, closed []*kind
+	for _, k := range kinds {
+		if _, isolated := k.denial[d]; isolated {
+			closed = append(closed, k)
+		} else {
+			open = append(open, k)
+		}
+	}
+	return append(open, closed...)
 }
 
 func (u *universe) addPolicy(w verdict.World, p verdict.Policy) {
@@ -114,14 +139,15 @@ func aloneRule(w verdict.World, p verdict.Policy, d networkingv1.PolicyType, i i
 	return r
 }
 
-// exercised reports whether the rule is what allows the connection on its side.
+// exercised reports whether the rule allows the connection on its side, which is
+// about one of its subjects.
 func (r *rule) exercised(c verdict.Conn) bool {
 	v := r.alone.Judge(c)
 	side := v.Ingress
 	if r.Direction == networkingv1.PolicyTypeEgress {
 		side = v.Egress
 	}
-	return side.Decision == verdict.Allow && side.Policy == r.Policy
+	return side.Decision == verdict.Allow
 }
 
 // link is a pair of kinds of pods, with the relation of their nodes.
@@ -151,8 +177,14 @@ func (l link) conn(t class.Try) verdict.Conn {
 // first, because somebody may listen there, then one of each stretch that the
 // policies of either end tell apart, then one that nothing speaks of.
 func (u *universe) tries(l link) []class.Try {
-	rest := []corev1.Protocol{corev1.ProtocolTCP}
-	return class.Tries(l.To.Is.Ports, nil, slices.Concat(l.from.egress, l.to.ingress), rest, u.other)
+	key := [2]string{l.from.asSource, l.to.asTarget}
+	all, ok := u.known[key]
+	if !ok {
+		rest := []corev1.Protocol{corev1.ProtocolTCP}
+		all = class.Tries(l.To.Is.Ports, nil, slices.Concat(l.from.egress, l.to.ingress), rest, u.other)
+		u.known[key] = all
+	}
+	return all
 }
 
 // exercises lists the rules and the denials that a connection exercises, as

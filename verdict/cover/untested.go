@@ -78,12 +78,18 @@ func (c *Coverage) addItems(u *universe, found []int, covered map[int]bool) {
 }
 
 func (c *Coverage) addPairs(u *universe, covered map[[2]int]bool, ns *nodes, max int) {
+	c.ClassPairs.Total = u.countPairs()
 	for l := range u.eachPair() {
-		c.ClassPairs.Total++
-		if covered[[2]int{l.from.index, l.to.index}] {
-			c.ClassPairs.Covered++
-		} else if len(c.MissingClassPairs) < max {
+		if len(c.MissingClassPairs) >= max {
+			break
+		}
+		if !covered[[2]int{l.from.index, l.to.index}] {
 			c.MissingClassPairs = append(c.MissingClassPairs, [2]*verdict.Pod{l.From.Is, l.To.Is})
+		}
+	}
+	for pair := range covered {
+		if k := u.kinds[pair[0]]; pair[0] != pair[1] || len(k.Members) > 1 {
+			c.ClassPairs.Covered++
 		}
 	}
 	for l := range ns.eachPair() {

@@ -1,0 +1,204 @@
+package preview
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/lint"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
+)
+
+// Preview is what a rollout would do.
+type Preview struct {
+	Rollout string // namespace/name
+	// Digest names the change: SHA-256, in hexadecimal, over the candidates as the
+	// API server would default them, sorted by name.
+	Digest  string
+	Pods    int // that were judged
+	Paths   []Path
+	Summary rollout.Summary
+	Steps   []rollout.StepPlan
+	// Findings are the mistakes in the candidates, those that nobody suppressed.
+	Findings []lint.Finding
+	// Assumed says what the input does not show and was taken for granted.
+	Assumed []string
+}
+
+// Path is a path of a suite, judged for every pod behind its target.
+type Path struct {
+	Name    string
+	Expect  v1alpha1.Expectation
+	Warning bool // it never stops a rollout
+	Finding Finding
+	Now     verdict.Decision // without the candidates
+	Then    verdict.Decision // with them
+	Rule    string           // that decides then, or why nothing is known
+}
+
+// Finding is what is predicted of a path. The zero Finding is Inconclusive.
+type Finding uint8
+
+// The findings.
+const (
+	Inconclusive Finding = iota // the objects do not say
+	Holds
+	Cut  // it must work, and would not
+	Leak // it must not work, and would
+)
+
+// String names the finding for people.
+func (f Finding) String() string {
+	return [...]string{"inconclusive", "holds", "cut", "leak"}[f]
+}
+
+// MarshalText writes the name.
+func (f Finding) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// Result is the worst that a preview says. The zero Result is Unclear.
+type Result uint8
+
+// The results, in the order in which one hides another.
+const (
+	Unclear Result = iota // some path is inconclusive
+	Clean                 // every path that votes holds
+	Breaks                // some path that votes would be cut or leak
+	Refused               // the change would not be tried
+)
+
+// Result says how it ends: with no path at all, nothing was shown.
+func (p Preview) Result() Result {
+	worst := Clean
+	if len(p.Paths) == 0 {
+		worst = Unclear
+	}
+	for _, path := range p.Paths {
+		switch {
+		case path.Warning:
+		case path.Finding == Cut, path.Finding == Leak:
+			worst = Breaks
+		case path.Finding == Inconclusive && worst != Breaks:
+			worst = Unclear
+		}
+	}
+	if len(p.Summary.Refusals) > 0 {
+		return Refused
+	}
+	return worst
+}
+
+// Of previews a rollout on the pods, Services and policies of a set, with the
+// suites that are in the set. An error says what is wrong with the rollout.
+func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
+	p := Preview{Rollout: r.Namespace + "/" + r.Name, Pods: len(set.Pods)}
+	var err error
+	if p.Steps, err = rollout.Steps(r.Object.Spec.Stages); err != nil {
+		return p, fmt.Errorf("%s %s: %w", r.Where("spec.stages"), r, err)
+	}
+	change := rollout.Change{World: set.World, Pods: set.Pods}
+	for _, c := range r.Candidates {
+		policy := verdict.PolicyOf(c.Object)
+		policy.Spec = verdict.Defaulted(policy.Spec)
+		change.Candidates = append(change.Candidates, policy)
+	}
+	slices.SortFunc(change.Candidates, func(a, b verdict.Policy) int { return strings.Compare(a.Key(), b.Key()) })
+	p.Digest = digest(change.Candidates)
+	t := targets{set: set, world: &change.World}
+	paths, edges, err := t.edges(r)
+	if err != nil {
+		return p, err
+	}
+	p.Assumed = t.assumed
+	name := workloads(set)
+	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
+		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: name, DeclaredOnly: true})
+	p.Paths = judged(paths, p.Summary.Paths)
+	p.Findings = findings(set, r)
+	return p, nil
+}
+
+func digest(candidates []verdict.Policy) string {
+	raw, err := json.Marshal(candidates)
+	if err != nil {
+		panic(err) // plain data always marshals
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// workloads names pods for people.
+func workloads(set *manifest.Set) func(*verdict.Pod) string {
+	names := map[string]string{}
+	for _, w := range set.Workloads {
+		for _, i := range w.Pods {
+			names[set.Pods[i].Key()] = w.Namespace + "/" + w.Name
+		}
+	}
+	return func(p *verdict.Pod) string {
+		if name, ok := names[p.Key()]; ok {
+			return name
+		}
+		return p.Key()
+	}
+}
+
+// judged finds the worst of the edges of each path, and puts what is not as it
+// should be first.
+func judged(paths []Path, edges []rollout.PathChange) []Path {
+	for i := range paths {
+		p := &paths[i]
+		if p.Rule != "" {
+			continue // there is nothing to judge
+		}
+		first := true
+		for _, e := range edges {
+			if e.Edge.Path != p.Name {
+				continue
+			}
+			if f := finding(p.Expect, e.After.Decision); first || severity(f) > severity(p.Finding) {
+				p.Finding, p.Now, p.Then, p.Rule, first = f, e.Before.Decision, e.After.Decision, e.After.Rule(), false
+			}
+		}
+	}
+	slices.SortStableFunc(paths, func(a, b Path) int { return severity(b.Finding) - severity(a.Finding) })
+	return paths
+}
+
+func finding(want v1alpha1.Expectation, got verdict.Decision) Finding {
+	switch {
+	case got == verdict.Unknown:
+		return Inconclusive
+	case want == v1alpha1.ExpectAllow && got == verdict.Deny:
+		return Cut
+	case want == v1alpha1.ExpectDeny && got == verdict.Allow:
+		return Leak
+	}
+	return Holds
+}
+
+func severity(f Finding) int { return slices.Index([]Finding{Holds, Inconclusive, Leak, Cut}, f) }
+
+// findings are the mistakes in the candidates of the rollout.
+func findings(set *manifest.Set, r manifest.Rollout) []lint.Finding {
+	candidate := map[lint.Object]bool{{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}: true}
+	for _, c := range r.Candidates {
+		candidate[lint.Object{Kind: "NetworkPolicy", Namespace: c.Object.Namespace, Name: c.Object.Name}] = true
+	}
+	return slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed || !candidate[f.Object] })
+}
+
+// protocol of a target; empty means TCP.
+func protocol(t v1alpha1.ServiceTarget) corev1.Protocol {
+	if t.Protocol == "" {
+		return corev1.ProtocolTCP
+	}
+	return corev1.Protocol(t.Protocol)
+}

@@ -1,0 +1,211 @@
+package preview
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict/compare"
+	"github.com/tightrope-dev/tightrope/verdict/lint"
+)
+
+// maxChanges of the blast radius are told; the rest is counted, and in the JSON.
+const maxChanges = 15
+
+// page writes lines, and keeps the first error.
+type page struct {
+	w   io.Writer
+	err error
+}
+
+func (p *page) line(format string, args ...any) {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = report.Sanitize(s)
+		}
+	}
+	if _, err := fmt.Fprintf(p.w, format+"\n", args...); p.err == nil {
+		p.err = err
+	}
+}
+
+// WriteText says it to people: what breaks first, then whom it concerns, then
+// how it would go.
+func (p Preview) WriteText(w io.Writer) error {
+	out := &page{w: w}
+	out.line("Plan of %s: %d policies on %d pods, digest %s", p.Rollout, len(p.Summary.Selected), p.Pods, p.Digest[:12])
+	p.writePaths(out)
+	p.writeChanges(out)
+	p.writeSelected(out)
+	p.writeOrder(out)
+	p.writeProof(out)
+	p.writeFindings(out)
+	for _, a := range p.Assumed {
+		out.line("note: %s", a)
+	}
+	out.line("")
+	out.line("%s", p.conclusion())
+	return out.err
+}
+
+func (p Preview) conclusion() string {
+	next := "Nothing was applied."
+	switch p.Result() {
+	case Clean:
+		return next + " Every path that votes would hold. Next: apply the rollout; probes then show what packets do."
+	case Breaks:
+		return next + " It would be rolled back. Next: correct the policies (tightrope lint prints how) and plan again."
+	case Refused:
+		return next + " It would be refused. Next: see what stands in the way, above."
+	}
+	return next + " Some paths cannot be judged from these objects. Next: add what is missing, or plan on the cluster."
+}
+
+func (p Preview) writePaths(out *page) {
+	count := map[Finding]int{}
+	for _, path := range p.Paths {
+		count[path.Finding]++
+	}
+	out.line("")
+	out.line("PATHS OF THE SUITES: %d hold, %d cut, %d leak, %d inconclusive", count[Holds], count[Cut], count[Leak], count[Inconclusive])
+	for _, path := range p.Paths {
+		if path.Finding == Holds {
+			continue
+		}
+		vote := ""
+		if path.Warning {
+			vote = " (a warning: it does not vote)"
+		}
+		out.line("  %s  %s%s", strings.ToUpper(path.Finding.String()), path.Name, vote)
+		out.line("       %s", path.Rule)
+	}
+}
+
+func (p Preview) writeChanges(out *page) {
+	c := p.Summary.Changes
+	out.line("")
+	out.line("BLAST RADIUS: %d connections closed, %d opened, %d become unknown, %d become known (pairs of pods, declared ports)", c.Closed, c.Opened, c.BecameUnknown, c.BecameKnown)
+	told := 0
+	for _, kind := range []compare.Kind{compare.Opened, compare.BecameUnknown, compare.Closed, compare.BecameKnown} {
+		for _, change := range c.List {
+			if change.Kind() != kind {
+				continue
+			}
+			if told++; told <= maxChanges {
+				out.line("  %s  %s → %s  %s   %s", kind.String(), change.From, change.To, portOf(change), change.AfterRule)
+			}
+		}
+	}
+	if more := told - maxChanges; more > 0 || c.LeftOff > 0 {
+		out.line("  and %d more lines: -o json has them, tightrope matrix --diff shows them%s", max(more, 0), leftOff(c.LeftOff))
+	}
+}
+
+func leftOff(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d connections are in no line", n)
+}
+
+func portOf(c compare.Change) string {
+	switch {
+	case c.OtherPort:
+		return "any other port/" + string(c.Protocol)
+	case c.LastPort > c.Port:
+		return fmt.Sprintf("%d-%d/%s", c.Port, c.LastPort, c.Protocol)
+	}
+	return fmt.Sprintf("%d/%s", c.Port, c.Protocol)
+}
+
+func (p Preview) writeSelected(out *page) {
+	out.line("")
+	out.line("POLICIES")
+	table := &strings.Builder{}
+	tw := tabwriter.NewWriter(table, 0, 0, 2, ' ', 0)
+	for _, s := range p.Summary.Selected {
+		state := "isolates " + strings.Join(s.Isolates, " and ")
+		if s.InForce {
+			state = "in force already"
+		}
+		whom := "no pod"
+		if s.Pods > 0 {
+			var names []string
+			for _, share := range s.Workloads {
+				names = append(names, share.Workload)
+			}
+			whom = fmt.Sprintf("%d pods of %s", s.Pods, shortList(names, 4))
+		}
+		fmt.Fprintf(tw, "  %s\t%s\t%s\n", report.Sanitize(s.Policy), state, report.Sanitize(whom))
+	}
+	for _, key := range p.Summary.Removed {
+		fmt.Fprintf(tw, "  %s\t%s\t\n", report.Sanitize(key), "the present one goes")
+	}
+	tw.Flush()
+	out.line("%s", strings.TrimRight(table.String(), "\n"))
+}
+
+func shortList(names []string, most int) string {
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (p Preview) writeOrder(out *page) {
+	out.line("")
+	out.line("ORDER: %d bridges; a restore is one write for each", len(p.Summary.Bridges))
+	for i, s := range p.Steps {
+		out.line("  %d. %s: %s", i+1, s.Name, s.Scope.String())
+	}
+	if waves := p.Summary.Proof.Waves; len(waves) > 1 {
+		for i, w := range waves {
+			out.line("  to avoid exposures, wave %d of %d: %s", i+1, len(waves), strings.Join(w, ", "))
+		}
+	}
+}
+
+func (p Preview) writeProof(out *page) {
+	out.line("")
+	proof := p.Summary.Proof
+	if len(proof.Failures) == 0 && len(p.Summary.Refusals) == 0 {
+		out.line("ON THE WAY: every path that must work does in every mix of pod states")
+	} else {
+		out.line("ON THE WAY: %d paths that must work do not in every mix of pod states", len(proof.Failures))
+	}
+	exposures := proof.Exposures
+	if len(exposures)+proof.ExposuresLeftOff > 0 {
+		out.line("  %d connections are open for a while that are closed before and after:", len(exposures)+proof.ExposuresLeftOff)
+	}
+	for i, e := range exposures {
+		if i == maxChanges {
+			out.line("    and %d more", len(exposures)+proof.ExposuresLeftOff-i)
+			break
+		}
+		out.line("    %s → %s  %d/%s (enforce first: %s)", e.From.Key(), e.To.Key(), e.Port.Number, string(e.Port.Protocol), orderOf(e))
+	}
+	for _, r := range p.Summary.Refusals {
+		out.line("  REFUSED  %s", r)
+	}
+}
+
+func orderOf(e rollout.Exposure) string { return e.First.String() }
+
+func (p Preview) writeFindings(out *page) {
+	if len(p.Findings) == 0 {
+		return
+	}
+	out.line("")
+	out.line("MISTAKES IN THE POLICIES: %d", len(p.Findings))
+	for _, f := range p.Findings {
+		if f.Severity == lint.Info {
+			continue
+		}
+		for _, line := range strings.Split(f.String(), "\n") {
+			out.line("  %s", line)
+		}
+	}
+}
