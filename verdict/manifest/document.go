@@ -2,7 +2,9 @@ package manifest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -33,7 +35,8 @@ type document struct {
 	// within: it stands in a text of one line, such as a string with \n in it,
 	// so that its own lines are no lines of the file.
 	within bool
-	indent int // of a text within a block of another document
+	indent int   // of a text within a block of another document
+	odd    []int // lines of the YAML library that are none of the file: see oddBreaks
 
 	mu   sync.Mutex
 	tree weak.Pointer[yaml.Node] // what the last parse made, while memory has room for it
@@ -47,7 +50,7 @@ func (d *document) position(n *yaml.Node) Position {
 	if n == nil || n.Line == 0 || d.within {
 		return p
 	}
-	p.Line, p.Column = d.line+n.Line-1, n.Column+d.indent
+	p.Line, p.Column = d.line+d.fileLine(n.Line)-1, n.Column+d.indent
 	if n.Line == 1 {
 		p.Column += d.col - 1
 	}
@@ -81,11 +84,21 @@ func (d *document) node() (*yaml.Node, Position, error) {
 		}
 		return n, at, err
 	}
-	var n yaml.Node
-	if err := yaml.Unmarshal(d.text, &n); err != nil {
-		line, what := syntax(d.text, err)
-		at := d.position(&yaml.Node{Line: line})
-		at.Column = 0
+	var n, second yaml.Node
+	reader := yaml.NewDecoder(bytes.NewReader(d.text))
+	err := reader.Decode(&n)
+	if err == nil {
+		err = reader.Decode(&second)
+	}
+	switch {
+	case err == nil:
+		return nil, d.position(&second), errors.New("a document begins after a line break that is no line feed, and kubectl would not read it: save the file with line feeds")
+	case !errors.Is(err, io.EOF):
+		line, what := d.syntax(err)
+		at := Position{File: d.file, Line: d.line}
+		if !d.within {
+			at.Line += line - 1
+		}
 		return nil, at, fmt.Errorf("is not YAML: %s", strict.Show(what))
 	}
 	if n.Kind != yaml.DocumentNode || len(n.Content) == 0 {
@@ -160,6 +173,7 @@ func split(file string, line int, raw []byte) []*document {
 	flush(len(raw), at)
 	split := []*document{}
 	for _, d := range all {
+		d.odd = oddBreaks(d.text)
 		if len(split) <= maxDocuments {
 			split = append(split, d.values()...)
 		}
@@ -191,7 +205,7 @@ func blank(text []byte) bool {
 // for: in front of each value stands one of these.
 func heavy(text []byte) bool {
 	n := 0
-	for _, b := range []string{"\n", ",", ":", "[", "{", "- ", "? "} {
+	for _, b := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029", ",", ":", "[", "{", "- ", "? "} {
 		n += bytes.Count(text, []byte(b))
 	}
 	return n > maxNodes

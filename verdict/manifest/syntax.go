@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,26 +15,26 @@ const (
 	maxLocate = 1 << 20 // bytes of a document that is read again to find a line
 )
 
-// syntax finds the line of an error of the YAML library, and what it is without
-// the line that the library names. That is often the one where the block around
+// syntax finds the line in the document's text of an error of the YAML library,
+// and what it is without the line that the library names. That is often the one where the block around
 // the fault begins, many lines above.
-func syntax(text []byte, err error) (line int, what string) {
+func (d *document) syntax(err error) (line int, what string) {
 	what = strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(what, "line "); ok {
 		number, rest, _ := strings.Cut(rest, ": ")
 		what = rest
 		if line, err := strconv.Atoi(number); err == nil && strings.HasPrefix(what, "found unexpected") {
-			return line, what // where a quote begins that does not end
+			return d.fileLine(line), what // where a quote begins that does not end
 		}
 	}
-	lines := &lineReader{text: text}
+	lines := &lineReader{text: d.text}
 	fails := func(from io.Reader) bool { return yaml.NewDecoder(from).Decode(&yaml.Node{}) != nil }
 	fails(lines)
 	line = lines.read
 	// What is read ahead is more than what is wrong: go back as long as the text
 	// up to there is wrong too.
 	for range lookahead {
-		if line <= 1 || len(text) > maxLocate || !fails(bytes.NewReader(lines.upTo(line-1))) {
+		if line <= 1 || len(d.text) > maxLocate || !fails(bytes.NewReader(lines.upTo(line-1))) {
 			break
 		}
 		line--
@@ -77,4 +78,34 @@ func (l *lineReader) upTo(line int) []byte {
 		end += n + 1
 	}
 	return l.text[:end]
+}
+
+// oddBreaks are the lines that begin after what breaks a line for the YAML
+// library and for no editor: a carriage return by itself, and the NEL, LS and PS
+// of Unicode. They are counted as the library counts, from 1.
+func oddBreaks(text []byte) []int {
+	if !bytes.ContainsRune(text, '\r') && !bytes.ContainsRune(text, '\u0085') && !bytes.ContainsRune(text, '\u2028') && !bytes.ContainsRune(text, '\u2029') {
+		return nil
+	}
+	var odd []int
+	line := 1
+	for i, r := range string(text) {
+		switch r {
+		case '\n':
+			line++
+		case '\r', '\u0085', '\u2028', '\u2029':
+			if r == '\r' && i+1 < len(text) && text[i+1] == '\n' {
+				continue // one break, counted at the line feed
+			}
+			line++
+			odd = append(odd, line)
+		}
+	}
+	return odd
+}
+
+// fileLine turns a line of the YAML library into one of the text.
+func (d *document) fileLine(line int) int {
+	above, _ := slices.BinarySearch(d.odd, line+1)
+	return line - above
 }
