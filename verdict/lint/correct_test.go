@@ -18,7 +18,8 @@ spec:
     - podSelector: {matchLabels: {app: chat}}
     ports: [] # whatever
   - from: []
-    ports: [{port: 80}]
+    ports:
+    - port: 80 # of the Service
   egress:
   - to: [{podSelector: {matchLabels: {app: modle}}}] # misspelt
 `
@@ -54,7 +55,8 @@ spec:
   - from:
     - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: apps}}
       podSelector: {matchLabels: {app: chat}}
-  - ports: [{port: 4000}]
+  - ports:
+    - port: 4000 # of the Service
   egress:
   - to: [{podSelector: {matchLabels: {app: model}}}] # misspelt
   - to:

@@ -162,6 +162,31 @@ spec:
 	}
 }
 
+// A list that was empty in one line takes its first rule below it.
+func TestAnEmptyListIsFilledInLines(t *testing.T) {
+	const source = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: ops, name: hook}
+spec:
+  podSelector: {}
+  ingress: [] # nothing
+`
+	const pods = `apiVersion: v1
+kind: Pod
+metadata: {namespace: ops, name: hook, labels: {app: hook}}
+spec: {containers: [{name: c, image: x, ports: [{containerPort: 9443}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {namespace: ops, name: hook-webhook}
+spec: {selector: {app: hook}, ports: [{port: 443, targetPort: 9443}]}
+`
+	f := the(t, "webhook-forgotten", check(t, source, pods))
+	if !strings.Contains(f.Corrected, "  ingress:\n  # nothing\n  - ports:\n    - protocol: TCP\n      port: 9443\n") {
+		t.Errorf("got\n%s", f.Corrected)
+	}
+}
+
 // indent moves the items of lists two columns to the right of their key.
 func indent(s string) string {
 	before, rules, _ := strings.Cut(s, "  egress:\n")

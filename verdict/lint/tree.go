@@ -137,8 +137,9 @@ func add(p path, item *yaml.Node) edit {
 			set(p, list(item))(root)
 			return
 		}
-		if len(old.Content) == 0 {
+		if len(old.Content) == 0 { // its comment moves along, as there is no such line any more
 			old.Style &^= yaml.FlowStyle
+			item.HeadComment, old.LineComment = old.LineComment, ""
 		}
 		old.Content = append(old.Content, item)
 	}
