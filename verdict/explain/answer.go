@@ -94,7 +94,7 @@ func (x *explainer) answer(note string, counts [3]int) Answer {
 	if total := counts[verdict.Allow] + counts[verdict.Deny] + counts[verdict.Unknown]; total > counts[v.Decision] {
 		a.Notes = append(a.Notes, fmt.Sprintf("Of %d pairs of pods, %d may connect, %d may not, and of %d it is not known. This is about the first that may not.", total, counts[verdict.Allow], counts[verdict.Deny], counts[verdict.Unknown]))
 	} else if total > 1 {
-		a.Notes = append(a.Notes, fmt.Sprintf("The answer is the same for all %d pairs of pods.", total))
+		a.Notes = append(a.Notes, fmt.Sprintf("It is the same for all %d pairs of pods.", total))
 	}
 	a.Out = x.side(networkingv1.PolicyTypeEgress, v.Egress)
 	a.In = x.side(networkingv1.PolicyTypeIngress, v.Ingress)

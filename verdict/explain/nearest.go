@@ -8,7 +8,6 @@ import (
 	"go.yaml.in/yaml/v3"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -47,7 +46,8 @@ func only(p verdict.Policy, d networkingv1.PolicyType, i int, peers, ports bool)
 	return p
 }
 
-// nearest is the rule that lacks least, and what it lacks, in words. A rule that
+// nearest is the rule that lacks least, and what it lacks, in words; -1 where
+// none has anything to do with it. A rule that
 // is about the peer tells more than one that is about the port.
 func (x *explainer) nearest(p verdict.Policy, d networkingv1.PolicyType) (int, string) {
 	best, peer, port := 0, false, false
@@ -68,7 +68,7 @@ func (x *explainer) nearest(p verdict.Policy, d networkingv1.PolicyType) (int, s
 	case port && peers != "":
 		return best, fmt.Sprintf("Its rule %s comes nearest: it is about this port, but for %s, and not for %s.", field(d, best), peers, other)
 	}
-	return best, fmt.Sprintf("None of its rules is about %s or this port. Rule %s, for one, is for %s on %s.", other, field(d, best), or(peers, "everybody"), or(ports, "every port"))
+	return -1, fmt.Sprintf("None of its %d rules is about %s or about this port.", rulesIn(p.Spec, d), other)
 }
 
 func or(s, otherwise string) string {
@@ -154,9 +154,6 @@ func portsIn(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType, i i
 	return listed(all, "")
 }
 
-// maxLines of a rule are shown.
-const maxLines = 14
-
 // show puts the lines of a rule, or of the head of the policy for rule -1, where
 // a reader finds them, as they are written.
 func (s *Side) show(x *explainer, policy string, d networkingv1.PolicyType, rule int) {
@@ -168,7 +165,7 @@ func (s *Side) show(x *explainer, policy string, d networkingv1.PolicyType, rule
 	s.Where = x.set.Where("NetworkPolicy", ns, name, at).String()
 	if source, ok := x.set.Source("NetworkPolicy", ns, name); ok && source.Node() != nil && rule >= 0 {
 		if n := within(source.Node(), "spec", strings.ToLower(string(d))); n != nil && rule < len(n.Content) {
-			s.Lines = written([]*yaml.Node{n.Content[rule]})
+			s.Lines = written(n.Content[rule])
 			return
 		}
 	}
@@ -178,9 +175,9 @@ func (s *Side) show(x *explainer, policy string, d networkingv1.PolicyType, rule
 	}
 	spec := x.set.World.Policies[i].Spec
 	if d == networkingv1.PolicyTypeEgress {
-		s.Lines = marshalled(spec.Egress[rule : rule+1])
+		s.Lines = marshalled(spec.Egress[rule])
 	} else {
-		s.Lines = marshalled(spec.Ingress[rule : rule+1])
+		s.Lines = marshalled(spec.Ingress[rule])
 	}
 }
 
@@ -199,31 +196,4 @@ func within(n *yaml.Node, keys ...string) *yaml.Node {
 		n = n.Content[i+1]
 	}
 	return n
-}
-
-// written is nodes as YAML, with their comments.
-func written(list []*yaml.Node) string {
-	var b strings.Builder
-	e := yaml.NewEncoder(&b)
-	e.SetIndent(2)
-	if err := e.Encode(&yaml.Node{Kind: yaml.SequenceNode, Content: list}); err != nil {
-		return ""
-	}
-	return shortened(b.String())
-}
-
-func marshalled(v any) string {
-	raw, err := sigsyaml.Marshal(v)
-	if err != nil {
-		return ""
-	}
-	return shortened(string(raw))
-}
-
-func shortened(text string) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	if len(lines) > maxLines {
-		lines = append(lines[:maxLines], fmt.Sprintf("# and %d lines more", len(lines)-maxLines))
-	}
-	return strings.Join(lines, "\n")
 }

@@ -9,7 +9,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -86,9 +85,9 @@ func (x *explainer) addition(d networkingv1.PolicyType, s verdict.Side) (Additio
 		PodSelector: metav1.LabelSelector{MatchLabels: labels}, PolicyTypes: []networkingv1.PolicyType{d},
 	}}
 	x.add(&own, d, peer, subject)
-	raw, err := sigsyaml.Marshal(map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-		"metadata": map[string]string{"namespace": own.Namespace, "name": own.Name}, "spec": own.Spec})
-	return Addition{Policy: own.Key(), New: true, YAML: strings.TrimRight(string(raw), "\n"), spec: own}, err == nil
+	object := map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+		"metadata": map[string]string{"namespace": own.Namespace, "name": own.Name}, "spec": own.Spec}
+	return Addition{Policy: own.Key(), New: true, YAML: document(object), spec: own}, true
 }
 
 // add appends the rule to the policy and returns it as a list item.
@@ -99,11 +98,11 @@ func (x *explainer) add(p *verdict.Policy, d networkingv1.PolicyType, peer, subj
 	if d == networkingv1.PolicyTypeEgress {
 		r := networkingv1.NetworkPolicyEgressRule{To: peers, Ports: ports}
 		p.Spec.Egress = append(p.Spec.Egress, r)
-		return marshalled([]networkingv1.NetworkPolicyEgressRule{r})
+		return marshalled(r)
 	}
 	r := networkingv1.NetworkPolicyIngressRule{From: peers, Ports: ports}
 	p.Spec.Ingress = append(p.Spec.Ingress, r)
-	return marshalled([]networkingv1.NetworkPolicyIngressRule{r})
+	return marshalled(r)
 }
 
 func (x *explainer) peer(e, from verdict.End) networkingv1.NetworkPolicyPeer {
