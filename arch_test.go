@@ -41,6 +41,7 @@ var table = map[string]folder{
 	"verdict/literal":        {"reads", []string{"verdict"}},
 	"verdict/literal/random": {"makes", []string{"verdict"}},
 	"verdict/platform":       {"imagines", []string{"verdict"}},
+	"verdict/explain":        {"tells", []string{"api/v1alpha1", "verdict", "verdict/manifest", "verdict/matrix"}},
 	"verdict/matrix":         {"draws", []string{"api/v1alpha1", "verdict", "verdict/manifest", "verdict/compare"}},
 	"verdict/class":          {"groups", []string{"api/v1alpha1", "verdict"}},
 	"verdict/compare":        {"compares", []string{"api/v1alpha1", "verdict", "verdict/class"}},

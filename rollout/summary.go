@@ -71,8 +71,10 @@ type SummaryOptions struct {
 	Name func(*verdict.Pod) string
 	// MaxChanges bounds Changes.List; 0 means 10,000.
 	MaxChanges int
-	// DeclaredOnly leaves out of Changes the ports that only policies mention.
+	// DeclaredOnly leaves out of Changes all but the ports that targets declare.
 	DeclaredOnly bool
+	// PodsOnly leaves out of Changes all ends outside the cluster.
+	PodsOnly bool
 }
 
 // Summarize says everything about a change. Edges are the paths of the suites,
@@ -86,7 +88,11 @@ func Summarize(c Change, edges []Edge, o SummaryOptions) Summary {
 	for _, e := range edges {
 		s.Paths = append(s.Paths, PathChange{Edge: e, Before: before.Judge(e.Conn), After: after.Judge(e.Conn)})
 	}
-	s.Changes = compare.Diff(before, after, compare.Options{Workload: o.Name, Ports: o.Ports, Max: o.MaxChanges, DeclaredOnly: o.DeclaredOnly})
+	diff := compare.Options{Workload: o.Name, Ports: o.Ports, Max: o.MaxChanges, DeclaredOnly: o.DeclaredOnly, PodsOnly: o.PodsOnly}
+	if o.DeclaredOnly {
+		diff.Ports = nil
+	}
+	s.Changes = compare.Diff(before, after, diff)
 	for _, p := range c.replaced() {
 		s.Removed = append(s.Removed, p.Key())
 	}

@@ -102,7 +102,8 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand(), newPlanCommand())
+	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand(),
+		newExplainCommand(), newLintCommand(), newPlanCommand())
 	explainUsage(root)
 	return root
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/tightrope-dev/tightrope/clusters/existing"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 	"github.com/tightrope-dev/tightrope/verdict/matrix"
@@ -71,6 +72,15 @@ func terminalOf(out io.Writer) matrix.Terminal {
 	return t
 }
 
-func readCluster(context.Context, string, string) (*manifest.Set, string, error) {
-	return nil, "", fmt.Errorf("reading a cluster: not yet")
+// readCluster lists what verdicts depend on, and changes nothing.
+func readCluster(ctx context.Context, kubeconfig, name string) (*manifest.Set, string, error) {
+	cfg, cluster, err := existing.ConnectAs(ctx, kubeconfig, name)
+	if err != nil {
+		return nil, "", err
+	}
+	lists, err := existing.List(ctx, cfg)
+	if err != nil {
+		return nil, "", err
+	}
+	return manifest.FromLists(manifest.Lists(lists)), "cluster " + cluster, nil
 }

@@ -27,7 +27,8 @@ type Preview struct {
 	Paths   []Path
 	Summary rollout.Summary
 	Steps   []rollout.StepPlan
-	// Findings are the mistakes in the candidates, those that nobody suppressed.
+	// Findings are the mistakes in the candidates that break or may break something,
+	// those that nobody suppressed.
 	Findings []lint.Finding
 	// Assumed says what the input does not show and was taken for granted.
 	Assumed []string
@@ -119,7 +120,7 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.Assumed = t.assumed
 	name := workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
-		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: name, DeclaredOnly: true})
+		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: name, DeclaredOnly: true, PodsOnly: true})
 	p.Paths = judged(paths, p.Summary.Paths)
 	p.Findings = findings(set, r)
 	return p, nil
@@ -192,7 +193,7 @@ func findings(set *manifest.Set, r manifest.Rollout) []lint.Finding {
 	for _, c := range r.Candidates {
 		candidate[lint.Object{Kind: "NetworkPolicy", Namespace: c.Object.Namespace, Name: c.Object.Name}] = true
 	}
-	return slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed || !candidate[f.Object] })
+	return slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed || f.Severity == lint.Info || !candidate[f.Object] })
 }
 
 // protocol of a target; empty means TCP.

@@ -7,9 +7,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/tightrope-dev/tightrope/report"
-	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict/compare"
-	"github.com/tightrope-dev/tightrope/verdict/lint"
 )
 
 // maxChanges of the blast radius are told; the rest is counted, and in the JSON.
@@ -87,21 +85,40 @@ func (p Preview) writePaths(out *page) {
 func (p Preview) writeChanges(out *page) {
 	c := p.Summary.Changes
 	out.line("")
-	out.line("BLAST RADIUS: %d connections closed, %d opened, %d become unknown, %d become known (pairs of pods, declared ports)", c.Closed, c.Opened, c.BecameUnknown, c.BecameKnown)
+	out.line("BLAST RADIUS: of the connections between pods on declared ports, %d close, %d open, %d become unknown, %d become known", c.Closed, c.Opened, c.BecameUnknown, c.BecameKnown)
 	told := 0
 	for _, kind := range []compare.Kind{compare.Opened, compare.BecameUnknown, compare.Closed, compare.BecameKnown} {
-		for _, change := range c.List {
-			if change.Kind() != kind {
-				continue
-			}
+		for _, g := range grouped(c.List, kind) {
 			if told++; told <= maxChanges {
-				out.line("  %s  %s → %s  %s   %s", kind.String(), change.From, change.To, portOf(change), change.AfterRule)
+				out.line("  %s  %s → %s  %s", kind.String(), g.from, g.to, strings.Join(g.ports, ", "))
 			}
 		}
 	}
 	if more := told - maxChanges; more > 0 || c.LeftOff > 0 {
-		out.line("  and %d more lines: -o json has them, tightrope matrix --diff shows them%s", max(more, 0), leftOff(c.LeftOff))
+		out.line("  and %d more lines: -o json has them all, with the rules%s", max(more, 0), leftOff(c.LeftOff))
 	}
+}
+
+// group is the ports of one workload on which another's connections change in
+// the same way.
+type group struct {
+	from, to string
+	ports    []string
+}
+
+// grouped keeps the order of the list.
+func grouped(list []compare.Change, kind compare.Kind) []group {
+	var all []group
+	for _, c := range list {
+		switch last := len(all) - 1; {
+		case c.Kind() != kind:
+		case last >= 0 && all[last].from == c.From && all[last].to == c.To:
+			all[last].ports = append(all[last].ports, portOf(c))
+		default:
+			all = append(all, group{c.From, c.To, []string{portOf(c)}})
+		}
+	}
+	return all
 }
 
 func leftOff(n int) string {
@@ -145,7 +162,9 @@ func (p Preview) writeSelected(out *page) {
 		fmt.Fprintf(tw, "  %s\t%s\t\n", report.Sanitize(key), "the present one goes")
 	}
 	tw.Flush()
-	out.line("%s", strings.TrimRight(table.String(), "\n"))
+	for line := range strings.Lines(table.String()) {
+		out.line("%s", strings.TrimSuffix(line, "\n"))
+	}
 }
 
 func shortList(names []string, most int) string {
@@ -185,14 +204,12 @@ func (p Preview) writeProof(out *page) {
 			out.line("    and %d more", len(exposures)+proof.ExposuresLeftOff-i)
 			break
 		}
-		out.line("    %s → %s  %d/%s (enforce first: %s)", e.From.Key(), e.To.Key(), e.Port.Number, string(e.Port.Protocol), orderOf(e))
+		out.line("    %s → %s  %d/%s (enforce first: %s)", e.From.Key(), e.To.Key(), e.Port.Number, string(e.Port.Protocol), e.First.String())
 	}
 	for _, r := range p.Summary.Refusals {
 		out.line("  REFUSED  %s", r)
 	}
 }
-
-func orderOf(e rollout.Exposure) string { return e.First.String() }
 
 func (p Preview) writeFindings(out *page) {
 	if len(p.Findings) == 0 {
@@ -201,9 +218,6 @@ func (p Preview) writeFindings(out *page) {
 	out.line("")
 	out.line("MISTAKES IN THE POLICIES: %d", len(p.Findings))
 	for _, f := range p.Findings {
-		if f.Severity == lint.Info {
-			continue
-		}
 		for _, line := range strings.Split(f.String(), "\n") {
 			out.line("  %s", line)
 		}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/verdict/lint"
+)
+
+type lintOptions struct {
+	source
+	format     string
+	fix, write bool
+	suppressed bool
+}
+
+func newLintCommand() *cobra.Command {
+	o := &lintOptions{}
+	c := &cobra.Command{
+		Use:   "lint [-f DIR]",
+		Short: "List the mistakes people make with NetworkPolicies, each with the fix",
+		Long: "Lint says of each mistake where it stands, why it is one and what to do. With --fix it prints the\n" +
+			"corrected documents instead, ready to apply; with --write it writes them into their files. A finding that a policy's annotation\n" +
+			"suppresses is left out, unless --suppressed asks for it.\n\n" +
+			"Exits 0 without an error among the findings, 1 with one, and 4 for bad input. With --write, what\n" +
+			"was corrected does not count.",
+		Example: "  tightrope lint -f policies/\n  tightrope lint -f policies/ --fix",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkOutput(o.format); err != nil {
+				return err
+			}
+			if o.write && (len(o.files) == 0 || slices.Contains(o.files, "-")) {
+				return &exitError{exitUsage, errors.New("--write writes into files: name them with -f")}
+			}
+			return o.lint(c)
+		},
+	}
+	o.flags(c)
+	outputFlag(c, &o.format)
+	c.Flags().BoolVar(&o.fix, "fix", false, "print the corrected documents instead of the findings")
+	c.Flags().BoolVar(&o.write, "write", false, "write the corrected documents into their files")
+	c.Flags().BoolVar(&o.suppressed, "suppressed", false, "list findings that an annotation suppresses, too")
+	return c
+}
+
+func (o *lintOptions) lint(c *cobra.Command) error {
+	set, _, err := o.read(c)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if o.write {
+		if err := writeCorrections(c.ErrOrStderr(), set); err != nil {
+			return &exitError{exitInconclusive, err}
+		}
+		if set, _, err = o.read(c); err != nil { // what is left counts
+			return &exitError{exitInconclusive, fmt.Errorf("after the correction: %w", err)}
+		}
+	}
+	findings := slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed && !o.suppressed })
+	var b bytes.Buffer
+	switch {
+	case o.format == "json":
+		err = writeJSON(&b, map[string]any{"findings": findings})
+	case o.fix:
+		printCorrections(&b, set)
+	default:
+		writeFindings(&b, findings)
+	}
+	if err == nil {
+		_, err = b.WriteTo(c.OutOrStdout())
+	}
+	if err != nil {
+		return &exitError{exitInconclusive, err}
+	}
+	if slices.ContainsFunc(findings, func(f lint.Finding) bool { return f.Severity == lint.Error && !f.Suppressed }) {
+		return &exitError{exitCut, nil}
+	}
+	return nil
+}
+
+// writeFindings lists findings under their files; those of a cluster first.
+func writeFindings(w io.Writer, findings []lint.Finding) {
+	file, counts := "", map[lint.Severity]int{}
+	for i, f := range findings {
+		counts[f.Severity]++
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if f.Position.File != file {
+			file = f.Position.File
+			fmt.Fprintf(w, "%s\n\n", report.Sanitize(file))
+		}
+		for _, line := range strings.Split(f.String(), "\n") {
+			fmt.Fprintln(w, line[:len(line)-len(strings.TrimLeft(line, " "))]+report.Sanitize(strings.TrimSpace(line)))
+		}
+	}
+	if len(findings) > 0 {
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "%s, %s, %s.\n", many(counts[lint.Error], "error"), many(counts[lint.Warning], "warning"), many(counts[lint.Info], "remark"))
+}
+
+func many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// printable is a line without what a terminal would take for more than text.
+func printable(line string) string {
+	indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+	return indent + report.Sanitize(strings.TrimLeft(line, " "))
+}
