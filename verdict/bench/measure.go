@@ -74,6 +74,7 @@ func measure(size platform.Size, b budget) result {
 	m := res.theirs.compileTheirs(w)
 	res.theirs.askTheirs(m, w, pods, qs, b)
 	res.compare(s, m, w, pods, qs, b)
+	runtime.KeepAlive(sink)
 	runtime.KeepAlive(pods)
 	return res
 }
