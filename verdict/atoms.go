@@ -107,6 +107,48 @@ func (c *compiler) removePrefix(p netip.Prefix) {
 	t.moved = append(t.moved, p)
 }
 
+// holdPrefixes keeps apart what networks and nodes of ClusterNetworkPolicies may
+// tell apart: no row needs it, but pods of one Class are judged alike by those
+// policies as well.
+func (c *compiler) holdPrefixes() {
+	before := c.held
+	c.held = c.next.cluster.prefixes()
+	for _, p := range c.held {
+		c.addPrefix(p)
+	}
+	for _, p := range before {
+		c.removePrefix(p)
+	}
+}
+
+// prefixes are those of networks, and the addresses of nodes where some policy
+// selects nodes.
+func (cl *cluster) prefixes() []netip.Prefix {
+	var all []netip.Prefix
+	nodes := false
+	for _, p := range cl.policies {
+		for _, r := range p.read().rules[egress] { // ingress rules have no such peers
+			for _, q := range r.peers {
+				nodes = nodes || q.nodes != nil
+				for _, n := range q.networks {
+					if n.err == nil {
+						all = append(all, n.block.cidr)
+					}
+				}
+			}
+		}
+	}
+	if !nodes {
+		return all
+	}
+	for _, n := range cl.nodes {
+		for _, a := range n.IPs {
+			all = append(all, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return all
+}
+
 // addressSet is an ipBlock, as the set of atoms inside it. The set is the
 // snapshot's.
 type addressSet struct {

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type compiler struct {
 	scopes   registry[*scope]
 	blocks   registry[addressSet]
 	atoms    atomTable
+	held     []netip.Prefix // that ClusterNetworkPolicies and nodes tell apart
 }
 
 // own makes the slice private to the snapshot in the making.
@@ -91,6 +93,9 @@ func (c *compiler) finish() *Snapshot {
 		c.profile(m)
 	}
 	c.dirty = c.dirty[:0]
+	if c.owns.cluster {
+		c.holdPrefixes()
+	}
 	c.readdress()
 	c.next.ids = c.ids.share()
 	return c.next

@@ -13,7 +13,6 @@ import (
 
 type (
 	peers = []networkingv1.NetworkPolicyPeer
-	ports = []networkingv1.NetworkPolicyPort
 	spec  = networkingv1.NetworkPolicySpec
 )
 
