@@ -29,7 +29,7 @@ func (f *figures) changeOurs(size platform.Size, w verdict.World, pods []verdict
 		other = v.Policies
 	}
 	for i := range b.changes {
-		i, do := i, func() {}
+		var do func()
 		at := r.IntN(len(pods))
 		p := pods[at]
 		switch kind := i % 20; {
