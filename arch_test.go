@@ -53,6 +53,7 @@ var table = map[string]folder{
 	"report":                 {"proves", append([]string{"rollout"}, pure...)},
 	"rollout/operator":       {"acts", append([]string{"rollout", "report", "deploy"}, pure...)},
 	"deploy":                 {"ships", nil},
+	"rollout/preview":        {"previews", append([]string{"rollout", "report", "verdict/manifest", "verdict/lint", "verdict/compare"}, pure...)},
 	"scenarios":              {"rehearses", append([]string{"rollout", "report", "deploy", "api/strict"}, pure...)},
 	"scenarios/standin":      {"stands in", []string{"catalog"}},
 	"clusters/lab":           {"hosts", []string{"api/v1alpha1"}},

@@ -19,6 +19,13 @@ type page struct {
 	err error
 }
 
+// raw writes what is clean already.
+func (p *page) raw(text string) {
+	if _, err := io.WriteString(p.w, text); p.err == nil {
+		p.err = err
+	}
+}
+
 func (p *page) line(format string, args ...any) {
 	for i, a := range args {
 		if s, ok := a.(string); ok {
@@ -162,9 +169,7 @@ func (p Preview) writeSelected(out *page) {
 		fmt.Fprintf(tw, "  %s\t%s\t\n", report.Sanitize(key), "the present one goes")
 	}
 	tw.Flush()
-	for line := range strings.Lines(table.String()) {
-		out.line("%s", strings.TrimSuffix(line, "\n"))
-	}
+	out.raw(table.String())
 }
 
 func shortList(names []string, most int) string {

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"github.com/tightrope-dev/tightrope/api/strict"
 )
 
 // Bounds of what is looked for in directories.
@@ -52,7 +50,7 @@ func (f *finder) failed(path string, err error) {
 	if errors.As(err, &at) {
 		err = at.Err
 	}
-	f.problem(Position{File: strict.Show(path)}, "", "cannot be read: %v", err)
+	f.problem(Position{File: path}, "", "cannot be read: %v", err)
 }
 
 // first reports whether a path leads to something new: a link that leads back
@@ -67,7 +65,7 @@ func (f *finder) first(path string) bool {
 		f.failed(path, err)
 		return false
 	case f.seen[full]:
-		f.note(Position{File: strict.Show(path)}, "", "leads to what was read already")
+		f.note(Position{File: path}, "", "leads to what was read already")
 		return false
 	}
 	f.seen[full] = true
@@ -76,7 +74,7 @@ func (f *finder) first(path string) bool {
 
 func (f *finder) directory(path string, depth int) {
 	if depth > maxFolder {
-		f.problem(Position{File: strict.Show(path)}, "", "more than %d directories deep", maxFolder)
+		f.problem(Position{File: path}, "", "more than %d directories deep", maxFolder)
 		return
 	}
 	if !f.first(path) {
@@ -119,11 +117,11 @@ func (f *finder) entry(path string, e fs.DirEntry, depth int, chart bool) {
 // noteBuilt says of a directory that something else makes manifests of it.
 func (f *finder) noteBuilt(path string, entries []fs.DirEntry) {
 	if hasChart(entries) {
-		f.note(Position{File: strict.Show(path)}, "", "is a Helm chart: its templates and values are skipped; read helm template's output from stdin instead")
+		f.note(Position{File: path}, "", "is a Helm chart: its templates and values are skipped; read helm template's output from stdin instead")
 	}
 	for _, e := range entries {
 		if isKustomization(e.Name()) {
-			f.note(Position{File: strict.Show(filepath.Join(path, e.Name()))}, "",
+			f.note(Position{File: filepath.Join(path, e.Name())}, "",
 				kustomizes+"; read kustomize build's output from stdin instead if it changes the manifests")
 		}
 	}
@@ -155,7 +153,7 @@ func (f *finder) file(path string) {
 	}
 	if f.files++; f.files > maxFiles {
 		if f.files == maxFiles+1 {
-			f.problem(Position{File: strict.Show(path)}, "", "there are more than %d files: name fewer", maxFiles)
+			f.problem(Position{File: path}, "", "there are more than %d files: name fewer", maxFiles)
 		}
 		return
 	}
@@ -170,7 +168,7 @@ func (f *finder) file(path string) {
 	case err != nil:
 		f.failed(path, err)
 	case !info.Mode().IsRegular():
-		f.problem(Position{File: strict.Show(path)}, "", "is %s, not a file: name a file, or send what it holds to stdin and name -", describeMode(info.Mode()))
+		f.problem(Position{File: path}, "", "is %s, not a file: name a file, or send what it holds to stdin and name -", describeMode(info.Mode()))
 	case info.Size() > f.options.MaxFile:
 		f.tooLong(path, info.Size())
 	default:
@@ -193,7 +191,7 @@ func describeMode(m fs.FileMode) string {
 func (f *finder) stream(name string, stream io.Reader) {
 	f.files++
 	if stream == nil {
-		f.problem(Position{File: strict.Show(name)}, "", "there is no such stream to read")
+		f.problem(Position{File: name}, "", "there is no such stream to read")
 		return
 	}
 	f.bytes(name, stream)
@@ -208,9 +206,9 @@ func (f *finder) bytes(name string, from io.Reader) {
 	case int64(len(raw)) > f.options.MaxFile:
 		f.tooLong(name, 0)
 	case f.total > f.options.MaxTotal:
-		f.problem(Position{File: strict.Show(name)}, "", "with it the input is longer than %s: name fewer files", size(f.options.MaxTotal))
+		f.problem(Position{File: name}, "", "with it the input is longer than %s: name fewer files", size(f.options.MaxTotal))
 	default:
-		f.parse(strict.Show(name), raw, f.named)
+		f.parse(name, raw, f.named)
 	}
 }
 
@@ -219,7 +217,7 @@ func (f *finder) tooLong(name string, length int64) {
 	if length > 0 {
 		is = fmt.Sprintf("has %s, more than", size(length))
 	}
-	f.problem(Position{File: strict.Show(name)}, "", "%s the %s that one file may have: split it", is, size(f.options.MaxFile))
+	f.problem(Position{File: name}, "", "%s the %s that one file may have: split it", is, size(f.options.MaxFile))
 }
 
 func size(bytes int64) string {

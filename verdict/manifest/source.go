@@ -16,12 +16,17 @@ type Position struct {
 	Line, Column int
 }
 
-// String is file:line, or what of it is known.
+// maxPath is the longest name of a file that an operating system takes (Linux's PATH_MAX).
+const maxPath = 4096
+
+// String is file:line, or what of it is known, fit to print: a file's name can
+// hold anything.
 func (p Position) String() string {
+	file := strict.Shorten(p.File, maxPath)
 	if p.Line == 0 {
-		return p.File
+		return file
 	}
-	return fmt.Sprintf("%s:%d", p.File, p.Line)
+	return fmt.Sprintf("%s:%d", file, p.Line)
 }
 
 // Source says which object something is, and where it was written.

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// said runs a command line in this process.
+func said(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(args, &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+func contains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is not in:\n%s", part, text)
+		}
+	}
+}
+
+func TestPlanPredictsTheScenariosOfTheLibrary(t *testing.T) {
+	for _, tt := range []struct {
+		scenario string
+		code     int
+		says     []string
+	}{
+		{"zero-trust-ai-platform", exitOK, []string{"26 hold, 0 cut, 0 leak, 0 inconclusive", "Every path that votes would hold", "every path that must work does in every mix"}},
+		{"gw-forgot-dns", exitCut, []string{"24 hold, 2 cut", "CUT  llm-gateway→DNS/UDP\n       ai/llm-gateway egress: no rule allows 53/UDP to kube-system/coredns", "CUT  llm-gateway→DNS/TCP", "[dns-forgotten]"}},
+		{"observability-blackout", exitCut, []string{"25 hold, 1 cut", "CUT  prometheus→model:9090\n       ai/model ingress: no rule allows 9090/TCP from ops/prometheus", "[metrics-forgotten]"}},
+	} {
+		t.Run(tt.scenario, func(t *testing.T) {
+			code, out, errs := said(t, "plan", tt.scenario)
+			if code != tt.code {
+				t.Errorf("exit code %d instead of %d: %s", code, tt.code, errs)
+			}
+			contains(t, out, tt.says...)
+		})
+	}
+}
+
+// The way from a cut to a clean plan: lint names the cause, writes the corrected
+// policies, and the plan of those is clean.
+func TestWhatLintCorrectsPlansClean(t *testing.T) {
+	for scenario, cause := range map[string]string{"gw-forgot-dns": "dns-forgotten", "observability-blackout": "metrics-forgotten"} {
+		t.Run(scenario, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "example")
+			if code, _, errs := said(t, "plan", scenario, "--manifests", dir); code != exitCut {
+				t.Fatalf("exit code %d: %s", code, errs)
+			}
+			code, out, errs := said(t, "lint", "-f", dir)
+			if code != exitCut {
+				t.Errorf("lint: exit code %d: %s", code, errs)
+			}
+			contains(t, out, "error: "+dir+"/rollout.yaml:", "["+cause+"]")
+			if code, _, errs := said(t, "lint", "-f", dir, "--fix", "--write"); code != exitOK {
+				t.Fatalf("lint --write: exit code %d: %s", code, errs)
+			}
+			code, out, errs = said(t, "plan", "-f", dir)
+			if code != exitOK {
+				t.Errorf("exit code %d: %s", code, errs)
+			}
+			contains(t, out, "26 hold, 0 cut, 0 leak, 0 inconclusive")
+		})
+	}
+}
+
+func TestPlanAsJSON(t *testing.T) {
+	code, out, errs := said(t, "plan", "gw-forgot-dns", "-o", "json")
+	var got struct {
+		Plans []struct {
+			Rollout string
+			Paths   []struct{ Name, Finding, Rule string }
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitCut {
+		t.Fatalf("exit code %d, %v: %s", code, err, errs)
+	}
+	if len(got.Plans) != 1 || len(got.Plans[0].Paths) != 26 || got.Plans[0].Paths[0].Finding != "cut" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestPlanRefusesWhatItCannotRead(t *testing.T) {
+	dir := t.TempDir()
+	lone := filepath.Join(dir, "lone.yaml")
+	if err := os.WriteFile(lone, []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: i}]}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		args []string
+		says string
+	}{
+		"nothing":                   {nil, "nothing to plan: give -f"},
+		"two inputs":                {[]string{"gw-forgot-dns", "-f", lone}, "give one of the two"},
+		"no rollout":                {[]string{"-f", lone}, "no PolicyRollout is in " + lone},
+		"a scenario of no library":  {[]string{"no-such"}, "no-such"},
+		"an unknown format":         {[]string{"gw-forgot-dns", "-o", "xml"}, "text or json"},
+		"a cluster without --live":  {[]string{"-f", lone, "--context", "x"}, "only read with --live"},
+		"manifests of no scenario":  {[]string{"-f", lone, "--manifests", "x"}, "name a scenario"},
+		"a directory that is there": {[]string{"gw-forgot-dns", "--manifests", dir}, "not there yet"},
+		"a file that is not there":  {[]string{"-f", filepath.Join(dir, "none")}, "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, _, errs := said(t, append([]string{"plan"}, tt.args...)...)
+			if code != exitUsage {
+				t.Errorf("exit code %d", code)
+			}
+			contains(t, errs, tt.says)
+		})
+	}
+}
+
+// On a cluster the pods are the cluster's, and so is its DNS: nothing is assumed.
+func TestPlanOnALab(t *testing.T) {
+	kubeconfig := sharedLab(t)
+	dir := filepath.Join(t.TempDir(), "example")
+	if code, _, errs := said(t, "plan", "gw-forgot-dns", "--manifests", dir); code != exitCut {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	kubectl := func(args ...string) {
+		t.Helper()
+		out, err := exec.Command(binary(t, "labd"), append([]string{"kubectl", "--kubeconfig", kubeconfig}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("kubectl %v: %v\n%s", args, err, out)
+		}
+	}
+	kubectl("apply", "-f", filepath.Join(dir, "platform.yaml"))
+	for _, ns := range []string{"ai", "apps", "data", "ops", "untrusted"} {
+		t.Cleanup(func() { kubectl("delete", "namespace", ns, "--wait=true") })
+		kubectl("-n", ns, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=120s")
+	}
+	live := []string{"plan", "-f", filepath.Join(dir, "rollout.yaml"), "-f", filepath.Join(dir, "suite.yaml"), "--live", "--kubeconfig", kubeconfig}
+	code, out, errs := said(t, live...)
+	if code != exitCut || strings.Contains(out, "assumed") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	contains(t, out, "24 hold, 2 cut", "ai/llm-gateway egress: no rule allows 53/UDP to kube-system/coredns", "[dns-forgotten]")
+	if code, _, errs := said(t, "lint", "-f", dir, "--fix", "--write"); code != exitOK {
+		t.Fatalf("lint --write: exit code %d: %s", code, errs)
+	}
+	if code, out, errs := said(t, live...); code != exitOK {
+		t.Errorf("corrected: exit code %d: %s%s", code, out, errs)
+	}
+}
