@@ -187,6 +187,27 @@ spec: {selector: {app: hook}, ports: [{port: 443, targetPort: 9443}]}
 	}
 }
 
+// Software that chooses ports at random needs all of them open, and not just the
+// ones that were tried.
+func TestRandomPortsAreOpenedAltogether(t *testing.T) {
+	const source = `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: ray, name: ray}
+spec:
+  podSelector: {matchLabels: {ray.io/cluster: a}}
+  ingress: []
+`
+	pods := ""
+	for _, name := range []string{"head", "worker"} {
+		pods += fmt.Sprintf("---\napiVersion: v1\nkind: Pod\nmetadata: {namespace: ray, name: %s, labels: {ray.io/cluster: a, app: %s}}\nspec: {containers: [{name: c, image: x}]}\n", name, name)
+	}
+	f := the(t, "peer-ports", check(t, source, pods))
+	const want = "  ingress:\n  - from:\n    - podSelector:\n        matchLabels:\n          ray.io/cluster: a\n"
+	if !strings.HasSuffix(f.Corrected, want) {
+		t.Errorf("got\n%s\nwant it to end in\n%s", f.Corrected, want)
+	}
+}
+
 // indent moves the items of lists two columns to the right of their key.
 func indent(s string) string {
 	before, rules, _ := strings.Cut(s, "  egress:\n")
