@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// Pods of these tests run this test binary: an image is a program with a name.
+// The benchmark's pods run this test binary: an image is a program with a name.
 func TestMain(m *testing.M) {
-	programs := map[string]func(args []string) error{"bench-serve": benchServe, "bench-reach": benchReach, "bench-watch": benchWatch,
-		"predicted-serve": predictedServe, "predicted-ask": predictedAsk}
+	programs := map[string]func(args []string) error{"bench-serve": benchServe, "bench-reach": benchReach, "bench-watch": benchWatch}
 	if len(os.Args) > 1 && programs[os.Args[1]] != nil {
 		if err := programs[os.Args[1]](os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

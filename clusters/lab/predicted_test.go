@@ -28,6 +28,12 @@ import (
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
+// The ports on which every pod answers.
+var (
+	predictedTCP = []string{"8080", "8081", "9090"}
+	predictedUDP = []string{"5353", "8080"}
+)
+
 // predictedSpaces are the namespaces of the pods, with the zone that each is in.
 var (
 	predictedSpaces = []string{"red", "blue", "green"}
@@ -107,11 +113,16 @@ func newPrediction(t *testing.T) *prediction {
 	t.Helper()
 	bin := binaries(t)
 	place(t)
-	self, err := os.Executable()
-	fatal(t, err)
+	program := filepath.Join(t.TempDir(), "predicted")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, ".")
+	build.Dir = filepath.Join("testdata", "predicted")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if msg, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the program of the pods: %v\n%s", err, msg)
+	}
 	ctx, stop := context.WithTimeout(context.Background(), 2*patience)
 	defer stop()
-	l, err := lab.Up(ctx, lab.Options{Name: "predicted", Nodes: 2, Families: "IPv4,IPv6", Labd: filepath.Join(bin, "labd"), Images: map[string]string{"bench": self}})
+	l, err := lab.Up(ctx, lab.Options{Name: "predicted", Nodes: 2, Families: "IPv4,IPv6", Labd: filepath.Join(bin, "labd"), Images: map[string]string{"predicted": program}})
 	fatal(t, err)
 	t.Cleanup(func() {
 		ctx, stop := context.WithTimeout(context.Background(), patience)
@@ -156,19 +167,20 @@ func (p *prediction) populate(ctx context.Context, bin, kubeconfig string) {
 // numbers behind the names of its ports.
 func (p *prediction) create(ctx context.Context, space, name, node string, kind int) *corev1.Pod {
 	p.t.Helper()
-	template := podOf(nil, "predicted-serve")
-	template.Spec.NodeName = node
-	template.Spec.AutomountServiceAccountToken = new(bool)
+	grace := int64(0)
+	spec := corev1.PodSpec{NodeName: node, AutomountServiceAccountToken: new(bool), TerminationGracePeriodSeconds: &grace}
 	http, metrics := int32(8080), int32(9090)
 	if kind%2 == 1 {
 		http, metrics = 8081, 8080
 	}
-	template.Spec.Containers[0].Ports = []corev1.ContainerPort{{Name: "http", ContainerPort: http}, {Name: "metrics", ContainerPort: metrics}, {Name: "dns", ContainerPort: 5353, Protocol: corev1.ProtocolUDP}}
+	spec.Containers = []corev1.Container{{Name: "c", Image: "predicted", Env: []corev1.EnvVar{
+		{Name: "TCP", Value: strings.Join(predictedTCP, " ")}, {Name: "UDP", Value: strings.Join(predictedUDP, " ")}}}}
+	spec.Containers[0].Ports = []corev1.ContainerPort{{Name: "http", ContainerPort: http}, {Name: "metrics", ContainerPort: metrics}, {Name: "dns", ContainerPort: 5353, Protocol: corev1.ProtocolUDP}}
 	labels := map[string]string{"app": []string{"web", "db"}[kind/2%2]}
 	if kind%3 > 0 {
 		labels["team"] = []string{"", "a", "b"}[kind%3]
 	}
-	_, err := p.client.CoreV1().Pods(space).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: template.Spec}, metav1.CreateOptions{})
+	_, err := p.client.CoreV1().Pods(space).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: spec}, metav1.CreateOptions{})
 	fatal(p.t, err)
 	w, err := p.client.CoreV1().Pods(space).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
 	fatal(p.t, err)
@@ -185,7 +197,7 @@ func (p *prediction) create(ctx context.Context, space, name, node string, kind 
 // open starts the shell of a pod. It ends with the test.
 func (p *prediction) open(pod *corev1.Pod, bin, kubeconfig string) {
 	p.t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "labd"), "kubectl", "--kubeconfig", kubeconfig, "-n", pod.Namespace, "exec", "-i", pod.Name, "--", "bench", "predicted-ask")
+	cmd := exec.Command(filepath.Join(bin, "labd"), "kubectl", "--kubeconfig", kubeconfig, "-n", pod.Namespace, "exec", "-i", pod.Name, "--", "predicted", "ask")
 	in, err := cmd.StdinPipe()
 	fatal(p.t, err)
 	out, err := cmd.StdoutPipe()

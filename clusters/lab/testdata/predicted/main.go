@@ -1,4 +1,6 @@
-package lab_test
+// Command predicted is the program of the pods whose connections were predicted:
+// it answers on its ports, and it tries those of others.
+package main
 
 import (
 	"bufio"
@@ -13,19 +15,24 @@ import (
 	"time"
 )
 
-// The ports on which every pod of the prediction answers.
-var (
-	predictedTCP = []string{"8080", "8081", "9090"}
-	predictedUDP = []string{"5353", "8080"}
-)
+// silence is how long an attempt may take before it counts as blocked.
+const silence = 400 * time.Millisecond
 
-// predictedSilence is how long an attempt may take before it counts as blocked.
-const predictedSilence = 400 * time.Millisecond
+func main() {
+	run := serve
+	if len(os.Args) > 1 && os.Args[1] == "ask" {
+		run = ask
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
 
-// predictedServe answers on all its ports, until it is ended.
-func predictedServe([]string) error {
+// serve answers on every port of $TCP and $UDP, until it is ended.
+func serve() error {
 	failed := make(chan error)
-	for _, port := range predictedTCP {
+	for _, port := range strings.Fields(os.Getenv("TCP")) {
 		l, err := net.Listen("tcp", ":"+port)
 		if err != nil {
 			return err
@@ -44,7 +51,7 @@ func predictedServe([]string) error {
 			}
 		}()
 	}
-	for _, port := range predictedUDP {
+	for _, port := range strings.Fields(os.Getenv("UDP")) {
 		l, err := net.ListenPacket("udp", ":"+port)
 		if err != nil {
 			return err
@@ -67,10 +74,10 @@ func echo(l net.PacketConn) error {
 	}
 }
 
-// predictedAsk reads lines of "protocol/address" separated by spaces, tries all
+// ask reads lines of "protocol/address" separated by spaces, tries all
 // of a line at once, and answers each line with one of "+" (reached) and "-"
 // (blocked) for every address, or with what went wrong on our own side.
-func predictedAsk([]string) error {
+func ask() error {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -95,7 +102,7 @@ func predictedAsk([]string) error {
 
 // attempt ends a connection with a reset, so that no later attempt meets it.
 func attempt(protocol, address string) (answer, problem string) {
-	conn, err := net.DialTimeout(strings.ToLower(protocol), address, predictedSilence)
+	conn, err := net.DialTimeout(strings.ToLower(protocol), address, silence)
 	if err == nil {
 		defer conn.Close()
 		if tcp, ok := conn.(*net.TCPConn); ok {
@@ -115,7 +122,7 @@ func attempt(protocol, address string) (answer, problem string) {
 
 func exchange(conn net.Conn) error {
 	_, sent := conn.Write([]byte("?"))
-	_ = conn.SetReadDeadline(time.Now().Add(predictedSilence))
+	_ = conn.SetReadDeadline(time.Now().Add(silence))
 	_, got := conn.Read(make([]byte, 1))
 	return cmp.Or(sent, got)
 }
