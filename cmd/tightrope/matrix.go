@@ -27,7 +27,7 @@ type matrixOptions struct {
 	diff           []string
 	set            *manifest.Set
 	query          matrix.Query
-	origin, second string
+	origin         string
 }
 
 func newMatrixCommand() *cobra.Command {

@@ -90,7 +90,7 @@ func (x *explainer) matches(p verdict.Policy, d networkingv1.PolicyType) bool {
 }
 
 func peersOf(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType, i int) string {
-	peers := []networkingv1.NetworkPolicyPeer{}
+	var peers []networkingv1.NetworkPolicyPeer
 	if d == networkingv1.PolicyTypeEgress {
 		peers = spec.Egress[i].To
 	} else {
@@ -130,7 +130,7 @@ func pods(s *metav1.LabelSelector) string {
 }
 
 func portsIn(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType, i int) string {
-	ports := []networkingv1.NetworkPolicyPort{}
+	var ports []networkingv1.NetworkPolicyPort
 	if d == networkingv1.PolicyTypeEgress {
 		ports = spec.Egress[i].Ports
 	} else {

@@ -57,9 +57,6 @@ apps/web-1 apps/batch 80/TCP Deny
 apps/web-1 apps/web-0 no port Unknown
 apps/web-1 apps/web-1 no port Unknown`
 	got := listed(q)
-	for i, line := range got { // pods of nothing stand as pod/NAME, before statefulset/
-		got[i] = line
-	}
 	slices.Sort(got)
 	wantLines(t, got, want)
 	slices.Reverse(q.From)
