@@ -19,15 +19,15 @@ import (
 
 type matrixOptions struct {
 	source
-	from, to       []string
-	fromIP, toIP   []string
-	ports          []string
-	namespace      []string
-	by, format     string
-	diff           []string
-	set            *manifest.Set
-	query          matrix.Query
-	origin         string
+	from, to     []string
+	fromIP, toIP []string
+	ports        []string
+	namespace    []string
+	by, format   string
+	diff         []string
+	set          *manifest.Set
+	query        matrix.Query
+	origin       string
 }
 
 func newMatrixCommand() *cobra.Command {

@@ -1,0 +1,128 @@
+package preview
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
+)
+
+const platform = `apiVersion: v1
+kind: Namespace
+metadata: {name: ai}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: gateway, namespace: ai, labels: {app: gateway}}
+spec: {containers: [{name: c, image: i, ports: [{name: http, containerPort: 4000}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: gateway, namespace: ai}
+spec: {selector: {app: gateway}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: nobody, namespace: ai}
+spec: {selector: {app: nobody}, ports: [{port: 80}]}
+---
+apiVersion: tightrope.dev/v1alpha1
+kind: ConnectivitySuite
+metadata: {name: paths, namespace: ai}
+spec:
+  identities:
+  - {name: app, namespace: ai, labels: {app: app}}
+  - {name: stranger, namespace: ai, labels: {app: stranger}}
+  paths:
+  - {name: one, from: FROM, to: {service: {namespace: ai, name: TO, port: 80}}, expect: EXPECT, criticality: Critical}
+---
+apiVersion: tightrope.dev/v1alpha1
+kind: PolicyRollout
+metadata: {name: r, namespace: ai}
+spec:
+  suites: [{name: paths}]
+  stages: [{name: all, mode: Enforce}]
+  policies:
+    inline:
+    - name: gateway
+      namespace: ai
+      spec:
+        podSelector: {matchLabels: {app: gateway}}
+        ingress: [{from: [{podSelector: {matchLabels: {app: app}}}], ports: [{port: 4000}]}]
+`
+
+func preview(t *testing.T, edits ...string) Preview {
+	t.Helper()
+	set, err := manifest.ReadStream("platform", strings.NewReader(strings.NewReplacer(edits...).Replace(platform)), manifest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Of(set, set.Objects.Rollouts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestAPathIsJudgedOnThePortBehindItsService(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		from, to, expect string
+		finding          Finding
+		now, then        verdict.Decision
+		result           Result
+	}{
+		{"one that must work, and does", "app", "gateway", "Allow", Holds, verdict.Allow, verdict.Allow, Clean},
+		{"one that must work, and would not", "stranger", "gateway", "Allow", Cut, verdict.Allow, verdict.Deny, Breaks},
+		{"one that must not work, and would not any more", "stranger", "gateway", "Deny", Holds, verdict.Allow, verdict.Deny, Clean},
+		{"one that must not work, and still would", "app", "gateway", "Deny", Leak, verdict.Allow, verdict.Allow, Breaks},
+		{"one that leads to no pod", "app", "nobody", "Allow", Inconclusive, verdict.Unknown, verdict.Unknown, Unclear},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := preview(t, "FROM", tt.from, "TO", tt.to, "EXPECT", tt.expect)
+			got := p.Paths[0]
+			if got.Finding != tt.finding || got.Now != tt.now || got.Then != tt.then || got.Rule == "" || p.Result() != tt.result {
+				t.Errorf("got %+v, %d", got, p.Result())
+			}
+		})
+	}
+}
+
+// Only what votes stops a rollout, a refusal hides everything, and nothing at all
+// shows nothing.
+func TestTheWorstIsTheResult(t *testing.T) {
+	p := preview(t, "FROM", "stranger", "TO", "gateway", "EXPECT", "Allow", "Critical", "Warning")
+	if got := p.Result(); got != Clean {
+		t.Errorf("a cut warning: %d", got)
+	}
+	p.Summary.Refusals = []string{"no"}
+	if got := p.Result(); got != Refused {
+		t.Errorf("a refusal: %d", got)
+	}
+	if got := (Preview{}).Result(); got != Unclear {
+		t.Errorf("nothing: %d", got)
+	}
+}
+
+// The same policies have one digest, whatever their order and whether defaults
+// are written out; other policies have another.
+func TestTheDigestNamesTheChange(t *testing.T) {
+	edits := []string{"FROM", "app", "TO", "gateway", "EXPECT", "Allow"}
+	a := preview(t, edits...)
+	b := preview(t, append(edits, "ports: [{port: 4000}]}]", "ports: [{port: 4000, protocol: TCP}]}]\n        policyTypes: [Ingress]")...)
+	c := preview(t, append(edits, "{port: 4000}", "{port: 4001}")...)
+	if a.Digest != b.Digest || a.Digest == c.Digest || len(a.Digest) != 64 {
+		t.Errorf("%s, %s, %s", a.Digest, b.Digest, c.Digest)
+	}
+}
+
+func TestStagesThatCannotCommitAreRefused(t *testing.T) {
+	set, err := manifest.ReadStream("platform", strings.NewReader(strings.NewReplacer("FROM", "app", "TO", "gateway", "EXPECT", "Allow", "mode: Enforce", "mode: Observe").Replace(platform)), manifest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Of(set, set.Objects.Rollouts[0]); err == nil || !strings.Contains(err.Error(), "platform:") || !strings.Contains(err.Error(), "no stage has mode Enforce") {
+		t.Errorf("got %v", err)
+	}
+}
