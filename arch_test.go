@@ -66,7 +66,7 @@ var table = map[string]folder{
 
 // testImports are arrows that only tests may draw.
 var testImports = map[string][]string{
-	"rollout/operator": {anyOfCluster, "scenarios"},
+	"rollout/operator": {anyOfCluster, "scenarios", "verdict/literal"},
 	"clusters/lab":     {everything},
 	"verdict":          {"verdict/platform"},
 	"verdict/literal":  {"verdict/literal/random"},

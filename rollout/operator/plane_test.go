@@ -29,6 +29,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/literal"
 )
 
 // bend changes what one attempt would see; the zero value changes nothing.
@@ -265,7 +266,7 @@ func (p *plane) attempt(from *corev1.Pod, c probes.Check, turn int) probes.Outco
 	}
 	got := probes.Reached
 	b := p.bendOf(from.Labels[v1alpha1.LabelRun])
-	if !b.ignore && p.between(from, to).Judge(connect(verdictPod(from), verdictPod(to), port, c.Protocol)).Decision != verdict.Allow {
+	if !b.ignore && literal.Judge(p.between(from, to), connect(verdictPod(from), verdictPod(to), port, c.Protocol)).Decision != verdict.Allow {
 		got = probes.TimedOut
 	}
 	if b.force != nil {
@@ -275,7 +276,7 @@ func (p *plane) attempt(from *corev1.Pod, c probes.Check, turn int) probes.Outco
 }
 
 // between is the world as far as it concerns two pods.
-func (p *plane) between(from, to *corev1.Pod) *verdict.Snapshot {
+func (p *plane) between(from, to *corev1.Pod) verdict.World {
 	w := verdict.World{Namespaces: map[string]map[string]string{}}
 	for _, name := range []string{from.Namespace, to.Namespace} {
 		ns, err := p.namespaces.Get(name)
@@ -288,7 +289,7 @@ func (p *plane) between(from, to *corev1.Pod) *verdict.Snapshot {
 			w.Policies = append(w.Policies, verdict.PolicyOf(np))
 		}
 	}
-	return verdict.Compile(w, nil)
+	return w
 }
 
 // resolve finds the pod an attempt ends at: by address, or one behind a Service
