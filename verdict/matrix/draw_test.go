@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -116,7 +117,7 @@ func TestANameCannotReachTheTerminal(t *testing.T) {
 	var b bytes.Buffer
 	c := compare.Changes{List: []compare.Change{{From: evil, To: evil, BeforeRule: evil, AfterRule: evil, Before: verdict.Allow, After: verdict.Deny}},
 		OnlyBefore: []string{evil}, OnlyAfter: []string{evil}, Totals: compare.Totals{Closed: 1}}
-	if err := WriteDiffText(&b, c, Terminal{}); err != nil || strings.ContainsAny(b.String(), "\x1b\x07\u202e") {
+	if err := WriteDiffText(&b, c, []string{evil}, Terminal{}); err != nil || strings.ContainsAny(b.String(), "\x1b\x07\u202e") {
 		t.Errorf("%v: %q", err, b.String())
 	}
 }
@@ -155,8 +156,9 @@ func TestADiffSaysWhatChangesWithBothRules(t *testing.T) {
 	}
 	changes := compare.Diff(q.Snapshot, verdict.Compile(world, pods), compare.Options{PodsOnly: true, DeclaredOnly: true,
 		Workload: func(p *verdict.Pod) string { return p.Namespace + "/" + strings.TrimRight(p.Name, "-01") }})
+	policies := Differing(q.Snapshot.World(), world)
 	var text, raw bytes.Buffer
-	if err := errors.Join(WriteDiffText(&text, changes, Terminal{}), WriteDiffJSON(&raw, changes)); err != nil {
+	if err := errors.Join(WriteDiffText(&text, changes, policies, Terminal{}), WriteDiffJSON(&raw, changes, policies)); err != nil {
 		t.Fatal(err)
 	}
 	want := `Closed
@@ -181,16 +183,35 @@ Opened
 	if err := json.Unmarshal(raw.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if len(doc.Changes) != 3 || doc.Closed != 2 || doc.Opened != 3 || doc.OnlyBefore == nil || doc.Changes[0].AfterRule != "not isolated" {
+	if len(doc.Changes) != 3 || doc.Closed != 2 || doc.Opened != 3 || doc.OnlyBefore == nil || doc.Changes[0].AfterRule != "not isolated" || !slices.Equal(doc.Policies, []string{"ai/api", "apps/batch"}) {
 		t.Errorf("%+v", doc)
 	}
 }
 
-func TestNoChangeSaysSo(t *testing.T) {
-	s := small(t).Snapshot
-	var b bytes.Buffer
-	if err := WriteDiffText(&b, compare.Diff(s, s, compare.Options{}), Terminal{}); err != nil || b.String() != "No connection changes.\n" {
-		t.Errorf("%v: %q", err, b.String())
+// A rule about pods that are not in the input changes nothing that can be seen:
+// that must not read as if nothing changed.
+func TestAPolicyThatDiffersUnseenIsNamed(t *testing.T) {
+	before := small(t).Snapshot
+	world := before.World()
+	same := func(name string) string {
+		var b bytes.Buffer
+		after := verdict.Compile(world, nil)
+		if err := WriteDiffText(&b, compare.Diff(before, before, compare.Options{PodsOnly: true, DeclaredOnly: true}), Differing(before.World(), after.World()), Terminal{Columns: 200}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return b.String()
+	}
+	if got := same("nothing"); got != "No connection changes, and no policy.\n" {
+		t.Errorf("%q", got)
+	}
+	world.Policies[1].Spec = *world.Policies[1].Spec.DeepCopy()
+	world.Policies[1].Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{Ports: tcp(53)}}
+	if got := same("a rule more"); !strings.HasPrefix(got, "No connection between the pods at hand changes") || !strings.Contains(got, "1 policy differs: apps/batch.") {
+		t.Errorf("%q", got)
+	}
+	world.Policies = append(world.Policies[:1:1], verdict.Policy{Namespace: "new", Name: "one"})
+	if got := same("one gone, one new"); !strings.Contains(got, "2 policies differ: apps/batch, new/one.") {
+		t.Errorf("%q", got)
 	}
 }
 
