@@ -204,10 +204,11 @@ func (o *matrixOptions) writeDiff(c *cobra.Command) error {
 		}
 	}
 	changes := compare.Diff(o.query.Snapshot, verdict.Compile(after.World, after.Pods), options)
+	policies := matrix.Differing(o.set.World, after.World)
 	if o.format == "json" {
-		err = matrix.WriteDiffJSON(c.OutOrStdout(), changes)
+		err = matrix.WriteDiffJSON(c.OutOrStdout(), changes, policies)
 	} else {
-		err = matrix.WriteDiffText(c.OutOrStdout(), changes, terminalOf(c.OutOrStdout()))
+		err = matrix.WriteDiffText(c.OutOrStdout(), changes, policies, terminalOf(c.OutOrStdout()))
 	}
 	if err != nil {
 		return &exitError{exitInconclusive, err}

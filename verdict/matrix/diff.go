@@ -5,17 +5,52 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/compare"
 )
 
+// Differing lists the policies (namespace/name, or the name of a cluster's) that
+// only one of two worlds has, or that say something else in each, sorted. That
+// none of them changes a connection between the pods at hand does not mean that
+// they say the same: what they speak of may not be in the input.
+func Differing(before, after verdict.World) []string {
+	specs := func(w verdict.World) map[string]any {
+		all := map[string]any{}
+		for _, p := range w.Policies {
+			all[p.Key()] = verdict.Defaulted(p.Spec)
+		}
+		for _, p := range w.ClusterPolicies {
+			all[p.Name] = p.Spec
+		}
+		return all
+	}
+	was, is := specs(before), specs(after)
+	var names []string
+	for name, spec := range was {
+		if other, ok := is[name]; !ok || !equality.Semantic.DeepEqual(spec, other) {
+			names = append(names, name)
+		}
+	}
+	for name := range is {
+		if _, ok := was[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // WriteDiffJSON writes what changes between two sets: {"changes":[…]}, by
-// workload, and the totals. Unlike the list, the totals are never bounded.
-func WriteDiffJSON(w io.Writer, c compare.Changes) error {
-	doc := jsonChanges{Changes: []jsonChange{}, Opened: c.Opened, Closed: c.Closed, BecameUnknown: c.BecameUnknown, BecameKnown: c.BecameKnown,
+// workload, the totals, and the policies that differ. Unlike the list, the
+// totals are never bounded.
+func WriteDiffJSON(w io.Writer, c compare.Changes, policies []string) error {
+	doc := jsonChanges{Changes: []jsonChange{}, Policies: append([]string{}, policies...), Opened: c.Opened, Closed: c.Closed, BecameUnknown: c.BecameUnknown, BecameKnown: c.BecameKnown,
 		LeftOff: c.LeftOff, OnlyBefore: append([]string{}, c.OnlyBefore...), OnlyAfter: append([]string{}, c.OnlyAfter...)}
 	for _, x := range c.List {
 		doc.Changes = append(doc.Changes, jsonChange{
@@ -43,6 +78,7 @@ type jsonChanges struct {
 	BecameUnknown int          `json:"becameUnknown"`
 	BecameKnown   int          `json:"becameKnown"`
 	LeftOff       int          `json:"leftOff"`
+	Policies      []string     `json:"policies"` // that differ, whether or not a change is theirs
 	OnlyBefore    []string     `json:"onlyBefore"`
 	OnlyAfter     []string     `json:"onlyAfter"`
 }
@@ -74,8 +110,9 @@ func portOf(x compare.Change) string {
 }
 
 // WriteDiffText tells what changes, worst first: what closes, then what opens,
-// then what is not known any more, each with the rule before and after.
-func WriteDiffText(w io.Writer, c compare.Changes, t Terminal) error {
+// then what is not known any more, each with the rule before and after. Policies
+// are those that differ: where no connection changes, they are named.
+func WriteDiffText(w io.Writer, c compare.Changes, policies []string, t Terminal) error {
 	if t.Columns == 0 {
 		t.Columns = 100
 	}
@@ -88,9 +125,13 @@ func WriteDiffText(w io.Writer, c compare.Changes, t Terminal) error {
 	if c.LeftOff > 0 {
 		d.line("%s not listed.", plural(c.LeftOff, "more is", "more are"))
 	}
-	if c.Changed() == 0 {
-		d.line("No connection changes.")
-	} else {
+	switch {
+	case c.Changed() == 0 && len(policies) == 0:
+		d.line("No connection changes, and no policy.")
+	case c.Changed() == 0:
+		d.wrap("", 0, "No connection between the pods at hand changes, on the ports that are looked at; yet "+plural(len(policies), "policy differs", "policies differ")+": "+
+			printable(shortList(policies))+". What the difference is about may not be here: add the missing pods, for example the cluster's DNS, or name ports with --ports and addresses with --to-ip.")
+	default:
 		d.line("%s closed, %s opened%s%s, counted in pairs of pods and ports.", thousands(c.Closed), thousands(c.Opened), some(c.BecameUnknown, ", %s became unknown"), some(c.BecameKnown, ", %s became known"))
 	}
 	if err := d.out.Flush(); err != nil {
@@ -123,15 +164,20 @@ func (d *drawing) changes(kind compare.Kind, list []compare.Change) {
 	}
 }
 
-func (d *drawing) only(lead string, pods []string) {
+// shortList names at most 20 and counts the rest.
+func shortList(names []string) string {
 	const most = 20
+	text := strings.Join(names[:min(most, len(names))], ", ")
+	if len(names) > most {
+		text += fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return text
+}
+
+func (d *drawing) only(lead string, pods []string) {
 	if len(pods) == 0 {
 		return
 	}
-	text := printable(strings.Join(pods[:min(most, len(pods))], ", "))
-	if len(pods) > most {
-		text += fmt.Sprintf(" and %d more", len(pods)-most)
-	}
-	d.wrap("", 0, lead+text+".")
+	d.wrap("", 0, lead+printable(shortList(pods))+".")
 	d.line("")
 }

@@ -74,8 +74,8 @@ func (d *drawing) draw(ctx context.Context) error {
 		d.paragraph("  ", fmt.Sprintf("%s no port, so that there is nothing to ask: %s. Name ports with --ports.", plural(len(d.portless), "target declares", "targets declare"), strings.Join(d.portless, ", ")))
 	}
 	d.line("")
-	d.line("%s allowed, %s denied%s%s. Why: tightrope explain --from A --to B --port P", thousands(d.counts[Allow]), thousands(d.counts[Deny]),
-		some(d.counts[Mixed], ", %s where pods of a workload differ"), some(d.counts[Unknown], ", %s unknown"))
+	d.wrap("", 0, fmt.Sprintf("%s allowed, %s denied%s%s. Why: tightrope explain --from A --to B --port P", thousands(d.counts[Allow]), thousands(d.counts[Deny]),
+		some(d.counts[Mixed], ", %s where pods of a workload differ"), some(d.counts[Unknown], ", %s unknown")))
 	return nil
 }
 
@@ -106,8 +106,11 @@ func (d *drawing) sign(o Outcome) string {
 	return "\x1b[" + signs[o].colour + "m" + signs[o].sign + "\x1b[0m"
 }
 
+// corner stands over the names of the sources.
+const corner = "from ↓ to →"
+
 func (d *drawing) rowLabel() int {
-	n := 0
+	n := utf8.RuneCountInString(corner)
 	for _, a := range d.from {
 		n = max(n, utf8.RuneCountInString(printable(a.String())))
 	}
@@ -136,7 +139,7 @@ func (d *drawing) heading(i int) string {
 func (d *drawing) grid(ctx context.Context) error {
 	left := d.rowLabel()
 	for i := range d.columns {
-		head := "from ↓ to →"
+		head := corner
 		if i > 0 {
 			head = ""
 		}

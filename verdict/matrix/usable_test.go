@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -152,7 +153,7 @@ func TestSearchAndFiltersNarrowTheGrid(t *testing.T) {
 func TestHostileNamesAreText(t *testing.T) {
 	const evil = `</script><script>document.title='owned'</script><img src=http://evil.example/x onerror=alert(1)>`
 	pods := []verdict.Pod{{Namespace: evil, Name: evil + "\u202e\x1b[31m", IPs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Ports: []verdict.Port{{Number: 80}}}}
-	q := Query{Snapshot: verdict.Compile(verdict.World{}, pods), From: []End{{Pod: &pods[0], Workload: evil + "/" + evil}}}
+	q := Query{Snapshot: verdict.Compile(verdict.World{}, pods), From: []End{{Pod: &pods[0], Workload: evil + "/" + evil + "\u202e\x1b[31m"}}}
 	q.To = q.From
 	b := openBrowser(t)
 	b.open(t, q, evil, 1280, 800)
@@ -162,7 +163,7 @@ func TestHostileNamesAreText(t *testing.T) {
 	if !strings.Contains(s.Panel, evil) {
 		t.Errorf("the name does not show as text: %s", s.Panel)
 	}
-	if title := ask[string](t, b, `document.title`); title == "owned" || strings.ContainsAny(s.Panel+s.Status, "\u202e\x1b") {
+	if title := ask[string](t, b, `document.title`); title == "owned" || strings.ContainsAny(s.Panel+s.Status+s.Cell, "\u202e\x1b") {
 		t.Errorf("title %q, status %q", title, s.Status)
 	}
 	if n := ask[int](t, b, `document.querySelectorAll('img, iframe, link, object, script:not([type])').length`); n != 1 {
@@ -204,18 +205,49 @@ func TestWhatIsTooLargeForAPageIsRefused(t *testing.T) {
 	}
 }
 
+// scheme is what the browser says that its user prefers.
+func (b *browser) scheme(t testing.TB, name string) {
+	t.Helper()
+	if _, err := chromedp.Call(b.Context, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The canvas takes its colours from the style sheet once; it has to notice when
+// they change under an open page.
+func TestTheCanvasFollowsTheColourScheme(t *testing.T) {
+	b := openBrowser(t)
+	b.scheme(t, "light")
+	b.open(t, small(t), "three workloads", 1280, 800)
+	// corner is how bright the canvas is, once it is as asked, or after 300 frames.
+	corner := func(asked string) float64 {
+		return ask[float64](t, b, `(async () => {
+			const one = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+			for (let frame = 0, bright; ; frame++) {
+				await new Promise(done => requestAnimationFrame(done));
+				one.drawImage(document.getElementById('canvas'), 3, 3, 1, 1, 0, 0, 1, 1);
+				bright = one.getImageData(0, 0, 1, 1).data.slice(0, 3).reduce((sum, c) => sum + c) / 3;
+				if (frame === 300 || bright `+asked+`) return bright;
+			}
+		})()`)
+	}
+	light := corner("> 200")
+	b.scheme(t, "dark")
+	dark := corner("< 60")
+	if light < 200 || dark > 60 {
+		t.Errorf("the canvas is %.0f of 255 in light and %.0f in dark", light, dark)
+	}
+	b.quiet(t)
+}
+
 // The pictures are for people: go test -run Pictures -screenshots DIR.
 func TestPictures(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("no -screenshots: no pictures")
 	}
 	b := openBrowser(t)
-	scheme := func(dark string) {
-		if err := chromedp.Do(b.Context, chromedp.EmulateViewport(1440, 900)); err != nil {
-			t.Fatal(err)
-		}
-		ask[bool](t, b, `document.documentElement.style.colorScheme = '`+dark+`', true`)
-	}
 	b.open(t, platform(4, 8), "four teams", 1440, 900)
 	picture(t, b, "32")
 	b.open(t, platform(25, 20), "500 workloads", 1440, 900)
@@ -223,9 +255,10 @@ func TestPictures(t *testing.T) {
 	ask[bool](t, b, `document.getElementById('expand').click(), document.getElementById('grid').focus(), true`)
 	b.press(t, kb.ArrowDown, kb.ArrowDown, kb.ArrowRight, kb.ArrowRight, kb.Enter)
 	picture(t, b, "500-open")
-	scheme("dark")
+	b.scheme(t, "dark")
+	picture(t, b, "500-dark")
 	b.open(t, platform(4, 8), "four teams", 390, 844)
-	picture(t, b, "phone")
+	picture(t, b, "phone-dark")
 	b.quiet(t)
 }
 
