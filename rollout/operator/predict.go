@@ -59,11 +59,7 @@ func (p *Plan) live(w *world) *verdict.Snapshot {
 		final[np.Key()] = true
 	}
 	out := verdict.World{Namespaces: w.verdict.Namespaces}
-	concerned := p.concerned()
 	for _, np := range w.verdict.Policies {
-		if !concerned[np.Namespace] {
-			continue // it selects no pod that is judged, and compiling it for every pass costs
-		}
 		if name, ok := names[np.Key()]; ok {
 			if np.Name != name && final[np.Namespace+"/"+name] {
 				name += " (temporary)"
@@ -73,21 +69,6 @@ func (p *Plan) live(w *world) *verdict.Snapshot {
 		out.Policies = append(out.Policies, np)
 	}
 	return verdict.Compile(out, nil)
-}
-
-// concerned are the namespaces of all pods that a pass judges.
-func (p *Plan) concerned() map[string]bool {
-	all := map[string]bool{v1alpha1.SystemNamespace: true, "kube-system": true}
-	for _, id := range p.Identities {
-		all[id.Namespace] = true
-	}
-	for _, path := range p.Paths {
-		all[path.To.Service.Namespace] = true
-	}
-	for _, c := range p.Candidates {
-		all[c.Namespace] = true
-	}
-	return all
 }
 
 // predict lists the paths whose verdict under the candidates is not what the
