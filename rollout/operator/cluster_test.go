@@ -30,8 +30,9 @@ import (
 	"github.com/tightrope-dev/tightrope/deploy"
 )
 
-// patience bounds what takes seconds on a quiet machine.
-const patience = 90 * time.Second
+// patience is how long a story may hang: it takes seconds on a quiet machine, and a
+// minute among nine others under the race detector.
+const patience = 3 * time.Minute
 
 // atOnce is how many stories run side by side: they wait more than they work.
 const atOnce = "10"

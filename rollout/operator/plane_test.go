@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,9 @@ type bend struct {
 	force  func(from, to *corev1.Pod, got probes.Outcome) probes.Outcome
 }
 
+// byAddress is the index of pods by their address.
+const byAddress = "address"
+
 // plane plays the kubelets, the probe agents and an ideal data plane: what an
 // attempt sees follows at once from the policies and labels in the API.
 type plane struct {
@@ -51,6 +55,8 @@ type plane struct {
 	policies   networkinglisters.NetworkPolicyLister
 
 	beats sync.WaitGroup // of the nodes
+
+	verdicts sync.Map // of string to bool: what was allowed, by all that it follows from
 
 	mu      sync.Mutex
 	bends   map[string]bend     // by run
@@ -68,7 +74,10 @@ func newPlane(ctx context.Context, kube kubernetes.Interface) (*plane, error) {
 		policies: f.Networking().V1().NetworkPolicies().Lister(),
 	}
 	start := func(o any) { p.run(ctx, o.(*corev1.Pod)) }
-	_, err := f.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	err := f.Core().V1().Pods().Informer().AddIndexers(cache.Indexers{byAddress: func(o any) ([]string, error) {
+		return []string{o.(*corev1.Pod).Status.PodIP}, nil
+	}})
+	_, err1 := f.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: start, UpdateFunc: func(_, o any) { start(o) },
 	})
 	note := func(o any) { p.note(o.(*networkingv1.NetworkPolicy)) }
@@ -77,7 +86,7 @@ func newPlane(ctx context.Context, kube kubernetes.Interface) (*plane, error) {
 	})
 	f.Start(ctx.Done())
 	f.WaitForCacheSync(ctx.Done())
-	return p, errors.Join(err, err2, p.join(ctx))
+	return p, errors.Join(err, err1, err2, p.join(ctx))
 }
 
 func (p *plane) wait() {
@@ -202,6 +211,9 @@ type fakeAgent struct {
 	out   io.Writer
 	seq   uint64
 	last  map[string]*probes.Count
+
+	plan    probes.Plan
+	version string // of the ConfigMap it was read from
 }
 
 func (a *fakeAgent) serve(ctx context.Context) error {
@@ -222,14 +234,16 @@ func (a *fakeAgent) serve(ctx context.Context) error {
 		if err != nil || me.Status.PodIP == "" || a.plane.bendOf(me.Labels[v1alpha1.LabelRun]).silent {
 			continue
 		}
-		plan, err := probes.ParsePlan([]byte(cm.Data[planKey]))
-		if err != nil {
-			return fmt.Errorf("agent %s: %w", a.pod, err)
+		if a.version != cm.ResourceVersion {
+			if a.plan, err = probes.ParsePlan([]byte(cm.Data[planKey])); err != nil {
+				return fmt.Errorf("agent %s: %w", a.pod, err)
+			}
+			a.version = cm.ResourceVersion
 		}
-		if plan.Interval > 0 {
-			every = plan.Interval
+		if a.plan.Interval > 0 {
+			every = a.plan.Interval
 		}
-		if err := a.say(me, plan, from); err != nil {
+		if err := a.say(me, a.plan, from); err != nil {
 			return err
 		}
 	}
@@ -266,7 +280,7 @@ func (p *plane) attempt(from *corev1.Pod, c probes.Check, turn int) probes.Outco
 	}
 	got := probes.Reached
 	b := p.bendOf(from.Labels[v1alpha1.LabelRun])
-	if !b.ignore && literal.Judge(p.between(from, to), connect(verdictPod(from), verdictPod(to), port, c.Protocol)).Decision != verdict.Allow {
+	if !b.ignore && !p.allowed(from, to, port, c.Protocol) {
 		got = probes.TimedOut
 	}
 	if b.force != nil {
@@ -275,34 +289,50 @@ func (p *plane) attempt(from *corev1.Pod, c probes.Check, turn int) probes.Outco
 	return got
 }
 
-// between is the world as far as it concerns two pods.
-func (p *plane) between(from, to *corev1.Pod) verdict.World {
+// allowed is the literal reading of the policies between two pods. Agents ask the
+// same thing twenty-five times a second, so an answer is kept for the versions it was read from.
+func (p *plane) allowed(from, to *corev1.Pod, port int32, protocol string) bool {
 	w := verdict.World{Namespaces: map[string]map[string]string{}}
+	var key strings.Builder
+	version := func(o metav1.Object) { fmt.Fprintf(&key, "%s@%s ", o.GetUID(), o.GetResourceVersion()) }
+	version(from)
+	version(to)
+	fmt.Fprintf(&key, "%d/%s ", port, protocol)
+	var policies []*networkingv1.NetworkPolicy
 	for _, name := range []string{from.Namespace, to.Namespace} {
 		ns, err := p.namespaces.Get(name)
 		if err != nil || w.Namespaces[name] != nil {
 			continue
 		}
 		w.Namespaces[name] = ns.Labels
-		policies, _ := p.policies.NetworkPolicies(name).List(labels.Everything()) // a synced cache never fails
-		for _, np := range policies {
-			w.Policies = append(w.Policies, verdict.PolicyOf(np))
-		}
+		version(ns)
+		found, _ := p.policies.NetworkPolicies(name).List(labels.Everything()) // a synced cache never fails
+		policies = append(policies, found...)
 	}
-	return w
+	slices.SortFunc(policies, func(a, b *networkingv1.NetworkPolicy) int { return strings.Compare(string(a.UID), string(b.UID)) })
+	for _, np := range policies {
+		version(np)
+	}
+	if known, ok := p.verdicts.Load(key.String()); ok {
+		return known.(bool)
+	}
+	for _, np := range policies {
+		w.Policies = append(w.Policies, verdict.PolicyOf(np))
+	}
+	is := literal.Judge(w, connect(verdictPod(from), verdictPod(to), port, protocol)).Decision == verdict.Allow
+	p.verdicts.Store(key.String(), is)
+	return is
 }
 
 // resolve finds the pod an attempt ends at: by address, or one behind a Service
 // in turn.
 func (p *plane) resolve(c probes.Check, turn int) (*corev1.Pod, int32) {
-	pods, _ := p.pods.List(labels.Everything())
 	if _, err := netip.ParseAddr(c.Host); err == nil {
-		for _, pod := range pods {
-			if pod.Status.PodIP == c.Host {
-				return pod, c.Port
-			}
+		found, _ := p.factory.Core().V1().Pods().Informer().GetIndexer().ByIndex(byAddress, c.Host) // the index exists
+		if len(found) == 0 {
+			return nil, 0
 		}
-		return nil, 0
+		return found[0].(*corev1.Pod), c.Port
 	}
 	name, rest, _ := strings.Cut(c.Host, ".")
 	ns, _, _ := strings.Cut(rest, ".")
@@ -311,8 +341,9 @@ func (p *plane) resolve(c probes.Check, turn int) (*corev1.Pod, int32) {
 		return nil, 0
 	}
 	var behind []*corev1.Pod
+	pods, _ := p.pods.Pods(ns).List(labels.Everything())
 	for _, pod := range pods {
-		if pod.Namespace == ns && pod.Labels["app"] == name && ready(pod) {
+		if pod.Labels["app"] == name && ready(pod) {
 			behind = append(behind, pod)
 		}
 	}
