@@ -85,9 +85,9 @@ func (c *compiler) addPrefix(p netip.Prefix) {
 		if e == nil {
 			continue
 		}
-		now := c.next.blocks[e.id]
+		now := *c.next.blocks.at(int(e.id))
 		if in := now.has(around); in != now.has(a.id) {
-			own(&c.next.blocks, &c.owns.blocks)[e.id] = now.with(a.id, in)
+			c.next.blocks.set(int(e.id), now.with(a.id, in))
 			for _, r := range e.it.users {
 				c.stale(r)
 			}
@@ -173,14 +173,14 @@ func (c *compiler) blockOf(p *peer) *entry[addressSet] {
 	}
 	e, _ := c.blocks.intern(p.key)
 	e.it.block = p.block
-	grow(&c.next.blocks, &c.owns.blocks, int(e.id))[e.id] = in
+	c.next.blocks.set(int(e.id), in)
 	return e
 }
 
 func around(p, q netip.Prefix) bool { return p.Bits() <= q.Bits() && p.Contains(q.Addr()) }
 
 func (c *compiler) dropBlock(e *entry[addressSet]) {
-	own(&c.next.blocks, &c.owns.blocks)[e.id] = nil
+	c.next.blocks.set(int(e.id), nil)
 	c.blocks.drop(e)
 	c.removePrefix(e.it.cidr)
 	for _, x := range e.it.except {
@@ -196,12 +196,9 @@ func (c *compiler) readdress() {
 		return
 	}
 	c.atoms.moved = moved[:0]
-	for id, p := range c.next.pods {
-		if p == nil {
-			continue
-		}
+	for id, p := range c.next.Pods() {
 		if len(moved) > 8 || slices.ContainsFunc(moved, func(q netip.Prefix) bool { return holdsAny(q, p.IPs) }) {
-			c.record(PodID(id))
+			c.record(id)
 		}
 	}
 }

@@ -27,10 +27,10 @@ func (x *Changes) SetPod(p Pod) {
 		m.pods = append(m.pods, id)
 	}
 	if ok {
-		c.countHost(c.next.pods[id], -1)
+		c.countHost(*c.next.pods.at(int(id)), -1)
 	}
 	c.countHost(&p, 1)
-	own(&c.next.pods, &c.owns.pods)[id] = &p
+	c.next.pods.set(int(id), &p)
 	c.podMember[id] = m
 	c.record(id)
 	if old != nil && old != m {
@@ -46,9 +46,9 @@ func (x *Changes) DeletePod(key string) {
 		return
 	}
 	c.ids.delete(key)
-	c.countHost(c.next.pods[id], -1)
-	own(&c.next.pods, &c.owns.pods)[id] = nil
-	own(&c.next.records, &c.owns.records)[id] = record{flags: free}
+	c.countHost(*c.next.pods.at(int(id)), -1)
+	c.next.pods.set(int(id), nil)
+	own(&c.next.records, &c.owns.records, int(id))[id] = record{flags: free}
 	c.leave(c.podMember[id], id)
 	c.podMember[id] = nil
 	c.freePods = append(c.freePods, id)

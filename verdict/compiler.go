@@ -18,7 +18,7 @@ import (
 //	class ──► profile ──► recipe ──► set of classes, block of addresses
 type compiler struct {
 	next *Snapshot // in the making, between begin and finish
-	owns struct{ pods, records, places, classes, tables, long, recipes, sets, blocks, rows, cluster bool }
+	owns owned     // of next: what no other snapshot shares
 
 	ids       shards[PodID]
 	freePods  []PodID
@@ -42,23 +42,7 @@ type compiler struct {
 	held     []netip.Prefix // that ClusterNetworkPolicies and nodes tell apart
 }
 
-// own makes the slice private to the snapshot in the making.
-func own[T any](s *[]T, owned *bool) []T {
-	if !*owned {
-		*s, *owned = slices.Clone(*s), true
-	}
-	return *s
-}
-
-// grow is own, with room for the number.
-func grow[T any](s *[]T, owned *bool, i int) []T {
-	own(s, owned)
-	for len(*s) <= i {
-		var zero T
-		*s = append(*s, zero)
-	}
-	return *s
-}
+type owned struct{ rows, tables, records, cluster bool }
 
 func newCompiler() *compiler {
 	c := &compiler{nodes: map[string]int32{"": 0}, homes: map[string]*home{}, postings: map[label][]*member{}}
@@ -82,8 +66,11 @@ func (c *compiler) begin(s *Snapshot) {
 		return
 	}
 	next := *s
-	c.next = &next
-	c.owns = struct{ pods, records, places, classes, tables, long, recipes, sets, blocks, rows, cluster bool }{}
+	for _, list := range []interface{ share() }{&next.pods, &next.places,
+		&next.classes, &next.long, &next.recipes, &next.sets, &next.blocks} {
+		list.share()
+	}
+	c.next, c.owns = &next, owned{}
 }
 
 // finish settles what the changes left open, and gives the snapshot away.
@@ -115,6 +102,18 @@ func (c *compiler) ownRows(i int) []atomic.Pointer[row] {
 		c.next.rows = c.next.rows[:n]
 	}
 	return c.next.rows
+}
+
+// own makes a list private to the snapshot in the making, with room for the
+// number. It is for the lists that every decision looks into; the others are pages.
+func own[T any](s *[]T, is *bool, i int) []T {
+	if !*is {
+		*s, *is = slices.Clone(*s), true
+	}
+	if n := i + 1 - len(*s); n > 0 {
+		*s = append(*s, make([]T, n)...)
+	}
+	return *s
 }
 
 // ownCluster is the cluster, private. Whoever asks for it changes what any pod

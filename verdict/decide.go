@@ -64,7 +64,7 @@ func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) 
 func (s *Snapshot) decideLong(from, to uint, port int32, p int) Decision {
 	out, in := int(s.records[from].tables[egress])+p, int(s.records[to].tables[ingress])+p
 	d := s.doubt(from, to, s.row(s.recipeOn(out, port)), s.row(s.recipeOn(in, port)))
-	if t := s.long[out]; t != nil {
+	if t := *s.long.at(out); t != nil {
 		d.named, d.port, d.protocol = t.named, port, protocolNames[p]
 	}
 	return d.decide()
@@ -112,7 +112,8 @@ type end struct {
 }
 
 func (s *Snapshot) doubt(from, to uint, out, in *row) doubt {
-	return doubt{s: s, from: end{&s.records[from], &s.places[from]}, to: end{&s.records[to], &s.places[to]}, out: out, in: in}
+	both := func(i uint) end { return end{&s.records[i], s.places.at(int(i))} }
+	return doubt{s: s, from: both(from), to: both(to), out: out, in: in}
 }
 
 // decide takes the connection over each family that both pods have, or over
@@ -155,7 +156,7 @@ func (d *doubt) over(from, to int32) Decision {
 func (d *doubt) byName(to int32) truth {
 	result := no
 	for _, n := range d.named {
-		if declares(d.s.classes[d.to.class].ports, n.name, d.port, d.protocol) {
+		if declares((*d.s.classes.at(int(d.to.class))).ports, n.name, d.port, d.protocol) {
 			result = result.or(d.s.row(n.recipe).allows(d.to.class, to))
 		}
 	}

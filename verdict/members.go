@@ -46,10 +46,10 @@ func (c *compiler) newPod() PodID {
 		c.freePods = c.freePods[:n-1]
 		return id
 	}
-	id := len(c.next.pods)
-	grow(&c.next.pods, &c.owns.pods, id)
-	grow(&c.next.records, &c.owns.records, id)
-	grow(&c.next.places, &c.owns.places, id)
+	id := c.next.pods.n
+	c.next.pods.set(id, nil)
+	own(&c.next.records, &c.owns.records, id)
+	c.next.places.set(id, place{})
 	c.podMember = append(c.podMember, nil)
 	return PodID(id)
 }
@@ -94,7 +94,7 @@ func (c *compiler) memberOf(p *Pod) *member {
 	}
 	m := &member{class: &class{p.Namespace, p.Labels, p.Ports, p.HostNetwork}, id: e.id, key: e.key, home: c.homeOf(p.Namespace)}
 	e.it = m
-	grow(&c.next.classes, &c.owns.classes, int(m.id))[m.id] = m.class
+	c.next.classes.set(int(m.id), m.class)
 	m.at = len(m.home.members)
 	m.home.members = append(m.home.members, m)
 	for k, v := range m.labels {
@@ -135,7 +135,7 @@ func (c *compiler) leave(m *member, id PodID) {
 	last := m.home.members[len(m.home.members)-1]
 	m.home.members[m.at], last.at = last, m.at
 	m.home.members = m.home.members[:len(m.home.members)-1]
-	own(&c.next.classes, &c.owns.classes)[m.id] = nil
+	c.next.classes.set(int(m.id), nil)
 	for d, e := range m.profiles {
 		if m.profiles[d] = nil; e != nil {
 			c.releaseProfile(e)
@@ -206,7 +206,7 @@ func (c *compiler) deselect(m *member, p *networkPolicy) {
 
 // record writes down what decisions need of the pod.
 func (c *compiler) record(id PodID) {
-	p, m := c.next.pods[id], c.podMember[id]
+	p, m := *c.next.pods.at(int(id)), c.podMember[id]
 	r, at := record{class: m.id}, place{}
 	for d, e := range m.profiles {
 		if e == nil {
@@ -237,6 +237,6 @@ func (c *compiler) record(id PodID) {
 		c.nodes[p.Node] = node
 	}
 	at.node = node
-	own(&c.next.records, &c.owns.records)[id] = r
-	own(&c.next.places, &c.owns.places)[id] = at
+	own(&c.next.records, &c.owns.records, int(id))[id] = r
+	c.next.places.set(int(id), at)
 }

@@ -74,7 +74,7 @@ func (t *portTable) short(lanes uint64) int32 {
 
 // recipeOn finds the recipe in a table of any length.
 func (s *Snapshot) recipeOn(table int, port int32) int32 {
-	t := s.long[table]
+	t := *s.long.at(table)
 	if t == nil || t.starts == nil {
 		return s.tables[table].short(lanesOf(port))
 	}
@@ -101,7 +101,7 @@ func (c *compiler) putTable(table int, starts, recipes []int32, named []namedRul
 			t.starts[i/lanes] |= start << (i % lanes * lane)
 		}
 	}
-	grow(&c.next.tables, &c.owns.tables, table)[table] = t
-	grow(&c.next.long, &c.owns.long, table)[table] = long
+	own(&c.next.tables, &c.owns.tables, table)[table] = t
+	c.next.long.set(table, long)
 	return long != nil
 }

@@ -60,7 +60,7 @@ func (c *compiler) recipeFor(m *mixture) int32 {
 
 func (c *compiler) putRecipe(id int32, r *recipe) {
 	c.recipes.all[id].it.recipe = r
-	grow(&c.next.recipes, &c.owns.recipes, int(id))[id] = r
+	c.next.recipes.set(int(id), r)
 	c.stale(id)
 }
 
@@ -98,7 +98,7 @@ func (c *compiler) releaseRecipe(id int32) {
 			c.dropBlock(s)
 		}
 	}
-	own(&c.next.recipes, &c.owns.recipes)[id] = nil
+	c.next.recipes.set(int(id), nil)
 	c.stale(id)
 	c.recipes.drop(e)
 }

@@ -62,7 +62,7 @@ func (s *Snapshot) cook(i int32) *row {
 	if i == everything {
 		return &row{rest: lets}
 	}
-	c := s.recipes[i]
+	c := *s.recipes.at(int(i))
 	r := &row{doubt: c.doubt, blocks: len(c.blocks)+len(c.doubtfulBlocks) > 0, atoms: s.joinBlocks(c.blocks), doubtfulAtoms: s.joinBlocks(c.doubtfulBlocks)}
 	in := s.join(c.sets, func(p *planes) bits { return p.yes })
 	r.doubtful = union([]bits{
@@ -112,7 +112,7 @@ func spread(b uint32) uint64 {
 func (s *Snapshot) join(sets []int32, plane func(*planes) bits) bits {
 	all := make([]bits, 0, len(sets))
 	for _, i := range sets {
-		all = append(all, plane(s.sets[i]))
+		all = append(all, plane(*s.sets.at(int(i))))
 	}
 	return union(all)
 }
@@ -120,7 +120,7 @@ func (s *Snapshot) join(sets []int32, plane func(*planes) bits) bits {
 func (s *Snapshot) joinBlocks(blocks []int32) bits {
 	all := make([]bits, 0, len(blocks))
 	for _, i := range blocks {
-		all = append(all, s.blocks[i])
+		all = append(all, *s.blocks.at(int(i)))
 	}
 	return union(all)
 }

@@ -80,7 +80,7 @@ func (c *compiler) setOf(p *peer) *entry[classSet] {
 			sets.maybe.put(m.id, true)
 		}
 	}
-	grow(&c.next.sets, &c.owns.sets, int(e.id))[e.id] = &sets
+	c.next.sets.set(int(e.id), &sets)
 	return e
 }
 
@@ -117,17 +117,17 @@ func (c *compiler) dropSet(e *entry[classSet]) {
 			c.scopes.drop(sc)
 		}
 	}
-	own(&c.next.sets, &c.owns.sets)[e.id] = nil
+	c.next.sets.set(int(e.id), nil)
 	c.sets.drop(e)
 }
 
 // place brings the set up to date about one class.
 func (c *compiler) place(e *entry[classSet], m *member) {
-	is, now := c.matches(&e.it, m), c.next.sets[e.id]
+	is, now := c.matches(&e.it, m), *c.next.sets.at(int(e.id))
 	if now.yes.has(m.id) == (is == yes) && now.maybe.has(m.id) == (is == maybe) {
 		return
 	}
-	own(&c.next.sets, &c.owns.sets)[e.id] = &planes{now.yes.with(m.id, is == yes), now.maybe.with(m.id, is == maybe)}
+	c.next.sets.set(int(e.id), &planes{now.yes.with(m.id, is == yes), now.maybe.with(m.id, is == maybe)})
 	for _, r := range e.it.users {
 		c.stale(r)
 	}

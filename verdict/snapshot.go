@@ -20,20 +20,20 @@ type PodID int32
 // that no ipBlock tells apart are of one atom. Rows are made when they are first
 // asked for.
 type Snapshot struct {
-	pods    []*Pod // nil where a PodID is free
+	pods    pages[*Pod] // nil where a PodID is free
 	ids     shards[PodID]
-	records []record // by PodID
-	places  []place  // by PodID
+	records []record     // by PodID
+	places  pages[place] // by PodID
 
 	spaces  shards[*space]
 	cluster *cluster
 
-	classes []*class     // nil where a number is free
-	tables  []portTable  // of a profile: one for each protocol
-	long    []*longTable // the same; nil where the portTable is all there is
-	recipes []*recipe
-	sets    []*planes // classes that a peer selects
-	blocks  []bits    // atoms inside an ipBlock
+	classes pages[*class]     // nil where a number is free
+	tables  []portTable       // of a profile: one for each protocol
+	long    pages[*longTable] // the same; nil where the portTable is all there is
+	recipes pages[*recipe]
+	sets    pages[*planes] // classes that a peer selects
+	blocks  pages[bits]    // atoms inside an ipBlock
 	rows    []atomic.Pointer[row]
 	hosts   int // host-network pods
 }
@@ -71,8 +71,8 @@ type place struct {
 // Pods yields every pod in the order of PodIDs.
 func (s *Snapshot) Pods() func(yield func(PodID, *Pod) bool) {
 	return func(yield func(PodID, *Pod) bool) {
-		for i, p := range s.pods {
-			if p != nil && !yield(PodID(i), p) {
+		for i := range s.pods.n {
+			if p := *s.pods.at(i); p != nil && !yield(PodID(i), p) {
 				return
 			}
 		}
@@ -84,10 +84,10 @@ func (s *Snapshot) Find(key string) (PodID, bool) { return s.ids.get(key) }
 
 // Pod returns the pod, or nil if the ID is free. It must not be changed.
 func (s *Snapshot) Pod(id PodID) *Pod {
-	if id < 0 || int(id) >= len(s.pods) {
+	if id < 0 || int(id) >= s.pods.n {
 		return nil
 	}
-	return s.pods[id]
+	return *s.pods.at(int(id))
 }
 
 // Class stands for pods of a snapshot that are judged alike: as sources and as
@@ -104,7 +104,7 @@ func (s *Snapshot) Class(id PodID) Class {
 	if s.Pod(id) == nil {
 		return Class{}
 	}
-	r, at := &s.records[id], &s.places[id]
+	r, at := &s.records[id], s.places.at(int(id))
 	c := Class{labels: r.class + 1, addresses: at.atom}
 	if s.hosts > 0 {
 		c.node = at.node // a host-network pod may be taken for the node it is on
