@@ -18,7 +18,7 @@ COMMANDS := tightrope controller agent twin standin
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: build commands labd demo test check generate bench bench-verdict lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine clean tools
+.PHONY: build commands labd demo test check generate bench bench-verdict lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -77,6 +77,16 @@ fuzz-verdict: ## VERDICTS random verdicts from SEED (0: the clock), compared wit
 FUZZTIME ?= 10m
 fuzz-engine: ## Go's fuzzer chooses worlds and connections for FUZZTIME, compared with the literal reading; what it finds is kept in testdata
 	@$(GO) test -run '^$$' -fuzz '^FuzzEngine$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 1x ./verdict/literal
+
+fuzz-parsers: ## Go's fuzzer writes manifests, scenarios and what else is read from outside, for FUZZTIME each
+	@set -e; for f in FuzzDecode:./api/strict FuzzRead:./verdict/manifest FuzzParse:./scenarios FuzzParse:./report \
+		FuzzParseLine:./probes FuzzParsePlan:./probes; do \
+		$(GO) test -run '^$$' -fuzz "^$${f%%:*}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$${f##*:}"; done
+
+PREDICTED ?= 200
+fuzz-packets: build ## PREDICTED random policy sets on a lab, where packets must do what the engine says
+	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_PREDICT_SETS=$(PREDICTED) \
+		$(GO) test -trimpath -count=1 -timeout 60m -v -run '^TestPacketsDoWhatWasPredicted$$' ./clusters/lab
 
 clean:
 	@rm -rf bin reports

@@ -182,7 +182,7 @@ func (f Failure) String() string {
 func (p Proof) Refusals() []string {
 	var all []string
 	for _, e := range p.Cyclic {
-		all = append(all, fmt.Sprintf("%s to %s %d/%s would be open for a while, with its source %s and its target %s, although neither the baseline nor the candidates allow it, and no order of the policies avoids it: roll them out one after the other",
+		all = append(all, fmt.Sprintf("%s to %s %d/%s would be open for a while, with its source %s and its target %s, although neither the baseline nor the candidates allow it, and no order of the policies avoids it: first close one of the two ends with a policy of its own, in a rollout before this one",
 			e.From.Key(), e.To.Key(), e.Port.Number, e.Port.Protocol, e.Mix.Source, e.Mix.Target))
 	}
 	for _, u := range p.Unisolated {

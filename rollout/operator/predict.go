@@ -94,8 +94,9 @@ func (p *Plan) predict(w *world, to prospect, no *refusal) {
 	p.prove(w, no)
 }
 
-// prove goes through every mix of pod states and lists the exposures. They are
-// not refused: all candidates go out in one wave here, and the plan says so.
+// prove goes through every mix of pod states, lists the exposures and refuses
+// those that no order of the candidates avoids. The others are listed only: all
+// candidates go out in one wave here, and the plan says so.
 func (p *Plan) prove(w *world, no *refusal) {
 	var ports []verdict.Port
 	for _, path := range p.Paths {
@@ -108,6 +109,9 @@ func (p *Plan) prove(w *world, no *refusal) {
 	if err != nil {
 		no.add("%v", err)
 		return
+	}
+	for _, reason := range proof.Refusals() {
+		no.add("%s", reason)
 	}
 	for _, e := range proof.Exposures {
 		p.Exposures = append(p.Exposures, report.Exposure{From: e.From.Key(), To: e.To.Key(), Port: fmt.Sprintf("%d/%s", e.Port.Number, e.Port.Protocol)})

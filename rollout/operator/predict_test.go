@@ -64,3 +64,20 @@ func TestExposuresPastTheListAreCounted(t *testing.T) {
 		t.Errorf("got %d lines, the last %+v: 10 x 10 edges are open for a while", len(p.Exposures), p.Exposures[len(p.Exposures)-1])
 	}
 }
+
+// Each of two candidates opens egress of one end and closes ingress of the other,
+// the other way round: whichever is first, an edge is open that never should be.
+func TestACircleOfExposuresIsRefused(t *testing.T) {
+	both := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress, networkingv1.PolicyTypeIngress}, Egress: []networkingv1.NetworkPolicyEgressRule{{}}}
+	w := crowd()
+	closed := networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "closed"}}
+	closed.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+	w.policies = append(w.policies, closed)
+	p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("a", "one", "app-4", both), candidate("b", "other", "app-7", both)}}
+	no := &refusal{}
+	p.predict(w, p.prospect(w), no)
+	got := strings.Join(no.reasons, "\n")
+	if !strings.Contains(got, "a/p-004 to b/p-007") || !strings.Contains(got, "no order of the policies avoids it: first close one of the two ends") {
+		t.Errorf("refused %q, want the edge and what to do", got)
+	}
+}
