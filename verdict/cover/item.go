@@ -11,19 +11,28 @@ import (
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
-// Rule is one allowing rule of a NetworkPolicy.
+// Rule is one rule of a policy. One of a NetworkPolicy is exercised by what it
+// allows, one of a ClusterNetworkPolicy by what it decides or passes on.
 type Rule struct {
-	Policy    string // namespace/name
+	Policy    string // namespace/name, or the name of a ClusterNetworkPolicy
 	Direction networkingv1.PolicyType
 	Index     int // within the rules of the direction
 }
 
-// String is the rule as verdicts name it: namespace/name egress[0].
+// String is the rule as verdicts name it: namespace/name egress[0], or
+// ClusterNetworkPolicy name egress[0].
 func (r Rule) String() string {
-	return fmt.Sprintf("%s %s[%d]", r.Policy, strings.ToLower(string(r.Direction)), r.Index)
+	kind := ""
+	if isCluster(r.Policy) {
+		kind = "ClusterNetworkPolicy "
+	}
+	return fmt.Sprintf("%s%s %s[%d]", kind, r.Policy, strings.ToLower(string(r.Direction)), r.Index)
 }
 
-// Denial is that the pods of a class are isolated in a direction. It is
+// isCluster tells the name of a ClusterNetworkPolicy from the key of a NetworkPolicy.
+func isCluster(policy string) bool { return policy != "" && !strings.Contains(policy, "/") }
+
+// Denial is that NetworkPolicies isolate the pods of a class in a direction. It is
 // exercised by a connection that this side denies and the other allows, so that
 // nothing else can be what blocked it.
 type Denial struct {
@@ -40,7 +49,7 @@ func (d Denial) String() string {
 type Unreachable struct {
 	What string // the rule or denial
 	Why  string
-	item int // its number in the universe; -1: none
+	item int // its number in the universe
 }
 
 // Probe is one connection to try.

@@ -12,6 +12,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 	"sigs.k8s.io/yaml"
 
 	"github.com/tightrope-dev/tightrope/verdict"
@@ -73,7 +74,41 @@ func random(r *rand.Rand, pods int) *verdict.Snapshot {
 		}
 		w.Policies = append(w.Policies, p)
 	}
+	if r.IntN(2) == 0 {
+		w.Namespaces = map[string]map[string]string{"ai": nil}
+		for i := range r.IntN(3) {
+			w.ClusterPolicies = append(w.ClusterPolicies, clusterPolicy(r, fmt.Sprint("c", i), selector))
+		}
+	}
 	return verdict.Compile(w, all)
+}
+
+func clusterPolicy(r *rand.Rand, name string, selector func() metav1.LabelSelector) verdict.ClusterPolicy {
+	pods := func() *v1alpha2.NamespacedPod { return &v1alpha2.NamespacedPod{PodSelector: selector()} }
+	action := func() v1alpha2.ClusterNetworkPolicyRuleAction {
+		return []v1alpha2.ClusterNetworkPolicyRuleAction{"Accept", "Deny", "Pass"}[r.IntN(3)]
+	}
+	ports := func() []v1alpha2.ClusterNetworkPolicyProtocol {
+		if r.IntN(2) == 0 {
+			return nil
+		}
+		return []v1alpha2.ClusterNetworkPolicyProtocol{{TCP: &v1alpha2.ClusterNetworkPolicyProtocolTCP{DestinationPort: &v1alpha2.Port{Number: int32(80 + r.IntN(3))}}}}
+	}
+	p := verdict.ClusterPolicy{Name: name}
+	p.Spec.Tier = []v1alpha2.Tier{v1alpha2.AdminTier, v1alpha2.BaselineTier}[r.IntN(2)]
+	p.Spec.Priority = int32(r.IntN(2))
+	p.Spec.Subject.Pods = pods()
+	for range r.IntN(3) {
+		p.Spec.Ingress = append(p.Spec.Ingress, v1alpha2.ClusterNetworkPolicyIngressRule{Action: action(), Protocols: ports(), From: []v1alpha2.ClusterNetworkPolicyIngressPeer{{Pods: pods()}}})
+	}
+	for range r.IntN(3) {
+		peer := v1alpha2.ClusterNetworkPolicyEgressPeer{Pods: pods()}
+		if r.IntN(4) == 0 {
+			peer = v1alpha2.ClusterNetworkPolicyEgressPeer{Networks: []v1alpha2.CIDR{"192.0.2.0/24"}}
+		}
+		p.Spec.Egress = append(p.Spec.Egress, v1alpha2.ClusterNetworkPolicyEgressRule{Action: action(), Protocols: ports(), To: []v1alpha2.ClusterNetworkPolicyEgressPeer{peer}})
+	}
+	return p
 }
 
 // attempts lists every connection between two pods of a random world that could
@@ -103,11 +138,18 @@ func does(s *verdict.Snapshot, p Probe) map[string]bool {
 	v := s.Judge(c)
 	deny := map[networkingv1.PolicyType][2]verdict.Decision{"Egress": {v.Egress.Decision, v.Ingress.Decision}, "Ingress": {v.Ingress.Decision, v.Egress.Decision}}
 	for d, subject := range map[networkingv1.PolicyType]*verdict.Pod{"Egress": p.From, "Ingress": p.To} {
-		if deny[d] == [2]verdict.Decision{verdict.Deny, verdict.Allow} {
+		own, _ := sides(v, d)
+		alone := deny[d] == [2]verdict.Decision{verdict.Deny, verdict.Allow}
+		if alone && !isCluster(own.Policy) {
 			got["denial "+string(d)+kind(subject)] = true
 		}
+		if alone || v.Decision == verdict.Allow {
+			for _, r := range decisive(s, c, d) {
+				got["rule "+r.String()] = true
+			}
+		}
 		for _, policy := range s.World().Policies {
-			if on, _ := policy.Isolates(*subject, d); !on || v.Decision != verdict.Allow {
+			if on, _ := policy.Isolates(*subject, d); !on || v.Decision != verdict.Allow || isCluster(own.Policy) {
 				continue
 			}
 			for i := range count(policy.Spec, d) {
@@ -129,6 +171,56 @@ func does(s *verdict.Snapshot, p Probe) map[string]bool {
 	return got
 }
 
+// mutant is a world in which one rule of a ClusterNetworkPolicy has another action.
+type mutant struct {
+	Rule
+	accepts, denies *verdict.Snapshot
+}
+
+var mutants = map[*verdict.Snapshot][]mutant{} // of the snapshots of this test
+
+func mutantsOf(s *verdict.Snapshot) []mutant {
+	if all, ok := mutants[s]; ok {
+		return all
+	}
+	w, all := s.World(), []mutant{}
+	for at, p := range w.ClusterPolicies {
+		with := func(change func(*v1alpha2.ClusterNetworkPolicySpec)) *verdict.Snapshot {
+			other, q := w, verdict.ClusterPolicy{Name: p.Name, Spec: *p.Spec.DeepCopy()}
+			change(&q.Spec)
+			other.ClusterPolicies = slices.Clone(w.ClusterPolicies)
+			other.ClusterPolicies[at] = q
+			return verdict.Compile(other, nil)
+		}
+		for i := range p.Spec.Ingress {
+			all = append(all, mutant{Rule{p.Name, "Ingress", i}, with(func(s *v1alpha2.ClusterNetworkPolicySpec) { s.Ingress[i].Action = "Accept" }),
+				with(func(s *v1alpha2.ClusterNetworkPolicySpec) { s.Ingress[i].Action = "Deny" })})
+		}
+		for i := range p.Spec.Egress {
+			all = append(all, mutant{Rule{p.Name, "Egress", i}, with(func(s *v1alpha2.ClusterNetworkPolicySpec) { s.Egress[i].Action = "Accept" }),
+				with(func(s *v1alpha2.ClusterNetworkPolicySpec) { s.Egress[i].Action = "Deny" })})
+		}
+	}
+	mutants[s] = all
+	return all
+}
+
+// decisive are the rules of ClusterNetworkPolicies of which the action makes the
+// side of the connection what it is.
+func decisive(s *verdict.Snapshot, c verdict.Conn, d networkingv1.PolicyType) (all []Rule) {
+	for _, m := range mutantsOf(s) {
+		if m.Direction != d {
+			continue
+		}
+		a, _ := sides(m.accepts.Judge(c), d)
+		b, _ := sides(m.denies.Judge(c), d)
+		if a.Decision == verdict.Allow && b.Decision == verdict.Deny {
+			all = append(all, m.Rule)
+		}
+	}
+	return all
+}
+
 func TestAPlanExercisesAllThatAnyConnectionDoes(t *testing.T) {
 	kinds := map[string]int{}
 	for seed := range uint64(400) {
@@ -148,6 +240,9 @@ func TestAPlanExercisesAllThatAnyConnectionDoes(t *testing.T) {
 			for what := range does(s, probe) {
 				done[what] = true
 				kinds[strings.Fields(what)[0]]++
+				if strings.HasPrefix(what, "rule Cluster") {
+					kinds["cluster"]++
+				}
 			}
 		}
 		for what := range possible {
@@ -158,7 +253,7 @@ func TestAPlanExercisesAllThatAnyConnectionDoes(t *testing.T) {
 		checkShares(t, seed, p, possible)
 		checkUntested(t, seed, s, p)
 	}
-	if kinds["rule"] < 500 || kinds["denial"] < 500 || kinds["nodes"] < 500 {
+	if kinds["rule"] < 500 || kinds["denial"] < 500 || kinds["nodes"] < 500 || kinds["cluster"] < 200 {
 		t.Errorf("the generator makes too little: %v", kinds)
 	}
 }
@@ -312,7 +407,7 @@ func TestAPlanSaysWhyItCannotExerciseARule(t *testing.T) {
 		"ai/nobody ingress[0]":    "its policy selects no pod",
 		"ai/world egress[0]":      "its peers are addresses that no pod has: a probe from pod to pod cannot exercise it",
 		"ai/strangers ingress[0]": "no pod matches its peers and ports",
-		"ai/shut egress[0]":       "what it allows does not get through otherwise, for example ai/c to ai/b 80/TCP: ai/strangers ingress: no rule allows 80/TCP from ai/c",
+		"ai/shut egress[0]":       "where it matches, something else decides: for example, ai/c to ai/b 80/TCP: ai/strangers ingress: no rule allows 80/TCP from ai/c",
 		"ai/idle egress[0]":       "policyTypes leave its direction out, so it has no effect",
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -61,9 +61,6 @@ func search(u *universe, each int) *searcher {
 			s.unreachable = append(s.unreachable, Unreachable{Denial{d.subject.Rep().Is, d.direction}.String(), s.whyNever(d), len(u.rules) + i})
 		}
 	}
-	for _, p := range u.snapshot.World().ClusterPolicies {
-		s.unreachable = append(s.unreachable, Unreachable{"ClusterNetworkPolicy " + p.Name, "rules of ClusterNetworkPolicies are not planned for; they count for what the probes expect", -1})
-	}
 	return s
 }
 
@@ -89,7 +86,8 @@ func (s *searcher) rule(i int, r *rule) {
 	for _, subject := range r.subjects {
 		for l := range s.about(subject, r.Direction) {
 			for _, t := range s.tries(l) {
-				full := s.decide(l, t) == verdict.Allow && r.exercised(l.conn(t)) && s.add(i, l, t, verdict.Allow)
+				d := s.decide(l, t)
+				full := s.exercised(r, l.conn(t), d) && s.add(i, l, t, d)
 				if full || s.spent() {
 					return
 				}
@@ -146,15 +144,18 @@ func (s *searcher) whyNot(r *rule) string {
 				if s.spent() {
 					return tooMany
 				}
-				if c := l.conn(t); r.exercised(c) {
+				if c := l.conn(t); r.matches(c) {
 					v := s.snapshot.Judge(c)
-					return fmt.Sprintf("what it allows does not get through otherwise, for example %s to %s %d/%s: %s", c.From, c.To, c.Port, c.Protocol, v.Rule())
+					return fmt.Sprintf("where it matches, something else decides: for example, %s to %s %d/%s: %s", c.From, c.To, c.Port, c.Protocol, v.Rule())
 				}
 			}
 		}
 	}
-	if r.outside {
+	switch {
+	case r.outside:
 		return "its peers are addresses that no pod has: a probe from pod to pod cannot exercise it"
+	case r.alone == nil:
+		return "no pod matches its peers and ports, or a rule that comes before it matches too"
 	}
 	return "no pod matches its peers and ports"
 }

@@ -23,6 +23,7 @@ type universe struct {
 	vocab    *class.Vocabulary
 	known    map[[2]string][]class.Try           // by asSource and asTarget
 	peers    map[networkingv1.PolicyType][]*kind // of a direction: those that are open at their end first
+	ordered  bool                                // there are ClusterNetworkPolicies
 }
 
 // kind is a class of pods.
@@ -38,13 +39,14 @@ type kind struct {
 	asSource, asTarget string
 }
 
-// rule is a rule alone: a world in which only it can allow anything.
+// rule is a rule with worlds that tell whether it matches.
 type rule struct {
 	Rule
-	alone    *verdict.Snapshot
-	subjects []*kind
-	outside  bool // its peers are addresses only
-	idle     bool // policyTypes leave its direction out
+	alone       *verdict.Snapshot // only it can allow anything; nil: it is of a ClusterNetworkPolicy
+	opens, shut *verdict.Snapshot // it accepts, it denies; nil: it is of a NetworkPolicy
+	subjects    []*kind
+	outside     bool // its peers are addresses only
+	idle        bool // policyTypes leave its direction out
 }
 
 type denial struct {
@@ -54,7 +56,7 @@ type denial struct {
 
 func newUniverse(s *verdict.Snapshot) *universe {
 	w := s.World()
-	u := &universe{snapshot: s, vocab: class.NewVocabulary(w), known: map[[2]string][]class.Try{}}
+	u := &universe{snapshot: s, vocab: class.NewVocabulary(w), known: map[[2]string][]class.Try{}, ordered: len(w.ClusterPolicies) > 0}
 	mentions := class.NewMentions(w)
 	var pods []*verdict.Pod
 	for _, c := range class.Of(u.vocab, s, nil) {
@@ -69,6 +71,9 @@ func newUniverse(s *verdict.Snapshot) *universe {
 	u.other = u.vocab.Other(pods)
 	for _, p := range w.Policies {
 		u.addPolicy(w, p)
+	}
+	for i := range w.ClusterPolicies {
+		u.addClusterPolicy(w, i)
 	}
 	u.peers = map[networkingv1.PolicyType][]*kind{
 		networkingv1.PolicyTypeEgress:  openFirst(u.kinds, networkingv1.PolicyTypeIngress),
@@ -139,15 +144,44 @@ func aloneRule(w verdict.World, p verdict.Policy, d networkingv1.PolicyType, i i
 	return r
 }
 
-// exercised reports whether the rule allows the connection on its side, which is
-// about one of its subjects.
-func (r *rule) exercised(c verdict.Conn) bool {
-	v := r.alone.Judge(c)
-	side := v.Ingress
-	if r.Direction == networkingv1.PolicyTypeEgress {
-		side = v.Egress
+// matches reports whether the rule matches the connection on its side, which is
+// about one of its subjects. One of a ClusterNetworkPolicy does if everything
+// hangs on its action: no other comes before it.
+func (r *rule) matches(c verdict.Conn) bool {
+	in := func(s *verdict.Snapshot) verdict.Decision {
+		side, _ := sides(s.Judge(c), r.Direction)
+		return side.Decision
 	}
-	return side.Decision == verdict.Allow
+	if r.alone != nil {
+		return in(r.alone) == verdict.Allow
+	}
+	return in(r.opens) == verdict.Allow && in(r.shut) == verdict.Deny
+}
+
+// sides are that of the direction and the other.
+func sides(v verdict.Verdict, d networkingv1.PolicyType) (own, other verdict.Side) {
+	if d == networkingv1.PolicyTypeEgress {
+		return v.Egress, v.Ingress
+	}
+	return v.Ingress, v.Egress
+}
+
+// exercised reports whether the connection shows the rule at work: it matches, and
+// what comes of the connection is this side's doing. A NetworkPolicy's rule is at
+// work where it allows, and only if no ClusterNetworkPolicy has decided before.
+func (u *universe) exercised(r *rule, c verdict.Conn, d verdict.Decision) bool {
+	cluster := r.alone == nil
+	switch {
+	case d == verdict.Unknown, !cluster && d == verdict.Deny, !r.matches(c):
+		return false
+	case d == verdict.Deny:
+		_, alone := u.deniedBy(c, r.Direction)
+		return alone
+	case cluster || !u.ordered:
+		return true
+	}
+	own, _ := sides(u.snapshot.Judge(c), r.Direction)
+	return !isCluster(own.Policy)
 }
 
 // link is a pair of kinds of pods, with the relation of their nodes.
@@ -190,25 +224,28 @@ func (u *universe) tries(l link) []class.Try {
 // exercises lists the rules and the denials that a connection exercises, as
 // numbers: rules first, then denials.
 func (u *universe) exercises(from, to *kind, c verdict.Conn, d verdict.Decision) []int {
+	if d == verdict.Unknown {
+		return nil
+	}
 	var all []int
-	switch d {
-	case verdict.Allow:
-		for dir, k := range map[networkingv1.PolicyType]*kind{networkingv1.PolicyTypeEgress: from, networkingv1.PolicyTypeIngress: to} {
-			for _, i := range k.rules[dir] {
-				if u.rules[i].exercised(c) {
-					all = append(all, i)
-				}
+	for dir, k := range map[networkingv1.PolicyType]*kind{networkingv1.PolicyTypeEgress: from, networkingv1.PolicyTypeIngress: to} {
+		for _, i := range k.rules[dir] {
+			if u.exercised(u.rules[i], c, d) {
+				all = append(all, i)
 			}
 		}
-	case verdict.Deny:
-		v := u.snapshot.Judge(c)
-		if i, ok := from.denial[networkingv1.PolicyTypeEgress]; ok && v.Egress.Decision == verdict.Deny && v.Ingress.Decision == verdict.Allow {
-			all = append(all, len(u.rules)+i)
-		}
-		if i, ok := to.denial[networkingv1.PolicyTypeIngress]; ok && v.Ingress.Decision == verdict.Deny && v.Egress.Decision == verdict.Allow {
-			all = append(all, len(u.rules)+i)
+		if i, ok := k.denial[dir]; ok && d == verdict.Deny {
+			if own, alone := u.deniedBy(c, dir); alone && !isCluster(own.Policy) {
+				all = append(all, len(u.rules)+i)
+			}
 		}
 	}
 	slices.Sort(all)
 	return all
+}
+
+// deniedBy is the side of the direction, and whether it denies what the other allows.
+func (u *universe) deniedBy(c verdict.Conn, d networkingv1.PolicyType) (own verdict.Side, alone bool) {
+	own, other := sides(u.snapshot.Judge(c), d)
+	return own, own.Decision == verdict.Deny && other.Decision == verdict.Allow
 }
