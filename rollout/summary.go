@@ -26,6 +26,8 @@ type Summary struct {
 	Removed []string
 	// Bridges in the order in which they are written; a rollback writes each once.
 	Bridges []Bridge
+	// Tested is how much of the candidates the paths of the suites exercise.
+	Tested Tested
 	// Proof is what holds and does not hold on the way.
 	Proof Proof
 	// Refusals say why the change would not be tried; empty: nothing stands in its
@@ -88,6 +90,7 @@ func Summarize(c Change, edges []Edge, o SummaryOptions) Summary {
 	for _, e := range edges {
 		s.Paths = append(s.Paths, PathChange{Edge: e, Before: before.Judge(e.Conn), After: after.Judge(e.Conn)})
 	}
+	s.Tested = c.tested(edges, o.Name)
 	diff := compare.Options{Workload: o.Name, Ports: o.Ports, Max: o.MaxChanges, DeclaredOnly: o.DeclaredOnly, PodsOnly: o.PodsOnly}
 	if o.DeclaredOnly {
 		diff.Ports = nil

@@ -65,6 +65,35 @@ func preview(t *testing.T, edits ...string) Preview {
 	return p
 }
 
+// One path exercises the rule; what the gateway denies takes one that must not work.
+func TestWhatNoPathExercisesIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		name, from, expect, want string
+	}{
+		{"the rule", "app", "Allow", "WHAT THE SUITES TEST: 1 of 1 rules of the policies, and 0 of 1 denials\n  untested  what ai/gateway denies on ingress\n"},
+		{"the denial", "stranger", "Deny", "WHAT THE SUITES TEST: 0 of 1 rules of the policies, and 1 of 1 denials\n  untested  ai/gateway ingress[0]\n"},
+	} {
+		p := preview(t, "FROM", tt.from, "TO", "gateway", "EXPECT", tt.expect, "---\napiVersion: v1\nkind: Service\nmetadata: {name: nobody", others+"---\napiVersion: v1\nkind: Service\nmetadata: {name: nobody")
+		var text strings.Builder
+		if err := p.WriteText(&text); err != nil || !strings.Contains(text.String(), tt.want) {
+			t.Errorf("%s: got %v\n%s\nwant\n%s", tt.name, err, text.String(), tt.want)
+		}
+	}
+}
+
+// others are pods like the identities.
+const others = `---
+apiVersion: v1
+kind: Pod
+metadata: {name: app, namespace: ai, labels: {app: app}}
+spec: {containers: [{name: c, image: i}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stranger, namespace: ai, labels: {app: stranger}}
+spec: {containers: [{name: c, image: i}]}
+`
+
 func TestAPathIsJudgedOnThePortBehindItsService(t *testing.T) {
 	for _, tt := range []struct {
 		name             string

@@ -43,6 +43,7 @@ func (p Preview) WriteText(w io.Writer) error {
 	out := &page{w: w}
 	out.line("Plan of %s: %d policies on %d pods, digest %s", p.Rollout, len(p.Summary.Selected), p.Pods, p.Digest[:12])
 	p.writePaths(out)
+	p.writeTested(out)
 	p.writeChanges(out)
 	p.writeSelected(out)
 	p.writeOrder(out)
@@ -86,6 +87,26 @@ func (p Preview) writePaths(out *page) {
 		}
 		out.line("  %s  %s%s", strings.ToUpper(path.Finding.String()), path.Name, vote)
 		out.line("       %s", path.Rule)
+	}
+}
+
+func (p Preview) writeTested(out *page) {
+	t := p.Summary.Tested
+	out.line("")
+	out.line("WHAT THE SUITES TEST: %d of %d rules of the policies, and %d of %d denials", t.Rules.Covered, t.Rules.Total, t.Denials.Covered, t.Denials.Total)
+	for i, what := range t.Missing {
+		if i == maxChanges {
+			out.line("  and %d more: -o json has them all", len(t.Missing)-i)
+			break
+		}
+		out.line("  untested  %s", what)
+	}
+	for i, u := range t.Unreachable {
+		if i == maxChanges {
+			out.line("  and %d more: -o json has them all", len(t.Unreachable)-i)
+			break
+		}
+		out.line("  untestable between these pods  %s: %s", u.What, u.Why)
 	}
 }
 

@@ -3,6 +3,7 @@ package cover
 import (
 	"cmp"
 	"container/heap"
+	"slices"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/class"
@@ -15,7 +16,12 @@ type Options struct {
 	// MaxProbes bounds a plan, and what is listed as missing; 0 means 100,000.
 	// Probes of rules and denials come first, then pairs of classes, then of nodes.
 	MaxProbes int
+	// Only are the policies of which rules and denials count (namespace/name, or the
+	// name of a ClusterNetworkPolicy); nil: all.
+	Only []string
 }
+
+func (o Options) counts(policy string) bool { return o.Only == nil || slices.Contains(o.Only, policy) }
 
 func (o Options) withDefaults() Options {
 	o.Each = cmp.Or(o.Each, 64)
@@ -53,7 +59,7 @@ type Probes struct {
 // are pairs of either sort, so the whole is at most H(k) + 2 times the smallest.
 func Plan(s *verdict.Snapshot, o Options) Probes {
 	o = o.withDefaults()
-	u := newUniverse(s)
+	u := newUniverse(s, o)
 	found := search(u, o.Each)
 	chosen, most := greedy(found.options, len(found.found))
 	b := &builder{universe: u, pairs: map[[2]int]bool{}, nodes: newNodes(u.kinds), max: o.MaxProbes}

@@ -12,7 +12,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 	"sigs.k8s.io/yaml"
 
 	"github.com/tightrope-dev/tightrope/verdict"
@@ -83,34 +82,6 @@ func random(r *rand.Rand, pods int) *verdict.Snapshot {
 	return verdict.Compile(w, all)
 }
 
-func clusterPolicy(r *rand.Rand, name string, selector func() metav1.LabelSelector) verdict.ClusterPolicy {
-	pods := func() *v1alpha2.NamespacedPod { return &v1alpha2.NamespacedPod{PodSelector: selector()} }
-	action := func() v1alpha2.ClusterNetworkPolicyRuleAction {
-		return []v1alpha2.ClusterNetworkPolicyRuleAction{"Accept", "Deny", "Pass"}[r.IntN(3)]
-	}
-	ports := func() []v1alpha2.ClusterNetworkPolicyProtocol {
-		if r.IntN(2) == 0 {
-			return nil
-		}
-		return []v1alpha2.ClusterNetworkPolicyProtocol{{TCP: &v1alpha2.ClusterNetworkPolicyProtocolTCP{DestinationPort: &v1alpha2.Port{Number: int32(80 + r.IntN(3))}}}}
-	}
-	p := verdict.ClusterPolicy{Name: name}
-	p.Spec.Tier = []v1alpha2.Tier{v1alpha2.AdminTier, v1alpha2.BaselineTier}[r.IntN(2)]
-	p.Spec.Priority = int32(r.IntN(2))
-	p.Spec.Subject.Pods = pods()
-	for range r.IntN(3) {
-		p.Spec.Ingress = append(p.Spec.Ingress, v1alpha2.ClusterNetworkPolicyIngressRule{Action: action(), Protocols: ports(), From: []v1alpha2.ClusterNetworkPolicyIngressPeer{{Pods: pods()}}})
-	}
-	for range r.IntN(3) {
-		peer := v1alpha2.ClusterNetworkPolicyEgressPeer{Pods: pods()}
-		if r.IntN(4) == 0 {
-			peer = v1alpha2.ClusterNetworkPolicyEgressPeer{Networks: []v1alpha2.CIDR{"192.0.2.0/24"}}
-		}
-		p.Spec.Egress = append(p.Spec.Egress, v1alpha2.ClusterNetworkPolicyEgressRule{Action: action(), Protocols: ports(), To: []v1alpha2.ClusterNetworkPolicyEgressPeer{peer}})
-	}
-	return p
-}
-
 // attempts lists every connection between two pods of a random world that could
 // matter, with what it exercises, worked out pod by pod.
 func attempts(s *verdict.Snapshot) map[string]map[string]bool {
@@ -169,56 +140,6 @@ func does(s *verdict.Snapshot, p Probe) map[string]bool {
 		}
 	}
 	return got
-}
-
-// mutant is a world in which one rule of a ClusterNetworkPolicy has another action.
-type mutant struct {
-	Rule
-	accepts, denies *verdict.Snapshot
-}
-
-var mutants = map[*verdict.Snapshot][]mutant{} // of the snapshots of this test
-
-func mutantsOf(s *verdict.Snapshot) []mutant {
-	if all, ok := mutants[s]; ok {
-		return all
-	}
-	w, all := s.World(), []mutant{}
-	for at, p := range w.ClusterPolicies {
-		with := func(change func(*v1alpha2.ClusterNetworkPolicySpec)) *verdict.Snapshot {
-			other, q := w, verdict.ClusterPolicy{Name: p.Name, Spec: *p.Spec.DeepCopy()}
-			change(&q.Spec)
-			other.ClusterPolicies = slices.Clone(w.ClusterPolicies)
-			other.ClusterPolicies[at] = q
-			return verdict.Compile(other, nil)
-		}
-		for i := range p.Spec.Ingress {
-			all = append(all, mutant{Rule{p.Name, "Ingress", i}, with(func(s *v1alpha2.ClusterNetworkPolicySpec) { s.Ingress[i].Action = "Accept" }),
-				with(func(s *v1alpha2.ClusterNetworkPolicySpec) { s.Ingress[i].Action = "Deny" })})
-		}
-		for i := range p.Spec.Egress {
-			all = append(all, mutant{Rule{p.Name, "Egress", i}, with(func(s *v1alpha2.ClusterNetworkPolicySpec) { s.Egress[i].Action = "Accept" }),
-				with(func(s *v1alpha2.ClusterNetworkPolicySpec) { s.Egress[i].Action = "Deny" })})
-		}
-	}
-	mutants[s] = all
-	return all
-}
-
-// decisive are the rules of ClusterNetworkPolicies of which the action makes the
-// side of the connection what it is.
-func decisive(s *verdict.Snapshot, c verdict.Conn, d networkingv1.PolicyType) (all []Rule) {
-	for _, m := range mutantsOf(s) {
-		if m.Direction != d {
-			continue
-		}
-		a, _ := sides(m.accepts.Judge(c), d)
-		b, _ := sides(m.denies.Judge(c), d)
-		if a.Decision == verdict.Allow && b.Decision == verdict.Deny {
-			all = append(all, m.Rule)
-		}
-	}
-	return all
 }
 
 func TestAPlanExercisesAllThatAnyConnectionDoes(t *testing.T) {
@@ -440,8 +361,11 @@ func TestIdentitiesCountForTheClassThatTheyAreLike(t *testing.T) {
 		{Namespace: "ai", Name: "b-1", Labels: map[string]string{"app": "b"}, Ports: []verdict.Port{{Number: 80}}},
 	}
 	identity := verdict.Pod{Namespace: "ai", Name: "identity", Labels: map[string]string{"app": "a", "unheard": "of"}}
-	stranger := verdict.Pod{Namespace: "nowhere", Name: "x"}
+	stranger := verdict.Pod{Namespace: "nowhere", Name: "x", IPs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
 	c := Untested(verdict.Compile(w, pods), []Probe{{From: &identity, To: &pods[1], Port: 80}, {From: &stranger, To: &pods[1], Port: 80}}, Options{})
+	if c.Denials != (Share{1, 1}) {
+		t.Errorf("denials %+v: the stranger is denied at the other end", c.Denials)
+	}
 	if c.Rules != (Share{1, 1}) || c.ClassPairs != (Share{1, 2}) || len(c.Strangers) != 1 || c.Strangers[0].From != &stranger {
 		t.Errorf("got %+v", c)
 	}

@@ -54,7 +54,7 @@ type denial struct {
 	direction networkingv1.PolicyType
 }
 
-func newUniverse(s *verdict.Snapshot) *universe {
+func newUniverse(s *verdict.Snapshot, o Options) *universe {
 	w := s.World()
 	u := &universe{snapshot: s, vocab: class.NewVocabulary(w), known: map[[2]string][]class.Try{}, ordered: len(w.ClusterPolicies) > 0}
 	mentions := class.NewMentions(w)
@@ -70,10 +70,14 @@ func newUniverse(s *verdict.Snapshot) *universe {
 	}
 	u.other = u.vocab.Other(pods)
 	for _, p := range w.Policies {
-		u.addPolicy(w, p)
+		if o.counts(p.Key()) {
+			u.addPolicy(w, p)
+		}
 	}
-	for i := range w.ClusterPolicies {
-		u.addClusterPolicy(w, i)
+	for i, p := range w.ClusterPolicies {
+		if o.counts(p.Name) {
+			u.addClusterPolicy(w, i)
+		}
 	}
 	u.peers = map[networkingv1.PolicyType][]*kind{
 		networkingv1.PolicyTypeEgress:  openFirst(u.kinds, networkingv1.PolicyTypeIngress),
@@ -222,13 +226,16 @@ func (u *universe) tries(l link) []class.Try {
 }
 
 // exercises lists the rules and the denials that a connection exercises, as
-// numbers: rules first, then denials.
+// numbers: rules first, then denials. An end of no kind exercises nothing itself.
 func (u *universe) exercises(from, to *kind, c verdict.Conn, d verdict.Decision) []int {
 	if d == verdict.Unknown {
 		return nil
 	}
 	var all []int
 	for dir, k := range map[networkingv1.PolicyType]*kind{networkingv1.PolicyTypeEgress: from, networkingv1.PolicyTypeIngress: to} {
+		if k == nil {
+			continue
+		}
 		for _, i := range k.rules[dir] {
 			if u.exercised(u.rules[i], c, d) {
 				all = append(all, i)

@@ -16,7 +16,7 @@ type Coverage struct {
 	MissingNodePairs  [][2]string
 	Unreachable       []Unreachable
 	// Strangers are probes of which an end is like no pod of the snapshot, as
-	// policies see it. They cover nothing.
+	// policies see it. They cover no pair, and rules and denials of the other end only.
 	Strangers []Probe
 }
 
@@ -26,8 +26,8 @@ type Coverage struct {
 // pods that policies judge alike, and for a pair of nodes if their nodes are known.
 func Untested(s *verdict.Snapshot, suite []Probe, o Options) Coverage {
 	o = o.withDefaults()
-	u := newUniverse(s)
-	found := search(u, o.Each)
+	u := newUniverse(s, o)
+	found := search(u, 1) // whether there is any connection for it is all that matters here
 	var c Coverage
 	items, pairs, ns := map[int]bool{}, map[[2]int]bool{}, newNodes(u.kinds)
 	lookup := newLookup(u)
@@ -35,10 +35,10 @@ func Untested(s *verdict.Snapshot, suite []Probe, o Options) Coverage {
 		from, to := lookup.kind(p.From), lookup.kind(p.To)
 		if from == nil || to == nil {
 			c.Strangers = append(c.Strangers, p)
-			continue
+		} else {
+			pairs[[2]int{from.index, to.index}] = true
+			ns.cover(p.From, p.To)
 		}
-		pairs[[2]int{from.index, to.index}] = true
-		ns.cover(p.From, p.To)
 		conn := verdict.Conn{From: verdict.End{Pod: p.From}, To: verdict.End{Pod: p.To}, Port: p.Port, Protocol: p.Protocol}
 		for _, item := range u.exercises(from, to, conn, s.Judge(conn).Decision) {
 			items[item] = true
