@@ -90,7 +90,7 @@ func Summarize(c Change, edges []Edge, o SummaryOptions) Summary {
 	for _, e := range edges {
 		s.Paths = append(s.Paths, PathChange{Edge: e, Before: before.Judge(e.Conn), After: after.Judge(e.Conn)})
 	}
-	s.Tested = c.tested(edges, o.Name)
+	s.Tested = c.Tested(edges, o.Name)
 	diff := compare.Options{Workload: o.Name, Ports: o.Ports, Max: o.MaxChanges, DeclaredOnly: o.DeclaredOnly, PodsOnly: o.PodsOnly}
 	if o.DeclaredOnly {
 		diff.Ports = nil

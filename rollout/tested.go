@@ -22,7 +22,12 @@ type Tested struct {
 	Unreachable []cover.Unreachable
 }
 
-func (c Change) tested(edges []Edge, name func(*verdict.Pod) string) Tested {
+// Tested says what the edges exercise of the change. Name names pods for people;
+// nil: their namespace/name.
+func (c Change) Tested(edges []Edge, name func(*verdict.Pod) string) Tested {
+	if name == nil {
+		name = func(p *verdict.Pod) string { return p.Key() }
+	}
 	pods, known := slices.Clone(c.Pods), map[string]bool{}
 	for i := range c.Pods {
 		known[c.Pods[i].Key()] = true
@@ -43,7 +48,7 @@ func (c Change) tested(edges []Edge, name func(*verdict.Pod) string) Tested {
 	for _, p := range c.Candidates {
 		only = append(only, p.Key())
 	}
-	got := cover.Untested(verdict.Compile(c.after(), pods), suite, cover.Options{Only: only})
+	got := cover.Untested(verdict.Compile(c.after(), pods), suite, cover.Options{Only: only, MaxProbes: 1}) // pairs are not asked for
 	t := Tested{Rules: got.Rules, Denials: got.Denials, Unreachable: got.Unreachable}
 	for _, r := range got.MissingRules {
 		t.Missing = append(t.Missing, r.String())

@@ -30,7 +30,8 @@ func newPlanCommand() *cobra.Command {
 		Use:   "plan -f ROLLOUT [-f DIR]... | plan SCENARIO",
 		Short: "Say what a rollout would do, before anything is applied",
 		Long: "Plan judges a PolicyRollout on the pods, Services and policies around it: which paths of its suites\n" +
-			"would be cut or leak and by which rule, what changes for everybody else, in which order it would go,\n" +
+			"would be cut or leak and by which rule, what no path tests, what changes for everybody else, in which\n" +
+			"order it would go,\n" +
 			"what is open for a while, and the mistakes in the policies. Nothing is sent and nothing is changed.\n\n" +
 			"Exit codes: 0 every path that votes would hold; 1 one would be cut or leak; 3 one cannot be judged;\n" +
 			"4 bad input, or the rollout would be refused.",

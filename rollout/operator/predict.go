@@ -16,6 +16,9 @@ import (
 // maxExposures bounds what a plan lists; the rest is counted in the last line.
 const maxExposures = 50
 
+// maxUntested bounds what a report lists of rules that no path exercises.
+const maxUntested = 50
+
 // prospect is the worlds between which a run moves, compiled.
 type prospect struct {
 	before, after *verdict.Snapshot
@@ -104,8 +107,7 @@ func (p *Plan) prove(w *world, no *refusal) {
 			ports = append(ports, verdict.Port{Number: b.port, Protocol: corev1.Protocol(path.protocol())})
 		}
 	}
-	change := rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Pods: w.production()}
-	proof, err := rollout.Prove(change, nil, rollout.ProofOptions{Ports: ports, MaxExposures: maxExposures})
+	proof, err := rollout.Prove(p.change(w), nil, rollout.ProofOptions{Ports: ports, MaxExposures: maxExposures})
 	if err != nil {
 		no.add("%v", err)
 		return
@@ -119,6 +121,36 @@ func (p *Plan) prove(w *world, no *refusal) {
 	if proof.ExposuresLeftOff > 0 {
 		p.Exposures = append(p.Exposures, report.Exposure{From: fmt.Sprintf("and %d more", proof.ExposuresLeftOff)})
 	}
+}
+
+func (p *Plan) change(w *world) rollout.Change {
+	return rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Pods: w.production()}
+}
+
+// untested lists what no path of the suites exercises of the candidates: it may be
+// wrong without this run noticing.
+func (p *Plan) untested(w *world) []report.NotTested {
+	var edges []rollout.Edge
+	for _, path := range p.Paths {
+		src := p.sourcePod(path.From)
+		for _, b := range w.backends(path.To.Service) {
+			if src != nil {
+				edges = append(edges, rollout.Edge{Path: path.Name, Conn: connect(src, verdictPod(b.pod), b.port, path.protocol())})
+			}
+		}
+	}
+	t := p.change(w).Tested(edges, nil)
+	var all []report.NotTested
+	for _, what := range t.Missing {
+		all = append(all, report.NotTested{What: what, Reason: "no path of the suites exercises it"})
+	}
+	for _, u := range t.Unreachable {
+		all = append(all, report.NotTested{What: u.What, Reason: "no pod to try it with: " + u.Why})
+	}
+	if more := len(all) - maxUntested; more > 0 {
+		all = append(all[:maxUntested], report.NotTested{What: fmt.Sprintf("and %d more rules and denials", more), Reason: "tightrope plan lists all of them"})
+	}
+	return all
 }
 
 // production lists the pods that are not ours and have an address, sorted.

@@ -7,10 +7,13 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -79,5 +82,30 @@ func TestACircleOfExposuresIsRefused(t *testing.T) {
 	got := strings.Join(no.reasons, "\n")
 	if !strings.Contains(got, "a/p-004 to b/p-007") || !strings.Contains(got, "no order of the policies avoids it: first close one of the two ends") {
 		t.Errorf("refused %q, want the edge and what to do", got)
+	}
+}
+
+// One path exercises the rule that opens; nothing shows that the rest is shut.
+func TestWhatNoPathExercisesIsNotTested(t *testing.T) {
+	spec := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+		Ingress: []networkingv1.NetworkPolicyIngressRule{
+			{From: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "app-9"}}}}},
+			{From: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "192.0.2.0/24"}}}}}}
+	w := crowd()
+	target := w.pods[types.NamespacedName{Namespace: "b", Name: "p-007"}]
+	target.Status.Phase = corev1.PodRunning
+	target.Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}
+	key := types.NamespacedName{Namespace: "b", Name: "s"}
+	w.services = map[types.NamespacedName]*corev1.Service{key: {Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}}}}
+	w.slices = map[types.NamespacedName][]*discoveryv1.EndpointSlice{key: {{
+		Ports:     []discoveryv1.EndpointPort{{Port: ptr.To[int32](80), Protocol: ptr.To(corev1.ProtocolTCP), Name: ptr.To("")}},
+		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.8"}, TargetRef: &corev1.ObjectReference{Namespace: "b", Name: "p-007"}}}}}}
+	p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("b", "shut", "app-7", spec)}, Identities: []v1alpha1.Identity{{Name: "nine", Namespace: "b", Labels: map[string]string{"app": "app-9"}}}}
+	path := PlannedPath{}
+	path.Name, path.From, path.To.Service = "nine", "nine", v1alpha1.ServiceTarget{Namespace: "b", Name: "s", Port: 80, Protocol: "TCP"}
+	p.Paths = []PlannedPath{path}
+	got := p.untested(w)
+	if len(got) != 2 || got[0].What != "what b/p-007 denies on ingress" || got[1].What != "b/shut ingress[1]" {
+		t.Errorf("got %+v", got)
 	}
 }

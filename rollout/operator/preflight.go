@@ -74,7 +74,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	}
 	to := p.prospect(w)
 	p.predict(w, to, no)
-	p.Unprobeable = append(p.Unprobeable, p.unmarked(w)...)
+	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untested(w))
 	p.settleWitnesses(w, to, no)
 	if len(no.reasons) > 0 {
 		return nil, no
