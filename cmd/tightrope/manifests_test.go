@@ -131,6 +131,22 @@ func TestExplainSaysWhyAndWhatToDo(t *testing.T) {
 	contains(t, errs, "apps/nobody")
 }
 
+// A policy of a kind that is not understood may do anything to the pod, so nothing
+// is promised, and the exit code says so.
+func TestExplainDoesNotGuess(t *testing.T) {
+	path := manifests(t, gateway+`---
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: extra, namespace: ai}
+spec: {selector: all()}
+`)
+	code, out, errs := said(t, "explain", "--from", "apps/chat-api", "--to", "ai/llm-gateway", "--port", "4000", "-f", path)
+	if code != exitInconclusive {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	contains(t, out, "Not known", "extra")
+}
+
 // Every kind of bad input is told with its place, by every command that reads
 // manifests, with exit code 4. How much memory it takes is the reader's test.
 func TestBadManifestsAreToldWithTheirPlace(t *testing.T) {
