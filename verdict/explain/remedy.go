@@ -31,7 +31,7 @@ func (x *explainer) next() (string, []Addition) {
 	case verdict.Allow:
 		return "Nothing needs to be done. To close it, take the rule away that lets it through, or add a policy for the pod where there is none.", []Addition{}
 	case verdict.Unknown:
-		return "The policies alone do not tell. Ask the cluster itself: tightrope verify, or a probe from the pod.", []Addition{}
+		return "The policies alone do not tell. Ask the cluster itself: connect from the pod, or roll out with a path that says what must work.", []Addition{}
 	}
 	additions := []Addition{}
 	w := x.set.World
