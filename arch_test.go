@@ -7,8 +7,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -207,6 +209,40 @@ func TestEveryFolderSaysWhatItDoes(t *testing.T) {
 func firstWords(s string, n int) string {
 	words := strings.Fields(s)
 	return strings.Join(words[:min(n, len(words))], " ")
+}
+
+// Packages that make test runs without the race detector do one thing at a time,
+// and so do their tests.
+func TestPackagesWithoutTheRaceDetectorDoOneThingAtATime(t *testing.T) {
+	script, err := os.ReadFile("hack/test.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := regexp.MustCompile(`(?m)^alone='(.*)'$`).FindSubmatch(script)
+	if alone == nil {
+		t.Fatal("hack/test.sh does not say which packages run without the race detector")
+	}
+	folders, seen := regexp.MustCompile(string(alone[1])), 0
+	for _, s := range sources(t) {
+		if !folders.MatchString("/" + s.folder) {
+			continue
+		}
+		seen++
+		for _, imp := range s.ast.Imports {
+			if strings.HasPrefix(strings.Trim(imp.Path.Value, `"`), "sync") {
+				t.Errorf("%s imports %s", s.file, imp.Path.Value)
+			}
+		}
+		ast.Inspect(s.ast, func(n ast.Node) bool {
+			if g, ok := n.(*ast.GoStmt); ok {
+				t.Errorf("%s starts a goroutine", s.fset.Position(g.Pos()))
+			}
+			return true
+		})
+	}
+	if seen < 20 {
+		t.Errorf("only %d files run without the race detector: the pattern matches the wrong folders", seen)
+	}
 }
 
 func TestFunctionsAndFilesStayReadable(t *testing.T) {

@@ -138,6 +138,9 @@ func compare[T any](t *testing.T, n *yaml.Node, raw []byte) {
 		return
 	}
 	if err := sigsyaml.Unmarshal(raw, &want); err != nil {
+		if TabbedComment(raw) > 0 {
+			return // who reads files refuses it before
+		}
 		t.Fatalf("%T: read here, and Kubernetes says %v\n%s", got, err, raw)
 	}
 	if !reflect.DeepEqual(got, want) {

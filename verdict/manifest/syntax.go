@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/tightrope-dev/tightrope/api/strict"
 )
 
 const (
@@ -40,6 +43,19 @@ func (d *document) syntax(err error) (line int, what string) {
 		line--
 	}
 	return max(line, 1), what
+}
+
+// refusedComment is the line of a comment for which Kubernetes refuses the
+// document; 0: there is none.
+func (d *document) refusedComment() int {
+	line := strict.TabbedComment(d.text)
+	if line == 0 || d.within {
+		return 0
+	}
+	if _, err := sigsyaml.YAMLToJSON(d.text); err != nil && strings.Contains(err.Error(), "cannot start any token") {
+		return line
+	}
+	return 0
 }
 
 // lineReader gives a line at a time, and so knows how far its reader came.
