@@ -104,8 +104,8 @@ func (d *document) node() (*yaml.Node, Position, error) {
 	if n.Kind != yaml.DocumentNode || len(n.Content) == 0 {
 		return nil, Position{}, nil // nothing but comments
 	}
-	if line := d.refusedComment(); line > 0 {
-		return nil, Position{File: d.file, Line: d.line + line - 1}, errors.New("a comment is indented with a tab, and kubectl would not read the document: use spaces")
+	if line := d.refusedTab(); line > 0 {
+		return nil, Position{File: d.file, Line: d.line + line - 1}, errors.New("a tab begins a line that is empty or a comment, and kubectl would not read the document: use spaces")
 	}
 	return n.Content[0], d.position(n.Content[0]), nil
 }

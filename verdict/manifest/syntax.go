@@ -45,10 +45,10 @@ func (d *document) syntax(err error) (line int, what string) {
 	return max(line, 1), what
 }
 
-// refusedComment is the line of a comment for which Kubernetes refuses the
-// document; 0: there is none.
-func (d *document) refusedComment() int {
-	line := strict.TabbedComment(d.text)
+// refusedTab is the line of a tab for which Kubernetes refuses the document though
+// it says nothing; 0: there is none.
+func (d *document) refusedTab() int {
+	line := strict.TabbedLine(d.text)
 	if line == 0 || d.within {
 		return 0
 	}
