@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 	appsv1 "k8s.io/api/apps/v1"
@@ -111,7 +112,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var n yaml.Node
-		if len(raw) > 1<<14 || yaml.Unmarshal(raw, &n) != nil || n.Kind != yaml.DocumentNode {
+		if len(raw) > 1<<14 || !utf8.Valid(raw) || yaml.Unmarshal(raw, &n) != nil || n.Kind != yaml.DocumentNode {
 			return
 		}
 		if e := Expand(&n); e.Cycle != nil || e.Aliased > 1000 {
