@@ -33,7 +33,8 @@ type cluster struct {
 
 const peerImage = "tightrope.dev/test/peer"
 
-// startCluster brings up a lab of the name, with two nodes, that ends with the test.
+// startCluster brings up a lab of the name, with two nodes and both address
+// families, that ends with the test.
 func startCluster(t *testing.T, name, dataplane string) *cluster {
 	t.Helper()
 	bin := binaries(t)
@@ -44,7 +45,7 @@ func startCluster(t *testing.T, name, dataplane string) *cluster {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the tests' pod: %v\n%s", err, out)
 	}
-	l, err := lab.Up(deadline(t), lab.Options{Name: name, Nodes: 2, Dataplane: dataplane, Labd: filepath.Join(bin, "labd"),
+	l, err := lab.Up(deadline(t), lab.Options{Name: name, Nodes: 2, Families: "IPv4,IPv6", Dataplane: dataplane, Labd: filepath.Join(bin, "labd"),
 		Images: map[string]string{peerImage: peer}})
 	if err != nil {
 		t.Fatal(err)

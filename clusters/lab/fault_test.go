@@ -189,6 +189,11 @@ func testControlPlane(t *testing.T, c *cluster) {
 		undo()
 		eventually(t, func() bool { return write() == nil })
 	}
+	both := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "both"}, Spec: corev1.ServiceSpec{
+		Ports: []corev1.ServicePort{{Port: 80}}, IPFamilyPolicy: new(corev1.IPFamilyPolicyRequireDualStack)}}
+	if s, err := c.api.CoreV1().Services("default").Create(deadline(t), both, metav1.CreateOptions{}); err != nil || len(s.Spec.ClusterIPs) != 2 {
+		t.Errorf("an API server that was started anew has forgotten a family: %v", err)
+	}
 	c.wants("reached", "peer-node-1", "try", "to", two)
 	if got := c.ask("peer-node-1", "stream"); !strings.HasSuffix(got, " open") {
 		t.Errorf("the pods' own traffic has nothing to do with the control plane, and the stream is %q", got)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
 	"github.com/tightrope-dev/tightrope/clusters/labd/faults"
+	"github.com/tightrope-dev/tightrope/clusters/labd/gate"
 )
 
 // machine is the lab as faults see it.
@@ -130,13 +131,16 @@ func (m machine) Start(ctx context.Context, component string) error {
 	case "etcd":
 		return m.s.startEtcd(ctx)
 	case "apiserver":
-		if _, err := m.s.start(component, []string{component}, 0); err != nil {
+		if err := m.s.startAPIServer(); err != nil {
 			return err
 		}
 		return controlplane.WaitServing(ctx, m.s.client)
 	}
-	_, err := m.s.start(component, []string{component}, 0)
-	return err
+	_, w, err := m.s.startWaiting(component, []string{component}, 0)
+	if err != nil {
+		return err
+	}
+	return gate.Open(w)
 }
 
 func (m machine) startNode(ctx context.Context, i int) error {
@@ -145,7 +149,7 @@ func (m machine) startNode(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if err := release(w); err != nil {
+	if err := gate.Open(w); err != nil {
 		return err
 	}
 	return controlplane.WaitNodeBack(ctx, m.s.client, nodeName(i), started)

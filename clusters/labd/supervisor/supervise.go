@@ -54,7 +54,8 @@ type supervisor struct {
 	inside   net.Listener // requests from outside to the lab itself
 	exits    chan error   // a component that ended, with the end of its log
 	client   kubernetes.Interface
-	waiting  []*os.File // one pipe per node that waits for its go
+	clients  []*os.File // gates of what waits for the API server
+	nodes    []*os.File // gates of nodes that wait for their rights
 
 	mu        sync.Mutex
 	processes map[string]*process // by component, the last one started
@@ -101,10 +102,10 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 		return err
 	}
 	s.report.step("etcd")
-	if _, err := s.start("apiserver", []string{"apiserver", string(s.cfg.families())}, 0); err != nil {
+	if err := s.startAPIServer(); err != nil {
 		return err
 	}
-	if err := s.plugNodes(); err != nil { // meanwhile
+	if err := errors.Join(s.startClients(), s.plugNodes()); err != nil { // meanwhile
 		return err
 	}
 	if err := s.wait("apiserver", controlplane.WaitServing(ctx, s.client)); err != nil {
@@ -145,17 +146,32 @@ func (s *supervisor) startEtcd(ctx context.Context) error {
 	return nil
 }
 
-// startRest starts everything that needs the API server, and waits for it. The
-// nodes' rights are among the manifests, so nodes go after them.
-func (s *supervisor) startRest(ctx context.Context) error {
+func (s *supervisor) startAPIServer() error {
+	_, err := s.start("apiserver", []string{"apiserver", string(s.cfg.families())}, 0)
+	return err
+}
+
+// startClients starts what needs the API server, and waits for it.
+func (s *supervisor) startClients() error {
 	components := []string{"controller-manager"}
 	if s.cfg.Nodes > 0 {
 		components = append(components, "scheduler")
 	}
 	for _, name := range components {
-		if _, err := s.start(name, []string{name}, 0); err != nil {
+		_, w, err := s.startWaiting(name, []string{name}, 0)
+		if err != nil {
 			return err
 		}
+		s.clients = append(s.clients, w)
+	}
+	return nil
+}
+
+// startRest lets everything go that needs the API server, and waits for it. The
+// nodes' rights are among the manifests, so nodes go after them.
+func (s *supervisor) startRest(ctx context.Context) error {
+	if err := openGates(s.clients); err != nil {
+		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.wait("controllers", controlplane.WaitAccounts(ctx, s.client)) })
@@ -163,7 +179,7 @@ func (s *supervisor) startRest(ctx context.Context) error {
 		if err := controlplane.ApplyDNS(ctx, s.client, s.cfg.families(), s.cfg.Nodes); err != nil {
 			return err
 		}
-		if err := s.releaseNodes(); err != nil {
+		if err := openGates(s.nodes); err != nil {
 			return err
 		}
 		g.Go(func() error { return s.wait("nodes", controlplane.WaitNodes(ctx, s.client, s.cfg.Nodes)) })
