@@ -11,8 +11,6 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // version metric
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
-
-	"github.com/tightrope-dev/tightrope/clusters/labd/gate"
 )
 
 // APIServer is `labd apiserver FAMILIES`. It returns the process's exit code.
@@ -27,20 +25,11 @@ func APIServer(args []string) int {
 
 // ControllerManager is `labd controller-manager`.
 func ControllerManager() int {
-	return runBehindGate(controllers.NewControllerManagerCommand(), controllerFlags())
+	return run(controllers.NewControllerManagerCommand(), controllerFlags())
 }
 
 // Scheduler is `labd scheduler`.
-func Scheduler() int { return runBehindGate(scheduler.NewSchedulerCommand(), schedulerFlags()) }
-
-// runBehindGate begins when the API server serves.
-func runBehindGate(c *cobra.Command, flags []string) int {
-	if err := gate.Wait(); err != nil {
-		fmt.Fprintln(os.Stderr, "labd:", err)
-		return 1
-	}
-	return run(c, flags)
-}
+func Scheduler() int { return run(scheduler.NewSchedulerCommand(), schedulerFlags()) }
 
 func run(c *cobra.Command, flags []string) int {
 	c.SetArgs(flags)

@@ -23,9 +23,11 @@ import (
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/cri"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane"
-	"github.com/tightrope-dev/tightrope/clusters/labd/gate"
 	"github.com/tightrope-dev/tightrope/clusters/labd/podnet"
 )
+
+// fdGo is an inherited pipe: one byte on it says that the node's network is plugged in.
+const fdGo = 3
 
 // Main is `labd node --config FILE`. It returns the process's exit code, after a
 // signal or a failure only.
@@ -52,13 +54,23 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := gate.Wait(); err != nil { // for a network, and for the API server
+	if err := awaitNetwork(); err != nil {
 		return err
 	}
 	if err := podnet.SetUpNode(len(cfg.IPs) > 1 || strings.Contains(cfg.IPs[0], ":")); err != nil {
 		return err
 	}
 	return serve(ctx, cfg)
+}
+
+// awaitNetwork blocks until the supervisor has plugged the node in.
+func awaitNetwork() error {
+	pipe := os.NewFile(fdGo, "go")
+	defer pipe.Close()
+	if n, err := pipe.Read(make([]byte, 1)); n != 1 {
+		return fmt.Errorf("the supervisor gave up before this node had a network: %w", err)
+	}
+	return nil
 }
 
 // serve runs the node until ctx ends or a part of it fails.

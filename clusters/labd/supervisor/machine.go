@@ -12,7 +12,6 @@ import (
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
 	"github.com/tightrope-dev/tightrope/clusters/labd/faults"
-	"github.com/tightrope-dev/tightrope/clusters/labd/gate"
 )
 
 // machine is the lab as faults see it.
@@ -136,11 +135,8 @@ func (m machine) Start(ctx context.Context, component string) error {
 		}
 		return controlplane.WaitServing(ctx, m.s.client)
 	}
-	_, w, err := m.s.startWaiting(component, []string{component}, 0)
-	if err != nil {
-		return err
-	}
-	return gate.Open(w)
+	_, err := m.s.start(component, []string{component}, 0)
+	return err
 }
 
 func (m machine) startNode(ctx context.Context, i int) error {
@@ -149,7 +145,7 @@ func (m machine) startNode(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if err := gate.Open(w); err != nil {
+	if err := release(w); err != nil {
 		return err
 	}
 	return controlplane.WaitNodeBack(ctx, m.s.client, nodeName(i), started)

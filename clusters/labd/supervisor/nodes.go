@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
-	"github.com/tightrope-dev/tightrope/clusters/labd/gate"
 	"github.com/tightrope-dev/tightrope/clusters/labd/node"
 )
 
@@ -21,7 +20,7 @@ func (s *supervisor) plugNodes() error {
 		if err != nil {
 			return err
 		}
-		s.nodes = append(s.nodes, w)
+		s.waiting = append(s.waiting, w)
 	}
 	return nil
 }
@@ -37,29 +36,20 @@ func (s *supervisor) plugNode(i int) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration of %s: %w", name, err)
 	}
-	p, w, err := s.startWaiting(name, []string{"node", "--config", file}, unix.CLONE_NEWNET)
+	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	if err := plugNode(s.cfg.families(), i, s.cfg.Nodes, p.cmd.Process.Pid); err != nil {
+	p, err := s.start(name, []string{"node", "--config", file}, unix.CLONE_NEWNET, r)
+	r.Close()
+	if err == nil {
+		err = plugNode(s.cfg.families(), i, s.cfg.Nodes, p.cmd.Process.Pid)
+	}
+	if err != nil {
 		w.Close()
 		return nil, err
 	}
 	return w, nil
-}
-
-// startWaiting starts a component that waits until its gate is opened.
-func (s *supervisor) startWaiting(name string, args []string, flags uintptr) (*process, *os.File, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, nil, fmt.Errorf("start %s: %w", name, err)
-	}
-	p, err := s.start(name, args, flags, r)
-	r.Close()
-	if err != nil {
-		w.Close()
-	}
-	return p, w, err
 }
 
 func nodeName(i int) string { return fmt.Sprintf("node-%d", i) }
@@ -71,12 +61,21 @@ func (s *supervisor) nodeConfig(i int, name string) node.Config {
 		Dataplane: s.cfg.Dataplane, RootDir: "/var/lib/kubelet-" + name, APIServer: f.Server()}
 }
 
-// openGates lets what waits go.
-func openGates(waiting []*os.File) error {
-	for _, w := range waiting {
-		if err := gate.Open(w); err != nil {
+// releaseNodes lets the nodes go: the API server is ready for them.
+func (s *supervisor) releaseNodes() error {
+	for _, w := range s.waiting {
+		if err := release(w); err != nil {
 			return err
 		}
+	}
+	s.waiting = nil
+	return nil
+}
+
+func release(w *os.File) error {
+	defer w.Close()
+	if _, err := w.Write([]byte{1}); err != nil {
+		return fmt.Errorf("let a node go: %w", err)
 	}
 	return nil
 }

@@ -54,8 +54,7 @@ type supervisor struct {
 	inside   net.Listener // requests from outside to the lab itself
 	exits    chan error   // a component that ended, with the end of its log
 	client   kubernetes.Interface
-	clients  []*os.File // gates of what waits for the API server
-	nodes    []*os.File // gates of nodes that wait for their rights
+	waiting  []*os.File // one pipe per node that waits for its go
 
 	mu        sync.Mutex
 	processes map[string]*process // by component, the last one started
@@ -105,7 +104,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.startAPIServer(); err != nil {
 		return err
 	}
-	if err := errors.Join(s.startClients(), s.plugNodes()); err != nil { // meanwhile
+	if err := s.plugNodes(); err != nil { // meanwhile
 		return err
 	}
 	if err := s.wait("apiserver", controlplane.WaitServing(ctx, s.client)); err != nil {
@@ -124,6 +123,11 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	}()
 	s.report.send(Event{Ready: true, Kubeconfig: string(kubeconfig)})
 	return nil
+}
+
+func (s *supervisor) startAPIServer() error {
+	_, err := s.start("apiserver", []string{"apiserver", string(s.cfg.families())}, 0)
+	return err
 }
 
 // startEtcd returns when etcd has said, on a pipe, that it serves.
@@ -146,32 +150,17 @@ func (s *supervisor) startEtcd(ctx context.Context) error {
 	return nil
 }
 
-func (s *supervisor) startAPIServer() error {
-	_, err := s.start("apiserver", []string{"apiserver", string(s.cfg.families())}, 0)
-	return err
-}
-
-// startClients starts what needs the API server, and waits for it.
-func (s *supervisor) startClients() error {
+// startRest starts everything that needs the API server, and waits for it. The
+// nodes' rights are among the manifests, so nodes go after them.
+func (s *supervisor) startRest(ctx context.Context) error {
 	components := []string{"controller-manager"}
 	if s.cfg.Nodes > 0 {
 		components = append(components, "scheduler")
 	}
 	for _, name := range components {
-		_, w, err := s.startWaiting(name, []string{name}, 0)
-		if err != nil {
+		if _, err := s.start(name, []string{name}, 0); err != nil {
 			return err
 		}
-		s.clients = append(s.clients, w)
-	}
-	return nil
-}
-
-// startRest lets everything go that needs the API server, and waits for it. The
-// nodes' rights are among the manifests, so nodes go after them.
-func (s *supervisor) startRest(ctx context.Context) error {
-	if err := openGates(s.clients); err != nil {
-		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.wait("controllers", controlplane.WaitAccounts(ctx, s.client)) })
@@ -179,7 +168,7 @@ func (s *supervisor) startRest(ctx context.Context) error {
 		if err := controlplane.ApplyDNS(ctx, s.client, s.cfg.families(), s.cfg.Nodes); err != nil {
 			return err
 		}
-		if err := openGates(s.nodes); err != nil {
+		if err := s.releaseNodes(); err != nil {
 			return err
 		}
 		g.Go(func() error { return s.wait("nodes", controlplane.WaitNodes(ctx, s.client, s.cfg.Nodes)) })
