@@ -198,7 +198,7 @@ func (c *compiler) readdress() {
 	c.atoms.moved = moved[:0]
 	for id, p := range c.next.Pods() {
 		if len(moved) > 8 || slices.ContainsFunc(moved, func(q netip.Prefix) bool { return holdsAny(q, p.IPs) }) {
-			c.record(id)
+			c.put(id, c.placeOf(id))
 		}
 	}
 }

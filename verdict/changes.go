@@ -32,7 +32,7 @@ func (x *Changes) SetPod(p Pod) {
 	c.countHost(&p, 1)
 	c.next.pods.set(int(id), &p)
 	c.podMember[id] = m
-	c.record(id)
+	c.put(id, c.placeOf(id))
 	if old != nil && old != m {
 		c.leave(old, id)
 	}
@@ -48,7 +48,7 @@ func (x *Changes) DeletePod(key string) {
 	c.ids.delete(key)
 	c.countHost(*c.next.pods.at(int(id)), -1)
 	c.next.pods.set(int(id), nil)
-	own(&c.next.records, &c.owns.records, int(id))[id] = record{flags: free}
+	c.put(id, place{flags: free})
 	c.leave(c.podMember[id], id)
 	c.podMember[id] = nil
 	c.freePods = append(c.freePods, id)

@@ -30,29 +30,28 @@ func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) 
 	if i >= uint(len(s.records)) || j >= uint(len(s.records)) || uint32(port-1) >= 65535 || p == protocols || i == j {
 		return s.decideRarely(from, to, port, protocol)
 	}
-	a, b := &s.records[i], &s.records[j]
-	either := a.flags&asSource | b.flags&asTarget
-	if either&^hostNetwork != 0 {
+	a, b := s.records[i], s.records[j]
+	if a&hinderedAsSource|b&hinderedAsTarget != 0 {
 		return s.decideRarely(from, to, port, protocol)
 	}
 	lanes := lanesOf(port)
-	x := s.rows[s.tables[int(a.tables[egress])+p].short(lanes)].Load()
+	x := s.rows[s.tables[a.egress()*protocols+p].short(lanes)].Load()
 	if x == nil {
 		return s.decideLong(i, j, port, p)
 	}
-	leaves := x.code(b.class)
-	if leaves == refuses && either == 0 {
+	leaves := x.code(b.class())
+	if leaves == refuses && (a|b)&onHostNetwork == 0 {
 		return Deny
 	}
-	y := s.rows[s.tables[int(b.tables[ingress])+p].short(lanes)].Load()
+	y := s.rows[s.tables[b.ingress()*protocols+p].short(lanes)].Load()
 	if y == nil {
 		return s.decideLong(i, j, port, p)
 	}
-	switch leaves * y.code(a.class) {
+	switch leaves * y.code(a.class()) {
 	case lets:
 		return Allow
 	case refuses:
-		if either == 0 {
+		if (a|b)&onHostNetwork == 0 {
 			return Deny
 		}
 	}
@@ -62,7 +61,7 @@ func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) 
 // decideLong makes rows that nobody has asked for before, and finds them in
 // tables of any length.
 func (s *Snapshot) decideLong(from, to uint, port int32, p int) Decision {
-	out, in := int(s.records[from].tables[egress])+p, int(s.records[to].tables[ingress])+p
+	out, in := s.places.at(int(from)).table(egress, p), s.places.at(int(to)).table(ingress, p)
 	d := s.doubt(from, to, s.row(s.recipeOn(out, port)), s.row(s.recipeOn(in, port)))
 	if t := *s.long.at(out); t != nil {
 		d.named, d.port, d.protocol = t.named, port, protocolNames[p]
@@ -87,7 +86,7 @@ func (s *Snapshot) decideRarely(from, to PodID, port int32, protocol corev1.Prot
 		if from == to {
 			return Allow
 		}
-		either := s.records[from].flags&asSource | s.records[to].flags&asTarget
+		either := s.places.at(int(from)).flags&asSource | s.places.at(int(to)).flags&asTarget
 		if either&^(hostNetwork|longOut|longIn) == 0 {
 			return s.decideLong(uint(from), uint(to), port, p)
 		}
@@ -98,22 +97,15 @@ func (s *Snapshot) decideRarely(from, to PodID, port int32, protocol corev1.Prot
 // doubt is a connection between two pods that labels alone do not decide.
 type doubt struct {
 	s        *Snapshot
-	from, to end
+	from, to *place
 	out, in  *row
 	named    []namedRule // of the egress
 	port     int32       // for those
 	protocol corev1.Protocol
 }
 
-// end is one of the two pods.
-type end struct {
-	*record
-	*place
-}
-
 func (s *Snapshot) doubt(from, to uint, out, in *row) doubt {
-	both := func(i uint) end { return end{&s.records[i], s.places.at(int(i))} }
-	return doubt{s: s, from: both(from), to: both(to), out: out, in: in}
+	return doubt{s: s, from: s.places.at(int(from)), to: s.places.at(int(to)), out: out, in: in}
 }
 
 // decide takes the connection over each family that both pods have, or over
@@ -165,7 +157,7 @@ func (d *doubt) byName(to int32) truth {
 
 // side: a denial is in doubt where implementations may let through what the
 // rules deny, as Conn.undefined says.
-func side(is truth, subject, peer end) Decision {
+func side(is truth, subject, peer *place) Decision {
 	switch {
 	case is == yes:
 		return Allow

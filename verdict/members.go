@@ -48,8 +48,6 @@ func (c *compiler) newPod() PodID {
 	}
 	id := c.next.pods.n
 	c.next.pods.set(id, nil)
-	own(&c.next.records, &c.owns.records, id)
-	c.next.places.set(id, place{})
 	c.podMember = append(c.podMember, nil)
 	return PodID(id)
 }
@@ -204,28 +202,28 @@ func (c *compiler) deselect(m *member, p *networkPolicy) {
 	}
 }
 
-// record writes down what decisions need of the pod.
-func (c *compiler) record(id PodID) {
+// placeOf reads what decisions need of the pod.
+func (c *compiler) placeOf(id PodID) place {
 	p, m := *c.next.pods.at(int(id)), c.podMember[id]
-	r, at := record{class: m.id}, place{}
+	at := place{class: m.id}
 	for d, e := range m.profiles {
 		if e == nil {
 			continue // finish will come back to it
 		}
-		r.tables[d] = e.id * protocols
+		at.profiles[d] = e.id
 		if m.ordered[d] || e.it.doubtful {
-			r.flags |= [2]flags{orderedOut, orderedIn}[d]
+			at.flags |= [2]flags{orderedOut, orderedIn}[d]
 		}
 		if e.it.long {
-			r.flags |= [2]flags{longOut, longIn}[d]
+			at.flags |= [2]flags{longOut, longIn}[d]
 		}
 	}
 	if p.HostNetwork {
-		r.flags |= hostNetwork
+		at.flags |= hostNetwork
 	}
 	for i, all := range pair(p) {
 		if len(all) > 1 {
-			r.flags |= manyAddresses
+			at.flags |= manyAddresses
 		}
 		if len(all) > 0 {
 			at.atom[i] = c.atoms.of(all[0])
@@ -237,6 +235,11 @@ func (c *compiler) record(id PodID) {
 		c.nodes[p.Node] = node
 	}
 	at.node = node
-	own(&c.next.records, &c.owns.records, int(id))[id] = r
+	return at
+}
+
+// put writes it down.
+func (c *compiler) put(id PodID, at place) {
+	own(&c.next.records, &c.owns.records, int(id))[id] = at.record()
 	c.next.places.set(int(id), at)
 }

@@ -35,7 +35,7 @@ func (c *compiler) profile(m *member) {
 		m.ordered[d] = c.isOrdered(m, direction(d))
 	}
 	for _, id := range m.pods {
-		c.record(id)
+		c.put(id, c.placeOf(id))
 	}
 }
 

@@ -55,19 +55,6 @@ type class struct {
 	host      bool // on the network of its node
 }
 
-// record is what nearly every decision needs of a pod.
-type record struct {
-	class  int32
-	tables [2]int32 // of its profiles, by direction; 0 is that of pods that are not isolated
-	flags  flags
-}
-
-// place is what few decisions need of a pod.
-type place struct {
-	atom [2]int32 // of its IPv4 and its IPv6 address
-	node int32    // 0: not known
-}
-
 // Pods yields every pod in the order of PodIDs.
 func (s *Snapshot) Pods() func(yield func(PodID, *Pod) bool) {
 	return func(yield func(PodID, *Pod) bool) {
@@ -104,12 +91,12 @@ func (s *Snapshot) Class(id PodID) Class {
 	if s.Pod(id) == nil {
 		return Class{}
 	}
-	r, at := &s.records[id], s.places.at(int(id))
-	c := Class{labels: r.class + 1, addresses: at.atom}
+	at := s.places.at(int(id))
+	c := Class{labels: at.class + 1, addresses: at.atom}
 	if s.hosts > 0 {
 		c.node = at.node // a host-network pod may be taken for the node it is on
 	}
-	if r.flags&manyAddresses != 0 {
+	if at.flags&manyAddresses != 0 {
 		c.addresses[0] = -1 - int32(id) // not worth a name: such pods are not valid
 	}
 	return c

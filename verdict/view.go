@@ -32,22 +32,21 @@ func (v *View) Decide(from, to PodID) Decision {
 	if i >= uint(len(all)) || j >= uint(len(all)) || v.rows == nil || i == j {
 		return v.s.decideRarely(from, to, v.port, v.protocol)
 	}
-	a, b := &all[i], &all[j]
-	either := a.flags&asSource | b.flags&asTarget
-	if either&^hostNetwork != 0 {
+	a, b := all[i], all[j]
+	if a&hinderedAsSource|b&hinderedAsTarget != 0 {
 		return v.s.decideRarely(from, to, v.port, v.protocol)
 	}
-	x := v.rows[uint32(a.tables[egress])/protocols]
-	leaves := x.code(b.class)
-	if leaves == refuses && either == 0 {
+	x := v.rows[a.egress()]
+	leaves := x.code(b.class())
+	if leaves == refuses && (a|b)&onHostNetwork == 0 {
 		return Deny
 	}
-	y := v.rows[uint32(b.tables[ingress])/protocols]
-	switch leaves * y.code(a.class) {
+	y := v.rows[b.ingress()]
+	switch leaves * y.code(a.class()) {
 	case lets:
 		return Allow
 	case refuses:
-		if either == 0 {
+		if (a|b)&onHostNetwork == 0 {
 			return Deny
 		}
 	}
