@@ -51,7 +51,7 @@ func (c Change) Tested(edges []Edge, name func(*verdict.Pod) string) Tested {
 	got := cover.Untested(verdict.Compile(c.after(), pods), suite, cover.Options{Only: only, MaxProbes: 1}) // pairs are not asked for
 	t := Tested{Rules: got.Rules, Denials: got.Denials, Unreachable: got.Unreachable}
 	for _, r := range got.MissingRules {
-		t.Missing = append(t.Missing, r.String())
+		t.Missing = append(t.Missing, "rule "+r.String())
 	}
 	for _, d := range got.MissingDenials {
 		t.Missing = append(t.Missing, fmt.Sprintf("what %s denies on %s", name(d.Pod), strings.ToLower(string(d.Direction))))

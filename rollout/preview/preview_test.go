@@ -71,7 +71,7 @@ func TestWhatNoPathExercisesIsTold(t *testing.T) {
 		name, from, expect, want string
 	}{
 		{"the rule", "app", "Allow", "WHAT THE SUITES TEST: 1 of 1 rules of the policies, and 0 of 1 denials\n  untested  what ai/gateway denies on ingress\n"},
-		{"the denial", "stranger", "Deny", "WHAT THE SUITES TEST: 0 of 1 rules of the policies, and 1 of 1 denials\n  untested  ai/gateway ingress[0]\n"},
+		{"the denial", "stranger", "Deny", "WHAT THE SUITES TEST: 0 of 1 rules of the policies, and 1 of 1 denials\n  untested  rule ai/gateway ingress[0]\n"},
 	} {
 		p := preview(t, "FROM", tt.from, "TO", "gateway", "EXPECT", tt.expect, "---\napiVersion: v1\nkind: Service\nmetadata: {name: nobody", others+"---\napiVersion: v1\nkind: Service\nmetadata: {name: nobody")
 		var text strings.Builder
