@@ -13,7 +13,7 @@ type PodID int32
 // Snapshot is a compiled world at one moment. It never changes, and any number
 // of goroutines may read it.
 //
-//	pod ──► record: class, atoms, profile of each direction
+//	pod ──► place: class, atoms, profile of each direction ──► record: the most needed of it, in a word
 //	profile, port ──► recipe ──► row: who is allowed, as bits over classes and atoms
 //
 // Pods that policies cannot tell apart by labels are of one class; addresses
