@@ -68,8 +68,8 @@ func lanesOf(port int32) uint64 { return uint64(uint32(port))*ones | guard }
 
 // short finds the recipe in a table that is not long.
 func (t *portTable) short(lanes uint64) int32 {
-	begun := (lanes-t.starts[0])&guard>>(lane-1) + (lanes-t.starts[1])&guard>>(lane-1) + (lanes-t.starts[2])&guard>>(lane-1)
-	return t.recipes[begun*ones>>(2*lane)&15]
+	begun := (lanes-t.starts[0])&guard + (lanes-t.starts[1])&guard + (lanes-t.starts[2])&guard
+	return t.recipes[begun>>(lane-1)*ones>>(2*lane)&15]
 }
 
 // recipeOn finds the recipe in a table of any length.
