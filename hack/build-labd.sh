@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Builds bin/labd. The first build compiles Kubernetes, which takes minutes, so
+# Builds bin/labd and bin/hyperkube. The first build compiles Kubernetes, which takes minutes, so
 # it says how far it is; later builds only link.
 set -euo pipefail
 go=$1 ldflags=$2
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root/clusters/labd"
 export CGO_ENABLED=0
-total=$("$go" list -deps . | wc -l)
-stale=$("$go" list -trimpath -deps -f '{{if .Stale}}x{{end}}' . | grep -c x || true)
+total=$("$go" list -deps . ./hyperkube | wc -l)
+stale=$("$go" list -trimpath -deps -f '{{if .Stale}}x{{end}}' . ./hyperkube | grep -c x || true)
 if [ "$stale" -gt 200 ]; then
 	echo "labd: compiling Kubernetes once: $stale of $total packages (some minutes on two cores)" >&2
 fi
 done=0
-"$go" build -v -trimpath -ldflags "$ldflags" -o "$root/bin/labd" . 2> >(
+"$go" build -v -trimpath -ldflags "$ldflags" -o "$root/bin/" . ./hyperkube 2> >(
 	while read -r line; do
 		case $line in
 		*" "* | "#"*) echo "$line" >&2 ;; # an error, not a package path

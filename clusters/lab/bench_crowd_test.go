@@ -43,7 +43,7 @@ func (b crowd) bench(t *testing.T, table *bars) {
 	b.createPods(ctx, t, c)
 	addresses := waitPods(ctx, t, c, "crowd", b.pods)
 	running := time.Since(start)
-	runPod(ctx, t, c, "reach", append([]string{"bench-reach"}, addresses...))
+	runPod(ctx, t, c, "reach", append([]string{"reach"}, addresses...))
 	table.duration(fmt.Sprintf("%d pods on %d nodes running", b.pods, b.nodes), running, 0)
 	table.duration(fmt.Sprintf("%d pods on %d nodes running, and each has answered", b.pods, b.nodes), time.Since(start), b.readyBar)
 	b.createPolicies(ctx, t, c)
@@ -82,7 +82,7 @@ func (b crowd) createPods(ctx context.Context, t *testing.T, c kubernetes.Interf
 		labels := map[string]string{"part": "crowd", "group": fmt.Sprint(g)}
 		replicas := int32(b.pods / benchGroups)
 		_, err := c.AppsV1().Deployments(benchSpace).Create(ctx, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("crowd-%d", g)},
-			Spec: appsv1.DeploymentSpec{Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: podOf(labels, "bench-serve")}},
+			Spec: appsv1.DeploymentSpec{Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: podOf(labels, "serve")}},
 			metav1.CreateOptions{})
 		fatal(t, err)
 	}
@@ -162,9 +162,9 @@ func (b crowd) enforcement(ctx context.Context, t *testing.T, c kubernetes.Inter
 	t.Helper()
 	targets := map[string]string{"part": "target"}
 	_, err := c.AppsV1().DaemonSets(benchSpace).Create(ctx, &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: "target"},
-		Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: targets}, Template: podOf(targets, "bench-serve")}}, metav1.CreateOptions{})
+		Spec: appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: targets}, Template: podOf(targets, "serve")}}, metav1.CreateOptions{})
 	fatal(t, err)
-	args := []string{"bench-watch", b.every.String()}
+	args := []string{"watch", b.every.String()}
 	for i, address := range waitPods(ctx, t, c, "target", b.nodes) {
 		args = append(args, fmt.Sprintf("%d=%s", i, address))
 	}

@@ -45,7 +45,7 @@ func labMemory(t *testing.T, user string) map[string]memory {
 }
 
 func partOf(argv []string) string {
-	if argv[0] != "labd" || len(argv) < 2 || argv[1] == "coredns" {
+	if argv[0] != "labd" && argv[0] != "hyperkube" || len(argv) < 2 || argv[1] == "coredns" {
 		return "pods"
 	}
 	switch argv[1] {

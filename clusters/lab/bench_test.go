@@ -82,22 +82,19 @@ func (b *bars) write(t *testing.T) {
 }
 
 // benchLab brings a lab up for one benchmark.
-func benchLab(t *testing.T, nodes int) (l *lab.Lab, took time.Duration) {
+func benchLab(t *testing.T, nodes int) (*lab.Lab, time.Duration) {
 	t.Helper()
 	bin := binaries(t)
 	place(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := podProgram(t, "testdata", "crowd")
 	ctx, stop := context.WithTimeout(context.Background(), 2*patience)
 	defer stop()
 	start := time.Now()
-	l, err = lab.Up(ctx, lab.Options{Name: "bench", Nodes: nodes, Labd: filepath.Join(bin, "labd"), Images: map[string]string{"bench": self}})
+	l, err := lab.Up(ctx, lab.Options{Name: "bench", Nodes: nodes, Labd: filepath.Join(bin, "labd"), Images: map[string]string{"bench": program}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	took = time.Since(start)
+	took := time.Since(start)
 	t.Cleanup(func() {
 		ctx, stop := context.WithTimeout(context.Background(), patience)
 		defer stop()

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -39,14 +37,8 @@ func startCluster(t *testing.T, name, dataplane string) *cluster {
 	t.Helper()
 	bin := binaries(t)
 	place(t)
-	peer := filepath.Join(os.Getenv("TMPDIR"), "peer")
-	build := exec.Command("go", "build", "-o", peer, "./testdata/peer")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the tests' pod: %v\n%s", err, out)
-	}
 	l, err := lab.Up(deadline(t), lab.Options{Name: name, Nodes: 2, Families: "IPv4,IPv6", Dataplane: dataplane, Labd: filepath.Join(bin, "labd"),
-		Images: map[string]string{peerImage: peer}})
+		Images: map[string]string{peerImage: podProgram(t, "testdata", "peer")}})
 	if err != nil {
 		t.Fatal(err)
 	}

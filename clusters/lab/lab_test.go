@@ -57,6 +57,21 @@ func place(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "")
 }
 
+// podProgram builds a program for pods, static as images are, from the folder of
+// that path.
+func podProgram(t *testing.T, path ...string) string {
+	t.Helper()
+	folder := filepath.Join(path...)
+	program := filepath.Join(t.TempDir(), filepath.Base(folder))
+	build := exec.Command("go", "build", "-trimpath", "-o", program, ".")
+	build.Dir = folder
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build %s for pods: %v\n%s", folder, err, out)
+	}
+	return program
+}
+
 func kubectl(t *testing.T, bin, kubeconfig, stdin string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(bin, "labd"), append([]string{"kubectl", "--kubeconfig", kubeconfig}, args...)...)

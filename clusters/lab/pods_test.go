@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -28,14 +27,7 @@ func upForPods(t *testing.T, nodes int, images map[string]string) *podLab {
 	t.Helper()
 	bin := binaries(t)
 	place(t)
-	probe := filepath.Join(t.TempDir(), "probe")
-	build := exec.Command("go", "build", "-trimpath", "-o", probe, ".")
-	build.Dir = filepath.Join("..", "labd", "container", "testdata", "probe")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if msg, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v\n%s", err, msg)
-	}
-	all := map[string]string{"test/probe": probe}
+	all := map[string]string{"test/probe": podProgram(t, "..", "labd", "container", "testdata", "probe")}
 	for name, path := range images {
 		all[name] = path
 	}

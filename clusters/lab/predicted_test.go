@@ -113,13 +113,7 @@ func newPrediction(t *testing.T) *prediction {
 	t.Helper()
 	bin := binaries(t)
 	place(t)
-	program := filepath.Join(t.TempDir(), "predicted")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, ".")
-	build.Dir = filepath.Join("testdata", "predicted")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if msg, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the program of the pods: %v\n%s", err, msg)
-	}
+	program := podProgram(t, "testdata", "predicted")
 	ctx, stop := context.WithTimeout(context.Background(), 2*patience)
 	defer stop()
 	l, err := lab.Up(ctx, lab.Options{Name: "predicted", Nodes: 2, Families: "IPv4,IPv6", Labd: filepath.Join(bin, "labd"), Images: map[string]string{"predicted": program}})

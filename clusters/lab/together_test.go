@@ -106,7 +106,7 @@ func theirBinaries(t *testing.T, bin string) func(args ...string) (string, error
 	if err := os.Chmod(folder, 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"tightrope", "labd"} {
+	for _, name := range []string{"tightrope", "labd", "hyperkube"} {
 		b, err := os.ReadFile(filepath.Join(bin, name))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(folder, name), b, 0o755)

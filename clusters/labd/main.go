@@ -1,17 +1,17 @@
-// Command labd hosts the embedded lab cluster. It is one binary with many parts:
-// each component of the lab is a process of its own that runs it again with
-// another first argument, because two Kubernetes components do not get on in one
-// process. People use `tightrope lab`; only `up`, `stamp` and `kubectl` are called from there.
+// Command labd keeps the embedded lab cluster: it makes the lab's namespaces and
+// its containers, and starts what runs in them. It is small, because it is started
+// for every container; Kubernetes' own programs are in hyperkube, beside it. People
+// use `tightrope lab`; only `up`, `probe`, `stamp` and `kubectl` are called from there.
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/container"
-	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
-	"github.com/tightrope-dev/tightrope/clusters/labd/node"
-	"github.com/tightrope-dev/tightrope/clusters/labd/supervisor"
+	"github.com/tightrope-dev/tightrope/clusters/labd/warden"
 )
 
 // stamp is set by the linker; the command line refuses a labd with another one.
@@ -28,31 +28,17 @@ func main() {
 func dispatch(part string, args []string) int {
 	switch part {
 	case "up":
-		return supervisor.Up(args)
+		return warden.Up(args, stamp)
 	case "init":
-		return supervisor.Init(args)
-	case "supervise":
-		return supervisor.Supervise(args)
+		return warden.Init(args)
 	case "probe":
-		return supervisor.Probe()
+		return warden.Probe()
 	case "probe-inside":
-		return supervisor.ProbeInside(args)
-	case "etcd":
-		return controlplane.Etcd()
-	case "apiserver":
-		return controlplane.APIServer(args)
-	case "controller-manager":
-		return controlplane.ControllerManager()
-	case "scheduler":
-		return controlplane.Scheduler()
-	case "node":
-		return node.Main(args)
+		return warden.ProbeInside(args)
 	case "container-init":
 		return container.Main(args)
-	case "coredns":
-		return controlplane.CoreDNS(args)
 	case "kubectl":
-		return controlplane.Kubectl(args)
+		return hyperkube()
 	case "lookup":
 		return lookup(args)
 	case "stamp":
@@ -61,4 +47,16 @@ func dispatch(part string, args []string) int {
 	}
 	fmt.Fprintf(os.Stderr, "labd: no part %q; start the lab with `tightrope lab up`\n", part)
 	return 4
+}
+
+// hyperkube becomes the program beside this one, with the same arguments. It
+// returns only when it cannot.
+func hyperkube() int {
+	self, err := os.Executable()
+	if err == nil {
+		path := filepath.Join(filepath.Dir(self), "hyperkube")
+		err = fmt.Errorf("%s: %w; build both with `make labd`, and keep them together", path, syscall.Exec(path, os.Args, os.Environ()))
+	}
+	fmt.Fprintln(os.Stderr, "labd:", err)
+	return 1
 }

@@ -11,11 +11,13 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // version metric
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 // APIServer is `labd apiserver FAMILIES`. It returns the process's exit code.
 func APIServer(args []string) int {
-	f, err := ParseFamilies(strings.Join(args, ""))
+	f, err := layout.ParseFamilies(strings.Join(args, ""))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "apiserver:", err)
 		return 1
@@ -36,7 +38,7 @@ func run(c *cobra.Command, flags []string) int {
 	return cli.Run(c)
 }
 
-func apiServerFlags(f Families) []string {
+func apiServerFlags(f layout.Families) []string {
 	return []string{
 		"--advertise-address=" + f.Addresses()[0], "--bind-address=" + f.Addresses()[0], "--secure-port=6443",
 		"--etcd-servers=unix://" + etcdSocket,

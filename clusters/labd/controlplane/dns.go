@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 //go:embed dns.yaml
@@ -21,7 +23,7 @@ var dnsManifests string
 
 // ApplyDNS creates CoreDNS's objects, with two replicas where there are nodes
 // for them. The cluster is new: nothing of it exists yet.
-func ApplyDNS(ctx context.Context, c kubernetes.Interface, f Families, nodes int) error {
+func ApplyDNS(ctx context.Context, c kubernetes.Interface, f layout.Families, nodes int) error {
 	for doc := range strings.SplitSeq(dnsManifests, "\n---\n") {
 		obj, _, err := scheme.Codecs.UniversalDeserializer().Decode([]byte(doc), nil, nil)
 		if err != nil {
@@ -33,7 +35,7 @@ func ApplyDNS(ctx context.Context, c kubernetes.Interface, f Families, nodes int
 		case *corev1.Service:
 			o.Spec.ClusterIP, o.Spec.ClusterIPs = f.DNSIPs()[0], f.DNSIPs()
 			o.Spec.IPFamilyPolicy = new(corev1.IPFamilyPolicySingleStack)
-			if f == Dual {
+			if f == layout.Dual {
 				o.Spec.IPFamilyPolicy = new(corev1.IPFamilyPolicyRequireDualStack)
 			}
 		}

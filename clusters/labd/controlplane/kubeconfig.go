@@ -6,11 +6,13 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 // writeClients makes one kubeconfig per component and node, and returns the
 // administrator's for use outside.
-func writeClients(ca *authority, f Families, nodes int, outside string) ([]byte, error) {
+func writeClients(ca *authority, f layout.Families, nodes int, outside string) ([]byte, error) {
 	clients := map[string]pkix.Name{
 		"controller-manager": {CommonName: "system:kube-controller-manager"},
 		"scheduler":          {CommonName: "system:kube-scheduler"},

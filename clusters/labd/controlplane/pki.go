@@ -13,6 +13,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 // validity of certificates: a lab does not live longer.
@@ -88,7 +90,7 @@ func encodePEM(kind string, der []byte) []byte {
 // WriteCredentials makes the lab's authorities, certificates and kubeconfigs, in
 // PKIDir, and returns an administrator's kubeconfig for the address that reaches
 // the lab from outside.
-func WriteCredentials(f Families, nodes int, outside string) (kubeconfig []byte, err error) {
+func WriteCredentials(f layout.Families, nodes int, outside string) (kubeconfig []byte, err error) {
 	ca, err := newAuthority("tightrope-lab-ca")
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
@@ -109,7 +111,7 @@ func WriteCredentials(f Families, nodes int, outside string) (kubeconfig []byte,
 	return writeClients(ca, f, nodes, outside)
 }
 
-func writeServerPairs(ca, front *authority, f Families) error {
+func writeServerPairs(ca, front *authority, f layout.Families) error {
 	names := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 		"kubernetes.default.svc." + ClusterDomain}
 	addresses := []net.IP{net.IPv4(127, 0, 0, 1)}

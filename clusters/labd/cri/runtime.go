@@ -39,6 +39,7 @@ type Config struct {
 	PodCIDRs []string          // the node's ranges, one of each family
 	Images   map[string]string // image name → path of a program, and arguments
 	Network  Network
+	Init     string // path of a program with package container in it: a small one starts fast
 	Log      *slog.Logger // nil: slog.Default
 }
 
@@ -51,6 +52,7 @@ type Runtime struct {
 	addresses podnet.Ranges
 	network   Network
 	log       *slog.Logger
+	init      string // of containers
 	mountRoot string // the empty directory that containers mount their roots on
 	shmRoot   string // a directory per pod
 	terminals terminals
@@ -82,7 +84,7 @@ func New(c Config) (*Runtime, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	r := &Runtime{images: images, addresses: addresses, network: c.Network, log: c.Log, mountRoot: root, shmRoot: shm,
+	r := &Runtime{images: images, addresses: addresses, network: c.Network, log: c.Log, init: c.Init, mountRoot: root, shmRoot: shm,
 		sandboxes: map[string]*sandbox{}, containers: map[string]*process{}}
 	if r.terminals, err = openTerminals(filepath.Join(c.Dir, "terminals")); err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Runtime, err = New(Config{Dir: dir, PodCIDRs: []string{"10.244.1.0/24"}, Images: map[string]string{"x.dev/probe": bin}, Network: l.net})
+	l.Runtime, err = New(Config{Dir: dir, PodCIDRs: []string{"10.244.1.0/24"}, Images: map[string]string{"x.dev/probe": bin}, Network: l.net, Init: "/proc/self/exe"})
 	if err != nil {
 		t.Fatal(err)
 	}

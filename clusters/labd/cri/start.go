@@ -62,7 +62,7 @@ func (r *Runtime) launch(p *process) error {
 		return err
 	}
 	specPipe, status := pipes[0], pipes[1]
-	cmd := &exec.Cmd{Path: "/proc/self/exe", Args: []string{"labd", container.Argument}, Env: []string{}, Dir: "/",
+	cmd := &exec.Cmd{Path: r.init, Args: []string{"labd", container.Argument}, Env: []string{}, Dir: "/",
 		ExtraFiles: []*os.File{specPipe.r, status.w},
 		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Setsid: true,
 			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS}}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/cri"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane"
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 	"github.com/tightrope-dev/tightrope/clusters/labd/podnet"
 )
 
@@ -89,7 +90,7 @@ func serve(ctx context.Context, cfg Config) error {
 		return err
 	}
 	runtime, err := cri.New(cri.Config{Dir: filepath.Join(cfg.RootDir, "runtime"), PodCIDRs: cfg.PodCIDRs,
-		Images: cfg.Images, Network: network{agent}, Log: slog.Default()})
+		Images: cfg.Images, Network: network{agent}, Init: layout.Labd, Log: slog.Default()})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 // logs asks for what a component said; without Component, for whom there is.
@@ -28,7 +30,7 @@ type logInfo struct {
 const followEvery = 100 * time.Millisecond
 
 func listLogs() (all []logInfo, err error) {
-	files, err := filepath.Glob(filepath.Join(logPath, "*.log"))
+	files, err := filepath.Glob(filepath.Join(layout.Logs, "*.log"))
 	for _, f := range files {
 		if st, err := os.Stat(f); err == nil {
 			all = append(all, logInfo{strings.TrimSuffix(filepath.Base(f), ".log"), st.Size()})

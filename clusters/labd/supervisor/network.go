@@ -5,38 +5,18 @@ import (
 	"net"
 	"os"
 
-	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 const bridge = "br0" // the underlay: what a rack's switch is to real nodes
 
-// tryNetwork does the two things that sandboxes forbid although they allowed
-// the namespaces: it brings lo up and makes an nftables table.
-func tryNetwork() error {
-	lo, err := netlink.LinkByName("lo")
-	if err == nil {
-		err = netlink.LinkSetUp(lo)
-	}
-	if err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
-	}
-	nft := &nftables.Conn{}
-	table := nft.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "tightrope_probe"})
-	nft.DelTable(table)
-	if err := nft.Flush(); err != nil {
-		return fmt.Errorf("add an nftables table: %w", err)
-	}
-	return nil
-}
-
 // buildUnderlay makes the bridge that nodes are plugged into, with the API
 // server's addresses on it.
-func buildUnderlay(f controlplane.Families) error {
+func buildUnderlay(f layout.Families) error {
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}); err != nil {
 		return fmt.Errorf("underlay: add bridge: %w", err)
 	}
@@ -63,7 +43,7 @@ func buildUnderlay(f controlplane.Families) error {
 }
 
 // nodeAddresses are node i's, counted from 1.
-func nodeAddresses(f controlplane.Families, i int) []string {
+func nodeAddresses(f layout.Families, i int) []string {
 	return f.Pick(fmt.Sprintf("172.31.0.%d", 10+i), fmt.Sprintf("fd00:172:31::%d", 10+i))
 }
 
@@ -71,7 +51,7 @@ func nodeAddresses(f controlplane.Families, i int) []string {
 func port(i int) string { return fmt.Sprintf("node%d", i) }
 
 // podCIDRs are node i's.
-func podCIDRs(f controlplane.Families, i int) []string {
+func podCIDRs(f layout.Families, i int) []string {
 	return f.Pick(fmt.Sprintf("10.244.%d.0/24", i), fmt.Sprintf("fd00:10:244:%d::/64", i))
 }
 
@@ -101,14 +81,14 @@ func addAddresses(h *netlink.Handle, link netlink.Link, addrs []string) error {
 
 // plugNode connects the network namespace of a node's process to the underlay,
 // and teaches it and us the routes to the pods.
-func plugNode(f controlplane.Families, i, nodes, pid int) error {
+func plugNode(f layout.Families, i, nodes, pid int) error {
 	if err := plug(f, i, nodes, pid); err != nil {
 		return fmt.Errorf("network of node-%d: %w", i, err)
 	}
 	return nil
 }
 
-func plug(f controlplane.Families, i, nodes, pid int) error {
+func plug(f layout.Families, i, nodes, pid int) error {
 	host, inside := port(i), fmt.Sprintf("tn%d", i)
 	br, err := netlink.LinkByName(bridge)
 	if err != nil {
@@ -138,7 +118,7 @@ func plug(f controlplane.Families, i, nodes, pid int) error {
 	return addRoutes(&netlink.Handle{}, br, podCIDRs(f, i), nodeAddresses(f, i))
 }
 
-func configureNode(h *netlink.Handle, inside string, f controlplane.Families, i, nodes int) error {
+func configureNode(h *netlink.Handle, inside string, f layout.Families, i, nodes int) error {
 	lo, err := h.LinkByName("lo")
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 	"github.com/tightrope-dev/tightrope/clusters/labd/node"
 )
 
@@ -28,7 +29,7 @@ func (s *supervisor) plugNodes() error {
 // plugNode starts one node's process; one byte on the pipe lets it go.
 func (s *supervisor) plugNode(i int) (*os.File, error) {
 	name := nodeName(i)
-	file := filepath.Join(statePath, name+".json")
+	file := filepath.Join(layout.State, name+".json")
 	b, err := json.Marshal(s.nodeConfig(i, name))
 	if err == nil {
 		err = os.WriteFile(file, b, 0o600)
@@ -43,7 +44,7 @@ func (s *supervisor) plugNode(i int) (*os.File, error) {
 	p, err := s.start(name, []string{"node", "--config", file}, unix.CLONE_NEWNET, r)
 	r.Close()
 	if err == nil {
-		err = plugNode(s.cfg.families(), i, s.cfg.Nodes, p.cmd.Process.Pid)
+		err = plugNode(s.cfg.Families, i, s.cfg.Nodes, p.cmd.Process.Pid)
 	}
 	if err != nil {
 		w.Close()
@@ -55,9 +56,9 @@ func (s *supervisor) plugNode(i int) (*os.File, error) {
 func nodeName(i int) string { return fmt.Sprintf("node-%d", i) }
 
 func (s *supervisor) nodeConfig(i int, name string) node.Config {
-	f := s.cfg.families()
+	f := s.cfg.Families
 	return node.Config{Name: name, Index: i, IPs: nodeAddresses(f, i), PodCIDRs: podCIDRs(f, i), ClusterDNS: f.DNSIPs()[0],
-		Kubeconfig: controlplane.KubeconfigPath(name), Images: s.cfg.imagesInside(),
+		Kubeconfig: controlplane.KubeconfigPath(name), Images: s.cfg.ImagesInside(),
 		Dataplane: s.cfg.Dataplane, RootDir: "/var/lib/kubelet-" + name, APIServer: f.Server()}
 }
 

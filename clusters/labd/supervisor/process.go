@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 // tailBytes of a dead component's log are searched for its last lines.
@@ -29,9 +31,9 @@ type process struct {
 	ended chan struct{} // closed when it has ended
 }
 
-func logOf(name string) string { return filepath.Join(logPath, name+".log") }
+func logOf(name string) string { return filepath.Join(layout.Logs, name+".log") }
 
-// start runs `labd args…` with its output in a log file, and tells exits when it
+// start runs `hyperkube args…` with its output in a log file, and tells exits when it
 // ends and should not. Children need no Pdeathsig: when the supervisor dies,
 // process 1 does, and the namespace with it.
 func (s *supervisor) start(name string, args []string, flags uintptr, files ...*os.File) (*process, error) {
@@ -41,7 +43,7 @@ func (s *supervisor) start(name string, args []string, flags uintptr, files ...*
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	defer log.Close()
-	p.cmd = &exec.Cmd{Path: labdPath, Args: append([]string{"labd"}, args...), Dir: "/", Env: os.Environ(),
+	p.cmd = &exec.Cmd{Path: layout.Hyperkube, Args: append([]string{"hyperkube"}, args...), Dir: "/", Env: os.Environ(),
 		Stdout: log, Stderr: log, ExtraFiles: files, SysProcAttr: &syscall.SysProcAttr{Cloneflags: flags}}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)

@@ -15,41 +15,47 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/labd/apifault"
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
 	"github.com/tightrope-dev/tightrope/clusters/labd/faults"
+	"github.com/tightrope-dev/tightrope/clusters/labd/warden"
 )
 
 // startDeadline is generous: a loaded machine is slow, a lab that hangs is wrong.
 const startDeadline = 3 * time.Minute
 
-// Supervise is `labd supervise`: it starts the lab's components in the order of
-// their needs, says when all is ready, and then waits for the first one to die.
-func Supervise(args []string) int {
-	closeOnExec(fdListener, fdProgress, fdInside)
-	report := newReporter(os.NewFile(fdProgress, "progress"))
-	cfg, err := decodeConfig(args)
+// Supervise is `hyperkube supervise`: it starts the lab's components in the order of
+// their needs, says when all is ready, and then waits for the first one to die. The
+// stamp is that of this build.
+func Supervise(args []string, stamp string) int {
+	warden.CloseOnExec(warden.FDListener, warden.FDProgress, warden.FDInside)
+	report := warden.NewReporter(os.NewFile(warden.FDProgress, "progress"))
+	cfg, err := warden.DecodeConfig(args)
 	if err != nil {
-		report.fail("", err)
+		report.Fail("", err)
 		return 1
 	}
-	listener, err := net.FileListener(os.NewFile(fdListener, "listener"))
-	if err != nil {
-		report.fail("", fmt.Errorf("inherited listener: %w", err))
+	if cfg.Stamp != stamp {
+		report.Fail("", fmt.Errorf("labd is of build %.40q and the hyperkube beside it of %q; build both with `make labd`", cfg.Stamp, stamp))
 		return 1
 	}
-	inside, err := net.FileListener(os.NewFile(fdInside, "inside"))
+	listener, err := net.FileListener(os.NewFile(warden.FDListener, "listener"))
 	if err != nil {
-		report.fail("", fmt.Errorf("inherited listener for requests: %w", err))
+		report.Fail("", fmt.Errorf("inherited listener: %w", err))
+		return 1
+	}
+	inside, err := net.FileListener(os.NewFile(warden.FDInside, "inside"))
+	if err != nil {
+		report.Fail("", fmt.Errorf("inherited listener for requests: %w", err))
 		return 1
 	}
 	s := &supervisor{cfg: cfg, report: report, listener: listener, inside: inside,
 		exits: make(chan error, 8+cfg.Nodes), processes: map[string]*process{}}
-	report.step("namespaces")
-	report.fail("", s.run())
+	report.Step("namespaces")
+	report.Fail("", s.run())
 	return 1
 }
 
 type supervisor struct {
-	cfg      Config
-	report   *reporter
+	cfg      warden.Config
+	report   *warden.Reporter
 	listener net.Listener
 	inside   net.Listener // requests from outside to the lab itself
 	exits    chan error   // a component that ended, with the end of its log
@@ -87,10 +93,10 @@ func (s *supervisor) run() error {
 }
 
 func (s *supervisor) bringUp(ctx context.Context) error {
-	if err := buildUnderlay(s.cfg.families()); err != nil {
+	if err := buildUnderlay(s.cfg.Families); err != nil {
 		return err
 	}
-	kubeconfig, err := controlplane.WriteCredentials(s.cfg.families(), s.cfg.Nodes, fmt.Sprintf("https://127.0.0.1:%d", s.cfg.Port))
+	kubeconfig, err := controlplane.WriteCredentials(s.cfg.Families, s.cfg.Nodes, fmt.Sprintf("https://127.0.0.1:%d", s.cfg.Port))
 	if err != nil {
 		return err
 	}
@@ -100,7 +106,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.startEtcd(ctx); err != nil {
 		return err
 	}
-	s.report.step("etcd")
+	s.report.Step("etcd")
 	if err := s.startAPIServer(); err != nil {
 		return err
 	}
@@ -110,7 +116,7 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.wait("apiserver", controlplane.WaitServing(ctx, s.client)); err != nil {
 		return err
 	}
-	go relay(s.listener, s.cfg.families().Server())
+	go relay(s.listener, s.cfg.Families.Server())
 	if err := s.startRest(ctx); err != nil {
 		return err
 	}
@@ -121,12 +127,12 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 			s.exits <- err
 		}
 	}()
-	s.report.send(Event{Ready: true, Kubeconfig: string(kubeconfig)})
+	s.report.Send(warden.Event{Ready: true, Kubeconfig: string(kubeconfig)})
 	return nil
 }
 
 func (s *supervisor) startAPIServer() error {
-	_, err := s.start("apiserver", []string{"apiserver", string(s.cfg.families())}, 0)
+	_, err := s.start("apiserver", []string{"apiserver", string(s.cfg.Families)}, 0)
 	return err
 }
 
@@ -165,7 +171,7 @@ func (s *supervisor) startRest(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.wait("controllers", controlplane.WaitAccounts(ctx, s.client)) })
 	if s.cfg.Nodes > 0 {
-		if err := controlplane.ApplyDNS(ctx, s.client, s.cfg.families(), s.cfg.Nodes); err != nil {
+		if err := controlplane.ApplyDNS(ctx, s.client, s.cfg.Families, s.cfg.Nodes); err != nil {
 			return err
 		}
 		if err := s.releaseNodes(); err != nil {
@@ -179,7 +185,7 @@ func (s *supervisor) startRest(ctx context.Context) error {
 
 func (s *supervisor) wait(name string, err error) error {
 	if err == nil {
-		s.report.step(name)
+		s.report.Step(name)
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package supervisor
+package warden
 
 import (
 	"bufio"
@@ -23,19 +23,24 @@ const detachByte = 'd'
 
 // Up is `labd up`: it runs a lab until its owner dies, a signal or a "down" on
 // the control socket asks it to end, or the lab itself dies. It returns the
-// process's exit code. Nothing of the lab is left when it returns.
-func Up(args []string) int {
+// process's exit code. Nothing of the lab is left when it returns. The stamp is
+// that of this build.
+func Up(args []string, stamp string) int {
 	runtime.LockOSThread() // process 1 dies with the thread that started it (Pdeathsig)
 	signal.Ignore(syscall.SIGPIPE)
-	report := newReporter(os.Stdout)
+	report := NewReporter(os.Stdout)
 	cfg, err := parseConfig(args)
+	if err == nil {
+		err = cfg.findHyperkube()
+	}
 	if err != nil {
-		report.fail("usage", err)
+		report.Fail("usage", err)
 		return 4
 	}
+	cfg.Stamp = stamp
 	dir, err := claim(cfg.Dir)
 	if err != nil {
-		report.fail("usage", fmt.Errorf("lab %q: %w", cfg.Name, err))
+		report.Fail("usage", fmt.Errorf("lab %q: %w", cfg.Name, err))
 		return 4
 	}
 	w := &warden{cfg: cfg, dir: dir, report: report, stop: make(chan string, 8)}
@@ -49,7 +54,7 @@ func Up(args []string) int {
 	default:
 		dir.remove()
 	}
-	report.fail(w.stage, err)
+	report.Fail(w.stage, err)
 	return 1
 }
 
@@ -57,7 +62,7 @@ func Up(args []string) int {
 type warden struct {
 	cfg      Config
 	dir      *directory
-	report   *reporter
+	report   *Reporter
 	stage    string      // of the error run returns
 	stop     chan string // why to end
 	detached atomic.Bool // nobody reads report any more
@@ -183,7 +188,7 @@ func (w *warden) follow(events io.Reader) error {
 		case e.Step == "namespaces":
 			w.stage = ""
 		}
-		w.report.send(e)
+		w.report.Send(e)
 	}
 	return errors.New("process 1 of the lab died; was it killed?")
 }

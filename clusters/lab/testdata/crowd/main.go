@@ -1,4 +1,6 @@
-package lab_test
+// Command crowd is the program of the benchmark's pods. It is a small one: what a
+// program needs to start would be counted as the lab's.
+package main
 
 import (
 	"fmt"
@@ -7,33 +9,31 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
-// The benchmark's pods run this test binary: an image is a program with a name.
-func TestMain(m *testing.M) {
-	programs := map[string]func(args []string) error{"bench-serve": benchServe, "bench-reach": benchReach, "bench-watch": benchWatch}
-	if len(os.Args) > 1 && programs[os.Args[1]] != nil {
-		if err := programs[os.Args[1]](os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+func main() {
+	programs := map[string]func(args []string) error{"serve": serve, "reach": reach, "watch": watch}
+	if len(os.Args) < 2 || programs[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "crowd: want serve, reach or watch")
+		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	if err := programs[os.Args[1]](os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 const (
-	benchPort = "7000"
-	// benchSilence is how long an answer may take before an attempt counts as blocked.
+	servedPort = "7000"
+	// silence is how long an answer may take before an attempt counts as blocked.
 	// It delays the news, not the time that is told.
-	benchSilence = 500 * time.Millisecond
+	silence = 500 * time.Millisecond
 )
 
-// benchServe accepts every connection and waits for its end.
-func benchServe([]string) error {
-	l, err := net.Listen("tcp4", ":"+benchPort)
+// serve accepts every connection and waits for its end.
+func serve([]string) error {
+	l, err := net.Listen("tcp4", ":"+servedPort)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func benchServe([]string) error {
 // ask makes one attempt. It ends it with a reset, so that the port is free at once,
 // and none is in use twice: an established connection would answer for a policy.
 func ask(address string) bool {
-	conn, err := net.DialTimeout("tcp4", address, benchSilence)
+	conn, err := net.DialTimeout("tcp4", address, silence)
 	if err != nil {
 		return false
 	}
@@ -61,11 +61,11 @@ func ask(address string) bool {
 	return true
 }
 
-// benchReach returns when every address has answered.
-func benchReach(addresses []string) error {
+// reach returns when every address has answered.
+func reach(addresses []string) error {
 	give := time.Now().Add(30 * time.Second)
 	for _, a := range addresses {
-		for !ask(net.JoinHostPort(a, benchPort)) {
+		for !ask(net.JoinHostPort(a, servedPort)) {
 			if time.Now().After(give) {
 				return fmt.Errorf("%s does not answer", a)
 			}
@@ -74,10 +74,10 @@ func benchReach(addresses []string) error {
 	return nil
 }
 
-// benchWatch takes an interval and NAME=ADDRESS, and prints when each address
+// watch takes an interval and NAME=ADDRESS, and prints when each address
 // begins to answer and when it stops: the time of the first attempt that went
 // the new way, in nanoseconds of the machine's clock.
-func benchWatch(args []string) error {
+func watch(args []string) error {
 	every, err := time.ParseDuration(args[0])
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func benchWatch(args []string) error {
 			for range time.Tick(every) {
 				go func() {
 					sent := time.Now()
-					w.note(sent, ask(net.JoinHostPort(address, benchPort)))
+					w.note(sent, ask(net.JoinHostPort(address, servedPort)))
 				}()
 			}
 		})

@@ -1,4 +1,4 @@
-package supervisor
+package warden
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 // program is a static one: this test.
@@ -46,7 +46,7 @@ func TestAProgramThatIsNotStaticIsFoundOnTheMachine(t *testing.T) {
 	}
 	for name, want := range map[string]string{"static": "/images/4", "a": "/host/bin/sh -c true", "b": "/host/bin/sh",
 		"script": "/host" + script, "link": "/host" + sh + " -x"} {
-		if got := c.imagesInside()[name]; got != want {
+		if got := c.ImagesInside()[name]; got != want {
 			t.Errorf("image %s is %q inside, want %q", name, got, want)
 		}
 	}
@@ -85,15 +85,16 @@ func TestImagesOfOneProgramShareItsBinary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := c.imagesInside()
+	c.Hyperkube = "/somewhere/hyperkube"
+	got := c.ImagesInside()
 	if got["a"] != "/images/0" || got["b"] != "/images/0 serve --fast" {
 		t.Errorf("images inside the lab: %v", got)
 	}
-	if got[controlplane.DNSImage] != "/bin/labd coredns" {
-		t.Errorf("CoreDNS's image: %q", got[controlplane.DNSImage])
+	if got[layout.DNSImage] != "/bin/hyperkube coredns" {
+		t.Errorf("CoreDNS's image: %q", got[layout.DNSImage])
 	}
 	bound := c.binaries()
-	if bound[path] != "/images/0" || bound[c.Labd] != "/bin/labd" || len(bound) != 2 {
+	if bound[path] != "/images/0" || bound[c.Labd] != "/bin/labd" || bound[c.Hyperkube] != "/bin/hyperkube" || len(bound) != 3 {
 		t.Errorf("binaries: %v", bound)
 	}
 }
@@ -124,14 +125,16 @@ func TestADirectoryHasOneWarden(t *testing.T) {
 	}
 }
 
-func TestTailShowsTheLastLinesOfAnyLog(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "log")
-	text := strings.Repeat("old\n", 20000) + strings.Repeat("x", 5000) + "\nthe cause\n"
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+func TestALabWithoutKubernetesSaysWhatToBuild(t *testing.T) {
+	folder := t.TempDir()
+	c := Config{Labd: filepath.Join(folder, "labd")}
+	if err := c.findHyperkube(); err == nil || !strings.Contains(err.Error(), "make labd") || !strings.Contains(err.Error(), folder) {
+		t.Errorf("error %v, want what is missing, where, and what to do", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "hyperkube"), nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(tail(path), "\n")
-	if len(lines) != tailLines || lines[len(lines)-1] != "the cause" || len(lines[len(lines)-2]) != tailWidth {
-		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+	if err := c.findHyperkube(); err != nil || c.Hyperkube != filepath.Join(folder, "hyperkube") {
+		t.Errorf("found %q: %v", c.Hyperkube, err)
 	}
 }

@@ -1,4 +1,4 @@
-package supervisor
+package warden
 
 import (
 	"encoding/json"
@@ -10,8 +10,8 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
 	"github.com/tightrope-dev/tightrope/clusters/labd/dataplane/profile"
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 // MaxNodes keeps node addresses inside the underlay's first /24 and pod
@@ -27,11 +27,13 @@ type Config struct {
 	Dir       string            `json:"dir"`       // the one directory outside, absolute
 	Nodes     int               `json:"nodes"`     // 0: API server and controller manager only
 	Dataplane string            `json:"dataplane"` // profile of the nodes' data planes
-	Families  string            `json:"families"`  // "IPv4", "IPv6" or "IPv4,IPv6"
+	Families  layout.Families   `json:"families"`
 	Images    map[string]string `json:"images"`    // image name without tag → absolute path, and arguments, outside
 	Host      []string          `json:"host"`      // those of the paths whose programs need files of the machine
 	Port      int               `json:"port"`      // of the listener on 127.0.0.1
 	Labd      string            `json:"labd"`      // absolute path of this binary, outside
+	Hyperkube string            `json:"hyperkube"` // and of Kubernetes' programs; empty: the lab has none
+	Stamp     string            `json:"stamp"`     // of the build that both must be of
 	Lifeline  int               `json:"-"`         // descriptor whose end of file ends the lab; -1: none
 }
 
@@ -57,7 +59,7 @@ func parseConfig(args []string) (Config, error) {
 	fs.StringVar(&c.Dir, "dir", "", "the one directory outside; created, and removed at the end")
 	fs.IntVar(&c.Nodes, "nodes", 2, "number of nodes; 0 means an API server and a controller manager only")
 	fs.StringVar(&c.Dataplane, "dataplane", "enforce", "profile of the nodes' data planes")
-	fs.StringVar(&c.Families, "ip-families", string(controlplane.IPv4), "IPv4, IPv6 or IPv4,IPv6")
+	fs.StringVar((*string)(&c.Families), "ip-families", string(layout.IPv4), "IPv4, IPv6 or IPv4,IPv6")
 	fs.Var(images(c.Images), "image", "NAME=/path/of/program, repeatable; with what it needs of the machine when it is not static; or NAME=/folder /program/in/it")
 	fs.IntVar(&c.Lifeline, "lifeline", -1, "inherited descriptor; its end of file ends the lab unless a byte came first")
 	if err := fs.Parse(args); err != nil {
@@ -73,7 +75,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("find this binary: %w", err)
 	}
 	c.Labd = exe
-	if _, err := controlplane.ParseFamilies(c.Families); err != nil {
+	if _, err := layout.ParseFamilies(string(c.Families)); err != nil {
 		return fmt.Errorf("--ip-families: %w", err)
 	}
 	switch {
@@ -104,15 +106,22 @@ func (c *Config) complete() error {
 	return c.findHostPrograms()
 }
 
-// families were checked when the configuration was read.
-func (c Config) families() controlplane.Families { return controlplane.Families(c.Families) }
+// findHyperkube finds Kubernetes' programs beside this one.
+func (c *Config) findHyperkube() error {
+	c.Hyperkube = filepath.Join(filepath.Dir(c.Labd), filepath.Base(layout.Hyperkube))
+	if st, err := os.Stat(c.Hyperkube); err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+		return fmt.Errorf("no program hyperkube beside %s, which has Kubernetes in it; build both with `make labd`, and keep them together", c.Labd)
+	}
+	return nil
+}
 
 func (c Config) encode() string {
 	b, _ := json.Marshal(c) // strings, ints and a map of strings: cannot fail
 	return string(b)
 }
 
-func decodeConfig(args []string) (c Config, err error) {
+// DecodeConfig is for the processes inside the namespaces.
+func DecodeConfig(args []string) (c Config, err error) {
 	if len(args) != 1 {
 		return c, errors.New("this command is started by labd up, never by hand")
 	}

@@ -1,4 +1,4 @@
-package supervisor
+package warden
 
 import (
 	"fmt"
@@ -7,14 +7,18 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
 // Descriptors that the warden hands to process 1, and process 1 to the supervisor.
 const (
-	fdListener = 3
-	fdProgress = 4
-	fdInside   = 5
+	FDListener = 3
+	FDProgress = 4
+	FDInside   = 5
 	fdLifeline = 6 // process 1 keeps it
 )
 
@@ -23,37 +27,37 @@ const (
 // the warden ends, it ends, and the kernel ends everything else with it.
 func Init(args []string) int {
 	runtime.LockOSThread() // the supervisor dies with this thread
-	closeOnExec(fdListener, fdProgress, fdInside, fdLifeline)
-	progress := os.NewFile(fdProgress, "progress")
-	report := newReporter(progress)
-	cfg, err := decodeConfig(args)
+	CloseOnExec(FDListener, FDProgress, FDInside, fdLifeline)
+	progress := os.NewFile(FDProgress, "progress")
+	report := NewReporter(progress)
+	cfg, err := DecodeConfig(args)
 	if err == nil {
 		err = isolate(cfg)
 	}
 	if err != nil {
-		report.fail("namespaces", err)
+		report.Fail("namespaces", err)
 		return 1
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.NewFile(fdLifeline, "lifeline"))
 		os.Exit(1) // the warden died
 	}()
-	supervisor, err := os.StartProcess("/proc/self/exe", []string{"labd", "supervise", cfg.encode()}, &os.ProcAttr{
+	supervisor, err := os.StartProcess(layout.Hyperkube, []string{"hyperkube", "supervise", cfg.encode()}, &os.ProcAttr{
 		Env:   os.Environ(),
-		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, os.NewFile(fdListener, "listener"), progress, os.NewFile(fdInside, "inside")},
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, os.NewFile(FDListener, "listener"), progress, os.NewFile(FDInside, "inside")},
 		Sys:   &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL},
 	})
 	if err != nil {
-		report.fail("", fmt.Errorf("start the supervisor: %w", err))
+		report.Fail("", fmt.Errorf("start the supervisor: %w", err))
 		return 1
 	}
 	progress.Close()
 	return reap(supervisor.Pid)
 }
 
-// closeOnExec keeps inherited descriptors from being inherited further: no pod
+// CloseOnExec keeps inherited descriptors from being inherited further: no pod
 // may hold the lab's listener.
-func closeOnExec(fds ...int) {
+func CloseOnExec(fds ...int) {
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
 	}
@@ -86,4 +90,23 @@ func isolate(cfg Config) error {
 		return err
 	}
 	return tryNetwork()
+}
+
+// tryNetwork does the two things that sandboxes forbid although they allowed
+// the namespaces: it brings lo up and makes an nftables table.
+func tryNetwork() error {
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		return fmt.Errorf("bring lo up: %w", err)
+	}
+	nft := &nftables.Conn{}
+	table := nft.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "tightrope_probe"})
+	nft.DelTable(table)
+	if err := nft.Flush(); err != nil {
+		return fmt.Errorf("add an nftables table: %w", err)
+	}
+	return nil
 }

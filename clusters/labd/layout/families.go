@@ -1,9 +1,18 @@
-package controlplane
+package layout
 
 import (
 	"fmt"
 	"net"
 	"strings"
+)
+
+// Addresses of the lab. They never meet the host's: the lab has a network
+// namespace of its own.
+const (
+	address4, address6         = "172.31.0.1", "fd00:172:31::1" // of the API server, on the underlay
+	serviceCIDR4, serviceCIDR6 = "10.96.0.0/16", "fd00:10:96::/112"
+	serviceIP4, serviceIP6     = "10.96.0.1", "fd00:10:96::1"  // of the Service kubernetes.default
+	dnsIP4, dnsIP6             = "10.96.0.10", "fd00:10:96::a" // of the Service kube-dns.kube-system
 )
 
 // Families are the IP families of a lab, the first one first in everything.

@@ -1,4 +1,4 @@
-package supervisor
+package warden
 
 import (
 	"fmt"
@@ -10,19 +10,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
+	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
-// Paths inside the lab.
-const (
-	labdPath   = "/bin/labd"
-	imagesPath = "/images"
-	statePath  = "/run/lab"
-	logPath    = "/var/log/lab"
-	// mountSource marks the lab's file systems in /proc/*/mountinfo, for those
-	// who look for leftovers.
-	mountSource = "tightrope-lab"
-)
+// mountSource marks the lab's file systems in /proc/*/mountinfo, for those who look
+// for leftovers.
+const mountSource = "tightrope-lab"
 
 // buildRoot gives the lab a root file system of its own on a tmpfs. Of the host
 // it has the image binaries, six devices and the certificates, and for images that
@@ -131,22 +124,25 @@ func mountSys(to string) {
 // binaries maps paths outside to paths inside. Process 1 and the supervisor both
 // call it, so its answer depends on the configuration alone.
 func (c Config) binaries() map[string]string {
-	inside := map[string]string{c.Labd: labdPath}
+	inside := map[string]string{c.Labd: layout.Labd}
+	if c.Hyperkube != "" {
+		inside[c.Hyperkube] = layout.Hyperkube
+	}
 	for i, name := range slices.Sorted(maps.Keys(c.Images)) {
 		path, _, _ := strings.Cut(c.Images[name], " ")
 		if slices.Contains(c.Host, path) {
 			continue
 		}
 		if _, known := inside[path]; !known {
-			inside[path] = fmt.Sprintf("%s/%d", imagesPath, i)
+			inside[path] = fmt.Sprintf("%s/%d", layout.Images, i)
 		}
 	}
 	return inside
 }
 
-// imagesInside maps image names to commands inside the lab's root.
-func (c Config) imagesInside() map[string]string {
-	commands := map[string]string{controlplane.DNSImage: labdPath + " coredns"}
+// ImagesInside maps image names to commands inside the lab's root.
+func (c Config) ImagesInside() map[string]string {
+	commands := map[string]string{layout.DNSImage: layout.Hyperkube + " coredns"}
 	binaries := c.binaries()
 	for name, command := range c.Images {
 		path, args, found := strings.Cut(command, " ")

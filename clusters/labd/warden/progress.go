@@ -1,4 +1,4 @@
-package supervisor
+package warden
 
 import (
 	"encoding/json"
@@ -23,15 +23,15 @@ type Event struct {
 
 // reporter writes events as JSON lines. Its reader may be gone: a lab that was
 // detached has nobody to tell, so write errors are dropped.
-type reporter struct {
+type Reporter struct {
 	mu    sync.Mutex
 	w     io.Writer
 	start time.Time
 }
 
-func newReporter(w io.Writer) *reporter { return &reporter{w: w, start: time.Now()} }
+func NewReporter(w io.Writer) *Reporter { return &Reporter{w: w, start: time.Now()} }
 
-func (r *reporter) send(e Event) {
+func (r *Reporter) Send(e Event) {
 	b, err := json.Marshal(e)
 	if err != nil {
 		return
@@ -42,8 +42,8 @@ func (r *reporter) send(e Event) {
 }
 
 // step says that a part of the lab works, and how long after the start.
-func (r *reporter) step(name string) {
-	r.send(Event{Step: name, State: "ready", Seconds: time.Since(r.start).Round(time.Millisecond).Seconds()})
+func (r *Reporter) Step(name string) {
+	r.Send(Event{Step: name, State: "ready", Seconds: time.Since(r.start).Round(time.Millisecond).Seconds()})
 }
 
-func (r *reporter) fail(stage string, err error) { r.send(Event{Error: err.Error(), Stage: stage}) }
+func (r *Reporter) Fail(stage string, err error) { r.Send(Event{Error: err.Error(), Stage: stage}) }

@@ -1,4 +1,4 @@
-package supervisor
+package warden
 
 import (
 	"encoding/json"
@@ -43,7 +43,7 @@ func Probe() int {
 
 // ProbeInside is the part of Probe that runs in the clone.
 func ProbeInside(args []string) int {
-	cfg, err := decodeConfig(args)
+	cfg, err := DecodeConfig(args)
 	if err == nil {
 		err = isolate(cfg)
 	}

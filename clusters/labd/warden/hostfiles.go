@@ -1,4 +1,4 @@
-package supervisor
+package warden
 
 import (
 	"debug/elf"
