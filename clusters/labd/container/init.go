@@ -34,9 +34,10 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 var _ = takeOver()
 
-// takeOver runs container-init, and what else runs inside containers, while packages are being initialised. All of
-// Kubernetes is in this binary: its initialisation takes 150 ms of processor time,
-// which a hundred pods would pay a hundred times, and none of which is needed here.
+// takeOver runs container-init, and what else runs inside containers, while packages
+// are being initialised. A node runs commands in containers by starting its own
+// binary again, and that has all of Kubernetes in it, whose initialisation takes a
+// tenth of a second of processor time; none of it is needed here.
 func takeOver() bool {
 	switch {
 	case len(os.Args) == 0:

@@ -39,7 +39,7 @@ type Config struct {
 	PodCIDRs []string          // the node's ranges, one of each family
 	Images   map[string]string // image name → path of a program, and arguments
 	Network  Network
-	Init     string // path of a program with package container in it: a small one starts fast
+	Init     string       // path of a program with package container in it: a small one starts fast
 	Log      *slog.Logger // nil: slog.Default
 }
 

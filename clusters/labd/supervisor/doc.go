@@ -1,14 +1,3 @@
-// Package supervisor keeps the lab alive and ends it without a trace. Outside
-// the namespaces it is the warden, which owns the lab's one directory and its
-// listener; inside it is process 1 and the supervisor, which starts the control
-// plane and the nodes.
-//
-//	owner ══lifeline══► labd up ══lifeline══► labd init ──► labd supervise ──► etcd, apiserver,
-//	                    (warden)               (process 1)                      managers, nodes
-//	                        └── TCP listener, inherited ──────────► relay to the API server
-//
-// A lifeline is a pipe: whoever holds the reading end learns of the writer's
-// death, however it died. Process 1 takes every process and namespace with it,
-// and all state is on a tmpfs of its mount namespace, so that nothing needs to
-// be cleaned up by name.
+// Package supervisor starts the control plane and the nodes, in the namespaces that
+// the warden made, and answers what is asked of the lab itself: logs and faults.
 package supervisor
