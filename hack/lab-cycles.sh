@@ -34,7 +34,7 @@ role() { { tr '\0' '\n' <"/proc/$1/cmdline"; } 2>/dev/null | sed -n 2p; }
 settled() {
 	local tries ns=$1
 	for tries in $(seq 200); do
-		if ! pgrep -f "labd.*$TMPDIR" >/dev/null && [ -z "$(inside "$ns")" ]; then return 0; fi
+		if ! pgrep -f "(labd|hyperkube).*$TMPDIR" >/dev/null && [ -z "$(inside "$ns")" ]; then return 0; fi
 		sleep 0.05
 	done
 	return 1
@@ -61,7 +61,7 @@ user_namespace() {
 check() {
 	settled "$2"
 	"$tightrope" lab status >/dev/null 2>&1 # what lab commands begin with: it sweeps a killed warden's folder
-	if ! TMPDIR=$TMPDIR "$root/hack/lab-leftovers.sh" "${2:-user:[0]}" >"$log" 2>&1 || pgrep -af "labd.*$TMPDIR" >>"$log"; then
+	if ! TMPDIR=$TMPDIR "$root/hack/lab-leftovers.sh" "${2:-user:[0]}" >"$log" 2>&1 || pgrep -af "(labd|hyperkube).*$TMPDIR" >>"$log"; then
 		dirty=$((dirty + 1))
 		echo "cycle $1 left something:" >&2
 		cat "$log" >&2
@@ -79,7 +79,7 @@ for i in $(seq "$ups"); do
 		echo "cycle $i did not come up:" >&2
 		cat "$log" >&2
 	fi
-	ns=$(user_namespace $(pgrep -f "labd.*$TMPDIR"))
+	ns=$(user_namespace $(pgrep -f "(labd|hyperkube).*$TMPDIR"))
 	"$tightrope" lab down >"$log" 2>&1 || [ ! -e "$TMPDIR/tightrope-$(id -u)" ] || cat "$log" >&2
 	check "up $i" "$ns"
 done

@@ -57,6 +57,29 @@ func place(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "")
 }
 
+func TestALabdAloneSaysWhatIsMissing(t *testing.T) {
+	bin := binaries(t)
+	place(t)
+	alone := filepath.Join(t.TempDir(), "labd")
+	program, err := os.ReadFile(filepath.Join(bin, "labd"))
+	if err == nil {
+		err = os.WriteFile(alone, program, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	_, err = lab.Up(ctx, lab.Options{Name: "it", Labd: alone})
+	if err == nil || !strings.Contains(err.Error(), "hyperkube") || !strings.Contains(err.Error(), "make labd") {
+		t.Errorf("error %v, want what is missing and what to do", err)
+	}
+	cmd := exec.Command(alone, "kubectl", "version")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "make labd") {
+		t.Errorf("labd kubectl: %v\n%s", err, out)
+	}
+}
+
 // podProgram builds a program for pods, static as images are, from the folder of
 // that path.
 func podProgram(t *testing.T, path ...string) string {

@@ -144,7 +144,7 @@ func TestADetachedLabThatEndsByItselfSaysWhy(t *testing.T) {
 	}
 	user := userNamespace(t, "alone")
 	var etcd int
-	for _, dir := range processes("labd\x00etcd\x00") {
+	for _, dir := range processes("hyperkube\x00etcd\x00") {
 		if ns, err := os.Readlink(filepath.Join(dir, "ns/user")); err == nil && ns == user {
 			fmt.Sscanf(filepath.Base(dir), "%d", &etcd)
 		}

@@ -18,3 +18,13 @@ func TestTailShowsTheLastLinesOfAnyLog(t *testing.T) {
 		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
 	}
 }
+
+func TestALabdOfAnotherBuildIsRefused(t *testing.T) {
+	err := sameBuild("v1", "v2")
+	if err == nil || !strings.Contains(err.Error(), `"v1"`) || !strings.Contains(err.Error(), `"v2"`) || !strings.Contains(err.Error(), "make labd") {
+		t.Errorf("error %v, want both builds and what to do", err)
+	}
+	if err := sameBuild("v1", "v1"); err != nil {
+		t.Error(err)
+	}
+}

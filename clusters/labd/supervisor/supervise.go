@@ -32,8 +32,8 @@ func Supervise(args []string, stamp string) int {
 		report.Fail("", err)
 		return 1
 	}
-	if cfg.Stamp != stamp {
-		report.Fail("", fmt.Errorf("labd is of build %.40q and the hyperkube beside it of %q; build both with `make labd`", cfg.Stamp, stamp))
+	if err := sameBuild(cfg.Stamp, stamp); err != nil {
+		report.Fail("", err)
 		return 1
 	}
 	listener, err := net.FileListener(os.NewFile(warden.FDListener, "listener"))
@@ -51,6 +51,14 @@ func Supervise(args []string, stamp string) int {
 	report.Step("namespaces")
 	report.Fail("", s.run())
 	return 1
+}
+
+// sameBuild: the two halves speak a private protocol.
+func sameBuild(labd, ours string) error {
+	if labd != ours {
+		return fmt.Errorf("labd is of build %.40q and the hyperkube beside it of %q; build both with `make labd`", labd, ours)
+	}
+	return nil
 }
 
 type supervisor struct {
