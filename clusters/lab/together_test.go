@@ -142,6 +142,7 @@ func TestADetachedLabThatEndsByItselfSaysWhy(t *testing.T) {
 	if out, err := run("up", "--nodes", "0"); err != nil {
 		t.Fatalf("lab up: %v\n%s", err, out)
 	}
+	t.Cleanup(func() { _, _ = run("down") }) // where the test gave up: nobody holds this lab
 	user := userNamespace(t, "alone")
 	var etcd int
 	for _, dir := range processes("hyperkube\x00etcd\x00") {
