@@ -35,6 +35,7 @@ func readSelector(s *metav1.LabelSelector) *selector {
 	for _, q := range all {
 		one := requirement{key: q.Key(), values: q.ValuesUnsorted(), among: true}
 		slices.Sort(one.values)
+		one.values = slices.Compact(one.values) // a value may be there twice; a class must be found once
 		switch q.Operator() {
 		case selection.NotIn, selection.NotEquals:
 			one.absent, one.among = true, false
