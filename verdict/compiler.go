@@ -40,24 +40,27 @@ type compiler struct {
 	blocks   registry[addressSet]
 	atoms    atomTable
 	held     []netip.Prefix // that ClusterNetworkPolicies and nodes tell apart
+
+	portStarts     []int32 // points at which another port class begins
+	portClassLimit int
+	portsToMerge   bool // port classes may have become alike
 }
 
-type owned struct{ rows, tables, records, cluster bool }
+type owned struct{ rows, records, portClasses, columns, cluster bool }
 
 func newCompiler() *compiler {
 	c := &compiler{nodes: map[string]int32{"": 0}, homes: map[string]*home{}, postings: map[label][]*member{}}
-	c.begin(&Snapshot{cluster: &cluster{}})
+	c.begin(&Snapshot{cluster: &cluster{}, portClasses: new([points]uint8), columns: [][]uint16{nil}})
 	c.atoms.init()
-	for range everything + 1 { // with keys that no recipe has
+	c.portStarts, c.portClassLimit = []int32{0}, maxPortClasses
+	for range mixed + 1 { // with keys that no recipe has
 		e, _ := c.recipes.intern(strings.Repeat("-", len(c.recipes.all)+1))
 		e.refs = 1
 		c.putRecipe(e.id, &recipe{})
 	}
 	e, _ := c.profiles.intern("")
 	e.refs = 1
-	for p := range protocols {
-		c.putTable(p, nil, []int32{everything}, nil)
-	}
+	c.putTable(e.id, tableOf(everything))
 	return c
 }
 
@@ -67,7 +70,7 @@ func (c *compiler) begin(s *Snapshot) {
 	}
 	next := *s
 	for _, list := range []interface{ share() }{&next.pods, &next.places,
-		&next.classes, &next.long, &next.recipes, &next.sets, &next.blocks} {
+		&next.classes, &next.tables, &next.recipes, &next.sets, &next.blocks} {
 		list.share()
 	}
 	c.next, c.owns = &next, owned{}

@@ -12,12 +12,11 @@ const (
 	manyAddresses                   // more than one of a family
 	orderedOut                      // policies of other kinds than v1, or doubtful ones, for egress
 	orderedIn                       // the same for ingress
-	longOut                         // the egress profile has a long table
-	longIn                          // the ingress profile has a long table
+	byName                          // egress rules name ports of the target
 	hostNetwork                     // it is on the network of its node
 
-	asSource = free | manyAddresses | hostNetwork | orderedOut | longOut
-	asTarget = free | manyAddresses | hostNetwork | orderedIn | longIn
+	asSource = free | manyAddresses | hostNetwork | orderedOut | byName
+	asTarget = free | manyAddresses | hostNetwork | orderedIn
 )
 
 // noAddress is the atom of a pod without address in a family.
@@ -34,10 +33,10 @@ func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) 
 	if a&hinderedAsSource|b&hinderedAsTarget != 0 {
 		return s.decideRarely(from, to, port, protocol)
 	}
-	lanes := lanesOf(port)
+	column := s.columns[s.portClasses[p<<16|int(port)]]
 	// Ingress first: rules mostly say who may enter, so that it decides most
 	// denials, and the processor foresees it.
-	y := s.rows[s.tables[b.ingress()*protocols+p].short(lanes)].Load()
+	y := s.rows[column[b.ingress()]].Load()
 	if y == nil {
 		return s.decideLong(i, j, port, p)
 	}
@@ -45,7 +44,7 @@ func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) 
 	if enters == refuses && (a|b)&onHostNetwork == 0 {
 		return Deny
 	}
-	x := s.rows[s.tables[a.egress()*protocols+p].short(lanes)].Load()
+	x := s.rows[column[a.egress()]].Load()
 	if x == nil {
 		return s.decideLong(i, j, port, p)
 	}
@@ -60,14 +59,14 @@ func (s *Snapshot) Decide(from, to PodID, port int32, protocol corev1.Protocol) 
 	return s.decideDoubt(i, j, x, y)
 }
 
-// decideLong makes rows that nobody has asked for before, and finds them in
-// tables of any length.
+// decideLong makes rows that nobody has asked for before, and finds those that
+// the port class does not lead to.
 func (s *Snapshot) decideLong(from, to uint, port int32, p int) Decision {
-	out, in := s.places.at(int(from)).table(egress, p), s.places.at(int(to)).table(ingress, p)
-	d := s.doubt(from, to, s.row(s.recipeOn(out, port)), s.row(s.recipeOn(in, port)))
-	if t := *s.long.at(out); t != nil {
-		d.named, d.port, d.protocol = t.named, port, protocolNames[p]
-	}
+	out := *s.tables.at(int(s.places.at(int(from)).profiles[egress]))
+	in := *s.tables.at(int(s.places.at(int(to)).profiles[ingress]))
+	point := pointOf(p, port)
+	d := s.doubt(from, to, s.row(out.recipe(point)), s.row(in.recipe(point)))
+	d.named, d.port, d.protocol = out.named, port, protocolNames[p]
 	return d.decide()
 }
 
@@ -89,7 +88,7 @@ func (s *Snapshot) decideRarely(from, to PodID, port int32, protocol corev1.Prot
 			return Allow
 		}
 		either := s.places.at(int(from)).flags&asSource | s.places.at(int(to)).flags&asTarget
-		if either&^(hostNetwork|longOut|longIn) == 0 {
+		if either&^(hostNetwork|byName) == 0 {
 			return s.decideLong(uint(from), uint(to), port, p)
 		}
 	}
@@ -150,7 +149,7 @@ func (d *doubt) over(from, to int32) Decision {
 func (d *doubt) byName(to int32) truth {
 	result := no
 	for _, n := range d.named {
-		if declares((*d.s.classes.at(int(d.to.class))).ports, n.name, d.port, d.protocol) {
+		if n.protocol == d.protocol && declares((*d.s.classes.at(int(d.to.class))).ports, n.name, d.port, d.protocol) {
 			result = result.or(d.s.row(n.recipe).allows(d.to.class, to))
 		}
 	}

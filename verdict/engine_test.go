@@ -26,15 +26,24 @@ func cluster() (verdict.World, []verdict.Pod) {
 		p := intstr.FromInt32(port)
 		long.Ports = append(long.Ports, networkingv1.NetworkPolicyPort{Port: &p})
 	}
+	var crowd networkingv1.NetworkPolicySpec // more port classes than there are numbers
+	for i := range 300 {
+		p := intstr.FromInt32(20000 + int32(i))
+		crowd.Ingress = append(crowd.Ingress, networkingv1.NetworkPolicyIngressRule{
+			Ports: []networkingv1.NetworkPolicyPort{{Port: &p}},
+			From:  []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("10.128.0.0/%d", 8+i%20)}}, {IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("fd00::/%d", 8+i/20)}}},
+		})
+	}
 	name := intstr.FromString("http")
 	byName := networkingv1.NetworkPolicyEgressRule{Ports: []networkingv1.NetworkPolicyPort{{Port: &name}}}
 	w.Policies = append(w.Policies,
 		verdict.Policy{Namespace: "team-001", Name: "long", Spec: networkingv1.NetworkPolicySpec{Ingress: []networkingv1.NetworkPolicyIngressRule{long}}},
+		verdict.Policy{Namespace: "team-001", Name: "crowd", Spec: crowd},
 		verdict.Policy{Namespace: "team-001", Name: "named", Spec: networkingv1.NetworkPolicySpec{Egress: []networkingv1.NetworkPolicyEgressRule{byName}}})
 	return w, pods
 }
 
-var ports = []int32{53, 443, 3999, 4000, 4001, 4096, 4097, 8000, 8080, 8090, 9090, 65535}
+var ports = []int32{53, 443, 3999, 4000, 4001, 4096, 4097, 8000, 8080, 8090, 9090, 20000, 20150, 20280, 20299, 65535}
 
 // judged is Decide, held against Judge and against a view of the port.
 func judged(t *testing.T, s *verdict.Snapshot, from, to verdict.PodID, port int32, protocol corev1.Protocol) verdict.Decision {

@@ -214,8 +214,8 @@ func (c *compiler) placeOf(id PodID) place {
 		if m.ordered[d] || e.it.doubtful {
 			at.flags |= [2]flags{orderedOut, orderedIn}[d]
 		}
-		if e.it.long {
-			at.flags |= [2]flags{longOut, longIn}[d]
+		if e.it.byName {
+			at.flags |= byName
 		}
 	}
 	if p.HostNetwork {

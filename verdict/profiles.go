@@ -11,10 +11,10 @@ import (
 
 // profile is what a set of policies allows the pods that they isolate in one
 // direction. Classes that the same policies select share it, unless rules name
-// ports that the classes declare differently. Its tables are the snapshot's.
+// ports that the classes declare differently. Its table is the snapshot's.
 type profile struct {
-	recipes  []int32 // that its tables hold, as often as they do
-	long     bool    // a table is long
+	recipes  []int32 // that its table holds, as often as it does
+	byName   bool    // rules name ports of the target
 	doubtful bool    // no policy certainly isolates
 }
 
@@ -109,13 +109,12 @@ func (c *compiler) releaseProfile(e *entry[profile]) {
 	for _, r := range e.it.recipes {
 		c.releaseRecipe(r)
 	}
-	for p := range protocols { // nobody has the profile, but who walks all of them meets it
-		c.putTable(int(e.id)*protocols+p, nil, []int32{nothing}, nil)
-	}
+	c.putTable(e.id, tableOf(nothing)) // nobody has the profile, but who walks all of them meets it
+	c.portsToMerge = true
 	c.profiles.drop(e)
 }
 
-// build makes the tables of a new profile.
+// build makes the table of a new profile.
 func (c *compiler) build(e *entry[profile], m *member, d direction, all []selected) {
 	b := builder{c: c, d: d, profile: &e.it}
 	e.it.doubtful = !slices.ContainsFunc(all, func(p selected) bool { return !p.doubt })
@@ -127,14 +126,13 @@ func (c *compiler) build(e *entry[profile], m *member, d direction, all []select
 	if d == ingress {
 		b.declared = m.ports
 	}
-	for p := range protocols {
-		long := b.makeTable(int(e.id)*protocols+p, p)
-		e.it.long = e.it.long || long
-	}
+	t := &table{intervals: b.intervals(), named: b.namedRules()}
+	e.it.byName = len(t.named) > 0
+	c.putTable(e.id, t)
 	b.cleanUp()
 }
 
-// builder makes the tables of one profile.
+// builder makes the table of one profile.
 type builder struct {
 	c        *compiler
 	d        direction
@@ -186,27 +184,28 @@ func (b *builder) cleanUp() {
 	}
 }
 
-// makeTable makes the table of one protocol: the recipe changes only where a
-// range of ports begins or has just ended. It reports whether the table is long.
-func (b *builder) makeTable(table, protocol int) bool {
-	var starts []int32
-	for i := range b.rules {
-		for j := range b.rules[i].ports {
-			starts = b.appendStarts(starts, &b.rules[i].ports[j], protocol)
+// intervals: the recipe changes only where a range of ports begins or has just
+// ended.
+func (b *builder) intervals() []interval {
+	var all []interval
+	for p := range protocols {
+		starts := []int32{0} // a port that nobody asks for: as port 1
+		for i := range b.rules {
+			for j := range b.rules[i].ports {
+				starts = b.appendStarts(starts, &b.rules[i].ports[j], p)
+			}
+		}
+		slices.Sort(starts)
+		for _, start := range slices.Compact(starts) {
+			if r := b.recipeOf(p, max(start, 1)); len(all) == 0 || all[len(all)-1].recipe != r {
+				all = append(all, interval{pointOf(p, start), r})
+			}
 		}
 	}
-	slices.Sort(starts)
-	var begins []int32
-	recipes := []int32{b.recipeOf(protocol, 1)}
-	for _, start := range slices.Compact(starts) {
-		if r := b.recipeOf(protocol, start); r != recipes[len(recipes)-1] {
-			begins, recipes = append(begins, start), append(recipes, r)
-		}
+	for i := range all {
+		b.take(all[i].recipe)
 	}
-	for _, r := range recipes {
-		b.take(r)
-	}
-	return b.c.putTable(table, begins, recipes, b.namedRules(protocol))
+	return all
 }
 
 // appendStarts adds the ports from 2 at which the range begins to match, or no
@@ -252,19 +251,19 @@ func (b *builder) recipeOf(protocol int, port int32) int32 {
 }
 
 // namedRules are the egress rules with ports that only the target can name.
-func (b *builder) namedRules(protocol int) []namedRule {
+func (b *builder) namedRules() []namedRule {
 	var all []namedRule
 	if b.d == ingress {
 		return nil
 	}
 	for i := range b.rules {
 		for j := range b.rules[i].ports {
-			if p := &b.rules[i].ports[j]; p.named() && p.protocol == protocolNames[protocol] {
+			if p := &b.rules[i].ports[j]; p.named() && protocolIndex(p.protocol) != protocols {
 				var m mixture
 				m.add(&b.rules[i], yes)
 				r := b.c.recipeFor(&m)
 				b.take(r)
-				all = append(all, namedRule{p.name, r})
+				all = append(all, namedRule{p.name, p.protocol, r})
 			}
 		}
 	}

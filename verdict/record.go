@@ -9,11 +9,6 @@ type place struct {
 	node     int32    // 0: not known
 }
 
-// table is the number of the profile's table for the protocol.
-func (p *place) table(d direction, protocol int) int {
-	return int(p.profiles[d])*protocols + protocol
-}
-
 // record is as much of a place as nearly every decision needs, in one word, so
 // that the records of a large cluster stay near the processor and copying them for
 // a change is cheap:

@@ -15,6 +15,7 @@ type recipe struct {
 const (
 	nothing    = 0
 	everything = 1
+	mixed      = 2 // several, or too large a number for a column: the profile's table has it. Nobody makes its row
 )
 
 // code is what a row says about a class by its labels.

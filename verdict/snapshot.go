@@ -14,11 +14,11 @@ type PodID int32
 // of goroutines may read it.
 //
 //	pod ──► place: class, atoms, profile of each direction ──► record: the most needed of it, in a word
-//	profile, port ──► recipe ──► row: who is allowed, as bits over classes and atoms
+//	port ──► port class ──► column: the recipe of each profile ──► row: who is allowed, as bits over classes and atoms
 //
 // Pods that policies cannot tell apart by labels are of one class; addresses
-// that no ipBlock tells apart are of one atom. Rows are made when they are first
-// asked for.
+// that no ipBlock tells apart are of one atom; ports that no profile tells apart
+// are of one port class. Rows are made when they are first asked for.
 type Snapshot struct {
 	pods    pages[*Pod] // nil where a PodID is free
 	ids     shards[PodID]
@@ -28,14 +28,16 @@ type Snapshot struct {
 	spaces  shards[*space]
 	cluster *cluster
 
-	classes pages[*class]     // nil where a number is free
-	tables  []portTable       // of a profile: one for each protocol
-	long    pages[*longTable] // the same; nil where the portTable is all there is
+	classes pages[*class] // nil where a number is free
+	tables  pages[*table] // of profiles
 	recipes pages[*recipe]
 	sets    pages[*planes] // classes that a peer selects
 	blocks  pages[bits]    // atoms inside an ipBlock
 	rows    []atomic.Pointer[row]
 	hosts   int // host-network pods
+
+	portClasses *[points]uint8 // of points
+	columns     [][]uint16     // of a port class: the recipe of each profile
 }
 
 // space is a namespace: its labels, and the policies in it.

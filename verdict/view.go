@@ -19,9 +19,15 @@ func (s *Snapshot) On(port int32, protocol corev1.Protocol) *View {
 	if index == protocols || uint32(port-1) >= 65535 {
 		return v
 	}
-	v.rows = make([]*row, len(s.tables)/protocols)
-	for i := range v.rows {
-		v.rows[i] = s.row(s.recipeOn(i*protocols+index, port))
+	point := pointOf(index, port)
+	column := s.columns[s.portClasses[point]]
+	v.rows = make([]*row, len(column))
+	for profile, recipe := range column {
+		if recipe == mixed {
+			v.rows[profile] = s.row((*s.tables.at(profile)).recipe(point))
+		} else {
+			v.rows[profile] = s.row(int32(recipe))
+		}
 	}
 	return v
 }
