@@ -107,16 +107,17 @@ func (c *compiler) ownRows(i int) []atomic.Pointer[row] {
 	return c.next.rows
 }
 
-// own makes a list private to the snapshot in the making, with room for the
-// number. It is for the lists that every decision looks into; the others are pages.
-func own[T any](s *[]T, is *bool, i int) []T {
-	if !*is {
-		*s, *is = slices.Clone(*s), true
+// ownRecords makes the records private to the snapshot in the making, with room
+// for the number. They are one list because every decision looks into it; the
+// others are pages.
+func (c *compiler) ownRecords(i int) []record {
+	if !c.owns.records {
+		c.next.records, c.owns.records = slices.Clone(c.next.records), true
 	}
-	if n := i + 1 - len(*s); n > 0 {
-		*s = append(*s, make([]T, n)...)
+	if n := i + 1 - len(c.next.records); n > 0 {
+		c.next.records = append(c.next.records, make([]record, n)...)
 	}
-	return *s
+	return c.next.records
 }
 
 // ownCluster is the cluster, private. Whoever asks for it changes what any pod

@@ -238,8 +238,11 @@ func (c *compiler) placeOf(id PodID) place {
 	return at
 }
 
-// put writes it down.
+// put writes it down. A pod of which only the address changes has the same
+// record, and the others need not be copied for it.
 func (c *compiler) put(id PodID, at place) {
-	own(&c.next.records, &c.owns.records, int(id))[id] = at.record()
+	if r := at.record(); int(id) >= len(c.next.records) || c.next.records[id] != r {
+		c.ownRecords(int(id))[id] = r
+	}
 	c.next.places.set(int(id), at)
 }
