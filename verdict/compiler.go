@@ -50,7 +50,7 @@ type owned struct{ rows, records, portClasses, columns, cluster bool }
 
 func newCompiler() *compiler {
 	c := &compiler{nodes: map[string]int32{"": 0}, homes: map[string]*home{}, postings: map[label][]*member{}}
-	c.begin(&Snapshot{cluster: &cluster{}, portClasses: new([points]uint8), columns: [][]uint16{nil}})
+	c.begin(&Snapshot{cluster: &cluster{}, portClasses: &onePortClass, columns: [][]uint16{nil}})
 	c.atoms.init()
 	c.portStarts, c.portClassLimit = []int32{0}, maxPortClasses
 	for range mixed + 1 { // with keys that no recipe has
