@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
@@ -41,6 +42,10 @@ type Lists struct {
 	CronJobs        []batchv1.CronJob
 	// Foreign are policies of kinds that are not understood; their TypeMeta is set.
 	Foreign []metav1.PartialObjectMetadata
+	// Callers are objects that name Services for the API server to call.
+	Callers []unstructured.Unstructured
+	// Unlisted are resources of callers that may not be listed.
+	Unlisted []string
 }
 
 // pageSize bounds the answer to one request, in objects.

@@ -22,7 +22,7 @@ type lintOptions struct {
 }
 
 func newLintCommand() *cobra.Command {
-	o := &lintOptions{}
+	o := &lintOptions{source: source{callers: true}}
 	c := &cobra.Command{
 		Use:   "lint [-f DIR]",
 		Short: "List the mistakes people make with NetworkPolicies, each with the fix",

@@ -83,7 +83,7 @@ func (o *planOptions) previews(c *cobra.Command, args []string) ([]preview.Previ
 		return nil, fmt.Errorf("no PolicyRollout is in %s: add one to plan", strings.Join(o.files, ", "))
 	}
 	if o.live {
-		cluster, _, err := readCluster(c.Context(), o.kubeconfig, o.context)
+		cluster, _, err := readCluster(c.Context(), o.kubeconfig, o.context, false)
 		if err != nil {
 			return nil, err
 		}

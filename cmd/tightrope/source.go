@@ -21,6 +21,7 @@ type source struct {
 	files      []string
 	kubeconfig string
 	context    string
+	callers    bool // read which Services the API server calls, too
 }
 
 func (s *source) flags(c *cobra.Command) {
@@ -33,7 +34,7 @@ func (s *source) flags(c *cobra.Command) {
 // which. Every error is bad input.
 func (s *source) read(c *cobra.Command) (set *manifest.Set, origin string, err error) {
 	if len(s.files) == 0 {
-		return readCluster(c.Context(), s.kubeconfig, s.context)
+		return readCluster(c.Context(), s.kubeconfig, s.context, s.callers)
 	}
 	for flag, value := range map[string]string{"kubeconfig": s.kubeconfig, "context": s.context} {
 		if value != "" {
@@ -72,13 +73,17 @@ func terminalOf(out io.Writer) matrix.Terminal {
 	return t
 }
 
-// readCluster lists what verdicts depend on, and changes nothing.
-func readCluster(ctx context.Context, kubeconfig, name string) (*manifest.Set, string, error) {
+// readCluster lists what verdicts depend on, and if asked who makes the API server
+// call Services. It changes nothing.
+func readCluster(ctx context.Context, kubeconfig, name string, callers bool) (*manifest.Set, string, error) {
 	cfg, cluster, err := existing.ConnectAs(ctx, kubeconfig, name)
 	if err != nil {
 		return nil, "", err
 	}
 	lists, err := existing.List(ctx, cfg)
+	if err == nil && callers {
+		err = lists.ListCallers(ctx, cfg)
+	}
 	if err != nil {
 		return nil, "", err
 	}

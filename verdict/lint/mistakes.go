@@ -54,5 +54,5 @@ var mistakes = []Mistake{
 	{"selects-everything", "a policy named after one workload selects all", spec + "NetworkPolicySpec.podSelector", selectsEverything},
 	{"selects-nothing", "a policy selects no pod", spec + "NetworkPolicySpec.podSelector", selectsNothing},
 	{"service-port-for-target-port", "a rule lists a Service's port where its pods listen on another one", page + " (Services)", servicePort},
-	{"webhook-forgotten", "the API server cannot call a webhook", "kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers", webhookForgotten},
+	{"webhook-forgotten", "the API server cannot call a webhook or an aggregated API", "kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers", webhookForgotten},
 }

@@ -75,7 +75,8 @@ type view struct {
 	isolated map[*class]map[networkingv1.PolicyType][]*policy
 	parsed   map[*metav1.LabelSelector]labels.Selector
 
-	noted   map[string]map[string]string // annotations of Services by namespace/name
+	noted   map[string]map[string]string   // annotations of Services by namespace/name
+	called  map[string][]manifest.Callback // by Service
 	dnsPods []resolver
 	cache   bool // whether NodeLocal DNSCache is in the set
 	dns     []lookups
@@ -99,6 +100,10 @@ func newView(set *manifest.Set) *view {
 	v.noted = map[string]map[string]string{}
 	for _, o := range set.Objects.Services {
 		v.noted[o.Namespace+"/"+o.Name] = o.Object.Annotations
+	}
+	v.called = map[string][]manifest.Callback{}
+	for _, cb := range set.Objects.Callbacks {
+		v.called[cb.Service] = append(v.called[cb.Service], cb)
 	}
 	v.addServices()
 	for _, p := range v.policies {

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
@@ -26,6 +27,10 @@ type Lists struct {
 	CronJobs        []batchv1.CronJob
 	// Foreign are policies of kinds that are not understood; their TypeMeta is set.
 	Foreign []metav1.PartialObjectMetadata
+	// Callers are objects that name Services for the API server to call.
+	Callers []unstructured.Unstructured
+	// Unlisted are resources of callers that may not be listed.
+	Unlisted []string
 }
 
 // FromLists makes a Set of what a cluster holds. The API server has validated
@@ -50,8 +55,14 @@ func FromLists(l Lists) *Set {
 			clusterWide: p.Namespace == "",
 		})
 	}
+	for i := range l.Callers {
+		r.takeCaller(&l.Callers[i])
+	}
+	for _, resource := range l.Unlisted {
+		r.note(Position{}, "", "%s may not be listed with this kubeconfig, so lint does not know which Services the API server calls by them", resource)
+	}
 	set := assemble(r.raw, r.foreign)
-	set.sources = r.sources
+	set.sources, set.Notes = r.sources, append(r.notes, set.Notes...)
 	return set
 }
 

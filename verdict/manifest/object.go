@@ -94,6 +94,8 @@ func (r *reading) object(at Source, n *yaml.Node, listed header, named bool) {
 	switch why := obsolete(h); {
 	case ok:
 		read(r, at, n)
+	case callers[h]:
+		r.readCaller(at, n)
 	case h.isList() && field(n, "items") != nil:
 		r.list(at, n, h.item())
 	case h.apiVersion == tightrope && h.kind == "Scenario":

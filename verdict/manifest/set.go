@@ -47,6 +47,7 @@ type Objects struct {
 	ClusterPolicies []Typed[v1alpha2.ClusterNetworkPolicy]
 	Rollouts        []Rollout
 	Suites          []Typed[v1alpha1.ConnectivitySuite]
+	Callbacks       []Callback
 }
 
 // Rollout is a PolicyRollout with the policies that it would roll out, wherever

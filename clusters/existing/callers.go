@@ -1,0 +1,57 @@
+package existing
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/pager"
+)
+
+// callers are the resources that name Services for the API server to call.
+var callers = []schema.GroupVersionResource{
+	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"},
+	{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
+	{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
+}
+
+// ListCallers adds the objects that name Services for the API server to call. No
+// verdict depends on them, so a right that is missing is no error: what may not
+// be listed is Unlisted.
+func (l *Lists) ListCallers(ctx context.Context, cfg *rest.Config) error {
+	client, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("cluster at %s: %w", cfg.Host, err)
+	}
+	for _, gvr := range callers {
+		resource := gvr.GroupResource().String()
+		list := client.Resource(gvr).List
+		pages := pager.New(func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return list(ctx, o) })
+		pages.PageSize = pageSize
+		err := pages.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
+			l.Callers = append(l.Callers, withoutSchemas(o.(*unstructured.Unstructured)))
+			return nil
+		})
+		switch {
+		case apierrors.IsForbidden(err):
+			l.Unlisted = append(l.Unlisted, resource)
+		case err != nil && !apierrors.IsNotFound(err): // an API server without aggregation has no APIServices
+			return fmt.Errorf("list %s: %w", resource, err)
+		}
+	}
+	return nil
+}
+
+// withoutSchemas leaves out what makes CustomResourceDefinitions large.
+func withoutSchemas(u *unstructured.Unstructured) unstructured.Unstructured {
+	unstructured.RemoveNestedField(u.Object, "spec", "versions")
+	u.SetManagedFields(nil)
+	return *u
+}
