@@ -64,6 +64,7 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 			return &exitError{exitInconclusive, fmt.Errorf("after the correction: %w", err)}
 		}
 	}
+	tellNotes(c.ErrOrStderr(), set)
 	findings := slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed && !o.suppressed })
 	var b bytes.Buffer
 	switch {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -126,17 +125,10 @@ func TestPlanOnALab(t *testing.T) {
 	if code, _, errs := said(t, "plan", "gw-forgot-dns", "--manifests", dir); code != exitCut {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	kubectl := func(args ...string) {
-		t.Helper()
-		out, err := exec.Command(binary(t, "labd"), append([]string{"kubectl", "--kubeconfig", kubeconfig}, args...)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("kubectl %v: %v\n%s", args, err, out)
-		}
-	}
-	kubectl("apply", "-f", filepath.Join(dir, "platform.yaml"))
+	kubectlOn(t, kubeconfig, "", "apply", "-f", filepath.Join(dir, "platform.yaml"))
 	for _, ns := range []string{"ai", "apps", "data", "ops", "untrusted"} {
-		t.Cleanup(func() { kubectl("delete", "namespace", ns, "--wait=true") })
-		kubectl("-n", ns, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=120s")
+		t.Cleanup(func() { kubectlOn(t, kubeconfig, "", "delete", "namespace", ns, "--wait=true") })
+		kubectlOn(t, kubeconfig, "", "-n", ns, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=120s")
 	}
 	live := []string{"plan", "-f", filepath.Join(dir, "rollout.yaml"), "-f", filepath.Join(dir, "suite.yaml"), "--live", "--kubeconfig", kubeconfig}
 	code, out, errs := said(t, live...)
