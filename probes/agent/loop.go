@@ -25,13 +25,14 @@ type loop struct {
 	schedule schedule
 	waiting  []appointment // for a slot, the first first
 
-	attempts sync.WaitGroup
-	inFlight int // slots taken
-	slots    int
-	stalls   stalls
-	results  chan result // has room for every slot, so no attempt ever waits to be heard
-	giveUp   context.CancelFunc
-	current  context.Context // of the attempts of the plan in force
+	questions []*question // under way, the first first
+	attempts  sync.WaitGroup
+	inFlight  int // slots taken
+	slots     int
+	stalls    stalls
+	results   chan result // has room for every slot, so no attempt ever waits to be heard
+	giveUp    context.CancelFunc
+	current   context.Context // of the attempts of the plan in force
 }
 
 // result is how one attempt ended.
@@ -44,6 +45,7 @@ type result struct {
 	began    time.Time
 	ended    time.Time
 	result   dial.Result
+	question *question // nil: it is none
 }
 
 func newLoop(out io.Writer, slots int, try func(context.Context, probes.Check) dial.Result) *loop {
@@ -105,12 +107,17 @@ func (l *loop) work(now time.Time) (time.Time, error) {
 		kept++
 	}
 	l.waiting = append(l.waiting[:0], l.waiting[kept:]...)
+	runsOut, asked := l.runOut(now)
+	l.hangUp(len(l.waiting))
 	if !l.report.next().After(now) {
 		if _, err := l.report.write(now, l.tracks); err != nil {
 			return time.Time{}, err
 		}
 	}
 	next := l.report.next()
+	if asked && runsOut.Before(next) {
+		next = runsOut
+	}
 	if at, ok := l.schedule.next(); ok && at.Before(next) {
 		next = at
 	}
@@ -137,8 +144,8 @@ func (l *loop) follow(ctx context.Context, r reading) {
 	l.giveUp()
 	l.current, l.giveUp = context.WithCancel(ctx)
 	now := time.Now()
-	l.stalls = stalls{keep: 2 * r.plan.Timeout}
-	l.plan, l.schedule, l.waiting, l.tracks = r.plan, schedule{}, nil, make([]*track, len(r.plan.Checks))
+	l.stalls = stalls{keep: 2 * patienceLimit * r.plan.Timeout}
+	l.plan, l.schedule, l.waiting, l.questions, l.tracks = r.plan, schedule{}, nil, nil, make([]*track, len(r.plan.Checks))
 	l.report.agent, l.report.digest, l.report.to, l.report.needs = r.plan.Agent, digest, now, urgent
 	for i, c := range r.plan.Checks {
 		l.tracks[i] = &track{check: c, from: now}
@@ -163,7 +170,7 @@ func (l *loop) keep(a appointment, now time.Time) {
 		l.schedule.add(next)
 	}
 	r.number = a.track.order.begin(now)
-	l.attempt(r)
+	l.attempt(r, now)
 }
 
 // free reports whether there is a slot for an attempt.
@@ -179,26 +186,40 @@ func slotsOf(c probes.Check) int {
 }
 
 // attempt makes one attempt in a goroutine of its own.
-func (l *loop) attempt(r result) {
+func (l *loop) attempt(r result, now time.Time) {
 	l.inFlight += slotsOf(r.track.check)
 	timeout, check := l.plan.Timeout, r.track.check
+	if isQuestion(check) {
+		timeout *= patienceLimit
+	}
+	ctx, cancel := context.WithTimeout(r.of, timeout)
+	if isQuestion(check) {
+		r.question = l.ask(r, now, cancel)
+	}
 	l.attempts.Go(func() {
-		r.began = time.Now()
-		ctx, cancel := context.WithTimeout(r.of, timeout)
 		defer cancel()
+		r.began = time.Now()
 		r.result = l.try(ctx, check)
 		r.ended = time.Now()
 		l.results <- r
 	})
 }
 
-// hear notes how an attempt ended. One that ran out of time while this process
-// itself got none proves nothing.
+// hear takes the result of an attempt, which frees its slot.
 func (l *loop) hear(r result) {
 	l.inFlight -= slotsOf(r.track.check)
 	if r.of.Err() != nil {
 		return // given up: the plan has changed, or the agent stops
 	}
+	if r.question != nil && l.answered(r.question, r) {
+		return
+	}
+	l.judge(r)
+}
+
+// judge notes how an attempt ended. One that ran out of time while this process
+// itself got none proves nothing.
+func (l *loop) judge(r result) {
 	if waited := r.result.Outcome == probes.TimedOut || r.result.Outcome == probes.DNSFailure; waited {
 		if lost := l.stalls.within(r.began, r.ended); lost >= l.plan.Timeout/2 {
 			r.result = dial.Result{Detail: fmt.Sprintf("the agent itself got no processor for %v of this attempt", lost.Round(time.Millisecond))}

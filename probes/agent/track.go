@@ -21,6 +21,7 @@ type track struct {
 	check   probes.Check
 	order   order
 	class   class // of the newest attempt that has ended
+	slow    slowness
 	burst   burst
 	spent   time.Time              // every burst moves it on by burstEvery; it may not pass the present
 	counts  map[probes.Outcome]int // since the last report
