@@ -179,10 +179,15 @@ func (l *loop) free(c probes.Check) bool {
 }
 
 func slotsOf(c probes.Check) int {
-	if _, err := netip.ParseAddr(c.Host); err != nil {
+	if isNamed(c) {
 		return namedSlots
 	}
 	return 1
+}
+
+func isNamed(c probes.Check) bool {
+	_, err := netip.ParseAddr(c.Host)
+	return err != nil
 }
 
 // attempt makes one attempt in a goroutine of its own.
@@ -194,7 +199,7 @@ func (l *loop) attempt(r result, now time.Time) {
 	}
 	ctx, cancel := context.WithTimeout(r.of, timeout)
 	if isQuestion(check) {
-		r.question = l.ask(r, now, cancel)
+		ctx, r.question = l.ask(ctx, r, now, cancel)
 	}
 	l.attempts.Go(func() {
 		defer cancel()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ type network struct {
 	flying int
 	most   int // attempts at once
 	answer func(id string, now time.Time) (probes.Outcome, time.Duration)
+	lookup time.Duration // of names; 0: they do not resolve, unless there is an answer
 }
 
 func (n *network) try(ctx context.Context, c probes.Check) dial.Result {
@@ -42,6 +44,9 @@ func (n *network) try(ctx context.Context, c probes.Check) dial.Result {
 		n.flying--
 		n.mu.Unlock()
 	}()
+	if trace := httptrace.ContextClientTrace(ctx); trace != nil && n.lookup > 0 {
+		time.AfterFunc(min(n.lookup, takes), func() { trace.DNSDone(httptrace.DNSDoneInfo{}) })
+	}
 	select {
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.Canceled) {
@@ -49,6 +54,9 @@ func (n *network) try(ctx context.Context, c probes.Check) dial.Result {
 		}
 		return dial.Result{Outcome: probes.TimedOut, Detail: "i/o timeout"}
 	case <-time.After(takes):
+		if trace := httptrace.ContextClientTrace(ctx); trace != nil {
+			trace.DNSDone(httptrace.DNSDoneInfo{})
+		}
 		return dial.Result{Outcome: outcome, Status: 200}
 	}
 }

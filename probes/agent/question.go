@@ -11,9 +11,11 @@ import (
 
 // A connection is accepted by the target's kernel, at once. A question over UDP is
 // answered by a program, and on a crowded node it answers late over a path that is
-// open. So a question may take twice as long as the slowest answer of late, where
-// that is more than the timeout, and is listened for up to four timeouts, whatever
-// was said of it by then: that is how slowness that comes suddenly is noticed.
+// open: the DNS server that a check is about, or the one that looks its target's
+// name up. So such an attempt may take twice as long as the slowest of late, where
+// that is more than the timeout, and is listened to for up to four timeouts,
+// whatever was said of it by then: that is how slowness that comes suddenly is
+// noticed.
 const (
 	patienceFactor = 2
 	patienceLimit  = 4 // timeouts
@@ -24,11 +26,12 @@ const (
 // nobody listens any more.
 type question struct {
 	result
-	told bool               // that it ran out of time
-	stop context.CancelFunc // listening
+	told     bool // that it ran out of time
+	progress *dial.Progress
+	stop     context.CancelFunc // listening
 }
 
-func isQuestion(c probes.Check) bool { return c.Type == "DNS" && c.Protocol == "UDP" }
+func isQuestion(c probes.Check) bool { return c.Protocol == "UDP" || isNamed(c) }
 
 // slowness remembers the slowest answer of the last slownessLasts, or up to half
 // as much longer. The zero slowness has seen none.
@@ -58,11 +61,12 @@ func (s *slowness) patience(at time.Time, timeout time.Duration) time.Duration {
 }
 
 // ask notes a question that begins.
-func (l *loop) ask(r result, now time.Time, stop context.CancelFunc) *question {
+func (l *loop) ask(ctx context.Context, r result, now time.Time, stop context.CancelFunc) (context.Context, *question) {
 	q := &question{result: r, stop: stop}
 	q.began = now
+	ctx, q.progress = dial.WithProgress(ctx)
 	l.questions = append(l.questions, q)
-	return q
+	return ctx, q
 }
 
 // runOut ends the questions that have taken too long, and returns when the next
@@ -80,7 +84,10 @@ func (l *loop) runOut(now time.Time) (next time.Time, any bool) {
 			continue
 		}
 		q.told = true
-		q.ended, q.result.result = now, dial.Result{Outcome: probes.TimedOut, Detail: "no answer"}
+		q.ended, q.result.result = now, q.progress.OutOfTime(q.track.check)
+		if q.track.check.Protocol == "TCP" && q.progress.Lookup() > 0 {
+			q.stop() // what is slow now is the target, which need not be waited for
+		}
 		l.judge(q.result)
 	}
 	return next, any
@@ -101,7 +108,10 @@ func (l *loop) hangUp(many int) {
 // run out of time before.
 func (l *loop) answered(q *question, r result) bool {
 	l.questions = slices.DeleteFunc(l.questions, func(other *question) bool { return other == q })
-	if r.result.Outcome.Connected() {
+	switch {
+	case q.track.check.Protocol == "TCP":
+		q.track.slow.note(r.ended, q.progress.Lookup())
+	case r.result.Outcome.Connected():
 		q.track.slow.note(r.ended, r.ended.Sub(q.began))
 	}
 	return q.told

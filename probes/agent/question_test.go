@@ -14,6 +14,13 @@ func questions() probes.Plan {
 	return p
 }
 
+// names is a plan with a target whose name is looked up for each attempt.
+func names() probes.Plan {
+	p := plan(1)
+	p.Checks[0].Host = "gateway.example."
+	return p
+}
+
 // slowFrom answers after a millisecond, and from the tenth attempt on as late as
 // it is said. The function it returns is when that was.
 func slowFrom(n *network, takes func(since time.Duration) time.Duration) (turned func() time.Time) {
@@ -52,33 +59,53 @@ func TestASlowServerIsNoCut(t *testing.T) {
 		"by and by":   func(since time.Duration) time.Duration { return min(since/8, 900*time.Millisecond) },
 		"for a while": func(since time.Duration) time.Duration { return max(time.Millisecond, 480*time.Millisecond-since) },
 	} {
-		n := &network{}
-		slowFrom(n, takes)
-		lines := rehearse(t, n, 64, 20*time.Second, questions())
-		if longest, _ := longestBlocked(lines, 7); longest >= 7 {
-			t.Errorf("slow %s: %d failures in a row", name, longest)
-		}
-		if s := total(t, lines).State("p0"); s.Last != probes.Reached || s.Connected < 60 {
-			t.Errorf("slow %s: in the end %+v", name, s)
+		for _, p := range []probes.Plan{questions(), names()} {
+			n := &network{}
+			slowFrom(n, takes)
+			lines := rehearse(t, n, 64, 20*time.Second, p)
+			if longest, _ := longestBlocked(lines, 7); longest >= 7 {
+				t.Errorf("%s slow %s: %d failures in a row", p.Checks[0].Type, name, longest)
+			}
+			if s := total(t, lines).State("p0"); s.Last != probes.Reached || s.Connected < 60 {
+				t.Errorf("%s slow %s: in the end %+v", p.Checks[0].Type, name, s)
+			}
 		}
 	}
 }
 
 // A server that does not answer at all is noticed as soon as without patience.
 func TestACutOfQuestionsIsToldAtOnce(t *testing.T) {
-	n := &network{}
-	turned := slowFrom(n, func(time.Duration) time.Duration { return time.Hour })
-	lines := rehearse(t, n, 64, 5*time.Second, questions())
-	// The first fails at 250 ms, the sixth confirmation at 250+100+250 ms.
-	if _, at := longestBlocked(lines, 7); at.IsZero() || at.Sub(turned()) > 700*time.Millisecond {
-		t.Errorf("7 failures in a row were told %v after the cut", at.Sub(turned()))
+	for _, tt := range []struct {
+		plan probes.Plan
+		want probes.Outcome
+	}{{questions(), probes.TimedOut}, {names(), probes.DNSFailure}} {
+		n := &network{}
+		turned := slowFrom(n, func(time.Duration) time.Duration { return time.Hour })
+		lines := rehearse(t, n, 64, 5*time.Second, tt.plan)
+		// The first fails at 250 ms, the sixth confirmation at 250+100+250 ms.
+		if _, at := longestBlocked(lines, 7); at.IsZero() || at.Sub(turned()) > 700*time.Millisecond {
+			t.Errorf("7 failures in a row were told %v after the cut", at.Sub(turned()))
+		}
+		s := total(t, lines).State("p0")
+		if tries := int64(len(n.began["p0"])); s.Blocked < 20 || s.Attempts > tries || s.Last != tt.want {
+			t.Errorf("%d attempts made, %+v, want %s", tries, s, tt.want)
+		}
+		if n.most > 40 {
+			t.Errorf("%d questions under way at once", n.most)
+		}
 	}
-	s := total(t, lines).State("p0")
-	if tries := int64(len(n.began["p0"])); s.Blocked < 20 || s.Attempts > tries {
-		t.Errorf("%d attempts made, %+v", tries, s)
+}
+
+// A slow target is no slow name server: nobody is more patient for it.
+func TestASlowTargetBuysNoPatience(t *testing.T) {
+	n := &network{lookup: time.Millisecond}
+	slowFrom(n, func(since time.Duration) time.Duration { return 300 * time.Millisecond })
+	lines := rehearse(t, n, 64, 7*time.Second, names())
+	if s := total(t, lines).State("p0"); s.Last != probes.TimedOut || s.Connected != 9 {
+		t.Errorf("a target that takes longer than the timeout: %+v", s)
 	}
-	if n.most > 40 {
-		t.Errorf("%d questions under way at once", n.most)
+	if n.most > 15 { // of the burst and of the interval, for one timeout each
+		t.Errorf("%d attempts under way at once: they are waited for in vain", n.most)
 	}
 }
 

@@ -1,0 +1,44 @@
+package dial
+
+import (
+	"context"
+	"testing"
+
+	"github.com/tightrope-dev/tightrope/probes"
+)
+
+// Who watches an attempt says of it what Try says when its time is over.
+func TestWhoWatchesAnAttemptSaysWhatTrySays(t *testing.T) {
+	mute := serveUDP(t, func([]byte) [][]byte { return nil })
+	named := func(c probes.Check) probes.Check { c.Host = "known."; return c }
+	for name, tt := range map[string]struct {
+		check      probes.Check
+		nameServer int32
+		want       probes.Outcome
+	}{
+		"a name server is silent":            {named(check("TCP", "TCP", serve(t, silence))), mute, probes.DNSFailure},
+		"HTTP by name: the target is":        {named(check("HTTP", "TCP", serve(t, silence))), 0, probes.Reached},
+		"HTTP by address":                    {check("HTTP", "TCP", serve(t, silence)), 0, probes.Reached},
+		"DNS over TCP":                       {check("DNS", "TCP", serve(t, silence)), 0, probes.Reached},
+		"DNS over UDP":                       {check("DNS", "UDP", mute), 0, probes.TimedOut},
+		"DNS over UDP, by name":              {named(check("DNS", "UDP", mute)), 0, probes.TimedOut},
+		"a connect that nobody answers":      {check("TCP", "TCP", blackhole(t)), 0, probes.TimedOut},
+		"a connect by name, and nobody does": {named(check("TCP", "TCP", blackhole(t))), 0, probes.TimedOut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := tt.nameServer
+			if at == 0 {
+				at = serveUDP(t, func(q []byte) [][]byte { return [][]byte{reply(q)} })
+			}
+			resolveAt(t, dialUDP(at))
+			ctx, cancel := context.WithTimeout(t.Context(), haste)
+			defer cancel()
+			ctx, progress := WithProgress(ctx)
+			got := Try(ctx, tt.check)
+			watched := progress.OutOfTime(tt.check)
+			if got.Outcome != tt.want || watched.Outcome != tt.want || (got.Detail == silent) != (watched.Detail == silent) {
+				t.Errorf("Try says %+v, who watches %+v, want %s", got, watched, tt.want)
+			}
+		})
+	}
+}
