@@ -46,6 +46,9 @@ func exitCode(err error) int {
 	return exitUsage
 }
 
+// errTooLate says that an interruption found nothing to take back any more.
+var errTooLate = errors.New("the rollout had committed before it could be taken back: its policies are in force; delete them to undo it")
+
 // outcome is what a scenario that ended with a report comes to. That a rollback
 // failed outranks that somebody interrupted it, and both that a report could not
 // be written.
@@ -54,6 +57,8 @@ func outcome(rep *report.Report, interrupted bool, written error) error {
 	switch {
 	case code == exitRollback, interrupted && rep.Result == "RollbackFailed":
 		code = exitRollback
+	case interrupted && rep.Result == "Committed":
+		return &exitError{exitInterrupted, errors.Join(errTooLate, written)}
 	case interrupted:
 		code = exitInterrupted
 	case written != nil:

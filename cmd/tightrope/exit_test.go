@@ -40,7 +40,7 @@ func TestOutcomeOfAScenario(t *testing.T) {
 		{"a failed rollback that was rehearsed", "RollbackFailed", "RollbackFailed", false, nil, exitOK, ""},
 		{"a failed rollback that was rehearsed, interrupted", "RollbackFailed", "RollbackFailed", true, nil, exitRollback, ""},
 		{"interrupted", "RolledBack", "Committed", true, nil, exitInterrupted, ""},
-		{"interrupted, but committed before", "Committed", "Committed", true, nil, exitInterrupted, ""},
+		{"interrupted, but committed before", "Committed", "Committed", true, nil, exitInterrupted, errTooLate.Error()},
 		{"interrupted and not back", "RollbackFailed", "Committed", true, nil, exitRollback, ""},
 		{"committed without a report proves nothing", "Committed", "Committed", false, full, exitInconclusive, "disk full"},
 		{"not back, and no report", "RollbackFailed", "Committed", false, full, exitRollback, "disk full"},

@@ -128,9 +128,10 @@ func TestCtrlCInACanaryTakesItBackAndLeavesNothing(t *testing.T) {
 	needLab(t)
 	reports := t.TempDir()
 	p := start(t, "run", "zero-trust-ai-platform", "--report", reports)
-	p.await(t, "Canary (few)")
+	p.await(t, "setup     controller and CRDs")
 	name := fmt.Sprintf("run-%d", p.cmd.Process.Pid)
-	namespace := livingLab(t, name)
+	namespace := livingLab(t, name) // takes seconds, which a canary would not wait
+	p.await(t, "Canary (few)")
 	p.signal(t, syscall.SIGINT)
 	if code := p.end(t); code != exitInterrupted {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
