@@ -35,11 +35,21 @@ func TestColumnsSayWhatTablesSay(t *testing.T) {
 	}
 }
 
-// says holds the columns against the tables, and reports whether any is mixed.
+// says holds the columns against the tables wherever any of them changes and at
+// some points between, and reports whether any column is mixed.
 func says(t *testing.T, s *Snapshot, tables map[int32]*table) (isMixed bool) {
 	t.Helper()
+	var asked []int32
+	for point := int32(0); point < points; point += 997 {
+		asked = append(asked, point)
+	}
+	for _, table := range tables {
+		for _, i := range table.intervals {
+			asked = append(asked, max(0, i.start-1), i.start, min(points-1, i.start+1))
+		}
+	}
 	for id, table := range tables {
-		for point := range int32(points) {
+		for _, point := range asked {
 			got := saysOf(s, id, point)
 			isMixed = isMixed || got == mixed
 			if want := table.recipe(point); got != want && got != mixed {

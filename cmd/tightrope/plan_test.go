@@ -125,9 +125,10 @@ func TestPlanOnALab(t *testing.T) {
 	if code, _, errs := said(t, "plan", "gw-forgot-dns", "--manifests", dir); code != exitCut {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
+	namespaces := []string{"ai", "apps", "data", "ops", "untrusted"}
+	t.Cleanup(func() { kubectlOn(t, kubeconfig, "", append([]string{"delete", "namespace", "--wait=true"}, namespaces...)...) })
 	kubectlOn(t, kubeconfig, "", "apply", "-f", filepath.Join(dir, "platform.yaml"))
-	for _, ns := range []string{"ai", "apps", "data", "ops", "untrusted"} {
-		t.Cleanup(func() { kubectlOn(t, kubeconfig, "", "delete", "namespace", ns, "--wait=true") })
+	for _, ns := range namespaces {
 		kubectlOn(t, kubeconfig, "", "-n", ns, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=120s")
 	}
 	live := []string{"plan", "-f", filepath.Join(dir, "rollout.yaml"), "-f", filepath.Join(dir, "suite.yaml"), "--live", "--kubeconfig", kubeconfig}
