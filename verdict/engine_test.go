@@ -26,24 +26,15 @@ func cluster() (verdict.World, []verdict.Pod) {
 		p := intstr.FromInt32(port)
 		long.Ports = append(long.Ports, networkingv1.NetworkPolicyPort{Port: &p})
 	}
-	var crowd networkingv1.NetworkPolicySpec // more port classes than there are numbers
-	for i := range 300 {
-		p := intstr.FromInt32(20000 + int32(i))
-		crowd.Ingress = append(crowd.Ingress, networkingv1.NetworkPolicyIngressRule{
-			Ports: []networkingv1.NetworkPolicyPort{{Port: &p}},
-			From:  []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("10.128.0.0/%d", 8+i%20)}}, {IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("fd00::/%d", 8+i/20)}}},
-		})
-	}
 	name := intstr.FromString("http")
 	byName := networkingv1.NetworkPolicyEgressRule{Ports: []networkingv1.NetworkPolicyPort{{Port: &name}}}
 	w.Policies = append(w.Policies,
 		verdict.Policy{Namespace: "team-001", Name: "long", Spec: networkingv1.NetworkPolicySpec{Ingress: []networkingv1.NetworkPolicyIngressRule{long}}},
-		verdict.Policy{Namespace: "team-001", Name: "crowd", Spec: crowd},
 		verdict.Policy{Namespace: "team-001", Name: "named", Spec: networkingv1.NetworkPolicySpec{Egress: []networkingv1.NetworkPolicyEgressRule{byName}}})
 	return w, pods
 }
 
-var ports = []int32{53, 443, 3999, 4000, 4001, 4096, 4097, 8000, 8080, 8090, 9090, 20000, 20150, 20280, 20299, 65535}
+var ports = []int32{53, 443, 3999, 4000, 4001, 4096, 4097, 8000, 8080, 8090, 9090, 65535}
 
 // judged is Decide, held against Judge and against a view of the port.
 func judged(t *testing.T, s *verdict.Snapshot, from, to verdict.PodID, port int32, protocol corev1.Protocol) verdict.Decision {
@@ -58,6 +49,37 @@ func judged(t *testing.T, s *verdict.Snapshot, from, to verdict.PodID, port int3
 		t.Fatalf("%d → %d on %d/%s: Decide says %s, a view %s, Judge %s", from, to, port, protocol, got, view, want)
 	}
 	return got
+}
+
+// Where policies tell more ports apart than there are numbers for their classes,
+// the last ones are decided the long way.
+func TestMorePortsAreToldApartThanThereAreNumbers(t *testing.T) {
+	w, pods := cluster()
+	var crowd networkingv1.NetworkPolicySpec
+	for i := range 300 {
+		p := intstr.FromInt32(20000 + int32(i))
+		crowd.Ingress = append(crowd.Ingress, networkingv1.NetworkPolicyIngressRule{
+			Ports: []networkingv1.NetworkPolicyPort{{Port: &p}},
+			From:  []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("10.128.0.0/%d", 8+i%20)}}, {IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("fd00::/%d", 8+i/20)}}},
+		})
+	}
+	w.Policies = append(w.Policies, verdict.Policy{Namespace: "team-001", Name: "crowd", Spec: crowd})
+	s := verdict.Compile(w, pods)
+	var targets []verdict.PodID
+	for id, p := range s.Pods() {
+		if p.Namespace == "team-001" {
+			targets = append(targets, id)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	seen := map[verdict.Decision]int{}
+	for range 500 {
+		from, to := verdict.PodID(r.IntN(len(pods))), targets[r.IntN(len(targets))]
+		seen[judged(t, s, from, to, 20000+r.Int32N(302)-1, "TCP")]++
+	}
+	if seen[verdict.Allow] == 0 || seen[verdict.Deny] == 0 {
+		t.Errorf("%v: nothing was told apart", seen)
+	}
 }
 
 func TestDecideSaysWhatJudgeSays(t *testing.T) {
