@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,17 +80,23 @@ func wantGone(t *testing.T, namespace, name string) {
 	}
 }
 
-// wantNoLab looks for the folder of any lab but the shared one.
+// wantNoLab waits until no lab has a folder but the shared one: whoever removes it
+// does so when the processes are gone.
 func wantNoLab(t *testing.T) {
 	t.Helper()
-	left, err := filepath.Glob(filepath.Join(labs.folder, "tightrope-*", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range left {
-		if !strings.HasPrefix(filepath.Base(dir), "cli-") {
-			t.Errorf("left: %s", dir)
+	for end := time.Now().Add(goneWithin); ; {
+		left, err := filepath.Glob(filepath.Join(labs.folder, "tightrope-*", "*"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		left = slices.DeleteFunc(left, func(dir string) bool { return strings.HasPrefix(filepath.Base(dir), "cli-") })
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("left %v later: %v", goneWithin, left)
+		}
+		time.Sleep(100 * time.Millisecond) // nobody tells that a foreign process has removed it
 	}
 }
 
