@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"net/netip"
 	"time"
 )
 
@@ -35,6 +36,12 @@ type Check struct {
 	Port     int32  `json:"port"`           // 1 to 65535
 	Path     string `json:"path,omitempty"` // of an HTTP request
 	Query    string `json:"query,omitempty"`
+}
+
+// Named reports whether the host is a name, which is looked up for each attempt.
+func (c Check) Named() bool {
+	_, err := netip.ParseAddr(c.Host)
+	return err != nil
 }
 
 // Digest names the content of the plan. An agent echoes it, so that results

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -179,15 +178,10 @@ func (l *loop) free(c probes.Check) bool {
 }
 
 func slotsOf(c probes.Check) int {
-	if isNamed(c) {
+	if c.Named() {
 		return namedSlots
 	}
 	return 1
-}
-
-func isNamed(c probes.Check) bool {
-	_, err := netip.ParseAddr(c.Host)
-	return err != nil
 }
 
 // attempt makes one attempt in a goroutine of its own.

@@ -31,7 +31,7 @@ type question struct {
 	stop     context.CancelFunc // listening
 }
 
-func isQuestion(c probes.Check) bool { return c.Protocol == "UDP" || isNamed(c) }
+func isQuestion(c probes.Check) bool { return c.Protocol == "UDP" || c.Named() }
 
 // slowness remembers the slowest answer of the last slownessLasts, or up to half
 // as much longer. The zero slowness has seen none.

@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ func connect(ctx context.Context, network string, check probes.Check) (net.Conn,
 	address := net.JoinHostPort(check.Host, strconv.Itoa(int(check.Port)))
 	d := dialer
 	var names resolver
-	if _, err := netip.ParseAddr(check.Host); err != nil {
+	if check.Named() {
 		d.Resolver = names.fresh()
 		defer names.close()
 	}

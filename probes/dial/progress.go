@@ -3,7 +3,6 @@ package dial
 import (
 	"context"
 	"net/http/httptrace"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -35,9 +34,8 @@ func (p *Progress) Lookup() time.Duration { return time.Duration(p.lookup.Load()
 
 // OutOfTime is what Try says of an attempt of the check whose time is over now.
 func (p *Progress) OutOfTime(check probes.Check) Result {
-	_, err := netip.ParseAddr(check.Host)
 	switch {
-	case err != nil && p.Lookup() == 0:
+	case check.Named() && p.Lookup() == 0:
 		return Result{Outcome: probes.DNSFailure, Detail: "the name did not resolve in time"}
 	case check.Protocol == "TCP" && p.connected.Load():
 		return Result{Outcome: probes.Reached, Detail: silent}
