@@ -47,9 +47,6 @@ func (c Change) news() []verdict.Policy {
 	})
 }
 
-// AddsOnly reports whether nothing of the baseline goes.
-func (c Change) AddsOnly() bool { return len(c.replaced()) == 0 }
-
 // after is the world once the change is done.
 func (c Change) after() verdict.World {
 	w := c.World
