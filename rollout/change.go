@@ -47,8 +47,8 @@ func (c Change) news() []verdict.Policy {
 	})
 }
 
-// after is the world once the change is done.
-func (c Change) after() verdict.World {
+// After is the world once the change is done.
+func (c Change) After() verdict.World {
 	w := c.World
 	w.Policies = slices.Concat(c.kept(), c.news())
 	return w

@@ -43,6 +43,7 @@ func (p *positions) checkRollout(s *Scenario) {
 			p.add(index(at+".suites", i)+".name", "a scenario rolls out against its own suite, %s: leave suites out", strict.Show(s.root))
 		}
 	}
+	p.checkExceptions(at+".exceptions", r.Exceptions, s)
 	p.checkStages(at+".stages", r.Stages)
 	p.checkAnalysis(at+".analysis", r.Analysis)
 	if r.InconclusiveDeadline.Duration < 0 {

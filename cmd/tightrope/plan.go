@@ -32,9 +32,11 @@ func newPlanCommand() *cobra.Command {
 		Long: "Plan judges a PolicyRollout on the pods, Services and policies around it: which paths of its suites\n" +
 			"would be cut or leak and by which rule, what no path tests, what changes for everybody else, in which\n" +
 			"order it would go,\n" +
-			"what is open for a while, and the mistakes in the policies. Nothing is sent and nothing is changed.\n\n" +
-			"Exit codes: 0 every path that votes would hold; 1 one would be cut or leak; 3 one cannot be judged;\n" +
-			"4 bad input, or the rollout would be refused.",
+			"what is open for a while, and the mistakes in the policies. Nothing is sent and nothing is changed.\n" +
+			"It says what the controller would do: try the rollout, hold it for a leak, or refuse it for a cut that\n" +
+			"no exception of the rollout accepts, with the rule that repairs it and the exception that accepts it.\n\n" +
+			"Exit codes: 0 every path that votes would hold; 1 one would be cut or leak, accepted or not; 3 one\n" +
+			"cannot be judged; 4 bad input, or the rollout would be refused and no exception changes that.",
 		Example: "  tightrope plan -f manifests/ -f rollout.yaml\n" +
 			"  tightrope plan -f rollout.yaml --live\n" +
 			"  tightrope plan gw-forgot-dns\n" +
