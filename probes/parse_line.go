@@ -10,7 +10,7 @@ import (
 // fastest agent. It keeps sums far from overflow.
 const maxAttempts = 100_000_000
 
-var outcomes = []Outcome{Unsent, Reached, Refused, Reset, TimedOut, Unreachable, DNSFailure, TLSFailure}
+var outcomes = []Outcome{Unsent, Reached, Refused, PortUnreachable, Reset, TimedOut, Unreachable, DNSFailure, TLSFailure}
 
 // ParseLine reads one line of an agent's output, without its newline. Anybody who
 // can write to that output may have written it: it is bounded, and what an agent
