@@ -40,7 +40,7 @@ func (l Line) check() error {
 	case len(l.Counts) > 0 && l.Digest == "":
 		return errors.New("counts attempts of no plan")
 	}
-	if err := errors.Join(short(MaxID, l.Agent, l.Digest), short(MaxError, l.Error)); err != nil {
+	if err := errors.Join(short(MaxID, l.Agent, l.Boot, l.Digest), short(MaxError, l.Error)); err != nil {
 		return err
 	}
 	seen := make(map[string]bool, len(l.Counts))
