@@ -11,6 +11,7 @@ const MaxLine = 16 << 10
 // through the API server, so the policy under test cannot blind us.
 type Line struct {
 	Agent  string    `json:"agent"`
+	Boot   string    `json:"boot,omitempty"`  // names this run of the agent's process; another one is a restart
 	Seq    uint64    `json:"seq"`             // from 1, without a gap; a gap is lost coverage
 	Digest string    `json:"digest"`          // of the plan that was in force for the whole window
 	From   time.Time `json:"from"`            // the window, on the agent's clock; it begins where the one

@@ -108,30 +108,59 @@ func TestParsePlanRefuses(t *testing.T) {
 		return marshal(t, p)
 	}
 	for name, raw := range map[string][]byte{
-		"nothing":                 nil,
-		"half a file":             marshal(t, goodPlan())[:100],
-		"an unknown field":        []byte(`{"exec":"sh"}`),
-		"a long file":             []byte(`{"run":"` + strings.Repeat("x", MaxPlan) + `"}`),
-		"no interval":             but(func(p *Plan, _ *Check) { p.Interval = 0 }),
-		"no timeout":              but(func(p *Plan, _ *Check) { p.Timeout = 0 }),
-		"an endless burst":        but(func(p *Plan, _ *Check) { p.Confirm.Count = 1e6 }),
-		"a burst all at once":     but(func(p *Plan, _ *Check) { p.Confirm.Every = 0 }),
-		"a check twice":           but(func(p *Plan, c *Check) { p.Checks = append(p.Checks, *c) }),
-		"a check without ID":      but(func(_ *Plan, c *Check) { c.ID = "" }),
-		"an unknown type":         but(func(_ *Plan, c *Check) { c.Type = "ICMP" }),
-		"HTTP over UDP":           but(func(_ *Plan, c *Check) { c.Protocol = "UDP" }),
-		"no host":                 but(func(_ *Plan, c *Check) { c.Host = "" }),
-		"a host with a line end":  but(func(_ *Plan, c *Check) { c.Host = "a\r\nb" }),
-		"port 0":                  but(func(_ *Plan, c *Check) { c.Port = 0 }),
-		"port 65536":              but(func(_ *Plan, c *Check) { c.Port = 65536 }),
-		"a path with a line end":  but(func(_ *Plan, c *Check) { c.Path = "/\r\nX: y" }),
-		"a path with a blank":     but(func(_ *Plan, c *Check) { c.Path = "/ HTTP/1.0" }),
-		"a path that is a host":   but(func(_ *Plan, c *Check) { c.Path = "http://else.where/" }),
-		"a question about nobody": but(func(p *Plan, _ *Check) { p.Checks[2].Query = "" }),
+		"nothing":                    nil,
+		"half a file":                marshal(t, goodPlan())[:100],
+		"an unknown field":           []byte(`{"exec":"sh"}`),
+		"a long file":                []byte(`{"run":"` + strings.Repeat("x", MaxPlan) + `"}`),
+		"no interval":                but(func(p *Plan, _ *Check) { p.Interval = 0 }),
+		"no timeout":                 but(func(p *Plan, _ *Check) { p.Timeout = 0 }),
+		"an endless burst":           but(func(p *Plan, _ *Check) { p.Confirm.Count = 1e6 }),
+		"a burst all at once":        but(func(p *Plan, _ *Check) { p.Confirm.Every = 0 }),
+		"a check twice":              but(func(p *Plan, c *Check) { p.Checks = append(p.Checks, *c) }),
+		"a check without ID":         but(func(_ *Plan, c *Check) { c.ID = "" }),
+		"an ID that fits in no line": but(func(_ *Plan, c *Check) { c.ID = strings.Repeat("x", MaxID+1) }),
 	} {
 		if plan, err := ParsePlan(raw); err == nil {
 			t.Errorf("%s was taken: %+v", name, plan)
 		}
+	}
+}
+
+// A check that cannot be tried is named by Validate, and the plan that holds it is
+// read all the same, so that it does not silence the checks beside it.
+func TestACheckThatCannotBeTriedIsNamedAndSpoilsNoPlan(t *testing.T) {
+	for i, c := range goodPlan().Checks {
+		if err := c.Validate(); err != nil {
+			t.Errorf("good check %d: %v", i, err)
+		}
+	}
+	web, dns := goodPlan().Checks[0], goodPlan().Checks[2]
+	but := func(c Check, edit func(*Check)) Check { edit(&c); return c }
+	for name, bad := range map[string]Check{
+		"an unknown type":          but(web, func(c *Check) { c.Type = "ICMP" }),
+		"HTTP over UDP":            but(web, func(c *Check) { c.Protocol = "UDP" }),
+		"a TCP probe of UDP":       but(web, func(c *Check) { c.Type, c.Protocol = "TCP", "UDP" }),
+		"no host":                  but(web, func(c *Check) { c.Host = "" }),
+		"a host with a line end":   but(web, func(c *Check) { c.Host = "a\r\nb" }),
+		"port 0":                   but(web, func(c *Check) { c.Port = 0 }),
+		"port 65536":               but(web, func(c *Check) { c.Port = 65536 }),
+		"a path with a line end":   but(web, func(c *Check) { c.Path = "/\r\nX: y" }),
+		"a path with a blank":      but(web, func(c *Check) { c.Path = "/ HTTP/1.0" }),
+		"a path that is a host":    but(web, func(c *Check) { c.Path = "http://else.where/" }),
+		"a path without its slash": but(web, func(c *Check) { c.Path = "health" }),
+		"a question about nobody":  but(dns, func(c *Check) { c.Query = "" }),
+	} {
+		if bad.Validate() == nil {
+			t.Errorf("%s was taken", name)
+		}
+		p := goodPlan()
+		p.Checks = append(p.Checks, but(bad, func(c *Check) { c.ID = "bad" }))
+		if read, err := ParsePlan(marshal(t, p)); err != nil || len(read.Checks) != 4 {
+			t.Errorf("%s spoils the plan: %v", name, err)
+		}
+	}
+	if but(web, func(c *Check) { c.ID = "" }).Validate() == nil {
+		t.Error("a check without ID was taken")
 	}
 }
 
