@@ -69,8 +69,13 @@ func (p *positions) checkHeader(s *Scenario) {
 	if s.Kind != Kind {
 		p.add("kind", "%q is not %s", strict.Show(s.Kind), Kind)
 	}
-	p.checkName("metadata.name", s.Metadata.Name)
+	if p.checkName("metadata.name", s.Metadata.Name) && len(s.Metadata.Name) > maxName {
+		p.add("metadata.name", "%s has %d characters: use at most %d, because the names of runs are made from it", strict.Show(s.Metadata.Name), len(s.Metadata.Name), maxName)
+	}
 }
+
+// maxName is how long the name of a rollout may be.
+const maxName = 40
 
 // checkExpect needs the suite and the stages, so that of a derived scenario
 // comes after it has inherited them.

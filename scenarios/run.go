@@ -123,36 +123,6 @@ func prepare(ctx context.Context, c client.Client, s *Scenario, o Options) error
 	return available(ctx, c, namespaces...)
 }
 
-// start applies the suite and the rollout and returns the name of its run.
-func start(ctx context.Context, c client.WithWatch, ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) (types.NamespacedName, error) {
-	for _, o := range []client.Object{suite, ro} {
-		if err := applyObject(ctx, c, o); err != nil {
-			return types.NamespacedName{}, err
-		}
-	}
-	key := client.ObjectKeyFromObject(ro)
-	if err := c.Get(ctx, key, ro); err != nil {
-		return types.NamespacedName{}, fmt.Errorf("rollout %s: %w", key, err)
-	}
-	generation := ro.Generation
-	for {
-		if ro.Status.ObservedGeneration == generation && ro.Status.Run != "" {
-			return types.NamespacedName{Namespace: ro.Namespace, Name: ro.Status.Run}, nil
-		}
-		if ro.Status.Phase == v1alpha1.PhaseRefused {
-			return types.NamespacedName{}, fmt.Errorf("rollout %s was refused: %s", key, conditionMessage(ro.Status.Conditions))
-		}
-		select {
-		case <-ctx.Done():
-			return types.NamespacedName{}, fmt.Errorf("rollout %s: no controller took it up: %w", key, context.Cause(ctx))
-		case <-time.After(poll):
-		}
-		if err := c.Get(ctx, key, ro); err != nil {
-			return types.NamespacedName{}, fmt.Errorf("rollout %s: %w", key, err)
-		}
-	}
-}
-
 // watcher follows one run to its end.
 type watcher struct {
 	client   client.WithWatch

@@ -16,12 +16,15 @@ const (
 
 // Label keys that describe an object of ours.
 const (
-	// LabelRole says what an object of ours is for: bridge, candidate, final, probe, plan, snapshot, report.
+	// LabelRole says what an object of ours is for: bridge, candidate, final, marker, check, probe, snapshot, report.
 	LabelRole = "tightrope.dev/role"
 	// LabelIdentity names the identity that a probe pod wears.
 	LabelIdentity = "tightrope.dev/identity"
 	// AnnotationPlanDigest is changed when a probe plan changes; a pod update makes the kubelet refresh its volumes at once.
 	AnnotationPlanDigest = "tightrope.dev/plan-digest"
+	// AnnotationRunUID is the UID of the run that LabelRun names. An object with
+	// another UID, or none, was not made by that run, whatever its label says.
+	AnnotationRunUID = "tightrope.dev/run-uid"
 	// AnnotationEpoch is the epoch of the run that last wrote an object; it never falls.
 	AnnotationEpoch = "tightrope.dev/epoch"
 )

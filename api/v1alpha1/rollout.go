@@ -13,7 +13,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=tightrope
-// +kubebuilder:printcolumn:name="Run",type=string,JSONPath=`.status.run`
+// +kubebuilder:printcolumn:name="Run",type=string,JSONPath=`.status.currentRunRef.name`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type PolicyRollout struct {
@@ -178,9 +178,11 @@ type Analysis struct {
 // PolicyRolloutStatus is a summary of the current run.
 type PolicyRolloutStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Run is the name of the PolicyRolloutRun that tries the observed generation.
-	Run   string `json:"run,omitempty"`
-	Phase Phase  `json:"phase,omitempty"`
+	// CurrentRunRef names the run that tries the observed generation; none: there is none.
+	CurrentRunRef *RunRef `json:"currentRunRef,omitempty"`
+	// CommittedRunRef names the last run of this rollout that was committed.
+	CommittedRunRef *RunRef `json:"committedRunRef,omitempty"`
+	Phase           Phase   `json:"phase,omitempty"`
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`

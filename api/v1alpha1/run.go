@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // PolicyRolloutRun is one attempt at a rollout. A person steers it through
@@ -10,6 +11,8 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=run,categories=tightrope
+// +kubebuilder:printcolumn:name="Rollout",type=string,JSONPath=`.spec.rolloutRef.name`
+// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.generation`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.status.stage`
 // +kubebuilder:printcolumn:name="Result",type=string,JSONPath=`.status.result`
@@ -45,14 +48,29 @@ const (
 
 // PolicyRolloutRunSpec is what the run tries, and what a person wants of it.
 type PolicyRolloutRunSpec struct {
-	// Rollout in the run's namespace.
+	// RolloutRef names the rollout, in the run's namespace.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run belongs to one rollout for good"
-	Rollout string `json:"rollout"`
+	RolloutRef RolloutRef `json:"rolloutRef"`
 	// Generation of the rollout that this run tries.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run tries one generation for good"
 	Generation int64 `json:"generation"`
 	// +kubebuilder:default=Run
 	// +kubebuilder:validation:XValidation:rule="oldSelf != 'Abort' || self == 'Abort'",message="an abort cannot be taken back; start a new run"
 	Intent Intent `json:"intent,omitempty"`
+}
+
+// RolloutRef names a rollout for good: a name can be used again, a UID cannot.
+type RolloutRef struct {
+	// +kubebuilder:validation:MinLength=1
+	Name string    `json:"name"`
+	UID  types.UID `json:"uid"`
+}
+
+// RunRef names a run for good.
+type RunRef struct {
+	// +kubebuilder:validation:MinLength=1
+	Name string    `json:"name"`
+	UID  types.UID `json:"uid"`
 }
 
 // Phase is where a run is, as people see it.

@@ -41,8 +41,9 @@ const writers = 32
 
 // wish is a NetworkPolicy as it should be.
 type wish struct {
-	namespace, name, run, role string
-	spec                       networkingv1.NetworkPolicySpec
+	namespace, name, role string
+	run                   runKey
+	spec                  networkingv1.NetworkPolicySpec
 }
 
 // bridgeWishes are the bridges in a given activation.
@@ -50,7 +51,7 @@ func (p *Plan) bridgeWishes(a rollout.Activation) []wish {
 	out := make([]wish, 0, len(p.Bridges))
 	for _, b := range p.Bridges {
 		spec := rollout.BridgeSpec(b.Bridge, rollout.BridgeSelector(b.Bridge, a, p.Run))
-		out = append(out, wish{b.Namespace, b.Object, p.Run, roleBridge, spec})
+		out = append(out, wish{namespace: b.Namespace, name: b.Object, role: roleBridge, run: p.key(), spec: spec})
 	}
 	return out
 }
@@ -76,7 +77,7 @@ func (p *Plan) candidateWishes(a rollout.Activation) []wish {
 	for _, c := range p.Candidates {
 		spec := *c.Spec.DeepCopy()
 		spec.PodSelector = rollout.CandidateSelector(c.Spec.PodSelector, a, p.Run)
-		out = append(out, wish{c.Namespace, c.Object, p.Run, roleCandidate, spec})
+		out = append(out, wish{namespace: c.Namespace, name: c.Object, role: roleCandidate, run: p.key(), spec: spec})
 	}
 	return out
 }
@@ -111,7 +112,7 @@ func (w *world) unmet(wishes []wish) []wish {
 	}
 	return slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool {
 		np := have[types.NamespacedName{Namespace: x.namespace, Name: x.name}]
-		return np != nil && np.Labels[v1alpha1.LabelRun] == x.run && equality.Semantic.DeepEqual(np.Spec, x.spec)
+		return np != nil && x.run.made(np) && equality.Semantic.DeepEqual(np.Spec, x.spec)
 	})
 }
 
@@ -127,7 +128,7 @@ func (w *world) absent(wishes []wish) []wish {
 
 func (w *world) has(x wish) bool {
 	return slices.ContainsFunc(w.policies, func(np networkingv1.NetworkPolicy) bool {
-		return np.Namespace == x.namespace && np.Name == x.name && np.Labels[v1alpha1.LabelRun] == x.run
+		return np.Namespace == x.namespace && np.Name == x.name && x.run.made(&np)
 	})
 }
 
@@ -160,12 +161,9 @@ func applyObject(ctx context.Context, c client.Client, o client.Object, opts ...
 
 func (x wish) object() *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
-		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: x.namespace, Name: x.name,
-			Labels: map[string]string{v1alpha1.LabelRun: x.run, v1alpha1.LabelRole: x.role},
-		},
-		Spec: x.spec,
+		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
+		ObjectMeta: x.run.meta(x.namespace, x.name, x.role),
+		Spec:       x.spec,
 	}
 }
 

@@ -10,8 +10,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
-// claim refuses a run that would share a namespace with another one under way,
-// or its name with any other: snapshots, reports and labels go by the run's name.
+// claim refuses a run that would share a namespace with another one under way.
 // It is asked before the plan is made and again before anything is changed, when
 // the plans of both are stored; of two that are not armed the older one goes on.
 func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.PolicyRolloutRun, no *refusal) error {
@@ -22,11 +21,7 @@ func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.
 	for i := range runs {
 		other := &runs[i]
 		armed := other.Status.PlanDigest != ""
-		switch {
-		case other.Name == run.Name && (armed || older(other, run)):
-			no.add("namespace %s has a run of the same name, %s: rename the rollout, because snapshots and reports go by the run's name", other.Namespace, other.Name)
-			continue
-		case other.Status.Phase.Terminal(), !armed && !older(other, run):
+		if other.Status.Phase.Terminal() || !armed && !older(other, run) {
 			continue
 		}
 		theirs, err := loadPlan(ctx, r.Live, other.Name, other.Status.PlanDigest)
@@ -44,18 +39,7 @@ func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.
 	return nil
 }
 
-// shadowed reports whether everything that goes by the run's name belongs to an
-// older run of another namespace, so that this one has nothing to tidy up.
-func (r *RunReconciler) shadowed(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (bool, error) {
-	runs, err := r.others(ctx, run)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(runs, func(other v1alpha1.PolicyRolloutRun) bool {
-		return other.Name == run.Name && run.Status.PlanDigest == "" && (other.Status.PlanDigest != "" || older(&other, run))
-	}), nil
-}
-
+// others are all runs but this one.
 func (r *RunReconciler) others(ctx context.Context, run *v1alpha1.PolicyRolloutRun) ([]v1alpha1.PolicyRolloutRun, error) {
 	var runs v1alpha1.PolicyRolloutRunList
 	if err := r.Live.List(ctx, &runs); err != nil {

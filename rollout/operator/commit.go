@@ -57,7 +57,7 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	var gone []wish
 	for i := range w.policies {
 		np := &w.policies[i]
-		if np.Labels[v1alpha1.LabelRun] != run.Name {
+		if !keyOf(run).made(np) {
 			continue
 		}
 		if np.Labels[v1alpha1.LabelRole] == roleFinal && run.Status.Phase == v1alpha1.PhaseCommitted {
@@ -66,7 +66,7 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 			}
 			continue
 		}
-		gone = append(gone, wish{np.Namespace, np.Name, run.Name, np.Labels[v1alpha1.LabelRole], np.Spec})
+		gone = append(gone, wish{namespace: np.Namespace, name: np.Name, role: np.Labels[v1alpha1.LabelRole], run: keyOf(run), spec: np.Spec})
 	}
 	if others := slices.DeleteFunc(slices.Clone(gone), func(x wish) bool { return x.role == roleBridge }); len(others) > 0 {
 		gone = others // bridges go last: a rollback that failed may have left live candidates under them
@@ -78,14 +78,14 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if err != nil {
 		return false, err
 	}
-	pods, err := r.removePods(ctx, w, run.Name)
+	pods, err := r.removePods(ctx, w, keyOf(run))
 	return len(gone) == 0 && !wrote && pods == 0, err
 }
 
 // handOver takes our marks off a committed policy: it is the author's now.
 func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPolicy, run string) error {
-	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:null,%q:null},"annotations":{"tightrope.dev/committed-by":%q}}}`,
-		v1alpha1.LabelRun, v1alpha1.LabelRole, run)
+	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:null,%q:null},"annotations":{"tightrope.dev/committed-by":%q,%q:null}}}`,
+		v1alpha1.LabelRun, v1alpha1.LabelRole, run, v1alpha1.AnnotationRunUID)
 	if err := r.Patch(ctx, np.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("hand over policy %s/%s: %w", np.Namespace, np.Name, err)
 	}
@@ -94,10 +94,10 @@ func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPo
 
 // removePods deletes the plans of the run's probe pods; the pods belong to them
 // and are deleted too, at once rather than when the collector comes by.
-func (r *RunReconciler) removePods(ctx context.Context, w *world, run string) (left int, err error) {
+func (r *RunReconciler) removePods(ctx context.Context, w *world, run runKey) (left int, err error) {
 	for _, pod := range w.pods {
 		role := pod.Labels[v1alpha1.LabelRole]
-		if pod.Labels[v1alpha1.LabelRun] != run || role != roleProbe && role != roleCheck {
+		if !run.made(pod) || role != roleProbe && role != roleCheck {
 			continue
 		}
 		left++
@@ -112,11 +112,14 @@ func (r *RunReconciler) removePods(ctx context.Context, w *world, run string) (l
 }
 
 // forget deletes the snapshot of a run that is being deleted.
-func (r *RunReconciler) forget(ctx context.Context, run string) error {
-	key := planRevision(run)
-	rev := &appsv1.ControllerRevision{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
-	if err := r.Delete(ctx, rev); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete the snapshot of run %s: %w", run, err)
+func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
+	var rev appsv1.ControllerRevision
+	err := r.Live.Get(ctx, planRevision(run.name), &rev)
+	if err == nil && run.made(&rev) {
+		err = r.Delete(ctx, &rev, client.Preconditions{UID: &rev.UID})
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the snapshot of run %s: %w", run.name, err)
 	}
 	return nil
 }

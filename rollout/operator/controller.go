@@ -163,14 +163,8 @@ func intent(run *v1alpha1.PolicyRolloutRun) v1alpha1.Intent {
 
 // finish tidies up after a run that is over, and says so in its conditions.
 func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (ctrl.Result, error) {
-	nothing, err := r.shadowed(ctx, run)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	if !nothing {
-		if done, err := r.tidy(ctx, run, w); err != nil || !done {
-			return ctrl.Result{RequeueAfter: tick}, err
-		}
+	if done, err := r.tidy(ctx, run, w); err != nil || !done {
+		return ctrl.Result{RequeueAfter: tick}, err
 	}
 	key := client.ObjectKeyFromObject(run)
 	if s := r.drop(key); s != nil && s.plan != nil {
@@ -182,10 +176,8 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		return ctrl.Result{}, err
 	}
 	if run.DeletionTimestamp != nil {
-		if !nothing {
-			if err := r.forget(ctx, run.Name); err != nil {
-				return ctrl.Result{}, err
-			}
+		if err := r.forget(ctx, keyOf(run)); err != nil {
+			return ctrl.Result{}, err
 		}
 		if controllerutil.RemoveFinalizer(run, finalizer) {
 			return ctrl.Result{}, r.Update(ctx, run)

@@ -107,7 +107,7 @@ func TestSilenceIsTakenBackAndProvesNothing(t *testing.T) {
 func TestAClusterThatIgnoresPoliciesProvesNothing(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
-	s.c.plane.bend(s.run(), bend{ignore: true})
+	s.bent = bend{ignore: true}
 	s.begin(s.rollout(s.good()))
 	st := s.end()
 	s.wantEnd(st, v1alpha1.PhaseInconclusive, "NotEnforced", "Inconclusive")
@@ -241,7 +241,7 @@ func TestAnEditedRolloutAbortsTheRunBeforeIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := await(s, &v1alpha1.PolicyRolloutRunList{}, "the second run's end", func(run *v1alpha1.PolicyRolloutRun) bool {
-		return run.Name == RunName(s.ns, 2) && run.Status.Phase.Terminal()
+		return run.Name == s.runOf(2) && run.Status.Phase.Terminal()
 	})
 	if second.Status.Phase != v1alpha1.PhaseCommitted {
 		t.Errorf("the second run ended %s, want Committed", describe(second))

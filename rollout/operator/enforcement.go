@@ -56,7 +56,7 @@ var moves = []move{
 // step makes one move further and reports whether the check is over. The error
 // is a *refusal, or errNotEnforced, or worth a retry.
 func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *session, w *world, twin types.NamespacedName) (bool, error) {
-	run := s.plan.Run
+	run := s.plan.key()
 	if c.move == len(moves) {
 		return true, remove(ctx, r.Client, checkWishes(run, move{}))
 	}
@@ -112,7 +112,7 @@ func (c *enforcementCheck) seen(s *session, m move) bool {
 	return false
 }
 
-func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world, run string, m move, twin types.NamespacedName) error {
+func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world, run runKey, m move, twin types.NamespacedName) error {
 	if err := apply(ctx, r.Client, w.unmet(checkWishes(run, m))); err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world
 	}
 	value := "null"
 	if m.enforced {
-		value = fmt.Sprintf("%q", run)
+		value = fmt.Sprintf("%q", run.name)
 	}
 	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, v1alpha1.LabelEnforced, value)
 	if err := r.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
@@ -132,8 +132,8 @@ func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world
 }
 
 // checkWishes are the two policies of the check as a move wants them.
-func checkWishes(run string, m move) []wish {
-	twin := metav1.LabelSelector{MatchLabels: map[string]string{twinLabel: run}}
+func checkWishes(run runKey, m move) []wish {
+	twin := metav1.LabelSelector{MatchLabels: map[string]string{twinLabel: run.name}}
 	deny := rollout.MatchNothing()
 	if m.deny == rollout.Live {
 		deny = twin
@@ -141,13 +141,13 @@ func checkWishes(run string, m move) []wish {
 	b := rollout.Bridge{Namespace: v1alpha1.SystemNamespace, Direction: networkingv1.PolicyTypeIngress, Selector: twin}
 	allow := rollout.MatchNothing()
 	if m.bridge {
-		allow = rollout.BridgeSelector(b, rollout.Live, run)
+		allow = rollout.BridgeSelector(b, rollout.Live, run.name)
 	}
 	return []wish{
-		{b.Namespace, objectName(run, "check-deny", 0), run, roleCheck, networkingv1.NetworkPolicySpec{
+		{namespace: b.Namespace, name: objectName(run.name, "check-deny", 0), role: roleCheck, run: run, spec: networkingv1.NetworkPolicySpec{
 			PodSelector: deny, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
 		}},
-		{b.Namespace, objectName(run, "check-bridge", 0), run, roleCheck, rollout.BridgeSpec(b, allow)},
+		{namespace: b.Namespace, name: objectName(run.name, "check-bridge", 0), role: roleCheck, run: run, spec: rollout.BridgeSpec(b, allow)},
 	}
 }
 

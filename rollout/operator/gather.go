@@ -99,7 +99,7 @@ func (s *session) foreignChange(w *world) string {
 		before[b.Namespace+"/"+b.Name] = digestOf(b.Spec)
 	}
 	for _, ns := range s.plan.namespaces() {
-		for _, now := range w.foreign(ns, s.plan.Run) {
+		for _, now := range w.foreign(ns) {
 			key := now.Namespace + "/" + now.Name
 			had, ok := before[key]
 			switch {
@@ -188,8 +188,8 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 // ensureAgents makes the twin and every probe pod be there and be heard, and
 // reports whether all run.
 func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) (bool, error) {
-	run := s.plan.Run
-	twin, err := r.ensureTwin(ctx, run, w, twinSpec(run), map[string]string{twinLabel: run})
+	run := s.plan.key()
+	twin, err := r.ensureTwin(ctx, run, w, twinSpec(run.name), map[string]string{twinLabel: run.name})
 	if err != nil {
 		return false, err
 	}

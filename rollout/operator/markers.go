@@ -92,8 +92,8 @@ func (p *Plan) markerWishes() []wish {
 	var out []wish
 	for i, b := range p.Bridges {
 		only := metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelRun: p.Run, markerLabel: fmt.Sprint(i)}}
-		out = append(out, wish{b.Namespace, objectName(p.Run, roleMarker, i), p.Run, roleMarker,
-			networkingv1.NetworkPolicySpec{PodSelector: only, PolicyTypes: []networkingv1.PolicyType{b.Direction}}})
+		out = append(out, wish{namespace: b.Namespace, name: objectName(p.Run, roleMarker, i), role: roleMarker, run: p.key(),
+			spec: networkingv1.NetworkPolicySpec{PodSelector: only, PolicyTypes: []networkingv1.PolicyType{b.Direction}}})
 	}
 	return out
 }
@@ -151,7 +151,7 @@ func (r *RunReconciler) ensureMarkerTwins(ctx context.Context, s *session, w *wo
 			continue
 		}
 		spec := agentSpec{name: s.plan.markerName(m), node: m.node, plan: probes.Plan{Run: s.plan.Run}}
-		pod, err := r.ensureTwin(ctx, s.plan.Run, w, spec, s.plan.markerLabels(m))
+		pod, err := r.ensureTwin(ctx, s.plan.key(), w, spec, s.plan.markerLabels(m))
 		if err != nil {
 			return false, err
 		}

@@ -34,7 +34,7 @@ func TestANodeThatDoesNotShowTheBridgeHoldsTheCandidatesBack(t *testing.T) {
 	s := newStory(t)
 	ro := s.rollout(s.good())
 	ro.Spec.InconclusiveDeadline = metav1.Duration{Duration: 15 * time.Second}
-	s.c.plane.bend(s.run(), atMarkersOf("node-2", probes.TimedOut))
+	s.bent = atMarkersOf("node-2", probes.TimedOut)
 	s.begin(ro)
 	rep := s.wantEnd(s.end(), v1alpha1.PhaseRolledBack, "Silent", "Inconclusive")
 	if !strings.Contains(rep.Message, "node node-2 does not show") {
@@ -48,7 +48,7 @@ func TestANodeThatDoesNotShowTheBridgeHoldsTheCandidatesBack(t *testing.T) {
 func TestANodeThatDoesNotEnforceIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
-	s.c.plane.bend(s.run(), atMarkersOf("node-1", probes.Reached))
+	s.bent = atMarkersOf("node-1", probes.Reached)
 	s.begin(s.rollout(s.good()))
 	st := s.end()
 	s.wantEnd(st, v1alpha1.PhaseRefused, "Refused", "Refused")

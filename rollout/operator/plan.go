@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -21,6 +23,7 @@ import (
 type Plan struct {
 	Schema   string             `json:"schema"`
 	Run      string             `json:"run"`
+	RunUID   types.UID          `json:"runUID"`
 	Rollout  string             `json:"rollout"` // namespace/name
 	Steps    []rollout.StepPlan `json:"steps"`
 	Limits   rollout.Limits     `json:"limits"`
@@ -113,6 +116,9 @@ func (p *Plan) candidatePolicies() []verdict.Policy {
 	}
 	return out
 }
+
+// key names the plan's run for good.
+func (p *Plan) key() runKey { return runKey{p.Run, p.RunUID} }
 
 // objectName is the name of a numbered object of a run: short, so that it fits
 // wherever a name does.

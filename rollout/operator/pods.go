@@ -32,7 +32,7 @@ const planKey = "plan.json"
 // the pod runs. The ConfigMap is the pod's controller: a bare pod whose labels
 // match a ReplicaSet would be adopted by it.
 func (r *RunReconciler) ensureAgent(ctx context.Context, s *session, w *world, a agentSpec) (bool, error) {
-	run, pod, digest := s.plan.Run, w.pods[a.name], a.plan.Digest()
+	run, pod, digest := s.plan.key(), w.pods[a.name], a.plan.Digest()
 	if pod != nil && s.written[a.name] == digest {
 		return r.checkAgent(ctx, pod, a, digest)
 	}
@@ -79,14 +79,11 @@ func (r *RunReconciler) create(ctx context.Context, o client.Object) error {
 	return nil
 }
 
-func (r *RunReconciler) writePlan(ctx context.Context, run string, a agentSpec, raw []byte) (*corev1.ConfigMap, error) {
+func (r *RunReconciler) writePlan(ctx context.Context, run runKey, a agentSpec, raw []byte) (*corev1.ConfigMap, error) {
 	cm := &corev1.ConfigMap{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: a.name.Namespace, Name: a.name.Name,
-			Labels: map[string]string{v1alpha1.LabelRun: run, v1alpha1.LabelRole: roleProbe},
-		},
-		Data: map[string]string{planKey: string(raw)},
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: run.meta(a.name.Namespace, a.name.Name, roleProbe),
+		Data:       map[string]string{planKey: string(raw)},
 	}
 	if err := applyObject(ctx, r.Client, cm); err != nil {
 		return nil, fmt.Errorf("write plan of probe pod %s: %w", a.name, err)
@@ -99,19 +96,19 @@ func (r *RunReconciler) writePlan(ctx context.Context, run string, a agentSpec, 
 
 // agentPod is a probe pod: judged by policies like the workload it stands for,
 // noticed by nothing else (protocol.md §4).
-func (r *RunReconciler) agentPod(run string, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
+func (r *RunReconciler) agentPod(run runKey, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
 	pod := r.basePod(run, roleProbe, a, owner)
 	for k, v := range a.identity.Labels {
 		pod.Labels[k] = v
 	}
 	pod.Labels[v1alpha1.LabelIdentity] = a.identity.Name
 	if a.identity.Name != controlIdentity {
-		pod.Labels[v1alpha1.LabelProbe] = run
+		pod.Labels[v1alpha1.LabelProbe] = run.name
 	}
 	if a.front {
-		pod.Labels[v1alpha1.LabelEnforced] = run
+		pod.Labels[v1alpha1.LabelEnforced] = run.name
 	}
-	pod.Annotations = map[string]string{v1alpha1.AnnotationPlanDigest: a.plan.Digest()}
+	pod.Annotations[v1alpha1.AnnotationPlanDigest] = a.plan.Digest()
 	pod.Spec.ServiceAccountName = a.identity.ServiceAccountName
 	pod.Spec.Volumes = []corev1.Volume{{Name: "plan", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 		LocalObjectReference: corev1.LocalObjectReference{Name: owner.Name},
@@ -124,7 +121,7 @@ func (r *RunReconciler) agentPod(run string, a agentSpec, owner *corev1.ConfigMa
 }
 
 // ensureTwin makes a pod that answers be there, and returns it; nil: not yet.
-func (r *RunReconciler) ensureTwin(ctx context.Context, run string, w *world, a agentSpec, labels map[string]string) (*corev1.Pod, error) {
+func (r *RunReconciler) ensureTwin(ctx context.Context, run runKey, w *world, a agentSpec, labels map[string]string) (*corev1.Pod, error) {
 	if pod := w.pods[a.name]; pod != nil {
 		if finished(pod) {
 			return nil, client.IgnoreNotFound(r.Delete(ctx, pod))
@@ -142,10 +139,10 @@ func (r *RunReconciler) ensureTwin(ctx context.Context, run string, w *world, a 
 
 // twinPod answers on its port and does nothing else. One in Tightrope's own
 // namespace lets preflight ask whether this cluster enforces anything at all.
-func (r *RunReconciler) twinPod(run string, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
+func (r *RunReconciler) twinPod(run runKey, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
 	pod := r.basePod(run, roleCheck, a, owner)
 	if a.node != "" {
-		pod.Labels[v1alpha1.LabelProbe] = run
+		pod.Labels[v1alpha1.LabelProbe] = run.name
 	}
 	c := &pod.Spec.Containers[0]
 	c.Name, c.Image = "twin", r.TwinImage
@@ -153,15 +150,9 @@ func (r *RunReconciler) twinPod(run string, a agentSpec, owner *corev1.ConfigMap
 	return pod
 }
 
-func (r *RunReconciler) basePod(run, role string, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
+func (r *RunReconciler) basePod(run runKey, role string, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: a.name.Namespace, Name: a.name.Name,
-			Labels: map[string]string{v1alpha1.LabelRun: run, v1alpha1.LabelRole: role},
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: ptr.To(true),
-			}},
-		},
+		ObjectMeta: run.meta(a.name.Namespace, a.name.Name, role),
 		Spec: corev1.PodSpec{
 			AutomountServiceAccountToken:  ptr.To(false),
 			EnableServiceLinks:            ptr.To(false),
@@ -185,6 +176,9 @@ func (r *RunReconciler) basePod(run, role string, a agentSpec, owner *corev1.Con
 			}},
 		},
 	}
+	pod.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: ptr.To(true),
+	}}
 	if a.node != "" { // a marker shows the state of its node, whoever else may not run there
 		pod.Spec.NodeName = a.node
 		pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}

@@ -28,7 +28,6 @@ const (
 	rollbackDeadline    = 60 * time.Second
 	preflightDeadline   = 5 * time.Minute
 	defaultBudget       = 1e-6
-	maxRunName          = 50
 )
 
 var defaultLimits = rollout.Limits{Preflight: preflightDeadline, Inconclusive: defaultInconclusive, Rollback: rollbackDeadline}
@@ -40,12 +39,17 @@ var always = []string{"kube-system", "kube-public", "kube-node-lease", v1alpha1.
 // A *refusal says what a person has to change; any other error is worth a retry.
 func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (*Plan, error) {
 	var ro v1alpha1.PolicyRollout
-	key := types.NamespacedName{Namespace: run.Namespace, Name: run.Spec.Rollout}
+	key := types.NamespacedName{Namespace: run.Namespace, Name: run.Spec.RolloutRef.Name}
 	if err := r.Live.Get(ctx, key, &ro); err != nil {
 		return nil, fmt.Errorf("rollout %s: %w", key, err)
 	}
-	p := &Plan{Schema: planSchema, Run: run.Name, Rollout: key.String(), ClusterDomain: r.ClusterDomain}
+	p := &Plan{Schema: planSchema, Run: run.Name, RunUID: run.UID, Rollout: key.String(), ClusterDomain: r.ClusterDomain}
 	no := &refusal{}
+	if ro.UID != run.Spec.RolloutRef.UID || ro.Generation != run.Spec.Generation {
+		no.add("rollout %s was edited or replaced before its run %s had planned: the run tries generation %d (UID %s), the rollout is at %d (UID %s); look at the rollout's newer run",
+			key, run.Name, run.Spec.Generation, run.Spec.RolloutRef.UID, ro.Generation, ro.UID)
+		return nil, no
+	}
 	p.readAnalysis(&ro, no)
 	steps, err := rollout.Steps(ro.Spec.Stages)
 	if err != nil {
@@ -61,6 +65,9 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	}
 	// Claims come first: what another run has there now is no baseline.
 	if err := r.claim(ctx, namespacesOf(candidates), run, no); err != nil {
+		return nil, err
+	}
+	if err := r.leftovers(ctx, namespacesOf(candidates), run, w, no); err != nil {
 		return nil, err
 	}
 	if len(no.reasons) > 0 {
@@ -192,7 +199,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 			return fmt.Errorf("rehearse policy %s/%s: %w", c.Namespace, c.Name, err)
 		}
 		c.Spec = probe.Spec
-		if w.conflicts(c, p.Run, no) {
+		if w.conflicts(c, no) {
 			continue
 		}
 		p.Candidates = append(p.Candidates, Candidate{
@@ -206,7 +213,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 		return nil
 	}
 	for _, ns := range p.namespaces() {
-		p.Baseline = append(p.Baseline, w.foreign(ns, p.Run)...)
+		p.Baseline = append(p.Baseline, w.foreign(ns)...)
 	}
 	bridges, err := rollout.Bridges(p.Baseline, p.candidatePolicies())
 	if err != nil {
@@ -226,8 +233,8 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 // conflicts reports whether a policy of that name is there already. The same
 // spec is no work; another spec is refused, because taking over an existing
 // policy is not built yet.
-func (w *world) conflicts(c v1alpha1.CandidatePolicy, run string, no *refusal) bool {
-	for _, have := range w.foreign(c.Namespace, run) {
+func (w *world) conflicts(c v1alpha1.CandidatePolicy, no *refusal) bool {
+	for _, have := range w.foreign(c.Namespace) {
 		if have.Name != c.Name {
 			continue
 		}

@@ -187,12 +187,9 @@ func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.Policy
 	}
 	key := reportName(run.Name)
 	cm := &corev1.ConfigMap{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: key.Namespace, Name: key.Name,
-			Labels: map[string]string{v1alpha1.LabelRun: run.Name, v1alpha1.LabelRole: roleReport},
-		},
-		Data: map[string]string{reportKey: string(rep), stateKey: string(state)},
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: keyOf(run).meta(key.Namespace, key.Name, roleReport),
+		Data:       map[string]string{reportKey: string(rep), stateKey: string(state)},
 	}
 	if err := applyObject(ctx, c, cm); err != nil {
 		return fmt.Errorf("write the report of run %s: %w", run.Name, err)

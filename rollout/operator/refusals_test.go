@@ -104,7 +104,7 @@ func TestANamespaceHasOneRunAtATime(t *testing.T) {
 	second.ObjectMeta = metav1.ObjectMeta{Namespace: s.ns, Name: s.ns + "-second"}
 	s.create(second)
 	run := await(s, &v1alpha1.PolicyRolloutRunList{}, "the second run's end", func(run *v1alpha1.PolicyRolloutRun) bool {
-		return run.Name == RunName(second.Name, 1) && run.Status.Phase.Terminal()
+		return run.Name == RunName(second.Name, second.UID, 1, firstAttempt) && run.Status.Phase.Terminal()
 	})
 	want := fmt.Sprintf("namespace %s is claimed by run %s/%s", s.ns, s.ns, s.run())
 	if run.Status.Phase != v1alpha1.PhaseRefused || !strings.Contains(run.Status.Message, want) {

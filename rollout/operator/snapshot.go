@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,12 +28,9 @@ func savePlan(ctx context.Context, c client.Client, p *Plan) error {
 	}
 	key := planRevision(p.Run)
 	rev := &appsv1.ControllerRevision{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: key.Namespace, Name: key.Name,
-			Labels: map[string]string{v1alpha1.LabelRun: p.Run, v1alpha1.LabelRole: roleSnapshot},
-		},
-		Data:     runtime.RawExtension{Raw: raw},
-		Revision: 1,
+		ObjectMeta: p.key().meta(key.Namespace, key.Name, roleSnapshot),
+		Data:       runtime.RawExtension{Raw: raw},
+		Revision:   1,
 	}
 	err = c.Create(ctx, rev.DeepCopy(), client.FieldOwner(fieldManager))
 	if apierrors.IsAlreadyExists(err) {

@@ -1,9 +1,11 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,11 +30,6 @@ func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{RateLimiter: retrySoon()}).Complete(r)
 }
 
-// RunName is the name of the run that tries a generation of a rollout.
-func RunName(rollout string, generation int64) string {
-	return fmt.Sprintf("%s-%d", rollout, generation)
-}
-
 // Reconcile makes the run of the current generation be there. A run of an older
 // generation that is under way is aborted first: two never share a namespace.
 func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -43,28 +40,56 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if ro.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // the runs are ours to collect; each takes its change back first
 	}
-	name := RunName(ro.Name, ro.Generation)
-	if len(name) > maxRunName {
-		return ctrl.Result{}, r.summarise(ctx, &ro, "", v1alpha1.PhaseRefused, fmt.Sprintf("the name is too long: run %q has %d characters, at most %d fit in a label", name, len(name), maxRunName))
+	if len(ro.Name) > maxRolloutName {
+		return ctrl.Result{}, r.summarise(ctx, &ro, refusedRun("the name is too long: %q has %d characters, at most %d leave room for the names of its runs; give the rollout a shorter name", ro.Name, len(ro.Name), maxRolloutName))
 	}
+	name := RunName(ro.Name, ro.UID, ro.Generation, firstAttempt)
 	waiting, err := r.abortOlder(ctx, &ro, name)
 	if err != nil || waiting {
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
-	run := &v1alpha1.PolicyRolloutRun{}
-	err = r.Live.Get(ctx, client.ObjectKey{Namespace: ro.Namespace, Name: name}, run)
-	if apierrors.IsNotFound(err) {
-		run.Namespace, run.Name = ro.Namespace, name
-		run.Spec = v1alpha1.PolicyRolloutRunSpec{Rollout: ro.Name, Generation: ro.Generation, Intent: v1alpha1.IntentRun}
-		if err := controllerutil.SetControllerReference(&ro, run, r.Scheme()); err != nil {
-			return ctrl.Result{}, fmt.Errorf("run %s: %w", name, err)
-		}
-		err = client.IgnoreAlreadyExists(r.Create(ctx, run, client.FieldOwner(fieldManager)))
-	}
+	run, err := r.ensureRun(ctx, &ro, name)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("run %s of rollout %s: %w", name, req, err)
 	}
-	return ctrl.Result{}, r.summarise(ctx, &ro, name, run.Status.Phase, run.Status.Message)
+	if !tries(run, &ro) {
+		run = refusedRun("run %s exists and does not try this rollout: it is of rollout %s (UID %s), generation %d; delete it", name, run.Spec.RolloutRef.Name, run.Spec.RolloutRef.UID, run.Spec.Generation)
+	}
+	return ctrl.Result{}, r.summarise(ctx, &ro, run)
+}
+
+// ensureRun returns the run of the name, made for the rollout if there was none.
+func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRollout, name string) (*v1alpha1.PolicyRolloutRun, error) {
+	run := &v1alpha1.PolicyRolloutRun{}
+	key := client.ObjectKey{Namespace: ro.Namespace, Name: name}
+	if err := r.Live.Get(ctx, key, run); err == nil || !apierrors.IsNotFound(err) {
+		return run, err
+	}
+	run = &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: ro.Namespace, Name: name}}
+	run.Spec = v1alpha1.PolicyRolloutRunSpec{
+		RolloutRef: v1alpha1.RolloutRef{Name: ro.Name, UID: ro.UID}, Generation: ro.Generation, Intent: v1alpha1.IntentRun,
+	}
+	if err := controllerutil.SetControllerReference(ro, run, r.Scheme()); err != nil {
+		return nil, err
+	}
+	err := r.Create(ctx, run, client.FieldOwner(fieldManager))
+	if apierrors.IsAlreadyExists(err) { // somebody was faster: look whose it is
+		err = r.Live.Get(ctx, key, run)
+	}
+	return run, err
+}
+
+// tries reports whether the run tries this generation of this very rollout. The
+// name alone would hand the verdict of a deleted rollout on to its successor.
+func tries(run *v1alpha1.PolicyRolloutRun, ro *v1alpha1.PolicyRollout) bool {
+	return metav1.IsControlledBy(run, ro) && run.Spec.RolloutRef.UID == ro.UID && run.Spec.Generation == ro.Generation
+}
+
+// refusedRun stands for the run that a rollout cannot have, and says why.
+func refusedRun(format string, args ...any) *v1alpha1.PolicyRolloutRun {
+	run := &v1alpha1.PolicyRolloutRun{}
+	run.Status.Phase, run.Status.Message = v1alpha1.PhaseRefused, fmt.Sprintf(format, args...)
+	return run
 }
 
 func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyRollout, current string) (waiting bool, err error) {
@@ -79,9 +104,9 @@ func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyR
 		}
 		waiting = true
 		if old.Spec.Intent != v1alpha1.IntentAbort {
-			// A patch: the run's status is written often, and a conflict would only delay this.
-			abort := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"intent":"Abort"}}`))
-			if err := r.Patch(ctx, old, abort, client.FieldOwner(fieldManager)); err != nil {
+			// By UID alone: the run's status is written often, and a conflict would only delay this.
+			abort := fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"intent":"Abort"}}`, old.UID)
+			if err := r.Patch(ctx, old, client.RawPatch(types.MergePatchType, []byte(abort)), client.FieldOwner(fieldManager)); err != nil {
 				return true, fmt.Errorf("abort run %s: %w", old.Name, err)
 			}
 		}
@@ -89,17 +114,23 @@ func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyR
 	return waiting, nil
 }
 
-func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRollout, run string, phase v1alpha1.Phase, message string) error {
-	if phase == "" {
-		phase = v1alpha1.PhasePending
+// summarise copies what the run says into the rollout's status.
+func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRollout, run *v1alpha1.PolicyRolloutRun) error {
+	phase := cmp.Or(run.Status.Phase, v1alpha1.PhasePending)
+	var ref *v1alpha1.RunRef
+	if run.Name != "" {
+		ref = &v1alpha1.RunRef{Name: run.Name, UID: run.UID}
 	}
 	st := &ro.Status
-	if st.ObservedGeneration == ro.Generation && st.Run == run && st.Phase == phase {
+	if st.ObservedGeneration == ro.Generation && equality.Semantic.DeepEqual(st.CurrentRunRef, ref) && st.Phase == phase {
 		return nil
 	}
-	st.ObservedGeneration, st.Run, st.Phase = ro.Generation, run, phase
+	st.ObservedGeneration, st.CurrentRunRef, st.Phase = ro.Generation, ref, phase
+	if phase == v1alpha1.PhaseCommitted {
+		st.CommittedRunRef = ref
+	}
 	proxy := v1alpha1.PolicyRolloutRun{ObjectMeta: ro.ObjectMeta}
-	proxy.Status.Message, proxy.Status.Conditions = message, st.Conditions
+	proxy.Status.Message, proxy.Status.Conditions = run.Status.Message, st.Conditions
 	setConditions(&proxy, stateOf(&v1alpha1.PolicyRolloutRun{Status: v1alpha1.PolicyRolloutRunStatus{Phase: phase}}))
 	st.Conditions = proxy.Status.Conditions
 	if err := r.Status().Update(ctx, ro); err != nil && !apierrors.IsConflict(err) {

@@ -38,6 +38,8 @@ type story struct {
 	ctx context.Context
 	ns  string // also the name of the rollout and of its suite
 
+	uid          types.UID // of the rollout; empty until begin
+	bent         bend      // what the data plane does from the start
 	stopOperator func()
 	baseline     []networkingv1.NetworkPolicy
 }
@@ -219,11 +221,17 @@ func (s *story) beginWith(ro *v1alpha1.PolicyRollout, suite *v1alpha1.Connectivi
 	s.t.Helper()
 	s.baseline = s.policies()
 	s.create(suite)
-	s.operate()
 	s.create(ro)
+	s.uid = ro.UID
+	s.c.plane.bend(s.run(), s.bent)
+	s.operate()
 }
 
-func (s *story) run() string { return RunName(s.ns, 1) }
+func (s *story) run() string { return s.runOf(1) }
+
+func (s *story) runOf(generation int64) string {
+	return RunName(s.ns, s.uid, generation, firstAttempt)
+}
 
 // until waits until the run is as wanted.
 func (s *story) until(what string, is func(*v1alpha1.PolicyRolloutRunStatus) bool) *v1alpha1.PolicyRolloutRun {

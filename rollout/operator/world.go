@@ -144,18 +144,6 @@ func slicePort(slice *discoveryv1.EndpointSlice, port corev1.ServicePort) int32 
 	return 0
 }
 
-// foreign lists the policies of a namespace that the run did not make.
-func (w *world) foreign(namespace, run string) []verdict.Policy {
-	var out []verdict.Policy
-	for i := range w.policies {
-		np := &w.policies[i]
-		if np.Namespace == namespace && np.Labels[v1alpha1.LabelRun] != run {
-			out = append(out, verdict.PolicyOf(np))
-		}
-	}
-	return out
-}
-
 // selected lists the production pods that some candidate selects: running, not
 // ours, not on the host's network.
 func (w *world) selected(candidates []Candidate) []*corev1.Pod {

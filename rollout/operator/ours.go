@@ -1,0 +1,71 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// policyRoles are the roles that policies of ours have.
+var policyRoles = []string{roleBridge, roleCandidate, roleFinal, roleMarker, roleCheck}
+
+// marked reports whether the policy carries the marks of a run: the label and a
+// role. Anybody can write them, so leftovers asks whether such a run exists.
+func marked(np *networkingv1.NetworkPolicy) bool {
+	return np.Labels[v1alpha1.LabelRun] != "" && slices.Contains(policyRoles, np.Labels[v1alpha1.LabelRole])
+}
+
+// foreign lists the policies of a namespace that no run made. The temporary
+// policies of another run are no baseline: that run takes them away.
+func (w *world) foreign(namespace string) []verdict.Policy {
+	var out []verdict.Policy
+	for i := range w.policies {
+		if np := &w.policies[i]; np.Namespace == namespace && !marked(np) {
+			out = append(out, verdict.PolicyOf(np))
+		}
+	}
+	return out
+}
+
+// leftovers asks whose the marked policies of the namespaces are, which foreign
+// leaves out of the baseline. Those of a run that is over and not tidied up yet
+// are waited for. One that no existing run made is refused, unless it selects no
+// pod: it acts on pods now, nobody says for how long, and a bridge planned
+// without it would open what it closes.
+func (r *RunReconciler) leftovers(ctx context.Context, namespaces []string, run *v1alpha1.PolicyRolloutRun, w *world, no *refusal) error {
+	others, err := r.others(ctx, run)
+	if err != nil {
+		return err
+	}
+	for i := range w.policies {
+		np := &w.policies[i]
+		if !slices.Contains(namespaces, np.Namespace) || !marked(np) || keyOf(run).made(np) || inert(np) {
+			continue
+		}
+		name := np.Labels[v1alpha1.LabelRun]
+		at := slices.IndexFunc(others, func(o v1alpha1.PolicyRolloutRun) bool { return keyOf(&o).made(np) })
+		switch {
+		case at < 0:
+			no.add("policy %s/%s carries the label %s=%s, and no run of that name made it: delete it if that run left it there, remove the label if the policy is to stay",
+				np.Namespace, np.Name, v1alpha1.LabelRun, name)
+		case !others[at].Status.Phase.Terminal(): // claim has refused it
+		case meta.IsStatusConditionTrue(others[at].Status.Conditions, v1alpha1.ConditionTidied):
+			no.add("policy %s/%s was left by run %s, which has ended: delete it", np.Namespace, np.Name, name)
+		default:
+			return fmt.Errorf("run %s has ended and not yet taken its policy %s/%s away", name, np.Namespace, np.Name)
+		}
+	}
+	return nil
+}
+
+func inert(np *networkingv1.NetworkPolicy) bool {
+	return equality.Semantic.DeepEqual(np.Spec.PodSelector, rollout.MatchNothing())
+}
