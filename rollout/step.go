@@ -53,6 +53,7 @@ type Evidence struct {
 	Preflight   Preflight
 	Cut         []string      // expected paths that fail: the policy is too tight
 	Leaks       []string      // forbidden paths that connect although everything is enforced
+	Unqualified []string      // before the change: expected paths that do not work and that nobody accepted as such
 	Unexplained []string      // expected paths that fail since a write of ours, for a cause that no policy explains and that unselected paths share
 	Foreign     string        // what somebody else changed, in words; empty: nothing
 	Required    int           // cells that need proof in this step
@@ -205,13 +206,14 @@ func (g Gate) open(l Limits, e Evidence) bool {
 	return g.Complete(e) && e.HeldFor >= g.Soak && e.Silence <= silence && len(e.Cut) == 0 && len(e.Leaks) == 0
 }
 
-// Complete reports whether enough of the step's cells are proved.
+// Complete reports whether enough of the step's cells are proved. A path that
+// does not work before the change is missing, whatever the percentage.
 func (g Gate) Complete(e Evidence) bool {
 	need := int(g.MinCoveragePercent)
 	if need == 0 {
 		need = 100
 	}
-	return e.Settled && e.Required > 0 && e.Proved*100 >= e.Required*need
+	return e.Settled && e.Required > 0 && e.Proved*100 >= e.Required*need && len(e.Unqualified) == 0
 }
 
 func (s State) to(p v1alpha1.Phase, c Cause) State { return State{Phase: p, Step: s.Step, Cause: c} }

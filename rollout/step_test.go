@@ -47,6 +47,7 @@ func TestStep(t *testing.T) {
 		{"a refusal changes nothing", in("Preflight", 0), Evidence{Preflight: PreflightRefused}, "", because("Refused", 0, CauseRefused)},
 		{"a cluster that does not enforce proves nothing", in("Preflight", 0), Evidence{Preflight: PreflightNotEnforced}, "", because("Inconclusive", 0, CauseNotEnforced)},
 		{"proof opens the canary", in("Observe", 0), proof, "", in("Canary", 1)},
+		{"a path that does not work before the change closes observe, whatever the percentage", in("Observe", 0), but(func(e *Evidence) { e.Unqualified = []string{"chat→gateway"} }), "", in("Observe", 0)},
 		{"one cell short holds", in("Observe", 0), but(func(e *Evidence) { e.Proved-- }), "", in("Observe", 0)},
 		{"nothing required is nothing proved", in("Observe", 0), but(func(e *Evidence) { e.Required, e.Proved = 0, 0 }), "", in("Observe", 0)},
 		{"samples before the scope settled do not count", in("Canary", 1), but(func(e *Evidence) { e.Settled = false }), "", in("Canary", 1)},

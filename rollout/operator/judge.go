@@ -32,11 +32,12 @@ type cell struct {
 
 // sight is one check as seen in one pass.
 type sight struct {
-	agent    *agentState
-	id       string
-	route    route
-	state    probes.CheckState
-	failedAt time.Time // when an attempt was last seen to fail, on our clock; zero: never
+	agent *agentState
+	id    string
+	route route
+	state probes.CheckState
+	// When an attempt was last heard to fail, and to get through, on our clock; zero: never.
+	failedAt, connectedAt time.Time
 }
 
 // picture is all that one judgement depends on. It is data: the same picture
@@ -135,7 +136,7 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 		}
 		return
 	}
-	if !p.fresh(s) || !s.state.Last.Connected() || s.state.ConnectedSinceMark < minSamples {
+	if !p.fresh(s) || !s.state.Last.Connected() || s.state.ConnectedSinceMark < minSamples || flaps(s.state) {
 		j.proved = false
 	}
 	if s.state.Last.Blocked() && path.votes() {
@@ -187,9 +188,34 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	if finding == probes.Leak && p.settled && s.state.StreakSinceMark >= p.needed(c.via) && path.votes() {
 		j.leak = &s
 	}
-	if finding != probes.Holds || s.state.BlockedSinceMark < minSamples || !p.fresh(s) {
+	// One success among the newest attempts is no proof, however many were blocked before it.
+	if finding != probes.Holds || s.state.StreakSinceMark < p.needed(c.via) || !p.fresh(s) {
 		j.proved = false
 	}
+}
+
+// breached is when a forbidden path that the scope should block was last heard to
+// get through, if only once; zero: never.
+func (p *picture) breached(cells map[cell]*judged) time.Time {
+	var last time.Time
+	for _, s := range p.sights {
+		c := cell{s.route.path, s.route.via}
+		if s.route.witness || p.plan.Paths[c.path].Expect != v1alpha1.ExpectDeny || !p.settled || !cells[c].required {
+			continue
+		}
+		if p.scope == rollout.Everyone || p.predicted(s, p.plan.Paths[c.path]) == verdict.Deny {
+			last = later(last, s.connectedAt)
+		}
+	}
+	return last
+}
+
+// flapRate is how often a path may fail in a live step and still count as working:
+// well above what a busy node loses, and below what one of three backends cut off costs.
+const flapRate = 0.25
+
+func flaps(s probes.CheckState) bool {
+	return s.BlockedSinceMark > 1 && float64(s.BlockedSinceMark) > flapRate*float64(s.ConnectedSinceMark+s.BlockedSinceMark)
 }
 
 // fresh reports whether the newest word of a check is young enough to prove

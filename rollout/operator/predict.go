@@ -11,6 +11,7 @@ import (
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
 
 // maxExposures bounds what a plan lists; the rest is counted in the last line.
@@ -128,11 +129,11 @@ func (p *Plan) predictCut(w *world, to prospect, path PlannedPath, accepts func(
 
 // wayOn says what a person may do about a predicted cut.
 func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
-	repair := rollout.Repair(p.after(w), c)
-	if repair != "" {
-		repair = "\nTo allow it, add:\n" + repair
+	own := func(key string) bool {
+		return slices.ContainsFunc(p.Candidates, func(c Candidate) bool { return c.Key() == key })
 	}
-	return fmt.Sprintf("%s\nTo see the data plane cut it all the same, add to spec.exceptions of the rollout:\n- {type: PredictedCut, path: %q, reason: \"…\"}", repair, path)
+	mend := repair.Of(p.after(w), c, repair.Options{Own: own, Inline: true})
+	return fmt.Sprintf("\nTo allow it, add %s\nTo see the data plane cut it all the same, add to spec.exceptions of the rollout:\n- {type: PredictedCut, path: %q, reason: …}", mend, path)
 }
 
 // connections are what a path stands for: one to every pod behind its target, and

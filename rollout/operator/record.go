@@ -47,6 +47,20 @@ type recordState struct {
 	LossRate float64 `json:"lossRate"`
 	// Cells counts, per live phase, what needed proof and what had it.
 	Cells map[string]report.Coverage `json:"cells"`
+	// Soaked is how much of the current step's soak is over.
+	Soaked soakedState `json:"soaked"`
+	// Settle is the slowest effect of a policy that preflight measured; 0: not measured.
+	Settle time.Duration `json:"settle,omitempty"`
+	// LeakThrough lists policies of others that a leak went through.
+	LeakThrough []string `json:"leakThrough,omitempty"`
+	// Tolerated are changes of the baseline that a held run goes on with: by policy, the digest of what it is now.
+	Tolerated map[string]string `json:"tolerated,omitempty"`
+}
+
+// soakedState is how long the proof of a step was complete.
+type soakedState struct {
+	Place string        `json:"place"`
+	For   time.Duration `json:"for"`
 }
 
 // reportName is the ConfigMap that holds a run's report, in Tightrope's namespace.
@@ -141,17 +155,9 @@ func (r *record) qualified() map[cell]bool {
 func (c cell) String() string { return fmt.Sprintf("%d/%s", c.path, c.via) }
 
 // qualify writes down which rows work while nothing is applied, and how much is lost.
-func (r *record) qualify(p *picture) {
-	works := map[cell]bool{}
+func (r *record) qualify(p *picture, cells map[cell]*judged) {
 	var attempts, lost int64
 	for _, s := range p.sights {
-		if c := (cell{s.route.path, s.route.via}); !s.route.witness && p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
-			so := s.state.Last.Connected() && s.state.ConnectedSinceMark >= minSamples
-			if had, ok := works[c]; ok {
-				so = so && had
-			}
-			works[c] = so
-		}
 		if s.state.Connected > s.state.Blocked && p.plan.Paths[s.route.path].Expect == v1alpha1.ExpectAllow {
 			attempts += s.state.Attempts
 			lost += s.state.Blocked
@@ -161,15 +167,18 @@ func (r *record) qualify(p *picture) {
 		r.State.LossRate = float64(lost) / float64(attempts)
 	}
 	r.State.Qualified = []string{}
-	for c, so := range works {
-		if so {
+	for c, j := range cells {
+		path := p.plan.Paths[c.path]
+		switch {
+		case path.Expect != v1alpha1.ExpectAllow:
+		case j.works:
 			r.State.Qualified = append(r.State.Qualified, c.String())
-			continue
+		default:
+			r.Report.NotTested = append(r.Report.NotTested, report.NotTested{
+				What:   fmt.Sprintf("path %q by %s", path.Name, c.via),
+				Reason: "it did not work before the change, so nothing can be said of what the change did to it: " + j.note,
+			})
 		}
-		r.Report.NotTested = append(r.Report.NotTested, report.NotTested{
-			What:   fmt.Sprintf("path %q by %s", p.plan.Paths[c.path].Name, c.via),
-			Reason: "it did not work before the change, so nothing can be said of what the change did to it",
-		})
 	}
 	slices.Sort(r.State.Qualified)
 }

@@ -82,11 +82,17 @@ type backend struct {
 	port int32
 }
 
-// backends lists the running pods behind a target, by name, at most maxBackends,
-// without the probe pods that wear its labels.
+// backends lists the pods behind a target that are tried: the first maxBackends.
+func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
+	all := w.allBackends(t)
+	return all[:min(len(all), maxBackends)]
+}
+
+// allBackends lists the running pods behind a target, by name, without the probe
+// pods that wear its labels.
 // Pods that are not ready stay in: were they dropped, a policy that makes them
 // fail would take its own evidence away.
-func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
+func (w *world) allBackends(t v1alpha1.ServiceTarget) []backend {
 	key := types.NamespacedName{Namespace: t.Namespace, Name: t.Name}
 	svc := w.services[key]
 	if svc == nil {
@@ -113,7 +119,7 @@ func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
 		}
 	}
 	slices.SortFunc(out, func(a, b backend) int { return strings.Compare(a.pod.Name, b.pod.Name) })
-	return out[:min(len(out), maxBackends)]
+	return out
 }
 
 // anyReady reports whether one of the pods could answer now.
