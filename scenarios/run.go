@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -234,11 +233,11 @@ func (w *watcher) stored(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatu
 	if err := w.client.Get(ctx, key, &cm); err != nil {
 		return nil, fmt.Errorf("report %s: %w", key, err)
 	}
-	var rep report.Report
-	if err := json.Unmarshal([]byte(cm.Data["report.json"]), &rep); err != nil {
-		return nil, fmt.Errorf("report %s does not parse: %w", key, err)
+	rep, err := report.Stored(cm.Data, cm.BinaryData)
+	if err != nil {
+		return nil, fmt.Errorf("report %s: %w", key, err)
 	}
-	return &rep, nil
+	return rep, nil
 }
 
 // report is the final report; a run that preflight refused has only its reason.

@@ -169,10 +169,8 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
 	key := client.ObjectKeyFromObject(run)
-	if s := r.drop(key); s != nil && s.plan != nil {
-		if err := s.record.save(ctx, r.Client, run); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := r.lastReport(ctx, run, r.drop(key)); err != nil && run.DeletionTimestamp == nil {
+		return ctrl.Result{}, err
 	}
 	if err := r.setTidied(ctx, run); err != nil {
 		return ctrl.Result{}, err
@@ -186,6 +184,23 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		}
 	}
 	return ctrl.Result{}, nil
+}
+
+// lastReport makes the stored report say how the run ended. An operator that was
+// stopped between the status and the report left one that is still under way.
+func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) error {
+	if s != nil && s.plan != nil {
+		return s.record.save(ctx, r.Client, run)
+	}
+	if run.Status.Report == "" {
+		return nil
+	}
+	var rec record
+	if err := rec.load(ctx, r.Live, run.Name); err != nil || rec.Report.Run == "" || rec.Report.Result == run.Status.Result {
+		return err
+	}
+	rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
+	return rec.save(ctx, r.Client, run)
 }
 
 // session returns what is remembered of the run; after a restart that is what

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -18,11 +19,8 @@ import (
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
-// Keys of the report's ConfigMap.
-const (
-	reportKey = "report.json"
-	stateKey  = "state.json"
-)
+// stateKey is what a restarted operator needs, in the report's ConfigMap.
+const stateKey = "state.json"
 
 // record is what a run has proved so far. It is written to a ConfigMap at every
 // change of phase and every few seconds, so that a restarted operator goes on
@@ -186,19 +184,23 @@ func (r *record) qualify(p *picture, cells map[cell]*judged) {
 // save writes the report and the state; a conflict or an outage is tried again
 // with the next pass.
 func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.PolicyRolloutRun) error {
-	rep, err := json.Marshal(r.Report)
+	data, binary, err := report.Store(&r.Report)
 	if err != nil {
-		return fmt.Errorf("report of run %s: %w", run.Name, err)
+		return err
 	}
 	state, err := json.Marshal(r.State)
 	if err != nil {
 		return fmt.Errorf("state of run %s: %w", run.Name, err)
 	}
+	if data == nil {
+		data = map[string]string{}
+	}
+	data[stateKey] = string(state)
 	key := reportName(run.Name)
 	cm := &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: keyOf(run).meta(key.Namespace, key.Name, roleReport),
-		Data:       map[string]string{reportKey: string(rep), stateKey: string(state)},
+		Data:       data, BinaryData: binary,
 	}
 	if err := applyObject(ctx, c, cm); err != nil {
 		return fmt.Errorf("write the report of run %s: %w", run.Name, err)
@@ -207,7 +209,8 @@ func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.Policy
 	return nil
 }
 
-// load reads what an operator before this one wrote; nothing there is nothing known.
+// load reads what an operator before this one wrote; nothing there is nothing
+// known, and so is what does not parse: a rollback must not wait for it.
 func (r *record) load(ctx context.Context, c client.Reader, run string) error {
 	var cm corev1.ConfigMap
 	err := c.Get(ctx, reportName(run), &cm)
@@ -216,12 +219,16 @@ func (r *record) load(ctx context.Context, c client.Reader, run string) error {
 	} else if err != nil {
 		return fmt.Errorf("read the report of run %s: %w", run, err)
 	}
-	if err := json.Unmarshal([]byte(cm.Data[reportKey]), &r.Report); err != nil {
-		return fmt.Errorf("report of run %s does not parse: %w", run, err)
+	rep, err := report.Stored(cm.Data, cm.BinaryData)
+	if err == nil {
+		err = json.Unmarshal([]byte(cm.Data[stateKey]), &r.State)
 	}
-	if err := json.Unmarshal([]byte(cm.Data[stateKey]), &r.State); err != nil {
-		return fmt.Errorf("state of run %s does not parse: %w", run, err)
+	if err != nil {
+		slog.WarnContext(ctx, "what the run had proved cannot be read, so it is proved again", "run", run, "error", err)
+		*r = record{}
+		return nil
 	}
+	r.Report = *rep
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
@@ -184,18 +185,29 @@ func (r *record) turn(s *session, t turn, message string, now time.Time) {
 	r.phase(s.stepName(t.next), s.scope(t.next).String(), leaving, now)
 	rep := &r.Report
 	rep.Message, rep.Cause = message, string(t.next.Cause)
-	if result := t.next.Result(); result != "" {
-		rep.Result = result
+	rep.Result = t.next.Result()
+	if t.picture != nil && (t.next.Phase.Terminal() || t.next.Phase == v1alpha1.PhaseHeld) {
+		r.measuredLast(t.picture)
 	}
-	if !t.next.Phase.Terminal() {
-		return
+	if t.next.Phase.Terminal() {
+		r.end(rep.Result, rep.Cause, message, now)
 	}
-	rep.Ended = now
+}
+
+// end closes a report: nothing in it is under way any more.
+func (r *record) end(result, cause, message string, now time.Time) {
+	rep := &r.Report
+	outcome := "Passed"
+	if result == "RollbackFailed" {
+		outcome = "Failed"
+	}
+	r.phase("", "", outcome, now)
+	rep.Result, rep.Cause, rep.Message, rep.Ended = result, cause, message, now
 	for i := range rep.TemporaryAccess {
 		rep.TemporaryAccess[i].To = now
 	}
 	for i := range rep.Paths {
-		if p := &rep.Paths[i]; p.Finding == "Inconclusive" && p.Note == "" {
+		if p := &rep.Paths[i]; p.Finding == report.Inconclusive && p.Note == "" {
 			p.Note = "not enough conclusive attempts in a phase that enforced it"
 		}
 	}

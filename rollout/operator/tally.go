@@ -2,6 +2,7 @@ package operator
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -151,6 +152,19 @@ func (r *record) cut(found []foundCut, decided time.Time) {
 		r.Report.Cuts = append(r.Report.Cuts, f.entry)
 		row := r.rows[f.cell]
 		row.Finding, row.Rule, row.Note = report.CutFinding, f.entry.Rule, ""
+	}
+}
+
+// measuredLast makes the rows say what was seen last. A path that must work and
+// fails when the run ends, or is held, does not hold, whatever was proved before.
+func (r *record) measuredLast(p *picture) {
+	for _, s := range p.sights {
+		row := r.rows[cell{s.route.path, s.route.via}]
+		if row == nil || row.Finding == report.CutFinding || !p.mustWork(s) || !s.state.Last.Blocked() || s.state.Streak < p.needed(s.route.via) {
+			continue
+		}
+		_, row.Rule = p.blame(s)
+		row.Finding, row.Note = report.CutFinding, fmt.Sprintf("it failed when last tried: the newest %d attempts ended %s", s.state.Streak, s.state.Last)
 	}
 }
 
