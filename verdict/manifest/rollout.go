@@ -179,6 +179,7 @@ func (d *document) inside(n *yaml.Node) []*document {
 	}
 	all := split(d.file, at.Line, []byte(n.Value))
 	for _, one := range all {
+		one.embedded = true
 		if one.within = !literal; one.within {
 			one.line, one.col = at.Line, at.Column
 		} else {
