@@ -50,7 +50,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 	bridges, candidates := activations(step.Scope)
 	wishes := append(s.plan.bridgeWishes(rollout.Inert), s.plan.candidateWishes(rollout.Inert)...)
 	if missing := w.absent(wishes); len(missing) > 0 {
-		if err := apply(ctx, r.Client, missing); err != nil {
+		if err := r.apply(ctx, missing); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 			return err
 		}
 		s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
-		if err := apply(ctx, r.Client, unmet); err != nil {
+		if err := r.apply(ctx, unmet); err != nil {
 			return err
 		}
 		s.bridgesAt = time.Now()
@@ -75,7 +75,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, step 
 			return nil // no node may see a candidate before its bridge
 		}
 		s.acked, s.settledAt = time.Time{}, time.Time{}
-		if err := apply(ctx, r.Client, unmet); err != nil {
+		if err := r.apply(ctx, unmet); err != nil {
 			return err
 		}
 		s.tighten(step.Name+"/candidates", began)
@@ -190,7 +190,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	bridges := s.plan.wideWishes(s.scopeOf(at.Step))
 	switch s.restore {
 	case restoreWiden:
-		if err := apply(ctx, r.Client, w.exists(bridges)); err != nil {
+		if err := r.widen(ctx, w, bridges); err != nil {
 			return err
 		}
 		s.reach(restoreRecover)
@@ -216,9 +216,9 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candidates []wish) error {
 	if there := w.exists(candidates); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			return apply(ctx, r.Client, unmet)
+			return r.apply(ctx, unmet)
 		}
-		return remove(ctx, r.Client, there)
+		return r.remove(ctx, there)
 	}
 	if _, err := labelPods(ctx, r.Client, w, s.plan.Run, nil); err != nil {
 		return err
@@ -228,7 +228,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candida
 	}
 	if there := w.exists(s.plan.bridgeWishes(rollout.Inert)); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			if err := apply(ctx, r.Client, unmet); err != nil {
+			if err := r.apply(ctx, unmet); err != nil {
 				return err
 			}
 			s.bridgesAt = time.Now()
@@ -238,7 +238,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, candida
 		if !s.shown(w, s.bridgesAt) && time.Since(s.bridgesAt) < recoverDeadline {
 			return nil // a node that sees the deletion first may keep the bridge
 		}
-		return remove(ctx, r.Client, append(there, w.exists(s.plan.markerWishes())...))
+		return r.remove(ctx, append(there, w.exists(s.plan.markerWishes())...))
 	}
 	s.reach(restoreVerify)
 	s.mark(s.restoreAt)

@@ -207,7 +207,7 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 		if err != nil {
 			return nil, err
 		}
-		if err := s.record.load(ctx, r.Live, run.Name); err != nil {
+		if err := s.record.load(ctx, r.Live, keyOf(run)); err != nil {
 			return nil, err
 		}
 		s.plan = plan

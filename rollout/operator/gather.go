@@ -94,6 +94,9 @@ func (s *session) scopeOf(step int) rollout.Scope {
 // foreignChange says what somebody else did to the policies that the plan rests
 // on; empty: nothing.
 func (s *session) foreignChange(w *world) string {
+	if what := s.edited(w); what != "" {
+		return what
+	}
 	before := map[string]string{}
 	for _, b := range s.plan.Baseline {
 		before[b.Namespace+"/"+b.Name] = digestOf(b.Spec)
