@@ -46,7 +46,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 	bridges, candidates := activations(step.Scope)
 	wishes := append(s.plan.bridgeWishes(rollout.Inert), s.plan.candidateWishes(rollout.Inert)...)
 	if missing := w.absent(wishes); len(missing) > 0 {
-		if err := apply(ctx, r.Client, missing); err != nil {
+		if err := r.apply(ctx, missing); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return err
 		}
 		s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
-		if err := apply(ctx, r.Client, unmet); err != nil {
+		if err := r.apply(ctx, unmet); err != nil {
 			return err
 		}
 		s.bridgesAt = time.Now()
@@ -75,7 +75,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return nil // no node may see a candidate before its bridge
 		}
 		s.acked, s.settledAt = time.Time{}, time.Time{}
-		if err := apply(ctx, r.Client, unmet); err != nil {
+		if err := r.apply(ctx, unmet); err != nil {
 			return err
 		}
 		s.tighten(here.String()+"/candidates", began)

@@ -7,15 +7,10 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -36,14 +31,12 @@ const (
 	roleReport    = "report"
 )
 
-// writers bounds concurrent writes to the API server.
-const writers = 32
-
 // wish is a NetworkPolicy as it should be.
 type wish struct {
 	namespace, name, role string
 	run                   runKey
 	spec                  networkingv1.NetworkPolicySpec
+	have                  *networkingv1.NetworkPolicy // the run's policy of that name, as read; nil: none was seen
 }
 
 // bridgeWishes are the bridges in a given activation.
@@ -104,59 +97,57 @@ func activations(s rollout.Scope) (bridges, candidates rollout.Activation) {
 	return rollout.Inert, rollout.Inert
 }
 
-// unmet returns the wishes that the world does not grant yet.
-func (w *world) unmet(wishes []wish) []wish {
+// policy is the policy of that name; nil: there is none.
+func (w *world) policy(key types.NamespacedName) *networkingv1.NetworkPolicy {
+	i := slices.IndexFunc(w.policies, func(np networkingv1.NetworkPolicy) bool { return client.ObjectKeyFromObject(&np) == key })
+	if i < 0 {
+		return nil
+	}
+	return &w.policies[i]
+}
+
+// seen returns the wishes with what is there of each: a policy of the run, or nil.
+func (w *world) seen(wishes []wish) []wish {
 	have := map[types.NamespacedName]*networkingv1.NetworkPolicy{}
 	for i := range w.policies {
 		have[client.ObjectKeyFromObject(&w.policies[i])] = &w.policies[i]
 	}
-	return slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool {
-		np := have[types.NamespacedName{Namespace: x.namespace, Name: x.name}]
-		return np != nil && x.run.made(np) && equality.Semantic.DeepEqual(np.Spec, x.spec)
+	out := slices.Clone(wishes)
+	for i, x := range out {
+		if np := have[x.key()]; np != nil && x.run.made(np) {
+			out[i].have = np
+		}
+	}
+	return out
+}
+
+// unmet returns the wishes that the world does not grant yet.
+func (w *world) unmet(wishes []wish) []wish {
+	return slices.DeleteFunc(w.seen(wishes), func(x wish) bool {
+		return x.have != nil && equality.Semantic.DeepEqual(x.have.Spec, x.spec)
 	})
 }
 
 // exists returns the wishes whose objects are there at all and are the run's.
 func (w *world) exists(wishes []wish) []wish {
-	return slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool { return !w.has(x) })
+	return slices.DeleteFunc(w.seen(wishes), func(x wish) bool { return x.have == nil })
 }
 
 // absent returns the wishes whose objects are not there.
 func (w *world) absent(wishes []wish) []wish {
-	return slices.DeleteFunc(slices.Clone(wishes), w.has)
+	return slices.DeleteFunc(w.seen(wishes), func(x wish) bool { return x.have != nil })
 }
 
-func (w *world) has(x wish) bool {
+// inForce reports whether a candidate of the run acts on any pod of the namespace.
+func (w *world) inForce(run runKey, namespace string) bool {
 	return slices.ContainsFunc(w.policies, func(np networkingv1.NetworkPolicy) bool {
-		return np.Namespace == x.namespace && np.Name == x.name && x.run.made(&np)
+		role := np.Labels[v1alpha1.LabelRole]
+		return np.Namespace == namespace && (role == roleCandidate || role == roleFinal) && run.made(&np) && !inert(&np)
 	})
 }
 
-// apply writes the wishes side by side and returns when all are acknowledged.
-func apply(ctx context.Context, c client.Client, wishes []wish, opts ...client.ApplyOption) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(writers)
-	for _, x := range wishes {
-		g.Go(func() error {
-			if err := applyObject(ctx, c, x.object(), opts...); err != nil {
-				return fmt.Errorf("write %s %s/%s: %w", x.role, x.namespace, x.name, err)
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-// applyObject applies an object with its TypeMeta set on the server's side.
-func applyObject(ctx context.Context, c client.Client, o client.Object, opts ...client.ApplyOption) error {
-	raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return err
-	}
-	u := &unstructured.Unstructured{Object: raw}
-	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
-	opts = append([]client.ApplyOption{client.FieldOwner(fieldManager), client.ForceOwnership}, opts...)
-	return c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), opts...)
+func (x wish) key() types.NamespacedName {
+	return types.NamespacedName{Namespace: x.namespace, Name: x.name}
 }
 
 func (x wish) object() *networkingv1.NetworkPolicy {
@@ -165,21 +156,6 @@ func (x wish) object() *networkingv1.NetworkPolicy {
 		ObjectMeta: x.run.meta(x.namespace, x.name, x.role),
 		Spec:       x.spec,
 	}
-}
-
-// remove deletes the wished objects, side by side; gone already is fine.
-func remove(ctx context.Context, c client.Client, wishes []wish) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(writers)
-	for _, x := range wishes {
-		g.Go(func() error {
-			if err := c.Delete(ctx, x.object()); client.IgnoreNotFound(err) != nil {
-				return fmt.Errorf("delete %s %s/%s: %w", x.role, x.namespace, x.name, err)
-			}
-			return nil
-		})
-	}
-	return g.Wait()
 }
 
 // labelPods makes exactly the wanted production pods wear the run's enforced
@@ -194,13 +170,11 @@ func labelPods(ctx context.Context, c client.Client, w *world, run string, want 
 		if has == want[key] {
 			continue
 		}
-		value := `"` + run + `"`
+		value := &run
 		if has {
-			value = "null"
+			value = nil
 		}
-		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, v1alpha1.LabelEnforced, value)
-		err := c.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
-		if err != nil && !apierrors.IsNotFound(err) {
+		if err := relabel(ctx, c, pod, map[string]*string{v1alpha1.LabelEnforced: value}, nil); err != nil {
 			return wrote, fmt.Errorf("label pod %s: %w", key, err)
 		}
 		wrote = true

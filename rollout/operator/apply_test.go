@@ -14,7 +14,7 @@ import (
 func aPlan() *Plan {
 	all := metav1.LabelSelector{}
 	return &Plan{
-		Schema: planSchema, Run: "r-1",
+		Schema: planSchema, Run: "r-1", RunUID: "u",
 		Candidates: []Candidate{{Policy: verdict.Policy{Namespace: "a", Name: "c", Spec: networkingv1.NetworkPolicySpec{PodSelector: all}}, Object: "tightrope-r-1-candidate-0"}},
 		Bridges: []PlannedBridge{{
 			Bridge: rollout.Bridge{Namespace: "a", Direction: networkingv1.PolicyTypeEgress, Selector: all}, Object: "tightrope-r-1-bridge-0",

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -25,10 +24,10 @@ import (
 func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) error {
 	s.enter(place{kind: commit})
 	if missing := w.absent(s.plan.finalWishes(rollout.Inert)); len(missing) > 0 {
-		return apply(ctx, r.Client, missing)
+		return r.apply(ctx, missing)
 	}
 	if unmet := w.unmet(s.plan.finalWishes(rollout.Live)); len(unmet) > 0 {
-		if err := apply(ctx, r.Client, unmet); err != nil {
+		if err := r.apply(ctx, unmet); err != nil {
 			return err
 		}
 		s.bridgesAt = time.Now()
@@ -42,7 +41,7 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 	}
 	if unmet := w.unmet(s.plan.candidateWishes(rollout.Inert)); len(unmet) > 0 {
 		began := time.Now()
-		if err := apply(ctx, r.Client, unmet); err != nil {
+		if err := r.apply(ctx, unmet); err != nil {
 			return err
 		}
 		s.tighten("commit", began)
@@ -69,12 +68,12 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 			}
 			continue
 		}
-		gone = append(gone, wish{namespace: np.Namespace, name: np.Name, role: np.Labels[v1alpha1.LabelRole], run: keyOf(run), spec: np.Spec})
+		gone = append(gone, wish{namespace: np.Namespace, name: np.Name, role: np.Labels[v1alpha1.LabelRole], run: keyOf(run), spec: np.Spec, have: np})
 	}
 	if others := slices.DeleteFunc(slices.Clone(gone), func(x wish) bool { return x.role == roleBridge }); len(others) > 0 {
 		gone = others // bridges go last: a rollback that failed may have left live candidates under them
 	}
-	if err := remove(ctx, r.Client, gone); err != nil {
+	if err := r.remove(ctx, gone); err != nil {
 		return false, err
 	}
 	wrote, err := labelPods(ctx, r.Client, w, run.Name, nil)
@@ -87,9 +86,9 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 
 // handOver takes our marks off a committed policy: it is the author's now.
 func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPolicy, run string) error {
-	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:null,%q:null},"annotations":{"tightrope.dev/committed-by":%q,%q:null}}}`,
-		v1alpha1.LabelRun, v1alpha1.LabelRole, run, v1alpha1.AnnotationRunUID)
-	if err := r.Patch(ctx, np.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); client.IgnoreNotFound(err) != nil {
+	labels := map[string]*string{v1alpha1.LabelRun: nil, v1alpha1.LabelRole: nil}
+	annotations := map[string]*string{"tightrope.dev/committed-by": &run, v1alpha1.AnnotationRunUID: nil}
+	if err := relabel(ctx, r.Client, np, labels, annotations); err != nil {
 		return fmt.Errorf("hand over policy %s/%s: %w", np.Namespace, np.Name, err)
 	}
 	return nil

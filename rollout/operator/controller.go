@@ -196,7 +196,7 @@ func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRoll
 		return nil
 	}
 	var rec record
-	if err := rec.load(ctx, r.Live, run.Name); err != nil || rec.Report.Run == "" || rec.Report.Result == run.Status.Result {
+	if err := rec.load(ctx, r.Live, keyOf(run)); err != nil || rec.Report.Run == "" || rec.Report.Result == run.Status.Result {
 		return err
 	}
 	rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
@@ -224,7 +224,7 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 		if err != nil {
 			return nil, err
 		}
-		if err := s.record.load(ctx, r.Live, run.Name); err != nil {
+		if err := s.record.load(ctx, r.Live, keyOf(run)); err != nil {
 			return nil, err
 		}
 		s.plan = plan

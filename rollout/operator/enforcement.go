@@ -9,7 +9,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -58,7 +57,7 @@ var moves = []move{
 func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *session, w *world, twin types.NamespacedName) (bool, error) {
 	run := s.plan.key()
 	if c.move == len(moves) {
-		return true, remove(ctx, r.Client, checkWishes(run, move{}))
+		return true, r.remove(ctx, w.exists(checkWishes(run, move{})))
 	}
 	m := moves[c.move]
 	if c.written.IsZero() {
@@ -114,19 +113,18 @@ func (c *enforcementCheck) seen(s *session, m move) bool {
 }
 
 func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world, run runKey, m move, twin types.NamespacedName) error {
-	if err := apply(ctx, r.Client, w.unmet(checkWishes(run, m))); err != nil {
+	if err := r.apply(ctx, w.unmet(checkWishes(run, m))); err != nil {
 		return err
 	}
 	pod := w.pods[twin]
 	if pod == nil {
 		return fmt.Errorf("the twin %s is gone", twin)
 	}
-	value := "null"
-	if m.enforced {
-		value = fmt.Sprintf("%q", run.name)
+	value := &run.name
+	if !m.enforced {
+		value = nil
 	}
-	patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, v1alpha1.LabelEnforced, value)
-	if err := r.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+	if err := relabel(ctx, r.Client, pod, map[string]*string{v1alpha1.LabelEnforced: value}, nil); err != nil {
 		return fmt.Errorf("label the twin: %w", err)
 	}
 	return nil

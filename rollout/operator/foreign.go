@@ -83,6 +83,9 @@ func (s *session) foreignChange(w *world, at rollout.State) string {
 	if placeOf(at).kind == rollback {
 		return ""
 	}
+	if what := s.edited(w); what != "" {
+		return what
+	}
 	for _, c := range s.baselineChanges(w) {
 		if s.record.State.Tolerated[c.key()] == c.digest() || s.repairs(w, c, at) {
 			continue

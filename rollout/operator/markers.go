@@ -12,7 +12,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
@@ -170,8 +169,7 @@ func (r *RunReconciler) releaseMarkers(ctx context.Context, s *session, w *world
 		if pod == nil || pod.Labels[v1alpha1.LabelProbe] == "" {
 			continue
 		}
-		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:null}}}`, v1alpha1.LabelProbe)
-		if err := r.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch))); client.IgnoreNotFound(err) != nil {
+		if err := relabel(ctx, r.Client, pod, map[string]*string{v1alpha1.LabelProbe: nil}, nil); err != nil {
 			return wrote, fmt.Errorf("release marker %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		wrote = true
@@ -232,7 +230,7 @@ func (s *session) shows(m marker, want verdict.Decision) bool {
 // would not show a bridge either, so nothing is rolled out over it.
 func (r *RunReconciler) isolateMarkers(ctx context.Context, s *session, w *world) (bool, error) {
 	if unmet := w.unmet(s.plan.markerWishes()); len(unmet) > 0 {
-		if err := apply(ctx, r.Client, unmet); err != nil {
+		if err := r.apply(ctx, unmet); err != nil {
 			return false, err
 		}
 		s.isolatedAt = time.Now()

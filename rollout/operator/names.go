@@ -29,7 +29,8 @@ func RunName(rollout string, uid types.UID, generation, attempt int64) string {
 	return rollout + "-" + hex.EncodeToString(sum[:4])
 }
 
-// runKey names a run for good: its name can be used again, its UID cannot.
+// runKey names a run for good: its name can be used again, its UID cannot. The
+// zero runKey made nothing.
 type runKey struct {
 	name string
 	uid  types.UID
@@ -49,7 +50,13 @@ func (k runKey) meta(namespace, name, role string) metav1.ObjectMeta {
 // made reports whether the run made the object. A label alone says nothing: it
 // may be of a run that had the name before, or copied by somebody.
 func (k runKey) made(o metav1.Object) bool {
-	return o.GetLabels()[v1alpha1.LabelRun] == k.name && o.GetAnnotations()[v1alpha1.AnnotationRunUID] == string(k.uid)
+	return k.uid != "" && o.GetLabels()[v1alpha1.LabelRun] == k.name && o.GetAnnotations()[v1alpha1.AnnotationRunUID] == string(k.uid)
+}
+
+// marks reports whether the object carries one of the run's marks, so that it
+// still is told apart after somebody edited the other off.
+func (k runKey) marks(o metav1.Object) bool {
+	return k.uid != "" && (o.GetLabels()[v1alpha1.LabelRun] == k.name || o.GetAnnotations()[v1alpha1.AnnotationRunUID] == string(k.uid))
 }
 
 // errNotOurs is a write that would have changed an object of somebody else.

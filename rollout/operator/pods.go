@@ -36,19 +36,13 @@ func (r *RunReconciler) ensureAgent(ctx context.Context, s *session, w *world, a
 	if pod != nil && s.written[a.name] == digest {
 		return r.checkAgent(ctx, pod, a, digest)
 	}
-	cm := &corev1.ConfigMap{}
-	err := r.Get(ctx, a.name, cm)
-	if client.IgnoreNotFound(err) != nil {
+	raw, err := json.Marshal(a.plan)
+	if err != nil {
 		return false, fmt.Errorf("plan of probe pod %s: %w", a.name, err)
 	}
-	raw, err2 := json.Marshal(a.plan)
-	if err2 != nil {
-		return false, fmt.Errorf("plan of probe pod %s: %w", a.name, err2)
-	}
-	if apierrors.IsNotFound(err) || cm.Data[planKey] != string(raw) {
-		if cm, err = r.writePlan(ctx, run, a, raw); err != nil {
-			return false, err
-		}
+	cm, err := r.ensurePlan(ctx, run, a, raw)
+	if err != nil {
+		return false, fmt.Errorf("plan of probe pod %s: %w", a.name, err)
 	}
 	s.written[a.name] = digest
 	if pod == nil {
@@ -63,8 +57,7 @@ func (r *RunReconciler) checkAgent(ctx context.Context, pod *corev1.Pod, a agent
 	case finished(pod):
 		return false, client.IgnoreNotFound(r.Delete(ctx, pod))
 	case pod.Annotations[v1alpha1.AnnotationPlanDigest] != digest:
-		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationPlanDigest, digest)
-		return false, r.Patch(ctx, pod.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+		return false, relabel(ctx, r.Client, pod, nil, map[string]*string{v1alpha1.AnnotationPlanDigest: &digest})
 	}
 	if why := tampered(pod, r.AgentImage); why != "" {
 		return false, &refusal{[]string{fmt.Sprintf("probe pod %s was changed on its way in: %s; exempt the label %s from the webhook that did it", a.name, why, v1alpha1.LabelRole)}}
@@ -79,19 +72,25 @@ func (r *RunReconciler) create(ctx context.Context, o client.Object) error {
 	return nil
 }
 
-func (r *RunReconciler) writePlan(ctx context.Context, run runKey, a agentSpec, raw []byte) (*corev1.ConfigMap, error) {
-	cm := &corev1.ConfigMap{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: run.meta(a.name.Namespace, a.name.Name, roleProbe),
-		Data:       map[string]string{planKey: string(raw)},
+// ensurePlan makes the ConfigMap of a probe pod hold its plan, and returns it
+// with its UID: it owns the pod.
+func (r *RunReconciler) ensurePlan(ctx context.Context, run runKey, a agentSpec, raw []byte) (*corev1.ConfigMap, error) {
+	data := map[string]string{planKey: string(raw)}
+	cm := &corev1.ConfigMap{}
+	err := r.Live.Get(ctx, a.name, cm)
+	switch {
+	case apierrors.IsNotFound(err):
+		cm = &corev1.ConfigMap{ObjectMeta: run.meta(a.name.Namespace, a.name.Name, roleProbe), Data: data}
+		return cm, r.Create(ctx, cm, client.FieldOwner(fieldManager))
+	case err != nil:
+		return nil, err
+	case !run.made(cm):
+		return nil, &refusal{[]string{notOurs("ConfigMap", cm).Error()}}
+	case maps.Equal(cm.Data, data):
+		return cm, nil
 	}
-	if err := applyObject(ctx, r.Client, cm); err != nil {
-		return nil, fmt.Errorf("write plan of probe pod %s: %w", a.name, err)
-	}
-	if err := r.Get(ctx, a.name, cm); err != nil { // for its UID: it owns the pod
-		return nil, fmt.Errorf("read plan of probe pod %s: %w", a.name, err)
-	}
-	return cm, nil
+	cm.Data = data
+	return cm, r.Update(ctx, cm, client.FieldOwner(fieldManager))
 }
 
 // agentPod is a probe pod: judged by policies like the workload it stands for,
@@ -128,9 +127,9 @@ func (r *RunReconciler) ensureTwin(ctx context.Context, run runKey, w *world, a 
 		}
 		return pod, nil
 	}
-	cm, err := r.writePlan(ctx, run, a, []byte("{}"))
+	cm, err := r.ensurePlan(ctx, run, a, []byte("{}"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("plan of probe pod %s: %w", a.name, err)
 	}
 	pod := r.twinPod(run, a, cm)
 	maps.Copy(pod.Labels, labels)

@@ -224,7 +224,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 	for i, b := range bridges {
 		p.Bridges = append(p.Bridges, PlannedBridge{Bridge: b, Object: objectName(p.Run, roleBridge, i)})
 	}
-	err = apply(ctx, r.Client, p.bridgeWishes(rollout.Inert), client.DryRunAll)
+	err = r.rehearseWishes(ctx, p.bridgeWishes(rollout.Inert))
 	if denied(err) {
 		no.add("the API server refuses a bridge, so no rollback could be promised: %v", err)
 		return nil

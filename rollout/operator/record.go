@@ -32,7 +32,8 @@ type record struct {
 	seen    map[string]seen // by agent and check: totals at the last pass
 	rows    map[cell]*report.Path
 	savedAt time.Time
-	cutAt   map[string]int // index in Report.Cuts by path and way
+	stored  *metav1.ObjectMeta // of the ConfigMap as written last; nil: not by this process
+	cutAt   map[string]int     // index in Report.Cuts by path and way
 	// The stamps of the rollback, on this process's monotonic clock.
 	decidedAt, restoredAt time.Time
 }
@@ -198,33 +199,63 @@ func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.Policy
 	data[stateKey] = string(state)
 	key := reportName(run.Name)
 	cm := &corev1.ConfigMap{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: keyOf(run).meta(key.Namespace, key.Name, roleReport),
 		Data:       data, BinaryData: binary,
 	}
-	if err := applyObject(ctx, c, cm); err != nil {
+	if err := r.store(ctx, c, keyOf(run), cm); err != nil {
 		return fmt.Errorf("write the report of run %s: %w", run.Name, err)
 	}
 	r.savedAt = time.Now()
 	return nil
 }
 
+// store writes the report over the one that this process wrote last. Where there
+// is another by now, or none was written yet, it looks whether that is the run's.
+func (r *record) store(ctx context.Context, c client.Client, run runKey, cm *corev1.ConfigMap) error {
+	write := func() error {
+		if r.stored == nil {
+			return c.Create(ctx, cm, client.FieldOwner(fieldManager))
+		}
+		cm.UID, cm.ResourceVersion = r.stored.UID, r.stored.ResourceVersion
+		return c.Update(ctx, cm, client.FieldOwner(fieldManager))
+	}
+	err := write()
+	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		var now corev1.ConfigMap
+		switch err := c.Get(ctx, client.ObjectKeyFromObject(cm), &now); { // ConfigMaps are read from the API server
+		case apierrors.IsNotFound(err):
+			r.stored, cm.UID, cm.ResourceVersion = nil, "", ""
+		case err != nil:
+			return err
+		case !run.made(&now):
+			return notOurs("ConfigMap", &now)
+		default:
+			r.stored = &now.ObjectMeta
+		}
+		err = write()
+	}
+	if err == nil {
+		r.stored = &cm.ObjectMeta
+	}
+	return err
+}
+
 // load reads what an operator before this one wrote; nothing there is nothing
 // known, and so is what does not parse: a rollback must not wait for it.
-func (r *record) load(ctx context.Context, c client.Reader, run string) error {
+func (r *record) load(ctx context.Context, c client.Reader, run runKey) error {
 	var cm corev1.ConfigMap
-	err := c.Get(ctx, reportName(run), &cm)
-	if apierrors.IsNotFound(err) {
+	err := c.Get(ctx, reportName(run.name), &cm)
+	if apierrors.IsNotFound(err) || err == nil && !run.made(&cm) {
 		return nil
 	} else if err != nil {
-		return fmt.Errorf("read the report of run %s: %w", run, err)
+		return fmt.Errorf("read the report of run %s: %w", run.name, err)
 	}
 	rep, err := report.Stored(cm.Data, cm.BinaryData)
 	if err == nil {
 		err = json.Unmarshal([]byte(cm.Data[stateKey]), &r.State)
 	}
 	if err != nil {
-		slog.WarnContext(ctx, "what the run had proved cannot be read, so it is proved again", "run", run, "error", err)
+		slog.WarnContext(ctx, "what the run had proved cannot be read, so it is proved again", "run", run.name, "error", err)
 		*r = record{}
 		return nil
 	}

@@ -68,7 +68,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	}
 	switch s.restore {
 	case restoreWiden:
-		if err := r.widen(ctx, s, w, at); err != nil {
+		if err := r.widen(ctx, w, s.plan.wideWishes(s.scopeOf(at.Step))); err != nil {
 			return err
 		}
 		s.reach(restoreRecover)
@@ -87,41 +87,12 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	return nil
 }
 
-// widen makes the bridges select everyone they may. One that somebody deleted is
-// put back where a candidate still acts on pods: inert first, because nothing of
-// ours is created active.
-func (r *RunReconciler) widen(ctx context.Context, s *session, w *world, at rollout.State) error {
-	wide := s.plan.wideWishes(s.scopeOf(at.Step))
-	if err := apply(ctx, r.Client, w.exists(wide)); err != nil {
-		return err
-	}
-	acting := map[string]bool{}
-	for i := range w.policies {
-		np := &w.policies[i]
-		if role := np.Labels[v1alpha1.LabelRole]; s.plan.key().made(np) && (role == roleCandidate || role == roleFinal) && !inert(np) {
-			acting[np.Namespace] = true
-		}
-	}
-	lost := slices.DeleteFunc(w.absent(wide), func(x wish) bool { return !acting[x.namespace] })
-	if len(lost) == 0 {
-		return nil
-	}
-	asleep := slices.Clone(lost)
-	for i := range asleep {
-		asleep[i].spec.PodSelector = rollout.MatchNothing()
-	}
-	if err := apply(ctx, r.Client, asleep); err != nil {
-		return err
-	}
-	return apply(ctx, r.Client, lost)
-}
-
 // recover waits until the probes get through over the widened bridges, keeps
 // those wide, and weighs whether the candidates may be taken away.
 func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at rollout.State) error {
 	r.dateBreaks(ctx, s)
-	if narrowed := w.unmet(w.exists(s.plan.wideWishes(s.scopeOf(at.Step)))); len(narrowed) > 0 {
-		if err := apply(ctx, r.Client, narrowed); err != nil {
+	if narrowed := w.unmet(s.plan.wideWishes(s.scopeOf(at.Step))); len(narrowed) > 0 {
+		if err := r.widen(ctx, w, narrowed); err != nil {
 			return err
 		}
 	}
@@ -206,9 +177,9 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 	candidates := append(s.plan.candidateWishes(rollout.Inert), s.plan.finalWishes(rollout.Inert)...)
 	if there := w.exists(candidates); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			return apply(ctx, r.Client, unmet)
+			return r.apply(ctx, unmet)
 		}
-		return remove(ctx, r.Client, there)
+		return r.remove(ctx, there)
 	}
 	if _, err := labelPods(ctx, r.Client, w, s.plan.Run, nil); err != nil {
 		return err
@@ -218,7 +189,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 	}
 	if there := w.exists(s.plan.bridgeWishes(rollout.Inert)); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			if err := apply(ctx, r.Client, unmet); err != nil {
+			if err := r.apply(ctx, unmet); err != nil {
 				return err
 			}
 			s.bridgesAt = time.Now()
@@ -228,7 +199,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 		if !s.shown(w, s.bridgesAt) && time.Since(s.bridgesAt) < recoverDeadline {
 			return nil // a node that sees the deletion first may keep the bridge
 		}
-		return remove(ctx, r.Client, append(there, w.exists(s.plan.markerWishes())...))
+		return r.remove(ctx, append(there, w.exists(s.plan.markerWishes())...))
 	}
 	s.reach(restoreVerify)
 	s.mark(s.restoreAt)

@@ -51,6 +51,9 @@ type session struct {
 
 	written map[types.NamespacedName]string // digests of the plans that are stored
 	tighter string                          // which tightening write tightened speaks of
+
+	forms map[types.NamespacedName][]wish // what the run's policies may look like; nil: not asked yet
+	own   map[types.NamespacedName]string // those that were seen, and their roles
 }
 
 // agentState is what is known of one probe pod.

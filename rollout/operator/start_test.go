@@ -17,7 +17,7 @@ import (
 
 // fakeAPI is an API server in memory, for what needs no controllers of a cluster.
 func fakeAPI(f interceptor.Funcs, objects ...client.Object) client.WithWatch {
-	return fake.NewClientBuilder().WithScheme(testScheme()).WithObjects(objects...).
+	return fake.NewClientBuilder().WithScheme(testScheme()).WithObjects(objects...).WithReturnManagedFields().
 		WithStatusSubresource(&v1alpha1.PolicyRolloutRun{}, &v1alpha1.PolicyRollout{}).WithInterceptorFuncs(f).Build()
 }
 
