@@ -221,9 +221,7 @@ func TestPlanOnALab(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	namespaces := []string{"ai", "apps", "data", "ops", "untrusted"}
-	t.Cleanup(func() {
-		kubectlOn(t, kubeconfig, "", append([]string{"delete", "namespace", "--wait=true"}, namespaces...)...)
-	})
+	cleared(t, kubeconfig, namespaces...)
 	kubectlOn(t, kubeconfig, "", "apply", "-f", filepath.Join(dir, "platform.yaml"))
 	for _, ns := range namespaces {
 		kubectlOn(t, kubeconfig, "", "-n", ns, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=120s")
