@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -110,7 +108,7 @@ func (l *leftovers) own(s *Scenario) (made, used []string) {
 func (l *leftovers) topology(s *Scenario) {
 	_, used := l.own(s)
 	for _, ns := range used {
-		l.add("what the scenario put into namespace "+ns, "--namespace", ns, "delete", "deployments,services,serviceaccounts", "--selector", v1alpha1.LabelScenario+"="+s.root)
+		l.add("what the scenario put into namespace "+ns, "--namespace", ns, "delete", "deployments,networkpolicies,services,serviceaccounts", "--selector", v1alpha1.LabelScenario+"="+s.root)
 	}
 }
 
@@ -122,12 +120,8 @@ func (l *leftovers) policies(s *Scenario) {
 		if slices.Contains(made, p.Namespace) {
 			continue
 		}
-		policy := &networkingv1.NetworkPolicy{
-			TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
-			ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
-		}
 		committed := func(have client.Object) bool { return have.GetAnnotations()[v1alpha1.AnnotationCommittedBy] != "" }
-		for range l.there([]client.Object{policy}, committed) {
+		for range l.there([]client.Object{networkPolicy(p)}, committed) {
 			l.add("policy "+policyKey(p), "--namespace", p.Namespace, "delete", "networkpolicy", p.Name)
 		}
 	}
