@@ -22,22 +22,7 @@ func (p *positions) checkRollout(s *Scenario) {
 	if len(r.Policies.Inline) == 0 {
 		p.add(at+".policies.inline", "is empty: there is nothing to roll out")
 	}
-	protected := append(slices.Clone(protectedNamespaces), r.ProtectedNamespaces...)
-	seen := map[string]bool{}
-	for i, policy := range r.Policies.Inline {
-		at := index(at+".policies.inline", i)
-		if seen[policyKey(policy)] {
-			p.add(at+".name", "policy %s is listed twice", strict.Show(policyKey(policy)))
-		}
-		seen[policyKey(policy)] = true
-		p.checkPolicyName(at+".name", policy.Name)
-		if slices.Contains(protected, policy.Namespace) {
-			p.add(at+".namespace", "%s is protected: no rollout writes to it", policy.Namespace)
-		} else {
-			p.checkNamespace(at+".namespace", policy.Namespace, s.Spec.Topology)
-		}
-		p.addAll(strict.CheckPolicy(at+".spec", policy.Spec))
-	}
+	p.checkPolicies(at+".policies.inline", r.Policies.Inline, append(slices.Clone(protectedNamespaces), r.ProtectedNamespaces...), s.Spec.Topology)
 	for i, ref := range r.Suites {
 		if ref.Name != s.root {
 			p.add(index(at+".suites", i)+".name", "a scenario rolls out against its own suite, %s: leave suites out", strict.Show(s.root))
@@ -48,6 +33,26 @@ func (p *positions) checkRollout(s *Scenario) {
 	p.checkAnalysis(at+".analysis", r.Analysis)
 	if r.InconclusiveDeadline.Duration < 0 {
 		p.add(at+".inconclusiveDeadline", "%v is negative", r.InconclusiveDeadline.Duration)
+	}
+}
+
+// checkPolicies wants policies that the API server takes, each once, in namespaces
+// of the topology that are not protected.
+func (p *positions) checkPolicies(at string, policies []v1alpha1.CandidatePolicy, protected []string, t *Topology) {
+	seen := map[string]bool{}
+	for i, policy := range policies {
+		at := index(at, i)
+		if seen[policyKey(policy)] {
+			p.add(at+".name", "policy %s is listed twice", strict.Show(policyKey(policy)))
+		}
+		seen[policyKey(policy)] = true
+		p.checkPolicyName(at+".name", policy.Name)
+		if slices.Contains(protected, policy.Namespace) {
+			p.add(at+".namespace", "%s is protected: no rollout writes to it", policy.Namespace)
+		} else {
+			p.checkNamespace(at+".namespace", policy.Namespace, t)
+		}
+		p.addAll(strict.CheckPolicy(at+".spec", policy.Spec))
 	}
 }
 

@@ -20,11 +20,16 @@ const (
 	LabelRole = "tightrope.dev/role"
 	// LabelIdentity names the identity that a probe pod wears.
 	LabelIdentity = "tightrope.dev/identity"
+	// LabelScenario marks what a scenario created: the name of the one that states the
+	// topology. Nothing without it is ever overwritten by a scenario.
+	LabelScenario = "tightrope.dev/scenario"
 	// AnnotationPlanDigest is changed when a probe plan changes; a pod update makes the kubelet refresh its volumes at once.
 	AnnotationPlanDigest = "tightrope.dev/plan-digest"
 	// AnnotationRunUID is the UID of the run that LabelRun names. An object with
 	// another UID, or none, was not made by that run, whatever its label says.
 	AnnotationRunUID = "tightrope.dev/run-uid"
+	// AnnotationCommittedBy names the run that put a policy in force for good.
+	AnnotationCommittedBy = "tightrope.dev/committed-by"
 	// AnnotationEpoch is the epoch of the run that last wrote an object; it never falls.
 	AnnotationEpoch = "tightrope.dev/epoch"
 )

@@ -64,7 +64,7 @@ func outcome(rep *report.Report, interrupted bool, written error) error {
 	case written != nil:
 		code = exitInconclusive
 	case code == exitUsage: // the report says it at length; this is the line to look for
-		return &exitError{code, fmt.Errorf("scenario %s was refused: %s", rep.Scenario, rep.Message)}
+		return &exitError{code, fmt.Errorf("scenario %s was refused: %s", rep.Scenario, report.Headline(rep))}
 	}
 	if code == exitOK {
 		return nil

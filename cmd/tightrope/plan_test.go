@@ -41,6 +41,10 @@ func TestPlanPredictsTheScenariosOfTheLibrary(t *testing.T) {
 		{"zero-trust-ai-platform", exitOK, []string{"26 hold, 0 cut, 0 leak, 0 inconclusive", "Every path that votes would hold", "every path that must work does in every mix"}},
 		{"gw-forgot-dns", exitCut, []string{"24 hold, 2 cut", "CUT  llm-gateway→DNS/UDP\n       ai/llm-gateway egress: no rule allows 53/UDP to kube-system/coredns", "CUT  llm-gateway→DNS/TCP",
 			"accepted by an exception: it shows that probe pods find the cut", "[dns-forgotten]", "The controller would try it, because exceptions accept every predicted cut"}},
+		{"../../scenarios/e2e/testdata/broad-neighbour.yaml", exitCut, []string{"1 hold, 0 cut, 1 leak", "LEAK  stranger→store\n       shop/broad ingress[0]", "The controller would hold it"}},
+		{"../../scenarios/e2e/testdata/typo.yaml", exitCut, []string{"0 hold, 1 cut", "CUT  app→store\n       depot/store ingress: no rule allows 6566/TCP from crew/app",
+			"if it must work, add\n         to spec.ingress of depot/store:\n         - from:\n           - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: crew}}\n             podSelector: {matchLabels: {app: app}}\n           ports:\n           - {port: 6566, protocol: TCP}\n",
+			"The controller would refuse it: 1 path would be cut.", `{type: PredictedCut, path: "app→store", reason: "say why"}`}},
 		{"observability-blackout", exitCut, []string{"25 hold, 1 cut", "CUT  prometheus→model:9090\n       ai/model ingress: no rule allows 9090/TCP from ops/prometheus", "[metrics-forgotten]"}},
 	} {
 		t.Run(tt.scenario, func(t *testing.T) {
@@ -221,9 +225,7 @@ func TestPlanOnALab(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	namespaces := []string{"ai", "apps", "data", "ops", "untrusted"}
-	t.Cleanup(func() {
-		kubectlOn(t, kubeconfig, "", append([]string{"delete", "namespace", "--wait=true"}, namespaces...)...)
-	})
+	cleared(t, kubeconfig, namespaces...)
 	kubectlOn(t, kubeconfig, "", "apply", "-f", filepath.Join(dir, "platform.yaml"))
 	for _, ns := range namespaces {
 		kubectlOn(t, kubeconfig, "", "-n", ns, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=120s")

@@ -87,7 +87,7 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 // handOver takes our marks off a committed policy: it is the author's now.
 func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPolicy, run string) error {
 	labels := map[string]*string{v1alpha1.LabelRun: nil, v1alpha1.LabelRole: nil}
-	annotations := map[string]*string{"tightrope.dev/committed-by": &run, v1alpha1.AnnotationRunUID: nil}
+	annotations := map[string]*string{v1alpha1.AnnotationCommittedBy: &run, v1alpha1.AnnotationRunUID: nil}
 	if err := relabel(ctx, r.Client, np, labels, annotations); err != nil {
 		return fmt.Errorf("hand over policy %s/%s: %w", np.Namespace, np.Name, err)
 	}
