@@ -25,6 +25,9 @@ const (
 	// AnnotationRunUID is the UID of the run that LabelRun names. An object with
 	// another UID, or none, was not made by that run, whatever its label says.
 	AnnotationRunUID = "tightrope.dev/run-uid"
+	// AnnotationSelector is the selector of the pods that a bridge is for, as JSON,
+	// whatever the bridge selects now: a rollback without the plan rests on it.
+	AnnotationSelector = "tightrope.dev/selector"
 	// AnnotationEpoch is the epoch of the run that last wrote an object; it never falls.
 	AnnotationEpoch = "tightrope.dev/epoch"
 )

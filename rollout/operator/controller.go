@@ -1,7 +1,9 @@
 package operator
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -96,6 +98,9 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	s, err := r.session(ctx, &run)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if s.lost != nil {
+		return r.passWithoutPlan(ctx, &run, s, w)
 	}
 	return ctrl.Result{RequeueAfter: tick}, r.pass(ctx, &run, s, w)
 }
@@ -204,14 +209,17 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 	})
 	if run.Status.PlanDigest != "" {
 		plan, err := loadPlan(ctx, r.Live, run.Name, run.Status.PlanDigest)
-		if err != nil {
+		if errors.Is(err, errPlanLost) {
+			s.lost, err = err, nil // a rollback must not fail on it
+		}
+		if err = cmp.Or(err, s.record.load(ctx, r.Live, keyOf(run))); err != nil {
+			s.close()
 			return nil, err
 		}
-		if err := s.record.load(ctx, r.Live, keyOf(run)); err != nil {
-			return nil, err
+		if plan != nil {
+			s.plan = plan
+			s.record.begin(plan, time.Now())
 		}
-		s.plan = plan
-		s.record.begin(plan, time.Now())
 	}
 	r.mu.Lock()
 	r.sessions[key] = s
