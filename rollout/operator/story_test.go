@@ -358,6 +358,15 @@ func (s *story) wantNothingLeft() {
 		for _, np := range policies.Items {
 			s.t.Errorf("policy %s/%s is left", ns, np.Name)
 		}
+		var maps corev1.ConfigMapList
+		if err := s.c.client.List(s.ctx, &maps, client.InNamespace(ns), client.MatchingLabels{v1alpha1.LabelRun: s.run()}); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, cm := range maps.Items {
+			if cm.Name != reportName(s.run()).Name {
+				s.t.Errorf("ConfigMap %s/%s is left", ns, cm.Name)
+			}
+		}
 	}
 }
 
