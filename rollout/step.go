@@ -220,7 +220,7 @@ func (s State) to(p v1alpha1.Phase, c Cause) State { return State{Phase: p, Step
 
 // Result is the word that people and exit codes know a finished run by. A run
 // that was rolled back because nothing could be seen, or because what was seen
-// has no explanation, proved nothing.
+// has no explanation, proved nothing; one that found its work done tested nothing.
 func (s State) Result() string {
 	switch s.Phase {
 	case v1alpha1.PhaseRolledBack:
@@ -228,8 +228,12 @@ func (s State) Result() string {
 			return "Inconclusive"
 		}
 		return "RolledBack"
-	case v1alpha1.PhaseCommitted, v1alpha1.PhaseRollbackFailed, v1alpha1.PhaseHeld,
-		v1alpha1.PhaseRefused, v1alpha1.PhaseInconclusive:
+	case v1alpha1.PhaseCommitted:
+		if s.Cause == CauseInPlace {
+			return string(CauseInPlace)
+		}
+		return string(s.Phase)
+	case v1alpha1.PhaseRollbackFailed, v1alpha1.PhaseHeld, v1alpha1.PhaseRefused, v1alpha1.PhaseInconclusive:
 		return string(s.Phase)
 	}
 	return ""

@@ -30,6 +30,9 @@ const (
 	AnnotationRunUID = "tightrope.dev/run-uid"
 	// AnnotationCommittedBy names the run that put a policy in force for good.
 	AnnotationCommittedBy = "tightrope.dev/committed-by"
+	// AnnotationSelector is the selector of the pods that a bridge is for, as JSON,
+	// whatever the bridge selects now: a rollback without the plan rests on it.
+	AnnotationSelector = "tightrope.dev/selector"
 	// AnnotationEpoch is the epoch of the run that last wrote an object; it never falls.
 	AnnotationEpoch = "tightrope.dev/epoch"
 )

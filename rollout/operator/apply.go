@@ -36,6 +36,7 @@ type wish struct {
 	namespace, name, role string
 	run                   runKey
 	spec                  networkingv1.NetworkPolicySpec
+	selector              *metav1.LabelSelector       // of a bridge: the pods it is for, whatever it selects now
 	have                  *networkingv1.NetworkPolicy // the run's policy of that name, as read; nil: none was seen
 }
 
@@ -44,7 +45,7 @@ func (p *Plan) bridgeWishes(a rollout.Activation) []wish {
 	out := make([]wish, 0, len(p.Bridges))
 	for _, b := range p.Bridges {
 		spec := rollout.BridgeSpec(b.Bridge, rollout.BridgeSelector(b.Bridge, a, p.Run))
-		out = append(out, wish{namespace: b.Namespace, name: b.Object, role: roleBridge, run: p.key(), spec: spec})
+		out = append(out, wish{namespace: b.Namespace, name: b.Object, role: roleBridge, run: p.key(), spec: spec, selector: &b.Selector})
 	}
 	return out
 }
@@ -151,11 +152,11 @@ func (x wish) key() types.NamespacedName {
 }
 
 func (x wish) object() *networkingv1.NetworkPolicy {
-	return &networkingv1.NetworkPolicy{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
-		ObjectMeta: x.run.meta(x.namespace, x.name, x.role),
-		Spec:       x.spec,
+	np := &networkingv1.NetworkPolicy{ObjectMeta: x.run.meta(x.namespace, x.name, x.role), Spec: x.spec}
+	if x.selector != nil {
+		np.Annotations[v1alpha1.AnnotationSelector] = selectorText(x.selector)
 	}
+	return np
 }
 
 // labelPods makes exactly the wanted production pods wear the run's enforced

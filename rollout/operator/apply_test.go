@@ -55,21 +55,6 @@ func TestAWideBridgeReachesNoFurtherThanTheStep(t *testing.T) {
 	}
 }
 
-func TestAPlanKeepsItsDigest(t *testing.T) {
-	first, err := roundTrip(aPlan())
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := roundTrip(first)
-	if err != nil || first.Digest() != second.Digest() {
-		t.Errorf("digest %s became %s (%v)", first.Digest(), second.Digest(), err)
-	}
-	second.Candidates[0].Spec.PodSelector = rollout.MatchNothing()
-	if first.Digest() == second.Digest() {
-		t.Error("another selector has the same digest")
-	}
-}
-
 func TestClusterDomain(t *testing.T) {
 	for conf, want := range map[string]string{
 		"": "", "nameserver 10.0.0.1\nsearch example.org\n": "",

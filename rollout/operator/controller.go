@@ -98,6 +98,9 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if s.lost != nil {
+		return r.passWithoutPlan(ctx, &run, s, w)
+	}
 	return ctrl.Result{RequeueAfter: tick}, r.pass(ctx, &run, s, w)
 }
 
@@ -221,15 +224,18 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 	})
 	if run.Status.PlanDigest != "" {
 		plan, err := loadPlan(ctx, r.Live, run.Name, run.Status.PlanDigest)
-		if err != nil {
+		if errors.Is(err, errPlanLost) {
+			s.lost, err = err, nil // a rollback must not fail on it
+		}
+		if err = cmp.Or(err, s.record.load(ctx, r.Live, keyOf(run))); err != nil {
+			s.close()
 			return nil, err
 		}
-		if err := s.record.load(ctx, r.Live, keyOf(run)); err != nil {
-			return nil, err
+		if plan != nil {
+			s.plan = plan
+			s.record.begin(plan, time.Now())
+			s.settleTime = cmp.Or(s.record.State.Settle, defaultSettle)
 		}
-		s.plan = plan
-		s.record.begin(plan, time.Now())
-		s.settleTime = cmp.Or(s.record.State.Settle, defaultSettle)
 	}
 	r.mu.Lock()
 	r.sessions[key] = s

@@ -168,10 +168,11 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 		if err != nil {
 			return err
 		}
-		if err := savePlan(ctx, r.Client, plan); err != nil {
+		digest, err := savePlan(ctx, r.Client, r.Live, plan)
+		if err != nil {
 			return err
 		}
-		if s.plan, err = loadPlan(ctx, r.Live, run.Name, plan.Digest()); err != nil {
+		if s.plan, err = loadPlan(ctx, r.Live, run.Name, digest); err != nil {
 			return err
 		}
 		s.record.begin(s.plan, time.Now())

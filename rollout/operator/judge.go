@@ -224,7 +224,9 @@ func (p *picture) fresh(s sight) bool {
 	return p.now.Sub(s.state.LastReceived) < p.freshness()
 }
 
-func (p *picture) freshness() time.Duration { return 4*(p.plan.Interval+p.plan.Timeout) + 2*time.Second }
+func (p *picture) freshness() time.Duration {
+	return 4*(p.plan.Interval+p.plan.Timeout) + 2*time.Second
+}
 
 func (p *picture) needed(via v1alpha1.Via) int {
 	if via == v1alpha1.ViaService {

@@ -124,7 +124,11 @@ func TestJudge(t *testing.T) {
 		{"reached is right while the live policies allow it", v1alpha1.ExpectDeny, func(*picture) {}, false, false, false, false},
 		{"blocked with a witness holds", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3) }, true, true, false, false},
 		{"blocked with a success among the newest attempts is no proof", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[0].state.StreakSinceMark = 2 }, true, false, false, false},
-		{"blocked long ago is no proof", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[0].state.LastReceived = p.now.Add(-20 * time.Second) }, true, false, false, false},
+		{"blocked long ago is no proof", v1alpha1.ExpectDeny, func(p *picture) {
+			p.denied()
+			p.fails(3)
+			p.sights[0].state.LastReceived = p.now.Add(-20 * time.Second)
+		}, true, false, false, false},
 		{"blocked without one proves nothing", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights = p.sights[:1] }, true, false, false, false},
 		{"an old witness is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, true, false, false, false},
 		{"reached although denied is a leak", v1alpha1.ExpectDeny, func(p *picture) { p.denied() }, true, false, false, true},

@@ -40,10 +40,9 @@ type Plan struct {
 	Predicted     []report.Prediction `json:"predicted"`
 	Exposures     []report.Exposure   `json:"exposures"`
 	Unprobeable   []report.NotTested  `json:"unprobeable"`
-}
 
-// planSchema is the version of Plan's stored form.
-const planSchema = "tightrope.dev/plan/v1alpha1"
+	digest string // of the text it was read from; empty: it was not
+}
 
 // PlannedPath is a path of a suite with its witness settled.
 type PlannedPath struct {
@@ -69,8 +68,9 @@ type PlannedBridge struct {
 	Object string `json:"object"`
 }
 
-// Digest names the content of the plan.
-func (p *Plan) Digest() string { return digestOf(p) }
+// Digest is that of the snapshot the plan was read from, as armed in the run's
+// status; empty for a plan that is not stored.
+func (p *Plan) Digest() string { return p.digest }
 
 func digestOf(v any) string {
 	raw, err := json.Marshal(v)

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -87,21 +86,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
-	return roundTrip(p)
-}
-
-// roundTrip returns the plan as it will be read back, so that its digest is the
-// digest of what is stored.
-func roundTrip(p *Plan) (*Plan, error) {
-	raw, err := json.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("plan of run %s: %w", p.Run, err)
-	}
-	var back Plan
-	if err := json.Unmarshal(raw, &back); err != nil {
-		return nil, fmt.Errorf("plan of run %s: %w", p.Run, err)
-	}
-	return &back, nil
+	return p, nil
 }
 
 func (p *Plan) readAnalysis(ro *v1alpha1.PolicyRollout, no *refusal) {

@@ -216,7 +216,6 @@ func (s *session) marked(w *world) bool {
 	return false
 }
 
-
 // verified reports whether the baseline was seen to work, without anything of
 // ours in the way: enough samples of every path. A path that ails for a cause of
 // its own is waited for and then left out; the report says so. What somebody else

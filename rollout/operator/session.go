@@ -19,6 +19,8 @@ type session struct {
 	wake func() // asks for a pass at once
 
 	plan      *Plan
+	lost      error  // why an armed run has no plan; nil: it has, or is not armed
+	undone    string // what a rollback without plan took back
 	preflight rollout.Preflight
 	refused   error
 	hindrance string // what preflight could not do for now; empty: nothing

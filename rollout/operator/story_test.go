@@ -292,6 +292,13 @@ func (s *story) wantEnd(st v1alpha1.PolicyRolloutRunStatus, phase v1alpha1.Phase
 	return rep
 }
 
+// accepting is a rollout whose author wants to see the data plane cut the path.
+func (s *story) accepting(policies []v1alpha1.CandidatePolicy) *v1alpha1.PolicyRollout {
+	ro := s.rollout(policies)
+	ro.Spec.Exceptions = []v1alpha1.Exception{{Type: v1alpha1.ExceptionPredictedCut, Path: "client to server", Reason: "the data plane is to show it"}}
+	return ro
+}
+
 func (s *story) report() report.Report {
 	s.t.Helper()
 	var cm corev1.ConfigMap
@@ -357,6 +364,15 @@ func (s *story) wantNothingLeft() {
 		}
 		for _, np := range policies.Items {
 			s.t.Errorf("policy %s/%s is left", ns, np.Name)
+		}
+		var maps corev1.ConfigMapList
+		if err := s.c.client.List(s.ctx, &maps, client.InNamespace(ns), client.MatchingLabels{v1alpha1.LabelRun: s.run()}); err != nil {
+			s.t.Fatal(err)
+		}
+		for _, cm := range maps.Items {
+			if cm.Name != reportName(s.run()).Name {
+				s.t.Errorf("ConfigMap %s/%s is left", ns, cm.Name)
+			}
 		}
 	}
 }

@@ -1,0 +1,139 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// tidy removes what a finished run left in any namespace: temporary policies,
+// labels, probe pods and their plans, and the run's mark on the policies that
+// stay. It reports whether all is gone, which in the end it asks the API server
+// itself. It never changes what any pod may reach.
+func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (bool, error) {
+	policies, err := r.tidyPolicies(ctx, run, w)
+	if err != nil {
+		return false, err
+	}
+	wrote, err := labelPods(ctx, r.Client, w, run.Name, nil)
+	if err != nil {
+		return false, err
+	}
+	pods, err := r.removePods(ctx, w, keyOf(run))
+	if err != nil || policies+pods > 0 || wrote {
+		return false, err
+	}
+	return r.nothingLeft(ctx, keyOf(run))
+}
+
+// tidyPolicies deletes the run's policies, or hands them over, and returns how
+// many were there to be deleted.
+func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (int, error) {
+	key := keyOf(run)
+	var gone []wish
+	for i := range w.policies {
+		np := &w.policies[i]
+		if !key.made(np) {
+			continue
+		}
+		if np.Labels[v1alpha1.LabelRole] == roleFinal && run.Status.Phase == v1alpha1.PhaseCommitted {
+			if err := r.handOver(ctx, np, run.Name); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		gone = append(gone, wishFor(key, np, np.Spec))
+	}
+	if others := slices.DeleteFunc(slices.Clone(gone), func(x wish) bool { return x.role == roleBridge }); len(others) > 0 {
+		gone = others // bridges go last: a rollback that failed may have left live candidates under them
+	}
+	return len(gone), r.remove(ctx, gone)
+}
+
+// handOver takes our marks off a committed policy: it is the author's now.
+func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPolicy, run string) error {
+	labels := map[string]*string{v1alpha1.LabelRun: nil, v1alpha1.LabelRole: nil}
+	annotations := map[string]*string{v1alpha1.AnnotationCommittedBy: &run, v1alpha1.AnnotationRunUID: nil}
+	if err := relabel(ctx, r.Client, np, labels, annotations); err != nil {
+		return fmt.Errorf("hand over policy %s/%s: %w", np.Namespace, np.Name, err)
+	}
+	return nil
+}
+
+// removePods deletes the run's probe pods, at once rather than when the collector
+// comes by after their plans, and returns how many were there.
+func (r *RunReconciler) removePods(ctx context.Context, w *world, run runKey) (left int, err error) {
+	for _, pod := range w.pods {
+		if !run.made(pod) {
+			continue
+		}
+		left++
+		if err := deleteOf(ctx, r.Client, run, pod.DeepCopy()); err != nil {
+			return left, fmt.Errorf("delete probe pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+	}
+	return left, nil
+}
+
+// leavings are the kinds that a run makes in namespaces, and the label by which
+// its objects are found.
+var leavings = []struct {
+	kind  schema.GroupVersionKind
+	label string
+}{
+	{networkingv1.SchemeGroupVersion.WithKind("NetworkPolicyList"), v1alpha1.LabelRun},
+	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelRun},
+	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelEnforced},
+	{corev1.SchemeGroupVersion.WithKind("ConfigMapList"), v1alpha1.LabelRun},
+}
+
+// nothingLeft asks the API server for everything that carries the run's label,
+// and reports whether nothing of the run is among it. Plans of probe pods that
+// never came to be are found here only, and deleted. The report stays.
+func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, error) {
+	nothing := true
+	for _, l := range leavings {
+		var list metav1.PartialObjectMetadataList
+		list.SetGroupVersionKind(l.kind)
+		if err := r.Live.List(ctx, &list, client.MatchingLabels{l.label: run.name}); err != nil {
+			return false, fmt.Errorf("what is left of run %s: list %s: %w", run.name, l.kind.Kind, err)
+		}
+		for i := range list.Items {
+			o := &list.Items[i]
+			marked := l.label == v1alpha1.LabelEnforced && o.Labels[v1alpha1.LabelRole] == ""
+			if !marked && !run.made(o) || o.Labels[v1alpha1.LabelRole] == roleReport {
+				continue
+			}
+			nothing = false
+			if o.Labels[v1alpha1.LabelRole] != roleProbe {
+				continue // the cache shows it in a later pass
+			}
+			if err := deleteOf(ctx, r.Client, run, o); err != nil {
+				return false, fmt.Errorf("what is left of run %s: delete %s %s/%s: %w", run.name, o.Kind, o.Namespace, o.Name, err)
+			}
+		}
+	}
+	return nothing, nil
+}
+
+// forget deletes the snapshot of a run that is being deleted.
+func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
+	var rev appsv1.ControllerRevision
+	err := r.Live.Get(ctx, planRevision(run.name), &rev)
+	if err == nil && run.made(&rev) {
+		err = r.Delete(ctx, &rev, client.Preconditions{UID: &rev.UID})
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the snapshot of run %s: %w", run.name, err)
+	}
+	return nil
+}

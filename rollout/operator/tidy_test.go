@@ -1,0 +1,74 @@
+package operator
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// TestTidiedIsTidy leaves one object at a time behind a run that was rolled back.
+func TestTidiedIsTidy(t *testing.T) {
+	key := runKey{"r-1", "u"}
+	other := runKey{"r-1", "a run that had the name before"}
+	pod := func(m metav1.ObjectMeta) client.Object { return &corev1.Pod{ObjectMeta: m} }
+	plan := func(m metav1.ObjectMeta) client.Object { return &corev1.ConfigMap{ObjectMeta: m} }
+	policy := func(m metav1.ObjectMeta) client.Object { return &networkingv1.NetworkPolicy{ObjectMeta: m} }
+	enforced := metav1.ObjectMeta{Namespace: "victim", Name: "p", Labels: map[string]string{v1alpha1.LabelEnforced: "r-1"}}
+	for _, tt := range []struct {
+		name  string
+		left  client.Object
+		stays bool
+	}{
+		{"a plan whose pod never came to be", plan(key.meta("victim", "tightrope-r-1-x-front", roleProbe)), false},
+		{"a probe pod", pod(key.meta("victim", "tightrope-r-1-x-front", roleProbe)), false},
+		{"a candidate", policy(key.meta("victim", "tightrope-r-1-candidate-0", roleCandidate)), false},
+		{"a marker's policy", policy(key.meta("victim", "tightrope-r-1-marker-0", roleMarker)), false},
+		{"a policy of the check in our own namespace", policy(key.meta(v1alpha1.SystemNamespace, "tightrope-r-1-check-deny-0", roleCheck)), false},
+		{"the report", plan(key.meta(v1alpha1.SystemNamespace, "tightrope-r-1-report", roleReport)), true},
+		{"a policy with a copied label", policy(other.meta("victim", "copy", roleCandidate)), true},
+		{"a ConfigMap of a run of that name", plan(other.meta("victim", "old", roleProbe)), true},
+		{"the label of a production pod", pod(enforced), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, tt.left)
+			run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: key.name, UID: key.uid}}
+			run.Status.Phase = v1alpha1.PhaseRolledBack
+			done := false
+			for range 5 {
+				w := b.look()
+				var err error
+				if done, err = b.tidy(t.Context(), run, w); err != nil || done {
+					b.must(err)
+					break
+				}
+			}
+			if !done {
+				t.Error("never done")
+			}
+			err := b.api.Get(t.Context(), client.ObjectKeyFromObject(tt.left), tt.left)
+			if there := err == nil; there != tt.stays {
+				t.Errorf("there: %v, want %v", there, tt.stays)
+			}
+			if tt.stays && tt.left.GetLabels()[v1alpha1.LabelEnforced] != "" {
+				t.Error("still labelled")
+			}
+		})
+	}
+}
+
+func TestAnOldCacheDoesNotHideWhatIsLeft(t *testing.T) {
+	key := runKey{"r-1", "u"}
+	b := newBench(t)
+	old := b.look()
+	np := policyOf(key, "late", roleCandidate)
+	b.must(b.api.Create(t.Context(), &np))
+	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: key.name, UID: key.uid}}
+	if done, err := b.tidy(t.Context(), run, old); done || err != nil {
+		t.Errorf("done %v, %v, and a candidate of the run is left", done, err)
+	}
+}
