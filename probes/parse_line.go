@@ -19,11 +19,15 @@ func ParseLine(raw []byte) (Line, error) {
 	if len(raw) > MaxLine {
 		return Line{}, fmt.Errorf("agent line has %d bytes, more than %d: it is not of an agent of ours", len(raw), MaxLine)
 	}
-	var line Line
-	if err := decode(raw, &line); err != nil {
+	var printed lineJSON
+	if err := decode(raw, &printed); err != nil {
 		return Line{}, fmt.Errorf("agent line is not one JSON object of the agreed fields: %w", err)
 	}
-	if err := line.check(); err != nil {
+	line, err := printed.line()
+	if err == nil {
+		err = line.check()
+	}
+	if err != nil {
 		return Line{}, fmt.Errorf("agent line %d: %w", line.Seq, err)
 	}
 	return line, nil

@@ -33,6 +33,20 @@ func TestParseLineReadsWhatWasWritten(t *testing.T) {
 	}
 }
 
+// What a steady check costs in a line is bounded: logs are kept, by the kilobyte.
+func TestASteadyCountIsShort(t *testing.T) {
+	steady := Count{ID: "p0/pod", Outcomes: map[Outcome]int{Reached: 4}, Last: Reached, Streak: 4000, Since: agentStart, Newest: agentStart.Add(1000 * time.Second)}
+	line := window(4001, steady)
+	raw := string(marshal(t, line))
+	const want = `{"id":"p0/pod","ended":{"Reached":4},"streak":4000,"since":1000250000,"newest":250000}`
+	if !strings.Contains(raw, want) || steady.Size(line.To) != len(want) || line.Size()+len(want) != len(raw) {
+		t.Errorf("%s\nholds no %s, or its size of %d+%d is wrong", raw, want, line.Size(), steady.Size(line.To))
+	}
+	if back, err := ParseLine([]byte(raw)); err != nil || !reflect.DeepEqual(back, line) {
+		t.Errorf("read back %+v, %v", back, err)
+	}
+}
+
 func TestParseLineRefuses(t *testing.T) {
 	but := func(edit func(*Line, *Count)) []byte {
 		l := goodLine()
@@ -47,30 +61,34 @@ func TestParseLineRefuses(t *testing.T) {
 		t.Error("a line of too many counts was taken")
 	}
 	for name, raw := range map[string][]byte{
-		"nothing":                  nil,
-		"text":                     []byte("panic: runtime error"),
-		"a list":                   []byte("[]"),
-		"a second value":           append(marshal(t, goodLine()), "{}"...),
-		"an unknown field":         []byte(`{"seq":1,"password":"x"}`),
-		"a long line":              []byte(`{"error":"` + strings.Repeat("x", MaxLine) + `"}`),
-		"no sequence number":       but(func(l *Line, _ *Count) { l.Seq = 0 }),
-		"no window":                but(func(l *Line, _ *Count) { l.From = time.Time{} }),
-		"a window that runs back":  but(func(l *Line, _ *Count) { l.To = l.From.Add(-1) }),
-		"counts of no plan":        but(func(l *Line, _ *Count) { l.Digest = "" }),
-		"a long name":              but(func(l *Line, _ *Count) { l.Agent = strings.Repeat("x", MaxID+1) }),
-		"a long error":             but(func(l *Line, _ *Count) { l.Error = strings.Repeat("x", MaxError+1) }),
-		"a check twice":            but(func(l *Line, c *Count) { l.Counts = append(l.Counts, *c) }),
-		"a check without ID":       but(func(_ *Line, c *Count) { c.ID = "" }),
-		"a long ID":                but(func(_ *Line, c *Count) { c.ID = strings.Repeat("x", MaxID+1) }),
-		"a check nobody tried":     but(func(_ *Line, c *Count) { c.Outcomes = nil }),
-		"an unknown outcome":       but(func(_ *Line, c *Count) { c.Outcomes["Passed"] = 1 }),
-		"an unknown last outcome":  but(func(_ *Line, c *Count) { c.Last = "Passed" }),
-		"less than no attempts":    but(func(_ *Line, c *Count) { c.Outcomes[Reached] = -1 }),
-		"attempts beyond counting": but(func(_ *Line, c *Count) { c.Outcomes[Reached] = 1 << 60 }),
-		"a streak of nothing":      but(func(_ *Line, c *Count) { c.Streak = 0 }),
-		"a streak that runs back":  but(func(_ *Line, c *Count) { c.Newest = c.Since.Add(-1) }),
-		"an impossible status":     but(func(_ *Line, c *Count) { c.Status = 1000 }),
-		"a long detail":            but(func(_ *Line, c *Count) { c.Detail = strings.Repeat("x", MaxDetail+1) }),
+		"nothing":                   nil,
+		"text":                      []byte("panic: runtime error"),
+		"a list":                    []byte("[]"),
+		"a second value":            append(marshal(t, goodLine()), "{}"...),
+		"an unknown field":          []byte(`{"seq":1,"password":"x"}`),
+		"a long line":               []byte(`{"error":"` + strings.Repeat("x", MaxLine) + `"}`),
+		"no sequence number":        but(func(l *Line, _ *Count) { l.Seq = 0 }),
+		"no window":                 but(func(l *Line, _ *Count) { l.From = time.Time{} }),
+		"a window that runs back":   but(func(l *Line, _ *Count) { l.To = l.From.Add(-1) }),
+		"counts of no plan":         but(func(l *Line, _ *Count) { l.Digest = "" }),
+		"a long name":               but(func(l *Line, _ *Count) { l.Agent = strings.Repeat("x", MaxID+1) }),
+		"a long error":              but(func(l *Line, _ *Count) { l.Error = strings.Repeat("x", MaxError+1) }),
+		"a check twice":             but(func(l *Line, c *Count) { l.Counts = append(l.Counts, *c) }),
+		"a check without ID":        but(func(_ *Line, c *Count) { c.ID = "" }),
+		"a long ID":                 but(func(_ *Line, c *Count) { c.ID = strings.Repeat("x", MaxID+1) }),
+		"a check nobody tried":      but(func(_ *Line, c *Count) { c.Outcomes = nil }),
+		"an unknown outcome":        but(func(_ *Line, c *Count) { c.Outcomes["Passed"] = 1 }),
+		"an unknown last outcome":   but(func(_ *Line, c *Count) { c.Last = "Passed" }),
+		"less than no attempts":     but(func(_ *Line, c *Count) { c.Outcomes[Reached] = -1 }),
+		"attempts beyond counting":  but(func(_ *Line, c *Count) { c.Outcomes[Reached] = 1 << 60 }),
+		"a streak of nothing":       but(func(_ *Line, c *Count) { c.Streak = 0 }),
+		"a streak that runs back":   but(func(_ *Line, c *Count) { c.Newest = c.Since.Add(-time.Microsecond) }),
+		"a time after its line":     but(func(l *Line, c *Count) { c.Newest = l.To.Add(time.Microsecond) }),
+		"a streak of centuries":     but(func(_ *Line, c *Count) { c.Since = c.Since.AddDate(-100, 0, 0) }),
+		"no last outcome":           []byte(strings.Replace(string(marshal(t, goodLine())), `"last":"TimedOut",`, "", 1)),
+		"the field names of before": []byte(strings.Replace(string(marshal(t, goodLine())), `"ended"`, `"outcomes"`, 1)),
+		"an impossible status":      but(func(_ *Line, c *Count) { c.Status = 1000 }),
+		"a long detail":             but(func(_ *Line, c *Count) { c.Detail = strings.Repeat("x", MaxDetail+1) }),
 	} {
 		if line, err := ParseLine(raw); err == nil {
 			t.Errorf("%s was taken: %+v", name, line)
@@ -168,7 +186,7 @@ func TestACheckThatCannotBeTriedIsNamedAndSpoilsNoPlan(t *testing.T) {
 func FuzzParseLine(f *testing.F) {
 	f.Add(marshal(f, goodLine()))
 	f.Add([]byte(`{"seq":1,"from":"2031-05-01T12:00:00Z","to":"2031-05-01T12:00:00Z","digest":"d"}`))
-	f.Add([]byte(`{"counts":[{"outcomes":{"":-1}}]}`))
+	f.Add([]byte(`{"counts":[{"ended":{"":-1}}]}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		line, err := ParseLine(raw)
 		if err != nil {
