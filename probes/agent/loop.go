@@ -14,6 +14,7 @@ import (
 type network interface {
 	Start(check probes.Check, done func(dial.Result)) try
 	Ready() <-chan struct{}
+	WakeAt(time.Time)
 	Work()
 }
 
@@ -67,8 +68,7 @@ func newLoop(out io.Writer, slots int, n network) *loop {
 func (l *loop) run(ctx context.Context, plans <-chan reading) error {
 	defer l.giveUp()
 	next := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	l.network.WakeAt(next)
 	for {
 		var plan *reading
 		select {
@@ -77,7 +77,6 @@ func (l *loop) run(ctx context.Context, plans <-chan reading) error {
 		case r := <-plans:
 			plan = &r
 		case <-l.network.Ready():
-		case <-timer.C:
 		}
 		now := time.Now()
 		l.stalls.note(next, now) // before results are judged that it may have spoiled
@@ -88,7 +87,7 @@ func (l *loop) run(ctx context.Context, plans <-chan reading) error {
 		if next, err = l.work(now); err != nil {
 			return err
 		}
-		timer.Reset(time.Until(next))
+		l.network.WakeAt(next)
 	}
 }
 

@@ -25,6 +25,7 @@ type fake struct {
 	lookup time.Duration // of names; 0: they do not resolve, unless there is an answer
 	ended  []func()
 	ready  chan struct{}
+	alarm  *time.Timer
 }
 
 // fakeTry is an attempt of a fake.
@@ -37,6 +38,20 @@ type fakeTry struct {
 }
 
 func (n *fake) Ready() <-chan struct{} { return n.ready }
+
+func (n *fake) WakeAt(at time.Time) {
+	if n.alarm != nil {
+		n.alarm.Stop()
+	}
+	n.alarm = time.AfterFunc(time.Until(at), n.wake)
+}
+
+func (n *fake) wake() {
+	select {
+	case n.ready <- struct{}{}:
+	default:
+	}
+}
 
 func (n *fake) Work() {
 	n.mu.Lock()
@@ -69,10 +84,7 @@ func (n *fake) Start(c probes.Check, done func(dial.Result)) try {
 		f.over = true
 		n.flying--
 		n.ended = append(n.ended, func() { done(dial.Result{Outcome: outcome, Status: 200}) })
-		select {
-		case n.ready <- struct{}{}:
-		default:
-		}
+		n.wake()
 	})
 	return f
 }

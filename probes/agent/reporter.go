@@ -43,25 +43,31 @@ func (r *reporter) stamp(t time.Time) time.Time {
 // next is when the next line is due.
 func (r *reporter) next() time.Time { return r.pace.next(r.needs, r.oldest.Add(r.quietEvery)) }
 
-// due tells whether a line at now speaks of a track. What is quiet waits for its
-// turn though others are told of, or one failing check would repeat them all.
-func (r *reporter) due(t *track, now time.Time) bool {
-	return t.urgency > quiet || t.urgency == quiet && now.Sub(t.from) >= r.quietEvery
+// due are the tracks that a line at now speaks of. What is quiet waits for its turn
+// though others are told of, or one failing check would repeat them all; when the
+// turn of one has come, those follow whose turn is near, so that all share a line.
+func (r *reporter) due(tracks []*track, now time.Time) []*track {
+	age := r.quietEvery
+	if now.Sub(r.oldest) >= age {
+		age /= 2
+	}
+	return slices.DeleteFunc(slices.Clone(tracks), func(t *track) bool {
+		return t.urgency == idle || t.urgency == quiet && now.Sub(t.from) < age
+	})
 }
 
 // write prints one line about as many tracks as it holds: the most urgent first,
 // then those that waited longest. It reports whether some had to wait.
 func (r *reporter) write(now time.Time, tracks []*track) (more bool, err error) {
-	return r.print(now, tracks, r.due)
+	return r.print(now, tracks, r.due(tracks, now))
 }
 
 // last prints a line about whatever has not been told yet.
 func (r *reporter) last(now time.Time, tracks []*track) (more bool, err error) {
-	return r.print(now, tracks, func(t *track, _ time.Time) bool { return t.urgency > idle })
+	return r.print(now, tracks, slices.DeleteFunc(slices.Clone(tracks), func(t *track) bool { return t.urgency == idle }))
 }
 
-func (r *reporter) print(now time.Time, tracks []*track, due func(*track, time.Time) bool) (more bool, err error) {
-	waiting := slices.DeleteFunc(slices.Clone(tracks), func(t *track) bool { return !due(t, now) })
+func (r *reporter) print(now time.Time, tracks, waiting []*track) (more bool, err error) {
 	slices.SortStableFunc(waiting, func(a, b *track) int {
 		return cmp.Or(cmp.Compare(b.urgency, a.urgency), a.from.Compare(b.from))
 	})

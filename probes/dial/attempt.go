@@ -98,7 +98,7 @@ func (a *Attempt) connect() {
 		a.left = a.left[1:]
 		err := a.open(to, a.check.Protocol)
 		if err == nil && a.check.Protocol == "UDP" {
-			_, err = unix.Write(a.fd, a.talk.request())
+			_, err = rawWrite(a.fd, a.talk.request())
 		}
 		if err == nil {
 			return
@@ -158,7 +158,7 @@ func (a *Attempt) move(events uint32) {
 			a.end(Result{Outcome: probes.Reached})
 			return
 		}
-		if _, err := unix.Write(a.fd, a.talk.request()); err != nil {
+		if _, err := rawWrite(a.fd, a.talk.request()); err != nil {
 			a.end(a.afterConnect(err))
 			return
 		}
@@ -174,7 +174,7 @@ func (a *Attempt) move(events uint32) {
 // read hands on what has come in, until there is no more or the attempt moves on.
 func (a *Attempt) read(hear func([]byte)) {
 	for socket := a.socket; a.fd >= 0 && a.socket == socket; {
-		n, err := unix.Read(a.fd, a.network.buf[:])
+		n, err := rawRead(a.fd, a.network.buf[:])
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return
@@ -221,6 +221,6 @@ func (a *Attempt) close() {
 		resetOnClose(a.fd)
 	}
 	delete(a.network.watched, int32(a.fd))
-	unix.Close(a.fd)
+	rawClose(a.fd)
 	a.fd = -1
 }

@@ -99,6 +99,6 @@ func routed(to netip.AddrPort) bool {
 	if err != nil {
 		return !errors.Is(err, unix.ENETUNREACH)
 	}
-	unix.Close(fd)
+	rawClose(fd)
 	return true
 }

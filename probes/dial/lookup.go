@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
-	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/probes"
 )
@@ -84,7 +83,7 @@ func (l *lookup) question() error {
 		if err != nil {
 			return err
 		}
-		if _, err := unix.Write(l.attempt.fd, raw); err != nil {
+		if _, err := rawWrite(l.attempt.fd, raw); err != nil {
 			return err
 		}
 		l.waits = append(l.waits, q)

@@ -1,20 +1,23 @@
 package dial
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/probes"
 )
 
-// Network makes attempts. It has no timer: whoever starts an attempt stops it when
-// its time is over. All of its methods belong to one goroutine.
+// Network makes attempts. It gives none of them a timer: whoever starts an attempt
+// stops it when its time is over. All of its methods belong to one goroutine.
 type Network struct {
 	epoll   *os.File // an epoll instance, which Go's own poller watches
 	raw     int      // its descriptor
+	alarm   int      // a timer file in it
 	ready   chan struct{}
 	watcher sync.WaitGroup
 	names   names
@@ -31,33 +34,54 @@ type Network struct {
 
 // NewNetwork opens a Network. It must be closed.
 func NewNetwork() (*Network, error) {
-	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err == nil {
-		err = unix.SetNonblock(fd, true) // has os.File leave it to Go's poller
-	}
-	if err != nil {
+	fail := func(err error) (*Network, error) {
 		return nil, fmt.Errorf("no epoll instance to wait for sockets with: %w", err)
+	}
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return fail(err)
+	}
+	alarm, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		unix.Close(fd)
+		return fail(err)
 	}
 	n := &Network{
-		epoll: os.NewFile(uintptr(fd), "epoll"), raw: fd, names: names{read: readNames},
+		raw: fd, alarm: alarm, names: names{read: readNames},
 		ready: make(chan struct{}, 1), watched: map[int32]*Attempt{},
 	}
-	conn, err := n.epoll.SyscallConn()
-	if err != nil {
-		n.epoll.Close()
-		return nil, fmt.Errorf("no epoll instance to wait for sockets with: %w", err)
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(alarm)}
+	err = errors.Join(
+		unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, alarm, &event),
+		unix.SetNonblock(fd, true)) // has os.File leave it to Go's poller
+	n.epoll = os.NewFile(uintptr(fd), "epoll")
+	conn, connErr := n.epoll.SyscallConn()
+	if err := errors.Join(err, connErr); err != nil {
+		n.Close()
+		return fail(err)
 	}
 	n.watcher.Go(func() {
 		// Called at first, and whenever something becomes ready; it ends with the file.
 		_ = conn.Read(func(uintptr) bool {
-			select {
-			case n.ready <- struct{}{}:
-			default:
-			}
+			n.wake()
 			return false
 		})
 	})
 	return n, nil
+}
+
+// WakeAt has Ready say something at that moment, instead of at the one before. It
+// is a timer file, because a Go timer wakes two threads: the one that waits, and the
+// scheduler's monitor, which looks whether that one did.
+func (n *Network) WakeAt(at time.Time) {
+	rawTimer(n.alarm, time.Until(at))
+}
+
+func (n *Network) wake() {
+	select {
+	case n.ready <- struct{}{}:
+	default:
+	}
 }
 
 // Ready has a value whenever Work may have something to do.
@@ -71,7 +95,8 @@ func (n *Network) Close() {
 	for _, a := range n.watched {
 		a.Stop()
 	}
-	n.epoll.Close() // all that it watched is closed
+	unix.Close(n.alarm)
+	n.epoll.Close()
 	n.watcher.Wait()
 }
 
@@ -88,11 +113,8 @@ func (n *Network) Start(check probes.Check, done func(Result)) *Attempt {
 // then, and whenever Ready says so.
 func (n *Network) Work() {
 	n.lookAtFresh()
-	for len(n.watched) > 0 {
-		count, err := unix.EpollWait(n.raw, n.events[:], 0)
-		if err != nil {
-			break // asked again when something more happens
-		}
+	for {
+		count := rawEpoll(n.raw, n.events[:])
 		for _, e := range n.events[:count] {
 			if a := n.watched[e.Fd]; a != nil && a.socket == e.Pad {
 				a.move(e.Events)
@@ -123,7 +145,7 @@ func (n *Network) lookAtFresh() {
 		for _, a := range batch {
 			n.polls = append(n.polls, unix.PollFd{Fd: int32(a.fd), Events: a.awaits()}) // -1 is passed over
 		}
-		_, _ = unix.Poll(n.polls, 0) // failed: epoll tells the same, later
+		rawPoll(n.polls) // if it fails, epoll tells the same, later
 		for i, a := range batch {
 			socket := a.socket
 			if a.fd >= 0 && n.polls[i].Revents != 0 {

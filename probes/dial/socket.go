@@ -17,7 +17,10 @@ func openSocket(to netip.AddrPort, protocol string) (int, error) {
 	if protocol == "UDP" {
 		kind = unix.SOCK_DGRAM
 	}
-	address, family := sockaddr(to)
+	family := unix.AF_INET6
+	if to.Addr().Unmap().Is4() {
+		family = unix.AF_INET
+	}
 	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, err
@@ -25,21 +28,12 @@ func openSocket(to netip.AddrPort, protocol string) (int, error) {
 	if kind == unix.SOCK_DGRAM {
 		hearICMP(fd, family)
 	}
-	err = unix.Connect(fd, address)
+	err = rawConnect(fd, to)
 	if err != nil && !errors.Is(err, unix.EINPROGRESS) && !errors.Is(err, unix.EINTR) {
-		unix.Close(fd)
+		rawClose(fd)
 		return -1, err
 	}
 	return fd, nil
-}
-
-// sockaddr is an address as system calls take it, and its family.
-func sockaddr(to netip.AddrPort) (unix.Sockaddr, int) {
-	addr := to.Addr().Unmap()
-	if addr.Is4() {
-		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: addr.As4()}, unix.AF_INET
-	}
-	return &unix.SockaddrInet6{Port: int(to.Port()), Addr: addr.As16(), ZoneId: zone(addr.Zone())}, unix.AF_INET6
 }
 
 // zone is the number of a link-local address's interface; 0 for one that is not there.
@@ -58,7 +52,8 @@ func zone(name string) uint32 {
 // socket in TIME_WAIT and use up no local ports. It can fail only on a socket that
 // is already gone.
 func resetOnClose(fd int) {
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	at := unix.Linger{Onoff: 1}
+	rawSetsockopt(fd, unix.SOL_SOCKET, unix.SO_LINGER, unsafe.Pointer(&at), unsafe.Sizeof(at))
 }
 
 // socketError is why a connect failed; nil if it succeeded. Only a socket that
@@ -80,11 +75,12 @@ func socketError(fd int, broken bool) error {
 // hearICMP has a datagram socket told of every ICMP error, as a connecting stream
 // is, and by whom. Where that cannot be had, only port unreachable is heard of.
 func hearICMP(fd, family int) {
-	if family == unix.AF_INET {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
-	} else {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
+	yes := int32(1)
+	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
+	if family == unix.AF_INET6 {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
 	}
+	rawSetsockopt(fd, level, option, unsafe.Pointer(&yes), unsafe.Sizeof(yes))
 }
 
 // offender is whose ICMP error a datagram socket got; false if it is not known.
