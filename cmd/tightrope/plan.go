@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -182,10 +183,7 @@ func writeManifests(dir string, parts []part) error {
 func (o *planOptions) write(c *cobra.Command, all []preview.Preview) error {
 	worst := preview.Clean
 	for i, p := range all {
-		switch r := p.Result(); {
-		case r == preview.Unclear && worst == preview.Clean, r > worst && r != preview.Unclear && worst != preview.Refused:
-			worst = r
-		}
+		worst = worsePlan(worst, p.Result())
 		if o.format == "text" {
 			if i > 0 {
 				fmt.Fprintln(c.OutOrStdout())
@@ -207,4 +205,11 @@ func (o *planOptions) write(c *cobra.Command, all []preview.Preview) error {
 		return nil
 	}
 	return &exitError{code, nil}
+}
+
+// worsePlan is the more serious of two results: one that nobody can judge hides
+// one that is clean, whichever comes first.
+func worsePlan(a, b preview.Result) preview.Result {
+	order := []preview.Result{preview.Clean, preview.Unclear, preview.Breaks, preview.Refused}
+	return order[max(slices.Index(order, a), slices.Index(order, b))]
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/preview"
 )
 
 // said runs a command line in this process.
@@ -241,5 +242,17 @@ func TestPlanOnALab(t *testing.T) {
 	}
 	if code, out, errs := said(t, live...); code != exitOK {
 		t.Errorf("corrected: exit code %d: %s%s", code, out, errs)
+	}
+}
+
+// What nobody can judge is never hidden by a rollout that is clean.
+func TestTheWorstOfManyPlansDecides(t *testing.T) {
+	order := []preview.Result{preview.Clean, preview.Unclear, preview.Breaks, preview.Refused}
+	for i, less := range order {
+		for _, more := range order[i:] {
+			if a, b := worsePlan(less, more), worsePlan(more, less); a != more || b != more {
+				t.Errorf("of %d and %d: %d and %d", less, more, a, b)
+			}
+		}
 	}
 }
