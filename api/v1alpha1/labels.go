@@ -12,6 +12,8 @@ const (
 	LabelProbe = "tightrope.dev/probe"
 	// LabelEnforced takes a pod out of every bridge of the run: only the candidate judges it.
 	LabelEnforced = "tightrope.dev/enforced"
+	// LabelSpared marks pods that somebody isolated while the run was under way: nothing of the run selects them.
+	LabelSpared = "tightrope.dev/spared"
 )
 
 // Label keys that describe an object of ours.

@@ -68,7 +68,8 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	}
 	switch s.restore {
 	case restoreWiden:
-		if err := r.widen(ctx, w, s.plan.wideWishes(s.scopeOf(at.Step))); err != nil {
+		strangers := s.strangers(w)
+		if err := r.spare(ctx, s, w, s.wide(at, strangers), strangers); err != nil {
 			return err
 		}
 		s.reach(restoreRecover)
@@ -87,12 +88,18 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	return nil
 }
 
+// wide are the bridges as the rollback wants them now.
+func (s *session) wide(at rollout.State, strangers []verdict.Policy) []wish {
+	return sparing(s.plan.wideWishes(s.scopeOf(at.Step)), strangers, s.plan.Run)
+}
+
 // recover waits until the probes get through over the widened bridges, keeps
 // those wide, and weighs whether the candidates may be taken away.
 func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at rollout.State) error {
 	r.dateBreaks(ctx, s)
-	if narrowed := w.unmet(s.plan.wideWishes(s.scopeOf(at.Step))); len(narrowed) > 0 {
-		if err := r.widen(ctx, w, narrowed); err != nil {
+	strangers := s.strangers(w)
+	if changed := w.unmet(s.wide(at, strangers)); len(changed) > 0 {
+		if err := r.spare(ctx, s, w, changed, strangers); err != nil {
 			return err
 		}
 	}
@@ -181,7 +188,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 		}
 		return r.remove(ctx, there)
 	}
-	if _, err := labelPods(ctx, r.Client, w, s.plan.Run, nil); err != nil {
+	if _, err := labelPods(ctx, r.Client, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
 		return err
 	}
 	if time.Since(s.restoreAt) < 2*s.settleTime {

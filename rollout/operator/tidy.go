@@ -24,9 +24,13 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if err != nil {
 		return false, err
 	}
-	wrote, err := labelPods(ctx, r.Client, w, run.Name, nil)
-	if err != nil {
-		return false, err
+	wrote := false
+	for _, label := range []string{v1alpha1.LabelEnforced, v1alpha1.LabelSpared} {
+		one, err := labelPods(ctx, r.Client, w, label, run.Name, nil)
+		if err != nil {
+			return false, err
+		}
+		wrote = wrote || one
 	}
 	pods, err := r.removePods(ctx, w, keyOf(run))
 	if err != nil || policies+pods > 0 || wrote {
@@ -93,6 +97,7 @@ var leavings = []struct {
 	{networkingv1.SchemeGroupVersion.WithKind("NetworkPolicyList"), v1alpha1.LabelRun},
 	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelRun},
 	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelEnforced},
+	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelSpared},
 	{corev1.SchemeGroupVersion.WithKind("ConfigMapList"), v1alpha1.LabelRun},
 }
 
@@ -109,7 +114,7 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
-			marked := l.label == v1alpha1.LabelEnforced && o.Labels[v1alpha1.LabelRole] == ""
+			marked := l.label != v1alpha1.LabelRun && o.Labels[v1alpha1.LabelRole] == ""
 			if !marked && !run.made(o) || o.Labels[v1alpha1.LabelRole] == roleReport {
 				continue
 			}
