@@ -229,10 +229,11 @@ func (p *picture) freshness() time.Duration {
 }
 
 func (p *picture) needed(via v1alpha1.Via) int {
+	need := max(p.threshold, minSamples)
 	if via == v1alpha1.ViaService {
-		return p.threshold * serviceFactor
+		return need * serviceFactor
 	}
-	return p.threshold
+	return need
 }
 
 // alive says whether the target of an Allow attempt is known to be up. The
