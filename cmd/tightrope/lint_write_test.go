@@ -280,21 +280,26 @@ func TestLintPrintsDocumentsThatCanBeApplied(t *testing.T) {
 // Text that a terminal would obey, or not show, is printed as escapes that mean
 // the same to whoever applies it; what is merely long or spaced is printed as it is.
 func TestLintPrintsHostileTextAsEscapes(t *testing.T) {
+	const hostile, blanks = "x\u202ey\x1bz", "a\u2800b\u00a0c\u3000d\ufeffe\tf"
 	long := strings.Repeat("a  b ", 400)
 	text := strings.Replace(named(wrongPolicy, "a"), "spec:", "# \u202ecomment\nspec:", 1)
-	text = strings.Replace(text, "name: a}", "name: a, annotations: {note: \"x\u202ey\\ez\", long: '"+long+"'}}", 1)
-	put(t, map[string]string{"in.yaml": text})
-	_, out, errs := said(t, "lint", "-f", "in.yaml", "--fix")
-	if strings.ContainsAny(out, "\u202e\x1b") {
-		t.Errorf("it prints what a terminal obeys: %q", out)
-	}
-	var got struct {
-		Metadata struct{ Annotations map[string]string }
-	}
-	if err := yaml.Unmarshal([]byte(out), &got); err != nil {
-		t.Fatalf("%v: %s\n%s", err, errs, out)
-	}
-	if got.Metadata.Annotations["note"] != "x\u202ey\x1bz" || got.Metadata.Annotations["long"] != long {
-		t.Errorf("it reads %q", got.Metadata.Annotations)
+	text = strings.Replace(text, "name: a}", "name: a, annotations: {hostile: \"x\u202ey\\ez\", blanks: '"+blanks+"', long: '"+long+"'}}", 1)
+	for name, text := range map[string]string{"line feeds": text, "carriage returns": strings.ReplaceAll(text, "\n", "\r\n")} {
+		t.Run(name, func(t *testing.T) {
+			put(t, map[string]string{"in.yaml": text})
+			_, out, errs := said(t, "lint", "-f", "in.yaml", "--fix")
+			if strings.ContainsAny(out, "\u202e\x1b\r\t\u2800\u00a0\ufeff") {
+				t.Errorf("it prints what a terminal obeys, or does not show: %q", out)
+			}
+			var got struct {
+				Metadata struct{ Annotations map[string]string }
+			}
+			if err := yaml.Unmarshal([]byte(out), &got); err != nil {
+				t.Fatalf("%v: %s\n%s", err, errs, out)
+			}
+			if a := got.Metadata.Annotations; a["hostile"] != hostile || a["blanks"] != blanks || a["long"] != long {
+				t.Errorf("it reads %q", a)
+			}
+		})
 	}
 }

@@ -53,8 +53,8 @@ func wholly(found []mistaken) (text string, done []string, err error) {
 		out, _, err := patched(raw, doc, func(doc *yaml.Node) {
 			done = correct(found, func(m mistaken) *yaml.Node { return lookup(doc, m.policy.root) })
 		})
-		if err == nil && !strings.ContainsFunc(string(out), hidden) {
-			return unmarked(out), done, nil
+		if text = unmarked(out); err == nil && !strings.ContainsFunc(text, hidden) {
+			return text, done, nil
 		}
 	}
 	text, err = corrected(found[0].tree(), func(doc *yaml.Node) {

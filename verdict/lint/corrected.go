@@ -74,10 +74,13 @@ func escapable(n *yaml.Node) {
 
 // hidden reports whether a character is more, or less, than one that is seen.
 func hidden(r rune) bool {
-	if r < utf8.RuneSelf {
-		return r != '\n' && r != '\r' && (r < ' ' || r == 0x7f)
+	switch {
+	case r == '\n', ' ' <= r && r <= '~':
+		return false
+	case r == 0x2800, r == utf8.RuneError: // the braille blank is a symbol by category
+		return true
 	}
-	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == utf8.RuneError
+	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // blocks undoes the one-line style of a document that was JSON.
