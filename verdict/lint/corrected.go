@@ -18,26 +18,33 @@ import (
 // that an edit cannot reach another place of the file. JSON becomes YAML. It is
 // read again, so that what it returns means what the edit makes of the tree.
 func corrected(tree *yaml.Node, change edit) (string, error) {
-	root := manifest.Plain(tree)
-	if root == nil {
-		return "", errTooLarge
+	root, out, err := rewrittenAs(tree, edits(change, escapable))
+	if err != nil {
+		return "", err
+	}
+	if again, err := manifest.Parse([]byte(out)); err != nil || !manifest.Same(again, content(root)) {
+		return "", errMisread
+	}
+	return out, nil
+}
+
+// rewrittenAs is what an encoder makes of an edited copy of a document.
+func rewrittenAs(tree *yaml.Node, change edit) (root *yaml.Node, text string, err error) {
+	if root = manifest.Plain(tree); root == nil {
+		return nil, "", errTooLarge
 	}
 	if body := content(root); body.Style&yaml.FlowStyle != 0 {
 		blocks(body)
 	}
 	change(root)
-	escapable(root)
-	out, err := encode(root, layoutOf(tree))
-	if err != nil {
-		return "", err
-	}
-	if again, err := manifest.Parse([]byte(out)); err != nil || !manifest.Same(again, content(root)) {
-		return "", fmt.Errorf("the corrected document would not be read as it is meant: %v", err)
-	}
-	return out, nil
+	text, err = encode(root, layoutOf(content(tree)))
+	return root, text, err
 }
 
-var errTooLarge = errors.New("with its aliases written out the document has more than 100,000 values")
+var (
+	errTooLarge = errors.New("with its aliases written out the document has more than 100,000 values")
+	errMisread  = errors.New("the corrected document would not be read as it is meant")
+)
 
 // layout is how a text is laid out that an encoder is to continue.
 type layout struct {

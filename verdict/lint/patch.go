@@ -2,7 +2,6 @@ package lint
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,22 +16,11 @@ import (
 // allows; elsewhere the document is written anew. It fails rather than lose a
 // comment of what stays, or mean something else.
 func patched(text []byte, tree *yaml.Node, change edit) ([]byte, *yaml.Node, error) {
-	before, after := manifest.Plain(tree), manifest.Plain(tree)
-	if before == nil || after == nil {
-		return nil, nil, errTooLarge
-	}
-	for _, root := range []*yaml.Node{before, after} {
-		if body := content(root); body.Style&yaml.FlowStyle != 0 {
-			blocks(body)
-		}
-	}
-	change(after)
-	style := layoutOf(content(tree))
-	was, err := encode(before, style)
+	before, was, err := rewrittenAs(tree, edits())
 	if err != nil {
 		return nil, nil, err
 	}
-	is, err := encode(after, style)
+	after, is, err := rewrittenAs(tree, change)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,7 +28,7 @@ func patched(text []byte, tree *yaml.Node, change edit) ([]byte, *yaml.Node, err
 	marker, body := cutMarker(text)
 	end := lineEnd(text)
 	mine, base, edited := lines(body), lines(end.in(was)), lines(end.in(is))
-	refused := errors.New("the corrected document would not be read as it is meant")
+	refused := errMisread
 	for _, proposal := range [][]string{graft(mine, base, edited), framed(mine, edited)} {
 		out := end.join(slices.Concat(marker, proposal), bytes.HasSuffix(text, []byte("\n")))
 		if again, err := manifest.Parse(out); err != nil || !manifest.Same(again, after) {
