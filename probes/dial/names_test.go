@@ -115,6 +115,16 @@ func (z *zones) answer(question []byte) [][]byte {
 	return [][]byte{raw}
 }
 
+// heard is what was asked since the last call, sorted.
+func (z *zones) heard() string {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	asked := z.asked
+	z.asked = nil
+	slices.Sort(asked)
+	return strings.Join(asked, ", ")
+}
+
 func TestANameIsLookedUpAsTheWorkloadWould(t *testing.T) {
 	z := &zones{table: map[string]string{
 		"gateway.ai.svc.x.": "127.0.0.1", "broken.": "", "six.": "::1",
@@ -147,14 +157,13 @@ func TestANameIsLookedUpAsTheWorkloadWould(t *testing.T) {
 			config.v6, config.ndots, config.search = tt.v6, 2, []string{"ns.svc.x.", "svc.x."}
 			config.hosts = parseHosts("127.0.0.1 local other # us\n")
 			readNames = func() namesConfig { return config }
-			z.asked = nil
+			z.heard()
 			c := check("TCP", "TCP", target)
 			c.Host = tt.host
 			if got := try(t, patience, c); got.Outcome != tt.want || (got.Detail == "") != (tt.want == probes.Reached) {
 				t.Errorf("%+v, want %q", got, tt.want)
 			}
-			slices.Sort(z.asked)
-			if asked := strings.Join(z.asked, ", "); asked != tt.asked {
+			if asked := z.heard(); asked != tt.asked {
 				t.Errorf("asked %s; want %s", asked, tt.asked)
 			}
 		})
