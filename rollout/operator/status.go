@@ -150,6 +150,9 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 		if s.late != "" {
 			said += ", " + s.late
 		}
+		if s.spoiled != "" {
+			said += ", " + s.spoiled
+		}
 		return said
 	case rollout.CauseAborted:
 		return "somebody asked to abort"
