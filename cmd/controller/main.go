@@ -60,6 +60,16 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	return 0
 }
 
+// podIdentity names the controller's pod for good, as the Deployment tells it;
+// empty: this is no pod.
+func podIdentity() string {
+	name, uid := os.Getenv("POD_NAME"), os.Getenv("POD_UID")
+	if name == "" || uid == "" {
+		return ""
+	}
+	return name + "/" + uid
+}
+
 func serve(ctx context.Context, o operator.Options, health, metrics string) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -71,11 +81,15 @@ func serve(ctx context.Context, o operator.Options, health, metrics string) erro
 	if err != nil {
 		return fmt.Errorf("no way to reach a cluster: %w", err)
 	}
-	mgr, err := ctrl.NewManager(cfg, manager.Options{
+	options := manager.Options{
 		Scheme:                 scheme,
 		Metrics:                metricsserver.Options{BindAddress: metrics},
 		HealthProbeBindAddress: health,
-	})
+	}
+	if err := operator.Elect(&options, cfg, podIdentity()); err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(cfg, options)
 	if err != nil {
 		return err
 	}

@@ -203,8 +203,8 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 // ensureAgents makes the twin and every probe pod be there and be heard, and
 // reports whether all run.
 func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) (bool, error) {
-	run := s.plan.key()
-	twin, err := r.ensureTwin(ctx, run, w, twinSpec(run.name), map[string]string{twinLabel: run.name})
+	run := s.plan.Run
+	twin, err := r.ensureTwin(ctx, s, w, twinSpec(run), map[string]string{twinLabel: run})
 	if err != nil {
 		return false, err
 	}

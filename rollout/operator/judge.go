@@ -261,10 +261,6 @@ func (p *picture) moved(s sight) bool {
 	return pod == nil || !hasAddress(pod, s.route.address)
 }
 
-func hasAddress(pod *corev1.Pod, address string) bool {
-	return pod.Status.PodIP == address || slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return ip.IP == address })
-}
-
 func ready(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady {

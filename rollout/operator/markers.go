@@ -150,7 +150,7 @@ func (r *RunReconciler) ensureMarkerTwins(ctx context.Context, s *session, w *wo
 			continue
 		}
 		spec := agentSpec{name: s.plan.markerName(m), node: m.node, plan: probes.Plan{Run: s.plan.Run}}
-		pod, err := r.ensureTwin(ctx, s.plan.key(), w, spec, s.plan.markerLabels(m))
+		pod, err := r.ensureTwin(ctx, s, w, spec, s.plan.markerLabels(m))
 		if err != nil {
 			return false, err
 		}

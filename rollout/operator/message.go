@@ -92,7 +92,7 @@ func (s *session) silentMessage(t turn) string {
 			n++
 		}
 	}
-	return said + prefixed(", ", s.late)
+	return said + prefixed(", ", s.late) + prefixed(", ", s.spoiled)
 }
 
 // maxNamed bounds how many unproved cells a message names.

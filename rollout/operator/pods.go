@@ -33,8 +33,8 @@ const planKey = "plan.json"
 // match a ReplicaSet would be adopted by it.
 func (r *RunReconciler) ensureAgent(ctx context.Context, s *session, w *world, a agentSpec) (bool, error) {
 	run, pod, digest := s.plan.key(), w.pods[a.name], a.plan.Digest()
-	if pod != nil && s.written[a.name] == digest {
-		return r.checkAgent(ctx, pod, a, digest)
+	if pod != nil && s.written[a.name] == digest && s.kept(a.name).born != nil {
+		return r.checkAgent(ctx, s, pod, a, digest)
 	}
 	raw, err := json.Marshal(a.plan)
 	if err != nil {
@@ -45,31 +45,39 @@ func (r *RunReconciler) ensureAgent(ctx context.Context, s *session, w *world, a
 		return false, fmt.Errorf("plan of probe pod %s: %w", a.name, err)
 	}
 	s.written[a.name] = digest
-	if pod == nil {
-		return false, r.create(ctx, r.agentPod(run, a, cm))
+	asked := r.agentPod(run, a, cm)
+	switch {
+	case pod == nil:
+		return false, r.makePod(ctx, s, asked)
+	case s.kept(a.name).born == nil:
+		if a.node != "" && pod.Labels[v1alpha1.LabelProbe] == "" {
+			delete(asked.Labels, v1alpha1.LabelProbe) // released before
+		}
+		return false, r.adopt(ctx, s, asked, pod)
 	}
-	return r.checkAgent(ctx, pod, a, digest)
+	return r.checkAgent(ctx, s, pod, a, digest)
 }
 
-// checkAgent reports whether a probe pod runs as it was asked for.
-func (r *RunReconciler) checkAgent(ctx context.Context, pod *corev1.Pod, a agentSpec, digest string) (bool, error) {
+// checkAgent reports whether a probe pod runs as it was made.
+func (r *RunReconciler) checkAgent(ctx context.Context, s *session, pod *corev1.Pod, a agentSpec, digest string) (bool, error) {
+	var own []string
+	if a.node != "" {
+		own = []string{v1alpha1.LabelProbe} // see releaseMarkers
+	}
+	if ok, err := r.vouch(ctx, s, pod, own...); err != nil || !ok {
+		return false, err
+	}
 	switch {
 	case finished(pod):
-		return false, client.IgnoreNotFound(r.Delete(ctx, pod))
+		s.kept(a.name).born = nil
+		return false, r.deletePod(ctx, pod)
 	case pod.Annotations[v1alpha1.AnnotationPlanDigest] != digest:
 		return false, relabel(ctx, r.Client, pod, nil, map[string]*string{v1alpha1.AnnotationPlanDigest: &digest})
+	case pod.Status.Phase != corev1.PodRunning:
+		return false, nil
 	}
-	if why := tampered(pod, r.AgentImage); why != "" {
-		return false, &refusal{[]string{fmt.Sprintf("probe pod %s was changed on its way in: %s; exempt the label %s from the webhook that did it", a.name, why, v1alpha1.LabelRole)}}
-	}
-	return pod.Status.Phase == corev1.PodRunning, nil
-}
-
-func (r *RunReconciler) create(ctx context.Context, o client.Object) error {
-	if err := r.Create(ctx, o, client.FieldOwner(fieldManager)); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create %s/%s: %w", o.GetNamespace(), o.GetName(), err)
-	}
-	return nil
+	s.welcome(r.Logs, a.name)
+	return true, nil
 }
 
 // ensurePlan makes the ConfigMap of a probe pod hold its plan, and returns it
@@ -94,12 +102,11 @@ func (r *RunReconciler) ensurePlan(ctx context.Context, run runKey, a agentSpec,
 }
 
 // agentPod is a probe pod: judged by policies like the workload it stands for,
-// noticed by nothing else (protocol.md §4).
+// noticed by nothing else (protocol.md §4). Our own labels come last: none that an
+// identity has may hide the pod from its run.
 func (r *RunReconciler) agentPod(run runKey, a agentSpec, owner *corev1.ConfigMap) *corev1.Pod {
 	pod := r.basePod(run, roleProbe, a, owner)
-	for k, v := range a.identity.Labels {
-		pod.Labels[k] = v
-	}
+	pod.Labels = merged(a.identity.Labels, pod.Labels)
 	pod.Labels[v1alpha1.LabelIdentity] = a.identity.Name
 	if a.identity.Name != controlIdentity {
 		pod.Labels[v1alpha1.LabelProbe] = run.name
@@ -120,20 +127,32 @@ func (r *RunReconciler) agentPod(run runKey, a agentSpec, owner *corev1.ConfigMa
 }
 
 // ensureTwin makes a pod that answers be there, and returns it; nil: not yet.
-func (r *RunReconciler) ensureTwin(ctx context.Context, run runKey, w *world, a agentSpec, labels map[string]string) (*corev1.Pod, error) {
-	if pod := w.pods[a.name]; pod != nil {
+func (r *RunReconciler) ensureTwin(ctx context.Context, s *session, w *world, a agentSpec, labels map[string]string) (*corev1.Pod, error) {
+	pod := w.pods[a.name]
+	if pod != nil && s.kept(a.name).born != nil {
+		// The enforcement check and releaseMarkers change these two.
+		if ok, err := r.vouch(ctx, s, pod, v1alpha1.LabelEnforced, v1alpha1.LabelProbe); err != nil || !ok {
+			return nil, err
+		}
 		if finished(pod) {
-			return nil, client.IgnoreNotFound(r.Delete(ctx, pod))
+			s.kept(a.name).born = nil
+			return nil, r.deletePod(ctx, pod)
 		}
 		return pod, nil
 	}
-	cm, err := r.ensurePlan(ctx, run, a, []byte("{}"))
+	cm, err := r.ensurePlan(ctx, s.plan.key(), a, []byte("{}"))
 	if err != nil {
 		return nil, fmt.Errorf("plan of probe pod %s: %w", a.name, err)
 	}
-	pod := r.twinPod(run, a, cm)
-	maps.Copy(pod.Labels, labels)
-	return nil, r.create(ctx, pod)
+	asked := r.twinPod(s.plan.key(), a, cm)
+	maps.Copy(asked.Labels, labels)
+	if pod == nil {
+		return nil, r.makePod(ctx, s, asked)
+	}
+	for _, key := range []string{v1alpha1.LabelEnforced, v1alpha1.LabelProbe} { // as they are now
+		delete(asked.Labels, key)
+	}
+	return nil, r.adopt(ctx, s, asked, pod)
 }
 
 // twinPod answers on its port and does nothing else. One in Tightrope's own
@@ -178,30 +197,15 @@ func (r *RunReconciler) basePod(run runKey, role string, a agentSpec, owner *cor
 	pod.OwnerReferences = []metav1.OwnerReference{{
 		APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: ptr.To(true),
 	}}
+	// Meshes leave it alone: a proxy of theirs would answer every connect. By
+	// annotation, because a label could make some policy select another identity.
+	pod.Annotations["sidecar.istio.io/inject"] = "false"
+	pod.Annotations["linkerd.io/inject"] = "disabled"
 	if a.node != "" { // a marker shows the state of its node, whoever else may not run there
 		pod.Spec.NodeName = a.node
 		pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 	}
 	return pod
-}
-
-// tampered says what an admission webhook added to a pod of ours; empty: nothing.
-func tampered(pod *corev1.Pod, image string) string {
-	switch {
-	case len(pod.Spec.Containers) != 1:
-		return fmt.Sprintf("%d containers instead of one", len(pod.Spec.Containers))
-	case len(pod.Spec.InitContainers) > 0:
-		return "an init container was added"
-	case len(pod.Spec.EphemeralContainers) > 0:
-		return "an ephemeral container was added"
-	case pod.Spec.Containers[0].Image != image:
-		return "the image is " + pod.Spec.Containers[0].Image
-	case len(pod.Spec.Containers[0].Env) > 0 || len(pod.Spec.Containers[0].EnvFrom) > 0:
-		return "environment variables were added"
-	case len(pod.Spec.Volumes) > 1:
-		return "a volume was added"
-	}
-	return ""
 }
 
 // twinSpec names the twin and the empty plan that owns it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,9 @@ const (
 )
 
 var defaultLimits = rollout.Limits{Preflight: preflightDeadline, Inconclusive: defaultInconclusive, Rollback: rollbackDeadline}
+
+// ourPrefix is that of every label key of ours.
+const ourPrefix = "tightrope.dev/"
 
 // always are namespaces that no rollout may write to.
 var always = []string{"kube-system", "kube-public", "kube-node-lease", v1alpha1.SystemNamespace}
@@ -81,7 +85,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	}
 	to := p.prospect(w)
 	p.predict(w, to, ro.Spec.Accepts, no)
-	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w))
+	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w), p.strays(w))
 	p.settleWitnesses(w, to, no)
 	if len(no.reasons) > 0 {
 		return nil, no
@@ -135,6 +139,14 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 		if _, dup := p.identity(id.Name); dup {
 			no.add("suite %s: identity %q is already in another suite of this rollout: rename it", suite.Name, id.Name)
 			continue
+		}
+		if strings.HasPrefix(id.Name, "tightrope-") {
+			no.add("suite %s: identity %q is called like one of Tightrope's own pods: choose a name that does not begin with tightrope-", suite.Name, id.Name)
+		}
+		for _, key := range sortedKeys(id.Labels) {
+			if strings.HasPrefix(key, ourPrefix) {
+				no.add("suite %s: identity %q has label %s: labels under %s mark Tightrope's own objects, and no workload has them", suite.Name, id.Name, key, ourPrefix)
+			}
 		}
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
 			no.add("suite %s: identity %q lives in namespace %q, which does not exist", suite.Name, id.Name, id.Namespace)

@@ -54,6 +54,10 @@ type session struct {
 	written map[types.NamespacedName]string // digests of the plans that are stored
 	tighter string                          // which tightening write tightened speaks of
 
+	pods    map[types.NamespacedName]*keptPod // probe pods as they were made
+	voided  map[types.NamespacedName]bool     // guarded by mu; agents that are not heard
+	spoiled string                            // which probe pod somebody changed last; empty: none
+
 	forms map[types.NamespacedName][]wish // what the run's policies may look like; nil: not asked yet
 	own   map[types.NamespacedName]string // those that were seen, and their roles
 }
@@ -153,7 +157,7 @@ func (s *session) hear(agent types.NamespacedName, line probes.Line, at time.Tim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.agents[agent]
-	if a == nil || a.ledger.Add(line, at) != nil {
+	if a == nil || s.voided[agent] || a.ledger.Add(line, at) != nil {
 		return
 	}
 	a.lastHeard, a.current = at, true

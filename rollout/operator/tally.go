@@ -58,6 +58,9 @@ func (r *record) tallySight(p *picture, s sight) {
 	key := s.agent.spec.name.String() + "\x00" + s.agent.digest + "\x00" + s.id
 	was := r.seen[key]
 	r.seen[key] = now
+	if now.attempts < was.attempts {
+		was = seen{} // the agent was made or started again, and counts from nothing
+	}
 	row.Attempts += now.attempts - was.attempts
 	if counts {
 		row.Failures += now.bad - was.bad

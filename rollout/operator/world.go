@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -109,16 +110,50 @@ func (w *world) allBackends(t v1alpha1.ServiceTarget) []backend {
 			continue
 		}
 		for _, ep := range slice.Endpoints {
-			if ep.TargetRef == nil || len(ep.Addresses) == 0 {
-				continue
-			}
-			pod := w.pods[types.NamespacedName{Namespace: ep.TargetRef.Namespace, Name: ep.TargetRef.Name}]
-			if pod != nil && pod.Labels[v1alpha1.LabelRole] == "" && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
+			pod := w.behind(ep)
+			if pod != nil && pod.Labels[v1alpha1.LabelRole] == "" && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && hasAddress(pod, ep.Addresses[0]) {
 				out = append(out, backend{pod, ep.Addresses[0], number})
 			}
 		}
 	}
 	slices.SortFunc(out, func(a, b backend) int { return strings.Compare(a.pod.Name, b.pod.Name) })
+	return out
+}
+
+// behind is the pod that an endpoint says it is; nil: none.
+func (w *world) behind(ep discoveryv1.Endpoint) *corev1.Pod {
+	if ep.TargetRef == nil || len(ep.Addresses) == 0 {
+		return nil
+	}
+	return w.pods[types.NamespacedName{Namespace: ep.TargetRef.Namespace, Name: ep.TargetRef.Name}]
+}
+
+// hasAddress reports whether the kubelet says that the pod has the address. An
+// EndpointSlice is anybody's to write, and probes go to no address because it
+// says so.
+func hasAddress(pod *corev1.Pod, address string) bool {
+	return pod.Status.PodIP == address || slices.Contains(pod.Status.PodIPs, corev1.PodIP{IP: address})
+}
+
+// strays lists the endpoints of the plan's targets whose address is not that of
+// the pod they name: nobody tries them.
+func (p *Plan) strays(w *world) []report.NotTested {
+	var out []report.NotTested
+	seen := map[string]bool{}
+	for _, path := range p.Paths {
+		t := path.To.Service
+		for _, slice := range w.slices[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}] {
+			for _, ep := range slice.Endpoints {
+				pod := w.behind(ep)
+				if pod == nil || hasAddress(pod, ep.Addresses[0]) || seen[slice.Name+ep.Addresses[0]] {
+					continue
+				}
+				seen[slice.Name+ep.Addresses[0]] = true
+				out = append(out, report.NotTested{What: fmt.Sprintf("endpoint %s of Service %s/%s", ep.Addresses[0], t.Namespace, t.Name),
+					Reason: fmt.Sprintf("EndpointSlice %s says it is pod %s/%s, which has another address", slice.Name, pod.Namespace, pod.Name)})
+			}
+		}
+	}
 	return out
 }
 

@@ -91,7 +91,7 @@ func (r *RunReconciler) already(ctx context.Context, x wish, refused error) erro
 	return refused
 }
 
-// rehearse has the API server check the wishes without storing them.
+// rehearseWishes has the API server check the wishes without storing them.
 func (r *RunReconciler) rehearseWishes(ctx context.Context, wishes []wish) error {
 	return eachWish("rehearse", wishes, func(x wish) error {
 		return r.Create(ctx, x.object(), client.DryRunAll)
@@ -107,7 +107,8 @@ const widenTries = 5
 // is refused, and it reads the bridge and writes again at once. A bridge that
 // somebody edited is put right: it is ours, and every moment without it paths
 // that worked are cut. One that is missing is put back, inert and then
-// activated, where something of the run is still in force.
+// activated, where something of the run is still in force. A name that somebody
+// else has by now is passed over: it must not keep the candidates in force.
 func (r *RunReconciler) widen(ctx context.Context, w *world, bridges []wish) error {
 	var there []wish
 	for _, x := range bridges {
@@ -116,27 +117,29 @@ func (r *RunReconciler) widen(ctx context.Context, w *world, bridges []wish) err
 			there = append(there, x)
 		}
 	}
-	return eachWish("widen", there, func(x wish) error {
-		var err error
-		for range widenTries {
-			if err = r.widenOne(ctx, x); err == nil || !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) {
-				return err
-			}
-			var now networkingv1.NetworkPolicy
-			switch err := r.Live.Get(ctx, x.key(), &now); {
-			case apierrors.IsNotFound(err):
-				x.have = nil
-			case err != nil:
-				return err
-			default:
-				x.have = &now
-			}
-		}
-		return err
-	})
+	return eachWish("widen", there, func(x wish) error { return r.widenOne(ctx, x) })
 }
 
 func (r *RunReconciler) widenOne(ctx context.Context, x wish) error {
+	var err error
+	for range widenTries {
+		if err = r.widenOnce(ctx, x); err == nil || !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		var now networkingv1.NetworkPolicy
+		switch err := r.Live.Get(ctx, x.key(), &now); {
+		case apierrors.IsNotFound(err):
+			x.have = nil
+		case err != nil:
+			return err
+		default:
+			x.have = &now
+		}
+	}
+	return err
+}
+
+func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
 	if x.have == nil {
 		inert := x
 		inert.spec.PodSelector = rollout.MatchNothing()
@@ -147,7 +150,7 @@ func (r *RunReconciler) widenOne(ctx context.Context, x wish) error {
 		x.have = np
 	}
 	if !x.run.marks(x.have) {
-		return notOurs("policy", x.have)
+		return nil
 	}
 	np := x.have.DeepCopy()
 	np.Spec = x.spec

@@ -1,0 +1,50 @@
+package operator
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+func TestABackendIsWhereTheKubeletSaysItIs(t *testing.T) {
+	key := types.NamespacedName{Namespace: "a", Name: "server"}
+	target := v1alpha1.ServiceTarget{Namespace: "a", Name: "server", Port: 80}
+	for _, tt := range []struct {
+		name, address string
+		tried         bool
+	}{
+		{"the pod's own address", "10.0.0.2", true},
+		{"its address of the other family", "fd00::2", true},
+		{"an address outside of the cluster", "203.0.113.9", false},
+		{"the cloud's metadata", "169.254.169.254", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "server"}, Status: corev1.PodStatus{
+				Phase: corev1.PodRunning, PodIP: "10.0.0.2", PodIPs: []corev1.PodIP{{IP: "10.0.0.2"}, {IP: "fd00::2"}}}}
+			w := &world{
+				pods:     map[types.NamespacedName]*corev1.Pod{key: pod},
+				services: map[types.NamespacedName]*corev1.Service{key: {Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
+				slices: map[types.NamespacedName][]*discoveryv1.EndpointSlice{key: {{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "server-x"},
+					Ports:      []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080)}},
+					Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{tt.address}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "a", Name: "server"}}}}}},
+			}
+			if got := w.backends(target); tt.tried != (len(got) == 1) || tt.tried && got[0].addr != tt.address {
+				t.Errorf("backends %+v, tried: want %v", got, tt.tried)
+			}
+			p := &Plan{Paths: []PlannedPath{{}, {}}}
+			p.Paths[0].To.Service, p.Paths[1].To.Service = target, target
+			said := p.strays(w)
+			if tt.tried != (len(said) == 0) || !tt.tried && (len(said) != 1 || !strings.Contains(said[0].What, tt.address) || !strings.Contains(said[0].Reason, "server-x says it is pod a/server")) {
+				t.Errorf("not tested: %+v", said)
+			}
+		})
+	}
+}
