@@ -116,6 +116,9 @@ func without(have, want map[string]string) (lacks []string) {
 	return lacks
 }
 
+// empty kinds have nothing that could be overwritten, and nobody manages a field of theirs.
+var empty = []string{"Namespace", "ServiceAccount"}
+
 // installedByOthers refuses a cluster on which Tightrope was installed by anything
 // but a scenario: its controller may be at work for somebody.
 func installedByOthers(ctx context.Context, c client.Client, options deploy.Options) error {
@@ -132,7 +135,7 @@ func installedByOthers(ctx context.Context, c client.Client, options deploy.Opti
 		if err != nil {
 			return err
 		}
-		if have == nil || obj.GetKind() == "Namespace" || managed(have) {
+		if have == nil || slices.Contains(empty, obj.GetKind()) || managed(have) {
 			continue
 		}
 		return fmt.Errorf("this cluster has Tightrope already, and not from a scenario (%s %s was never applied by one): %w; a scenario would replace it: use --cluster lab or another cluster",
