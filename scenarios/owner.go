@@ -21,13 +21,12 @@ import (
 var ErrNotOurs = errors.New("nothing was written")
 
 // mark makes an object known as one that scenarios of this root made.
-func (s *Scenario) mark(o client.Object) client.Object {
+func (s *Scenario) mark(o client.Object) {
 	labels := map[string]string{v1alpha1.LabelScenario: s.root}
 	for key, value := range o.GetLabels() {
 		labels[key] = value
 	}
 	o.SetLabels(labels)
-	return o
 }
 
 func (s *Scenario) made(o client.Object) bool { return o.GetLabels()[v1alpha1.LabelScenario] == s.root }
