@@ -28,6 +28,8 @@ import (
 const (
 	// tick is how often a run under way is looked at when nothing wakes it sooner.
 	tick = 50 * time.Millisecond
+	// calmTick is the same while nothing of its own is under way.
+	calmTick = 200 * time.Millisecond
 	// saveEvery bounds what a killed operator forgets of a report.
 	saveEvery = 3 * time.Second
 	// finalizer keeps a run until its change is taken back or committed.
@@ -101,7 +103,18 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if s.lost != nil {
 		return r.passWithoutPlan(ctx, &run, s, w)
 	}
-	return ctrl.Result{RequeueAfter: tick}, r.pass(ctx, &run, s, w)
+	err = r.pass(ctx, &run, s, w)
+	return ctrl.Result{RequeueAfter: s.pace(stateOf(&run))}, err
+}
+
+// pace is when the run is to be looked at again, unless something wakes it: often
+// while it waits for its own writes and pods, seldom while it only soaks. A change
+// of outcome wakes it at once.
+func (s *session) pace(at rollout.State) time.Duration {
+	if placeOf(at).kind == stage && !s.settledAt.IsZero() {
+		return calmTick
+	}
+	return tick
 }
 
 // pass is one turn of the loop for a run that is not over. What hinders the

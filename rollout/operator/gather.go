@@ -9,12 +9,13 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // look makes the picture of this pass.
 func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 	p := &picture{
-		plan: s.plan, world: w, live: s.plan.live(w), scope: scope, now: now,
+		plan: s.plan, world: w, live: s.live(w), scope: scope, now: now,
 		settled: !s.settledAt.IsZero(), threshold: s.record.confirmations(s.plan),
 		dns: w.nameServers(), ours: w.ours(),
 	}
@@ -35,6 +36,39 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 		}
 	}
 	return p
+}
+
+// compiled holds the policies of a world as verdicts want them, so that a pass
+// over a cluster in which nothing changed compiles nothing. The zero value holds
+// none.
+type compiled struct {
+	version      uint64
+	live, before *verdict.Snapshot
+}
+
+// live is the world as it is, compiled.
+func (s *session) live(w *world) *verdict.Snapshot {
+	c := s.compiledFor(w)
+	if c.live == nil {
+		c.live = s.plan.live(w)
+	}
+	return c.live
+}
+
+// without is the world without anything of the run, compiled.
+func (s *session) without(w *world) *verdict.Snapshot {
+	c := s.compiledFor(w)
+	if c.before == nil {
+		c.before = verdict.Compile(s.plan.before(w), nil)
+	}
+	return c.before
+}
+
+func (s *session) compiledFor(w *world) *compiled {
+	if s.compiled.version != w.version || w.version == 0 {
+		s.compiled = compiled{version: w.version}
+	}
+	return &s.compiled
 }
 
 // gather is what the probes of the current step add up to. Nothing in it can
@@ -179,11 +213,13 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 		return nil
 	}
 	up, err := r.ensureAgents(ctx, s, w)
-	if err != nil || !up || !s.allCurrent() {
+	if err != nil {
 		return err
 	}
-	if !s.checked {
+	if !s.checked && s.hears(s.plan.controlName()) { // while the others still start
 		s.checked, err = s.check.step(ctx, r, s, w, twinSpec(run.Name).name)
+	}
+	if err != nil || !s.checked || !up || !s.allCurrent() {
 		return err
 	}
 	if isolated, err := r.isolateMarkers(ctx, s, w); err != nil || !isolated {
@@ -201,7 +237,8 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 }
 
 // ensureAgents makes the twin and every probe pod be there and be heard, and
-// reports whether all run.
+// reports whether all run. The control pod comes last: its plan names the pods
+// that answer, and a plan that changes costs seconds. Nobody else waits for them.
 func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) (bool, error) {
 	run := s.plan.Run
 	twin, err := r.ensureTwin(ctx, s, w, twinSpec(run), map[string]string{twinLabel: run})
@@ -213,16 +250,17 @@ func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) 
 		return false, err
 	}
 	all := marked && twin != nil && twin.Status.PodIP != ""
-	if !all && w.pods[s.plan.controlName()] == nil {
-		return false, nil // the control pod's plan names them; a plan that changes costs seconds
-	}
-	specs := s.plan.agents(w, twin)
-	for _, spec := range specs {
+	answering, control := all, s.plan.controlName()
+	var specs []agentSpec
+	for _, spec := range s.plan.agents(w, twin) {
+		if !answering && spec.name == control && w.pods[control] == nil {
+			continue
+		}
 		up, err := r.ensureAgent(ctx, s, w, spec)
 		if err != nil {
 			return false, err
 		}
-		all = all && up
+		all, specs = all && up, append(specs, spec)
 	}
 	s.listen(r.Logs, specs)
 	return all, nil

@@ -180,7 +180,7 @@ func (r *RunReconciler) releaseMarkers(ctx context.Context, s *session, w *world
 // lagging names a marker that does not show what the live policies say of it;
 // empty: every node has programmed what was written before the last mark.
 func (s *session) lagging(w *world) string {
-	live := s.plan.live(w)
+	live := s.live(w)
 	for _, m := range s.plan.markers(w) {
 		if want := s.plan.wantOf(w, live, m); !s.shows(m, want) {
 			b := s.plan.Bridges[m.bridge]

@@ -149,7 +149,7 @@ func (s *session) harmOfClearing(w *world) string {
 	}
 	p := s.look(w, rollout.Bridged, time.Now())
 	without := *p
-	without.live = verdict.Compile(s.plan.before(w), nil)
+	without.live = s.without(w)
 	cut := map[string]string{}
 	for _, x := range p.sights {
 		path := s.plan.Paths[x.route.path]
@@ -255,7 +255,7 @@ type lack struct {
 func (s *session) lacking(w *world, samples int64) []lack {
 	p := s.look(w, rollout.Bridged, time.Now())
 	without := *p // the world without anything of ours
-	without.live = verdict.Compile(s.plan.before(w), nil)
+	without.live = s.without(w)
 	var out []lack
 	seen := map[cell]bool{}
 	for _, x := range p.sights {

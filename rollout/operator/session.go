@@ -28,6 +28,7 @@ type session struct {
 	checked   bool // the check is over
 	record    record
 	soaking   soaking
+	compiled  compiled
 
 	// What the writes of the current scope did. Times are from this process's
 	// monotonic clock; zero: not yet.
@@ -185,7 +186,15 @@ func (a *agentState) heard(c probes.Count, at time.Time) {
 	}
 }
 
-// current reports whether every agent has echoed the plan it was given.
+// hears reports whether a probe pod has echoed the plan it was given.
+func (s *session) hears(name types.NamespacedName) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.agents[name]
+	return a != nil && a.current
+}
+
+// allCurrent reports whether every agent has echoed the plan it was given.
 func (s *session) allCurrent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 
@@ -22,6 +23,7 @@ const maxBackends = 8
 
 // world is the cluster as one pass sees it.
 type world struct {
+	version  uint64 // of all that verdicts depend on but pods
 	verdict  verdict.World
 	policies []networkingv1.NetworkPolicy
 	pods     map[types.NamespacedName]*corev1.Pod
@@ -51,12 +53,16 @@ func readWorld(ctx context.Context, c client.Reader) (*world, error) {
 		services: map[types.NamespacedName]*corev1.Service{},
 		slices:   map[types.NamespacedName][]*discoveryv1.EndpointSlice{},
 	}
+	version := fnv.New64a()
 	for _, ns := range namespaces.Items {
 		w.verdict.Namespaces[ns.Name] = ns.Labels
+		fmt.Fprint(version, ns.UID, ns.ResourceVersion, " ")
 	}
 	for i := range policies.Items {
 		w.verdict.Policies = append(w.verdict.Policies, verdict.PolicyOf(&policies.Items[i]))
+		fmt.Fprint(version, policies.Items[i].UID, policies.Items[i].ResourceVersion, " ")
 	}
+	w.version = version.Sum64()
 	for i := range pods.Items {
 		w.pods[client.ObjectKeyFromObject(&pods.Items[i])] = &pods.Items[i]
 	}
