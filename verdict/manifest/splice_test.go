@@ -97,6 +97,18 @@ func TestSpliceRefuses(t *testing.T) {
 	}
 }
 
+// As many documents as before are not enough: each has to be the one that it was.
+func TestSpliceRefusesAShift(t *testing.T) {
+	const text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: c}\n"
+	set := readText(t, text)
+	more := changeOf(t, set, "a", text[:strings.Index(text, "---")], "")
+	more.Text = []byte(strings.Replace(text[:strings.Index(text, "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: c}")], "name: b", "name: z", 1))
+	got, err := Splice("a.yaml", []byte(text), []Change{more, changeOf(t, set, "c", "--- # nothing\n", text[:strings.Index(text, "---")])})
+	if err == nil || !strings.Contains(err.Error(), "the document at line 4 would change, which has no correction") || got != nil {
+		t.Errorf("got %q and %v", got, err)
+	}
+}
+
 func TestPlainWritesOutAliasesAndMergeKeys(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"an alias":                         {"a: &x {b: 1}\nc: *x", "{a: {b: 1}, c: {b: 1}}"},
