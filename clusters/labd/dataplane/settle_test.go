@@ -46,6 +46,22 @@ func (n *testNode) settle() {
 	}
 }
 
+// roundAfter waits for a round that ends after that moment, by which a delay of the
+// data plane is over. The agent has it by itself: nothing is changed.
+func (n *testNode) roundAfter(over time.Time) {
+	n.t.Helper()
+	for limit := time.After(time.Until(over) + 10*time.Second); ; {
+		select {
+		case <-n.rounds:
+			if time.Now().After(over) {
+				return
+			}
+		case <-limit:
+			n.t.Fatal("the agent did not program when the delay was over")
+		}
+	}
+}
+
 // apply writes the policy and returns when the table holds it.
 func (n *testNode) apply(p *networkingv1.NetworkPolicy) {
 	n.t.Helper()
