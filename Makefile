@@ -18,7 +18,7 @@ COMMANDS := tightrope controller agent twin standin
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: build commands labd demo test check generate bench bench-verdict lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
+.PHONY: build commands labd demo test test-all check generate bench bench-verdict lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -36,7 +36,14 @@ demo: build ## a rollout that is rolled back and one that is committed, on a lab
 test: build bin/testsum ## unit tests, stories, the operator, and the scenarios on the lab
 	@hack/test.sh '$(GO)' '$(RACE)'
 
-bin/testsum: tools/testsum/main.go
+test-all: test ## make test, then every other module, random packets, the engine against another one, and Kubernetes' own tests of the lab
+	@hack/test.sh '$(GO)' '$(RACE)' nested
+	@$(MAKE) --no-print-directory fuzz-packets PREDICTED=20
+	@$(MAKE) --no-print-directory bench-verdict
+	@$(MAKE) --no-print-directory lab-conformance
+
+bin/testsum: $(wildcard tools/testsum/*.go)
+	@mkdir -p bin
 	@cd tools && CGO_ENABLED=0 $(GO) build -o ../bin/testsum ./testsum
 
 tools:

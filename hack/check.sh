@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Fails on anything a reviewer should not have to say: formatting, vet,
-# staticcheck, untidy modules, generated code that drifted.
+# Fails on anything a reviewer should not have to say: binary files, formatting,
+# vet, staticcheck, untidy modules, generated code that drifted.
 set -euo pipefail
 go=$1
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
+hack/tracked-binaries.sh
 unformatted=$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l)
 if [ -n "$unformatted" ]; then
 	printf 'gofmt needed:\n%s\n' "$unformatted" >&2

@@ -1,13 +1,21 @@
 #!/usr/bin/env bash
-# Runs every test of both modules and counts what ran, what was skipped and why.
+# Runs tests, and counts what ran, what was skipped and why, and what took long.
+#
+#   hack/test.sh GO CC           the main module and the lab's module: make test
+#   hack/test.sh GO CC nested    every other module of the repository: part of make test-all
+#
+# CC is a C compiler, or empty: then the race detector is off.
 set -uo pipefail
-go=$1 race=$2
+go=$1 race=$2 what=${3:-main}
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
-flags=(-json -count=1)
+broken=$(mktemp)
+trap 'rm -f "$broken"' EXIT
+# make check vets, so go test need not: with a cold cache it would vet all of Kubernetes.
+flags=(-json -count=1 -vet=off)
+raced=("${flags[@]}")
 if [ -n "$race" ]; then
-	flags+=(-race)
-	export CGO_ENABLED=1
+	raced+=(-race)
 else
 	echo "make test: no C compiler found, so the race detector is off; install gcc to turn it on" >&2
 	if [ -n "${CI:-}" ]; then
@@ -16,20 +24,47 @@ else
 	fi
 fi
 export TIGHTROPE_BIN="$root/bin"
-# Packages that bring up labs go one after the other: two cores are few, and a
-# starved probe proves nothing. The nested module compiles Kubernetes, so its
-# tests share the build's flags (and so its cache) and run without the race detector.
-# Packages that do one thing at a time run without the race detector too: it could
+
+# step runs a command in a folder. What goes wrong outside of tests has no event.
+step() {
+	local folder=$1
+	shift
+	(cd "$folder" && exec "$@") || echo "in $folder: $* exited with $?" >>"$broken"
+}
+
+# packages of the main module whose path matches, or with -v does not.
+packages() { "$go" list ./... | grep -E "$@"; }
+
+# Packages that do one thing at a time run without the race detector: it could
 # find nothing there, and makes long searches ten times as long (arch_test.go holds this).
 alone='/(rollout|verdict/(class|compare|cover|literal/random))$'
+# Packages that bring up labs go one after the other: two cores are few, and a
+# starved probe proves nothing.
 labs='/(clusters/lab|cmd/tightrope|rollout/operator|scenarios/e2e)$'
-{
-	"$go" list ./... | grep -vE "$labs|$alone" | xargs "$go" test "${flags[@]}"
-	"$go" list ./... | grep -E "$alone" | CGO_ENABLED=0 xargs "$go" test -json -count=1
-	CGO_ENABLED=0 "$go" test -json -count=1 -run '^TestDifferential$' ./verdict/literal # many more verdicts than under the race detector
-	"$go" list ./... | grep -E "$labs" | xargs "$go" test -p 1 -timeout 30m "${flags[@]}"
-	(cd clusters/labd && CGO_ENABLED=0 "$go" test -p 1 -json -count=1 -trimpath ./...)
-	(cd tools/conformance && CGO_ENABLED=0 "$go" test -json -count=1 -trimpath ./...)
-	(cd verdict/bench && CGO_ENABLED=0 "$go" test -json -count=1 -trimpath ./...)
-	(cd tools && "$go" vet ./testsum >&2)
-} | bin/testsum
+
+main() {
+	CGO_ENABLED=${race:+1} step . "$go" test "${raced[@]}" $(packages -v "$labs|$alone")
+	CGO_ENABLED=0 step . "$go" test "${flags[@]}" $(packages "$alone")
+	CGO_ENABLED=0 step . "$go" test "${flags[@]}" -run '^TestDifferential$' ./verdict/literal # many more verdicts than under the race detector
+	CGO_ENABLED=${race:+1} step . "$go" test -p 1 -timeout 30m "${raced[@]}" $(packages "$labs")
+	# This module compiles Kubernetes, so its tests share the flags of make labd, and so its cache.
+	CGO_ENABLED=0 step clusters/labd "$go" test -p 1 -timeout 30m "${flags[@]}" -trimpath ./...
+}
+
+nested() {
+	local module
+	for module in $(git ls-files '*/go.mod' | grep -v '^clusters/labd/'); do
+		CGO_ENABLED=0 step "${module%/go.mod}" "$go" test -timeout 30m "${flags[@]}" -trimpath ./...
+	done
+}
+
+case $what in
+main) log=reports/test.log ;;
+nested) log=reports/test-nested.log ;;
+*) echo "hack/test.sh: main or nested, not $what" >&2 && exit 2 ;;
+esac
+"$what" | bin/testsum -log $log
+status=$?
+[ $status -ne 0 ] || [ ! -s "$broken" ] || status=1
+cat "$broken" >&2
+exit $status

@@ -61,14 +61,23 @@ const (
 )
 
 // Judge says what one attempt proves. Inconclusive is a full answer: an attempt
-// that never left the pod proves nothing, nor does "blocked" on a forbidden path
+// that never left the pod proves nothing, nor does a failure on a forbidden path
 // whose target nobody saw alive, nor a failure of a target known to be down.
 //
 // A path that must work and does not is a cut whatever made it so, unless the
 // target is known to be down: waiting for proof of life would let the policy
 // that cuts the witness too hide behind it. A name that does not resolve counts
 // as blocked: for the workload, the path does not work. The same path tried by
-// address is what tells whether the target itself is out of reach.
+// address is what tells whether the target itself is out of reach. A reset of an
+// established connection counts too: that is how a proxy on the way says no.
+//
+// A forbidden path holds only if the network stopped the attempt (Stopped) while
+// a witness got through. The other failures prove neither way. A reset after the
+// connection was established, and ICMP port unreachable from the target's
+// address, may come from the target, over an open path, or from a proxy or a
+// policy that answers in its place, over a closed one. A name that does not
+// resolve says nothing of a path that was never tried. They are no leak either: a
+// leak is raised only on an answer, and an inconclusive path never passes.
 func Judge(expect v1alpha1.Expectation, got Outcome, alive Alive) Finding {
 	switch {
 	case expect == v1alpha1.ExpectAllow && got.Connected():
@@ -77,7 +86,7 @@ func Judge(expect v1alpha1.Expectation, got Outcome, alive Alive) Finding {
 		return Cut
 	case expect == v1alpha1.ExpectDeny && got.Connected():
 		return Leak
-	case expect == v1alpha1.ExpectDeny && got.Blocked() && alive == AliveYes:
+	case expect == v1alpha1.ExpectDeny && got.Stopped() && alive == AliveYes:
 		return Holds
 	}
 	return Inconclusive

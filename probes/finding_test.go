@@ -25,7 +25,15 @@ func TestJudge(t *testing.T) {
 		{"a target that is down says nothing about the policy", allow, Refused, AliveNo, Inconclusive},
 		{"an attempt that never left says nothing", allow, Unsent, AliveYes, Inconclusive},
 		{"a forbidden path that answers leaks", deny, Reached, AliveUnknown, Leak},
-		{"a forbidden path that is blocked holds with a witness", deny, TimedOut, AliveYes, Holds},
+		{"an established connection that is reset is cut", allow, Reset, AliveUnknown, Cut},
+		{"a datagram that is refused is cut", allow, PortUnreachable, AliveUnknown, Cut},
+		{"a forbidden path that times out holds with a witness", deny, TimedOut, AliveYes, Holds},
+		{"a forbidden path that is refused holds with a witness", deny, Refused, AliveYes, Holds},
+		{"a forbidden path that is unreachable holds with a witness", deny, Unreachable, AliveYes, Holds},
+		{"a reset of an established connection proves no path closed", deny, Reset, AliveYes, Inconclusive},
+		{"nor does ICMP from the target's address", deny, PortUnreachable, AliveYes, Inconclusive},
+		{"nor does a name that does not resolve", deny, DNSFailure, AliveYes, Inconclusive},
+		{"a forbidden path whose handshake fails leaks: it is open", deny, TLSFailure, AliveYes, Leak},
 		{"without a witness blocked proves nothing", deny, TimedOut, AliveUnknown, Inconclusive},
 		{"nor does it when the target is down", deny, Unreachable, AliveNo, Inconclusive},
 		{"a path with no expectation is never judged", "", Reached, AliveYes, Inconclusive},
@@ -49,7 +57,7 @@ func TestJudgeNeverPassesWithoutProof(t *testing.T) {
 				f := Judge(expect, got, alive)
 				switch {
 				case f == Holds && expect == allow && !got.Connected(),
-					f == Holds && expect == deny && (!got.Blocked() || alive != AliveYes),
+					f == Holds && expect == deny && (!got.Stopped() || alive != AliveYes),
 					f == Cut && (expect != allow || !got.Blocked()),
 					f == Leak && (expect != deny || !got.Connected()),
 					f != Inconclusive && got == Unsent:
@@ -58,8 +66,21 @@ func TestJudgeNeverPassesWithoutProof(t *testing.T) {
 			}
 		}
 	}
-	if judged != 4*9*3 {
+	if judged != 4*10*3 {
 		t.Fatalf("judged %d inputs", judged)
+	}
+}
+
+// Every outcome is in exactly one class, and what was stopped was blocked.
+func TestOutcomesAreOfOneClass(t *testing.T) {
+	stopped := map[Outcome]bool{Refused: true, TimedOut: true, Unreachable: true}
+	for _, o := range outcomes {
+		if o.Connected() && o.Blocked() || o.Stopped() && !o.Blocked() || o.Stopped() != stopped[o] {
+			t.Errorf("%q: connected %v, blocked %v, stopped %v", o, o.Connected(), o.Blocked(), o.Stopped())
+		}
+		if any := o.Connected() || o.Blocked(); any == (o == Unsent) {
+			t.Errorf("%q proves something: %v", o, any)
+		}
 	}
 }
 

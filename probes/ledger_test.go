@@ -90,7 +90,7 @@ func TestLedgerCountsGapsAndKnowsARestart(t *testing.T) {
 	if err := l.Add(again, arrival(20)); err != nil {
 		t.Errorf("the first line after a restart: %v", err)
 	}
-	if l.Gaps() != 2 || l.State("c").Connected != 1 {
+	if l.Gaps() != 3 || l.State("c").Connected != 1 {
 		t.Errorf("after the restart %d gaps, %+v", l.Gaps(), l.State("c"))
 	}
 }

@@ -10,7 +10,7 @@ import (
 // fastest agent. It keeps sums far from overflow.
 const maxAttempts = 100_000_000
 
-var outcomes = []Outcome{Unsent, Reached, Refused, Reset, TimedOut, Unreachable, DNSFailure, TLSFailure}
+var outcomes = []Outcome{Unsent, Reached, Refused, PortUnreachable, Reset, TimedOut, Unreachable, DNSFailure, TLSFailure}
 
 // ParseLine reads one line of an agent's output, without its newline. Anybody who
 // can write to that output may have written it: it is bounded, and what an agent
@@ -19,11 +19,15 @@ func ParseLine(raw []byte) (Line, error) {
 	if len(raw) > MaxLine {
 		return Line{}, fmt.Errorf("agent line has %d bytes, more than %d: it is not of an agent of ours", len(raw), MaxLine)
 	}
-	var line Line
-	if err := decode(raw, &line); err != nil {
+	var printed lineJSON
+	if err := decode(raw, &printed); err != nil {
 		return Line{}, fmt.Errorf("agent line is not one JSON object of the agreed fields: %w", err)
 	}
-	if err := line.check(); err != nil {
+	line, err := printed.line()
+	if err == nil {
+		err = line.check()
+	}
+	if err != nil {
 		return Line{}, fmt.Errorf("agent line %d: %w", line.Seq, err)
 	}
 	return line, nil
@@ -40,7 +44,7 @@ func (l Line) check() error {
 	case len(l.Counts) > 0 && l.Digest == "":
 		return errors.New("counts attempts of no plan")
 	}
-	if err := errors.Join(short(MaxID, l.Agent, l.Digest), short(MaxError, l.Error)); err != nil {
+	if err := errors.Join(short(MaxID, l.Agent, l.Boot, l.Digest), short(MaxError, l.Error)); err != nil {
 		return err
 	}
 	seen := make(map[string]bool, len(l.Counts))

@@ -17,9 +17,10 @@ const (
 	maxConfirm               = 64 // attempts of a burst
 )
 
-// ParsePlan reads a plan and refuses one that an agent could not follow: unknown
-// fields, a pace out of bounds, two checks of one ID, a request that would say
-// something else than it should. The zero Plan is fine: it tries nothing.
+// ParsePlan reads a plan and refuses one that an agent could not follow or not
+// report on: unknown fields, a pace out of bounds, a check without an ID of its
+// own. A check that cannot be tried for another reason does not spoil the others:
+// see Check.Validate. The zero Plan is fine: it tries nothing.
 func ParsePlan(raw []byte) (Plan, error) {
 	if len(raw) > MaxPlan {
 		return Plan{}, fmt.Errorf("probe plan has %d bytes, more than %d: split it over several agents", len(raw), MaxPlan)
@@ -56,22 +57,30 @@ func (p Plan) check() error {
 			return fmt.Errorf("check %.60q is there twice", c.ID)
 		}
 		seen[c.ID] = true
-		if err := c.check(); err != nil {
+		if err := c.checkID(); err != nil {
 			return fmt.Errorf("check %.60q: %w", c.ID, err)
 		}
 	}
 	return nil
 }
 
-func (c Check) check() error {
+func (c Check) checkID() error {
+	if c.ID == "" || len(c.ID) > MaxID {
+		return fmt.Errorf("an ID has 1 to %d bytes", MaxID)
+	}
+	return nil
+}
+
+// Validate says why a check cannot be tried; nil if it can. Whoever writes plans
+// asks it before, because an agent that finds such a check in its plan never tries
+// it: it reports the check as Unsent, with this text as the detail.
+func (c Check) Validate() error {
 	switch over := c.Type + "/" + c.Protocol; over {
 	case "TCP/TCP", "HTTP/TCP", "DNS/TCP", "DNS/UDP":
 	default:
 		return fmt.Errorf("type and protocol %.20q are none of TCP/TCP, HTTP/TCP, DNS/TCP and DNS/UDP", over)
 	}
 	switch {
-	case c.ID == "" || len(c.ID) > MaxID:
-		return fmt.Errorf("an ID has 1 to %d bytes", MaxID)
 	case c.Host == "" || len(c.Host) > 253 || !plain(c.Host):
 		return fmt.Errorf("host %.60q is neither an address nor a name", c.Host)
 	case c.Port < 1 || c.Port > 65535:
@@ -81,7 +90,7 @@ func (c Check) check() error {
 	case c.Type == "DNS" && (c.Query == "" || len(c.Query) > 254 || !plain(c.Query)):
 		return errors.New("a DNS check needs the name to ask for in query, 1 to 254 printable ASCII characters")
 	}
-	return nil
+	return c.checkID()
 }
 
 // plain tells whether a text is printable ASCII without blanks, so that it

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// The exit codes of design.md §5 that a report can tell. An interrupted run
+// The exit codes of docs/exit-codes.md that a report can tell. An interrupted run
 // exits 130 or 143 instead; only the command knows that.
 const (
 	ExitCommitted      = 0 // committed, or a scenario ended exactly as it expects
-	ExitCut            = 1 // a path was cut and the baseline is back, or the rollout is held
+	ExitCut            = 1 // a path was cut and the baseline is back, or a path leaked and the rollout is held
 	ExitRollbackFailed = 2 // the rollback failed or could not be verified
 	ExitInconclusive   = 3 // nothing proved
-	ExitRefused        = 4 // bad input, or preflight refused
+	ExitRefused        = 4 // bad input, or refused before anything was changed
 )
 
 // ExitCode is what a command ends with after this run.

@@ -107,11 +107,16 @@ func runCase(r *Report) junitCase {
 	switch {
 	case ok:
 	case ExitCode(r) == ExitInconclusive:
-		c.Error = &junitOutcome{Message: why, Type: "Inconclusive", Text: Sentence(r)}
+		c.Error = &junitOutcome{Message: why, Type: "Inconclusive", Text: said(r)}
 	default:
-		c.Failure = &junitOutcome{Message: why, Type: resultMark(r.Result).Word, Text: Sentence(r)}
+		c.Failure = &junitOutcome{Message: why, Type: resultMark(r.Result).Word, Text: said(r)}
 	}
 	return c
+}
+
+// said is everything that the run says of itself.
+func said(r *Report) string {
+	return strings.Join(append([]string{Sentence(r)}, details(r)...), "\n")
 }
 
 // rowCase is the case of one row; meant says that the scenario ended as expected.

@@ -16,6 +16,12 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 	var b bytes.Buffer
 	m := resultMark(r.Result)
 	b.WriteString("# " + m.Symbol + " " + markdown(m.Word) + "\n\n" + markdownEscapes.Replace(Sentence(r)) + "\n")
+	for i, l := range details(r) {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString("    " + l + "\n") // indented code: nothing in it is markup
+	}
 	if ok, why := r.Verdict(); !ok && r.Expected != "" {
 		b.WriteString("\nNot as expected: " + markdownEscapes.Replace(why) + "\n")
 	}

@@ -8,15 +8,16 @@ const SchemaVersion = "tightrope.dev/report/v1alpha1"
 // Report is what a run proved, and what it did not. It is all data: every other
 // format is made from it, and it can be made again from what the run recorded.
 type Report struct {
-	SchemaVersion   string       `json:"schemaVersion"`
-	Scenario        string       `json:"scenario,omitempty"`
-	Run             string       `json:"run"`
-	Rollout         string       `json:"rollout"`
-	Cluster         string       `json:"cluster,omitempty"`
-	Result          string       `json:"result"`             // Committed, RolledBack, RollbackFailed, Held, Inconclusive, Refused
-	Expected        string       `json:"expected,omitempty"` // the result a scenario expects; empty outside a scenario
-	Unmet           []string     `json:"unmet,omitempty"`    // what a scenario expected besides and did not get
-	Cause           string       `json:"cause,omitempty"`
+	SchemaVersion string   `json:"schemaVersion"`
+	Scenario      string   `json:"scenario,omitempty"`
+	Run           string   `json:"run"`
+	Rollout       string   `json:"rollout"`
+	Cluster       string   `json:"cluster,omitempty"`
+	Result        string   `json:"result"`             // Committed, RolledBack, RollbackFailed, Held, Inconclusive, Refused
+	Expected      string   `json:"expected,omitempty"` // the result a scenario expects; empty outside a scenario
+	Unmet         []string `json:"unmet,omitempty"`    // what a scenario expected besides and did not get
+	Cause         string   `json:"cause,omitempty"`
+	// Message is a sentence for a person; what to do about it may follow on more lines.
 	Message         string       `json:"message"`
 	Started         time.Time    `json:"started"`
 	Ended           time.Time    `json:"ended"`
@@ -123,6 +124,8 @@ type Prediction struct {
 	Path    string `json:"path"`
 	Finding string `json:"finding"` // Cut or Leak
 	Rule    string `json:"rule"`
+	// Accepted is the reason of the exception that accepts a predicted cut; empty: there is none.
+	Accepted string `json:"accepted,omitempty"`
 }
 
 // Exposure is an edge that neither baseline nor candidate allows, but some mix of pod states does.

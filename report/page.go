@@ -30,13 +30,14 @@ var pageHTML = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(pageTemplate))
 
 // page is what the template shows. Text from outside in it is not sanitized
-// yet, but for Rest and Unmet: the template does that, and html/template escapes.
+// yet, but for Rest, Details and Unmet: the template does that, and html/template escapes.
 type page struct {
 	Policy              string
 	Style               template.CSS
 	Title               string
 	Mark                mark
 	Rest                string // of the sentence, after the result's word
+	Details             string // lines of the message after the first
 	Unmet               string // why the run did not end as expected; empty where it did
 	Facts               [][2]string
 	Figures             []figure
@@ -96,7 +97,7 @@ func pageOf(r *Report) page {
 	p := page{
 		Policy: pagePolicy, Style: template.CSS(pageStyle),
 		Title: joined(" · ", m.Word, shorten(Sanitize(orElse(r.Scenario, r.Rollout)), 60), "Tightrope"),
-		Mark:  m, Rest: strings.TrimPrefix(Sentence(r), m.Word+": "),
+		Mark:  m, Rest: strings.TrimPrefix(Sentence(r), m.Word+": "), Details: strings.Join(details(r), "\n"),
 		Facts: facts(r)[1:], Figures: figuresOf(r), // the result is the headline
 		Cuts: eventsOf(r, r.Cuts, mark{"✕", "cut", bad}), Leaks: eventsOf(r, r.Leaks, mark{"!", "leak", warn}),
 		Timeline: timelineOf(r), Key: matrixKey,

@@ -115,7 +115,7 @@ func rolledBackReport() *Report {
 		r.Cuts = append(r.Cuts, Cut{Path: "llm-gateway-to-kube-dns-53-" + strings.ToLower(proto), Via: "PodIP", Phase: "shadow", Cause: "DNS",
 			Rule: strings.Replace(forgottenDNS, "UDP", proto, 1), Target: "kube-system/coredns-5d78c9", Outcome: "TimedOut", At: after(6180 + 20*i), Latencies: lat})
 	}
-	r.Predicted = []Prediction{{r.Cuts[0].Path, "Cut", forgottenDNS}}
+	r.Predicted = []Prediction{{r.Cuts[0].Path, "Cut", forgottenDNS, "it shows that probe pods find the cut"}}
 	r.Exposures = []Exposure{{"apps/chat-api", "ai/model", "8000/TCP", "few"}}
 	return r
 }
@@ -143,7 +143,7 @@ func hostileReport() *Report {
 	bad := Cut{Path: hostileText, Via: "Service", Phase: hostileText, Cause: hostileText, Rule: hostileText, Target: long, Outcome: long,
 		At: after(-5000), Latencies: Latencies{ms(-4), ms(0), ms(1e12), nil, hostileText}}
 	r.Cuts, r.Leaks = []Cut{bad}, []Cut{{Path: "zalgo", Rule: long}}
-	r.Predicted = []Prediction{{hostileText, hostileText, long}}
+	r.Predicted = []Prediction{{hostileText, hostileText, long, hostileText}}
 	r.Exposures = []Exposure{{hostileText, long, hostileText, hostileText}}
 	r.TemporaryAccess = []Access{{Identity: hostileText, Namespace: long, Pods: []string{hostileText, long}}}
 	r.Policies = []Policy{{hostileText, long}}

@@ -29,12 +29,40 @@ func Sentence(r *Report) string {
 	case "Refused":
 		fallback = "nothing was changed"
 	}
-	said := cmp.Or(Sanitize(r.Message), Sanitize(r.Cause), fallback)
+	said := cmp.Or(Headline(r), Sanitize(r.Cause), fallback)
 	said = strings.TrimSpace(strings.TrimPrefix(said, word+":"))
 	if r.Result == "RollbackFailed" && said != fallback {
 		said = fallback + ": " + said
 	}
 	return stop(word + ": " + said)
+}
+
+// Headline is the first line of the message, sanitized.
+func Headline(r *Report) string {
+	first, _, _ := strings.Cut(r.Message, "\n")
+	return Sanitize(first)
+}
+
+// maxDetail is how many lines of a message are shown after the first.
+const maxDetail = 60
+
+// details are the lines of the message after the first, each sanitized, with its
+// own indentation: what to do, often as YAML.
+func details(r *Report) []string {
+	_, rest, more := strings.Cut(strings.TrimRight(r.Message, "\n"), "\n")
+	if !more {
+		return nil
+	}
+	var all []string
+	for i, line := range strings.Split(rest, "\n") {
+		if i == maxDetail {
+			return append(all, "…")
+		}
+		text := strings.TrimLeft(line, " ")
+		indent := min(len(line)-len(text), 40)
+		all = append(all, strings.TrimRight(strings.Repeat(" ", indent)+Sanitize(text), " "))
+	}
+	return all
 }
 
 func stop(s string) string {
@@ -131,7 +159,7 @@ func baseline(r *Report) string {
 	if r.Result == "RollbackFailed" {
 		s := "it is not proved that the baseline is back"
 		if r.Message != "" {
-			s += " (" + strings.TrimSuffix(shorten(Sanitize(r.Message), 200), ".") + ")"
+			s += " (" + strings.TrimSuffix(shorten(Headline(r), 200), ".") + ")"
 		}
 		return s
 	}

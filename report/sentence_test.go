@@ -1,7 +1,10 @@
 package report
 
 import (
+	"bytes"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -44,6 +47,35 @@ func TestSentenceSaysHowTheRunEnded(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// What follows the first line of a message is shown with its indentation, in every
+// format that people read, and harmlessly.
+func TestWhatToDoIsShownAsItIsWritten(t *testing.T) {
+	r := &Report{Result: "Refused", Expected: "Committed", Message: "app→store would be cut\nto spec.ingress of ai/store:\n- from:\n  - podSelector: {matchLabels: {app: \x1b[2J<b>|`x`}}"}
+	if got, want := Sentence(r), "Refused: app→store would be cut."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, f := range append([]Format{{File: "the terminal", Write: func(w io.Writer, r *Report) error { return WriteText(w, r, false) }}}, Formats[:3]...) {
+		var b bytes.Buffer
+		if err := f.Write(&b, r); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.ReplaceAll(b.String(), "&#xA;", "\n")
+		if i, j := strings.Index(got, "- from:\n"), strings.Index(got, "  - podSelector: {matchLabels: {app: "); i < 0 || j < i {
+			t.Errorf("%s does not show what to do:\n%s", f.File, got)
+		}
+		if strings.ContainsRune(got, '\x1b') || strings.Contains(got, "<b>") && f.File != "report.md" && f.File != "the terminal" {
+			t.Errorf("%s is not harmless", f.File)
+		}
+		if f.File == "report.md" && !strings.Contains(got, "\n      - podSelector") {
+			t.Errorf("%s shows it as markup:\n%s", f.File, got)
+		}
+	}
+	r.Message += strings.Repeat("\n- more", 500)
+	if got := details(r); len(got) != maxDetail+1 || got[maxDetail] != "…" {
+		t.Errorf("%d lines, the last %q", len(got), got[len(got)-1])
 	}
 }
 

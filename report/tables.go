@@ -139,10 +139,13 @@ func predictedTable(r *Report) table {
 	t := table{ID: "predicted", Title: "Predicted before the run",
 		About: "Paths whose verdict the candidate changes against the suite, computed from the policies alone.",
 		None:  "The policies alone predict neither a cut nor a leak.",
-		Head:  []column{{Name: "Prediction"}, {Name: "Path"}, {Name: "Rule", Code: true}}}
+		Head:  []column{{Name: "Prediction"}, {Name: "Path"}, {Name: "Rule", Code: true}, {Name: "Exception"}}}
 	for _, p := range r.Predicted {
-		f := Finding(p.Finding)
-		t.Rows = append(t.Rows, line{Tone: f.tone(), Cells: []string{f.symbol() + " " + f.word(), p.Path, p.Rule}})
+		f, exception := Finding(p.Finding), ""
+		if p.Accepted != "" {
+			exception = "accepted: " + p.Accepted
+		}
+		t.Rows = append(t.Rows, line{Tone: f.tone(), Cells: []string{f.symbol() + " " + f.word(), p.Path, p.Rule, exception}})
 	}
 	return t
 }

@@ -58,12 +58,15 @@ func WriteText(w io.Writer, r *Report, colour bool) error {
 			t.WriteString("  " + t.strong(l) + "\n")
 		}
 	}
+	for _, l := range details(r) {
+		t.WriteString(strings.TrimRight("  "+l, " ") + "\n")
+	}
 	t.expectation(r)
 	t.phases(r)
 	t.matrix(r)
 	t.events(r, "Cuts", r.Cuts, bad)
 	t.events(r, "Leaks", r.Leaks, warn)
-	t.list(predictedTable(r), 3)
+	t.list(predictedTable(r), 4)
 	t.list(exposuresTable(r), 4)
 	t.list(notTestedTable(r), 3)
 	t.heading("Coverage")

@@ -47,11 +47,8 @@ func (c Change) news() []verdict.Policy {
 	})
 }
 
-// AddsOnly reports whether nothing of the baseline goes.
-func (c Change) AddsOnly() bool { return len(c.replaced()) == 0 }
-
-// after is the world once the change is done.
-func (c Change) after() verdict.World {
+// After is the world once the change is done.
+func (c Change) After() verdict.World {
 	w := c.World
 	w.Policies = slices.Concat(c.kept(), c.news())
 	return w

@@ -31,7 +31,7 @@ func compile(c Change, bridges []Bridge) states {
 	return states{
 		AtBaseline: verdict.Compile(c.World, c.Pods),
 		AtBridged:  verdict.Compile(bridged, c.Pods),
-		AtEnforced: verdict.Compile(c.after(), c.Pods),
+		AtEnforced: verdict.Compile(c.After(), c.Pods),
 	}
 }
 

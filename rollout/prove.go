@@ -145,7 +145,7 @@ func (c Change) ends(x *exposer, bridges []Bridge, o ProofOptions) []*end {
 			touching[b.Namespace] = append(touching[b.Namespace], p)
 		}
 	}
-	goes, stays := byNamespace(c.replaced()), byNamespace(c.after().Policies)
+	goes, stays := byNamespace(c.replaced()), byNamespace(c.After().Policies)
 	var all []*end
 	for _, cl := range class.Of(v, base, nil) {
 		e := &end{Class: cl, workloads: byWorkload(cl, o.Workload), touched: map[networkingv1.PolicyType]bool{}}

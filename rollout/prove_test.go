@@ -200,7 +200,7 @@ func checkUnisolations(t *testing.T, seed uint64, c Change, p Proof) int {
 	for _, pod := range c.Pods {
 		for _, d := range directions {
 			before, _ := anyIsolates(c.World.Policies, pod, d)
-			after, _ := anyIsolates(c.after().Policies, pod, d)
+			after, _ := anyIsolates(c.After().Policies, pod, d)
 			listed := slices.ContainsFunc(p.Unisolated, func(u Unisolation) bool { return u.Direction == d && slices.Contains(u.Pods, pod.Key()) })
 			if listed != (before && !after) {
 				t.Fatalf("seed %d: %s %s: isolated before %t, after %t, listed %t", seed, pod.Key(), d, before, after, listed)
@@ -214,7 +214,7 @@ func checkUnisolations(t *testing.T, seed uint64, c Change, p Proof) int {
 		ns, _, _ := strings.Cut(u.Policy, "/")
 		pod := verdict.Pod{Namespace: ns, Labels: u.Labels}
 		before, _ := anyIsolates(c.replaced(), pod, u.Direction)
-		after, _ := anyIsolates(c.after().Policies, pod, u.Direction)
+		after, _ := anyIsolates(c.After().Policies, pod, u.Direction)
 		if !before || after {
 			t.Fatalf("seed %d: %+v: a pod with these labels is isolated before %t, after %t", seed, u, before, after)
 		}

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -11,13 +12,16 @@ type Cause string
 
 // The causes. Empty means that it did not leave it.
 const (
-	CauseCut         Cause = "Cut"         // a path that must work was cut
-	CauseLeak        Cause = "Leak"        // a path that must not work does, although the live policies deny it
-	CauseSilent      Cause = "Silent"      // probes fell silent, or a gate found no proof, past the deadline
-	CauseAborted     Cause = "Aborted"     // a person asked for it
-	CauseForeign     Cause = "Foreign"     // somebody else changed an object or a pod that the plan relies on
-	CauseRefused     Cause = "Refused"     // preflight refused
-	CauseNotEnforced Cause = "NotEnforced" // this cluster does not enforce NetworkPolicy
+	CauseCut             Cause = "Cut"             // a path that must work was cut
+	CauseLeak            Cause = "Leak"            // a path that must not work does, although everything is enforced
+	CauseUnexplained     Cause = "Unexplained"     // soon after a write of ours paths failed that no policy denies, together with paths that nothing of ours selects
+	CauseSilent          Cause = "Silent"          // probes fell silent, or a gate found no proof, past the deadline
+	CauseAborted         Cause = "Aborted"         // a person asked for it
+	CauseForeign         Cause = "Foreign"         // somebody else changed an object or a pod that the plan relies on
+	CauseBaselineChanged Cause = "BaselineChanged" // taking the candidates away would cut a path that works, because somebody else changed the baseline
+	CauseRefused         Cause = "Refused"         // preflight refused
+	CauseNotEnforced     Cause = "NotEnforced"     // this cluster does not enforce NetworkPolicy
+	CauseInPlace         Cause = "InPlace"         // every policy of the rollout is in force already: nothing was done
 )
 
 // State is where a run is. Step indexes the plan's steps; it keeps its value
@@ -39,37 +43,48 @@ const (
 	PreflightPassed
 	PreflightRefused
 	PreflightNotEnforced
+	PreflightInPlace
 )
 
 // Evidence is what the probes of one step add up to. The weakest path speaks
 // for all, so that one path nobody probed cannot hide behind busy ones. The
 // zero Evidence opens no gate.
 type Evidence struct {
-	Preflight Preflight
-	Cut       []string      // expected paths that fail: the policy is too tight
-	Leaks     []string      // forbidden paths that connect although the live policies deny them
-	Foreign   string        // what somebody else changed, in words; empty: nothing
-	Required  int           // cells that need proof in this step
-	Proved    int           // cells with enough conclusive samples since the scope took effect
-	Settled   bool          // the scope's writes are acknowledged and have taken effect
-	HeldFor   time.Duration // since the last cut or leak, or since the scope took effect
-	Silence   time.Duration // since the longest-silent agent was heard
-	InStep    time.Duration // since the step was entered
-	Restored  bool          // rolling back: every object is back, and probes have seen it
-	Finalised bool          // committing: the final objects are in force, temporary ones select nothing
+	Preflight   Preflight
+	Cut         []string      // expected paths that fail: the policy is too tight
+	Leaks       []string      // forbidden paths that connect although everything is enforced
+	Unqualified []string      // before the change: expected paths that do not work and that nobody accepted as such
+	Unexplained []string      // expected paths that fail since a write of ours, for a cause that no policy explains and that unselected paths share
+	Foreign     string        // what somebody else changed, in words; empty: nothing
+	Required    int           // cells that need proof in this step
+	Proved      int           // cells with enough conclusive samples since the scope took effect, the newest of them fresh
+	Settled     bool          // the scope's writes are acknowledged and have taken effect
+	HeldFor     time.Duration // how long, in all, the step's proof was complete since the last cut or leak
+	Unproved    time.Duration // since the step's proof was complete last, or the step was entered; 0 while it is complete or a leak holds the run
+	Silence     time.Duration // since the longest-silent agent was heard
+	InStep      time.Duration // since the step was entered, by a clock that nobody sets
+	Restoring   time.Duration // rolling back: since the first restoring write was tried; 0: none was
+	Unclearable string        // rolling back: why taking the candidates away would cut a path that works now; empty: it would not
+	Restored    bool          // rolling back: every object is back, and probes have seen it
+	Finalised   bool          // committing: the final objects are in force, temporary ones select nothing
 }
 
 // Limits bound how long a run waits for proof.
 type Limits struct {
 	Preflight    time.Duration // for the checks before the first change, image pulls of probe pods included
-	Inconclusive time.Duration // past a step's soak; then a live change is rolled back
-	Rollback     time.Duration // for a rollback to be verified; then it has failed
+	Inconclusive time.Duration // without proof; then a live change is rolled back
+	Rollback     time.Duration // for a rollback to be verified, from its first write on; then it has failed
+	Silence      time.Duration // an agent that was not heard for longer closes every gate; 0 means 5s
 }
 
+// defaultSilence is several heartbeats of an agent, which come once a second.
+const defaultSilence = 5 * time.Second
+
 // Step moves at most one phase. A cut rolls back. A leak only holds, because
-// removing the policy would widen it. Silence never passes: it holds, and past
-// the deadline a live change is taken back, because a change nobody can see is
-// not safe. Step is a function of its arguments and nothing else.
+// removing the policy would widen it; once it was gone for the soak of its step,
+// the run goes on. Silence never passes: it holds, and past the deadline a live
+// change is taken back, because a change nobody can see is not safe. Step is a
+// function of its arguments and nothing else.
 func Step(steps []StepPlan, l Limits, at State, e Evidence, intent v1alpha1.Intent) State {
 	switch at.Phase {
 	case "", v1alpha1.PhasePending:
@@ -79,13 +94,16 @@ func Step(steps []StepPlan, l Limits, at State, e Evidence, intent v1alpha1.Inte
 	case v1alpha1.PhaseRollingBack:
 		return afterRollback(l, at, e)
 	case v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseHeld, v1alpha1.PhaseCommitting:
+		if at.Cause == CauseBaselineChanged {
+			return widened(at, e)
+		}
 		if at.Step < 0 || at.Step >= len(steps) {
 			return at.to(v1alpha1.PhaseRollingBack, CauseForeign) // a recorded step the plan does not have
 		}
 		if bad, ok := backward(steps[at.Step], l, at, e, intent); ok {
 			return bad
 		}
-		return forward(steps, at, e)
+		return forward(steps, l, at, e)
 	}
 	return at // terminal phases are for good: a healed path does not resume a run
 }
@@ -98,6 +116,8 @@ func afterPreflight(steps []StepPlan, l Limits, at State, e Evidence, intent v1a
 		return at.to(v1alpha1.PhaseRefused, CauseRefused)
 	case e.Preflight == PreflightNotEnforced:
 		return at.to(v1alpha1.PhaseInconclusive, CauseNotEnforced)
+	case e.Preflight == PreflightInPlace:
+		return at.to(v1alpha1.PhaseCommitted, CauseInPlace)
 	case e.Preflight == PreflightPassed && len(steps) > 0:
 		return State{Phase: steps[0].Phase}
 	case e.InStep > l.Preflight:
@@ -106,12 +126,25 @@ func afterPreflight(steps []StepPlan, l Limits, at State, e Evidence, intent v1a
 	return at
 }
 
+// afterRollback waits for a rollback to be seen. The deadline counts from its
+// first write: a controller that was down has not tried yet.
 func afterRollback(l Limits, at State, e Evidence) State {
 	switch {
 	case e.Restored:
 		return at.to(v1alpha1.PhaseRolledBack, at.Cause)
-	case e.InStep > l.Rollback:
+	case e.Unclearable != "":
+		return at.to(v1alpha1.PhaseHeld, CauseBaselineChanged)
+	case e.Restoring > l.Rollback:
 		return at.to(v1alpha1.PhaseRollbackFailed, at.Cause)
+	}
+	return at
+}
+
+// widened moves a run that was widened and could not be cleared: once nothing
+// stands in the way any more, the rollback goes on.
+func widened(at State, e Evidence) State {
+	if e.Unclearable == "" {
+		return at.to(v1alpha1.PhaseRollingBack, CauseBaselineChanged)
 	}
 	return at
 }
@@ -119,37 +152,44 @@ func afterRollback(l Limits, at State, e Evidence) State {
 // backward says whether the evidence of a step sends the run back or holds it.
 func backward(step StepPlan, l Limits, at State, e Evidence, intent v1alpha1.Intent) (State, bool) {
 	live := step.Scope.Live()
-	overdue := e.InStep > step.Gate.Soak+l.Inconclusive || e.Silence > l.Inconclusive
+	overdue := e.Unproved > l.Inconclusive || e.Silence > l.Inconclusive
 	switch {
 	case intent == v1alpha1.IntentAbort:
 		return at.to(v1alpha1.PhaseRollingBack, CauseAborted), true
+	case e.Foreign != "" && !live:
+		return State{Phase: v1alpha1.PhasePreflight}, true // nothing is applied: plan again, on what is there now
 	case e.Foreign != "":
 		return at.to(v1alpha1.PhaseRollingBack, CauseForeign), true
 	case live && len(e.Cut) > 0:
 		return at.to(v1alpha1.PhaseRollingBack, CauseCut), true
-	case at.Phase == v1alpha1.PhaseHeld:
-		if e.Silence > l.Inconclusive {
-			return at.to(v1alpha1.PhaseRollingBack, CauseSilent), true
-		}
-		return at, true
-	case live && len(e.Leaks) > 0:
-		return at.to(v1alpha1.PhaseHeld, CauseLeak), true
+	case live && len(e.Unexplained) > 0:
+		return at.to(v1alpha1.PhaseRollingBack, CauseUnexplained), true
 	case overdue && live:
 		return at.to(v1alpha1.PhaseRollingBack, CauseSilent), true
 	case overdue:
 		return at.to(v1alpha1.PhaseInconclusive, CauseSilent), true
+	case live && len(e.Leaks) > 0:
+		return at.to(v1alpha1.PhaseHeld, CauseLeak), true
 	}
 	return at, false
 }
 
-func forward(steps []StepPlan, at State, e Evidence) State {
-	if at.Phase == v1alpha1.PhaseCommitting {
-		if e.Finalised && e.provedAll() {
+func forward(steps []StepPlan, l Limits, at State, e Evidence) State {
+	gate := steps[at.Step].Gate
+	switch at.Phase {
+	case v1alpha1.PhaseCommitting:
+		gate.Soak = 0
+		if e.Finalised && gate.open(l, e) {
 			return at.to(v1alpha1.PhaseCommitted, "")
 		}
 		return at
+	case v1alpha1.PhaseHeld:
+		if gate.open(l, e) { // the leak was gone for the whole soak: the step goes on where it was held
+			return State{Phase: steps[at.Step].Phase, Step: at.Step}
+		}
+		return at
 	}
-	if !steps[at.Step].Gate.open(e) {
+	if !gate.open(l, e) {
 		return at
 	}
 	if at.Step+1 == len(steps) {
@@ -159,33 +199,41 @@ func forward(steps []StepPlan, at State, e Evidence) State {
 }
 
 // open reports whether the evidence is proof enough. Nothing required is
-// nothing proved: a step without a single cell never opens.
-func (g Gate) open(e Evidence) bool {
+// nothing proved: a step without a single cell never opens. Nor does one of
+// which an agent is silent: its last word is from before.
+func (g Gate) open(l Limits, e Evidence) bool {
+	silence := cmp.Or(l.Silence, defaultSilence)
+	return g.Complete(e) && e.HeldFor >= g.Soak && e.Silence <= silence && len(e.Cut) == 0 && len(e.Leaks) == 0
+}
+
+// Complete reports whether enough of the step's cells are proved. A path that
+// does not work before the change is missing, whatever the percentage.
+func (g Gate) Complete(e Evidence) bool {
 	need := int(g.MinCoveragePercent)
 	if need == 0 {
 		need = 100
 	}
-	return e.Settled && e.Required > 0 && e.Proved*100 >= e.Required*need &&
-		e.HeldFor >= g.Soak && len(e.Cut) == 0 && len(e.Leaks) == 0
-}
-
-func (e Evidence) provedAll() bool {
-	return e.Settled && e.Required > 0 && e.Proved >= e.Required && len(e.Cut) == 0 && len(e.Leaks) == 0
+	return e.Settled && e.Required > 0 && e.Proved*100 >= e.Required*need && len(e.Unqualified) == 0
 }
 
 func (s State) to(p v1alpha1.Phase, c Cause) State { return State{Phase: p, Step: s.Step, Cause: c} }
 
 // Result is the word that people and exit codes know a finished run by. A run
-// that was rolled back because nothing could be seen proved nothing.
+// that was rolled back because nothing could be seen, or because what was seen
+// has no explanation, proved nothing; one that found its work done tested nothing.
 func (s State) Result() string {
 	switch s.Phase {
 	case v1alpha1.PhaseRolledBack:
-		if s.Cause == CauseSilent {
+		if s.Cause == CauseSilent || s.Cause == CauseUnexplained {
 			return "Inconclusive"
 		}
 		return "RolledBack"
-	case v1alpha1.PhaseCommitted, v1alpha1.PhaseRollbackFailed, v1alpha1.PhaseHeld,
-		v1alpha1.PhaseRefused, v1alpha1.PhaseInconclusive:
+	case v1alpha1.PhaseCommitted:
+		if s.Cause == CauseInPlace {
+			return string(CauseInPlace)
+		}
+		return string(s.Phase)
+	case v1alpha1.PhaseRollbackFailed, v1alpha1.PhaseHeld, v1alpha1.PhaseRefused, v1alpha1.PhaseInconclusive:
 		return string(s.Phase)
 	}
 	return ""

@@ -47,6 +47,7 @@ func TestStep(t *testing.T) {
 		{"a refusal changes nothing", in("Preflight", 0), Evidence{Preflight: PreflightRefused}, "", because("Refused", 0, CauseRefused)},
 		{"a cluster that does not enforce proves nothing", in("Preflight", 0), Evidence{Preflight: PreflightNotEnforced}, "", because("Inconclusive", 0, CauseNotEnforced)},
 		{"proof opens the canary", in("Observe", 0), proof, "", in("Canary", 1)},
+		{"a path that does not work before the change closes observe, whatever the percentage", in("Observe", 0), but(func(e *Evidence) { e.Unqualified = []string{"chat→gateway"} }), "", in("Observe", 0)},
 		{"one cell short holds", in("Observe", 0), but(func(e *Evidence) { e.Proved-- }), "", in("Observe", 0)},
 		{"nothing required is nothing proved", in("Observe", 0), but(func(e *Evidence) { e.Required, e.Proved = 0, 0 }), "", in("Observe", 0)},
 		{"samples before the scope settled do not count", in("Canary", 1), but(func(e *Evidence) { e.Settled = false }), "", in("Canary", 1)},
@@ -55,11 +56,25 @@ func TestStep(t *testing.T) {
 		{"a cut ends the shadow", in("Canary", 1), cut, "", because("RollingBack", 1, CauseCut)},
 		{"a cut ends the commit", in("Committing", 4), cut, "", because("RollingBack", 4, CauseCut)},
 		{"a leak holds, never rolls back", in("Enforce", 4), leak, "", because("Held", 4, CauseLeak)},
-		{"a healed leak stays held", because("Held", 4, CauseLeak), proof, "", because("Held", 4, CauseLeak)},
+		{"a leak that was gone for the soak goes on", because("Held", 4, CauseLeak), proof, "", in("Enforce", 4)},
+		{"a leak that is gone is watched first", because("Held", 4, CauseLeak), but(func(e *Evidence) { e.HeldFor = time.Second }), "", because("Held", 4, CauseLeak)},
+		{"a leak that is gone and not proved gone stays held", because("Held", 4, CauseLeak), but(func(e *Evidence) { e.Proved-- }), "", because("Held", 4, CauseLeak)},
+		{"a leak stays held as long as it is there", because("Held", 4, CauseLeak), leak, "", because("Held", 4, CauseLeak)},
+		{"a held run that nobody can see is taken back", because("Held", 4, CauseLeak), silent, "", because("RollingBack", 4, CauseSilent)},
+		{"silence shorter than the deadline opens no gate", in("Canary", 3), but(func(e *Evidence) { e.Silence = 59 * time.Second }), "", in("Canary", 3)},
+		{"nor commits", in("Committing", 4), but(func(e *Evidence) { e.Finalised, e.Silence = true, 59*time.Second }), "", in("Committing", 4)},
+		{"a long step is no step without proof", in("Canary", 3), but(func(e *Evidence) { e.HeldFor, e.InStep = time.Second, 24*time.Hour }), "", in("Canary", 3)},
+		{"failures that unselected paths share are taken back and prove nothing", in("Enforce", 4), but(func(e *Evidence) { e.Unexplained = []string{"chat→gateway"} }), "", because("RollingBack", 4, CauseUnexplained)},
+		{"a baseline that changes before anything is applied is planned for again", in("Observe", 0), but(func(e *Evidence) { e.Foreign = "policy x appeared" }), "", in("Preflight", 0)},
+		{"policies that are all in force leave nothing to do", in("Preflight", 0), Evidence{Preflight: PreflightInPlace}, "", because("Committed", 0, CauseInPlace)},
+		{"a rollback that would cut a working path stays widened", because("RollingBack", 4, CauseForeign), but(func(e *Evidence) { e.Unclearable = "policy x was deleted" }), "", because("Held", 4, CauseBaselineChanged)},
+		{"and stays so, whatever is asked", because("Held", 4, CauseBaselineChanged), but(func(e *Evidence) { e.Unclearable = "policy x was deleted" }), v1alpha1.IntentAbort, because("Held", 4, CauseBaselineChanged)},
+		{"until nothing stands in the way", because("Held", 4, CauseBaselineChanged), proof, "", because("RollingBack", 4, CauseBaselineChanged)},
+		{"a controller that was down has not tried to roll back yet", because("RollingBack", 3, CauseCut), but(func(e *Evidence) { e.InStep = 61 * time.Second }), "", because("RollingBack", 3, CauseCut)},
 		{"a cut while held rolls back", because("Held", 3, CauseLeak), cut, "", because("RollingBack", 3, CauseCut)},
 		{"silence with a live change is taken back", in("Canary", 3), silent, "", because("RollingBack", 3, CauseSilent)},
 		{"silence before any change proves nothing", in("Observe", 0), silent, "", because("Inconclusive", 0, CauseSilent)},
-		{"a gate that never opens is taken back", in("Canary", 3), but(func(e *Evidence) { e.Proved, e.InStep = 3, 2*time.Minute }), "", because("RollingBack", 3, CauseSilent)},
+		{"a gate that never opens is taken back", in("Canary", 3), but(func(e *Evidence) { e.Proved, e.Unproved = 3, 2*time.Minute }), "", because("RollingBack", 3, CauseSilent)},
 		{"an abort outranks proof", in("Enforce", 4), proof, v1alpha1.IntentAbort, because("RollingBack", 4, CauseAborted)},
 		{"a foreign change ends the run", in("Canary", 3), but(func(e *Evidence) { e.Foreign = "policy x appeared" }), "", because("RollingBack", 3, CauseForeign)},
 		{"the last gate commits", in("Enforce", 4), proof, "", in("Committing", 4)},
@@ -67,7 +82,7 @@ func TestStep(t *testing.T) {
 		{"final objects that hold are committed", in("Committing", 4), but(func(e *Evidence) { e.Finalised = true }), "", in("Committed", 4)},
 		{"a rollback waits to be seen", because("RollingBack", 3, CauseCut), proof, "", because("RollingBack", 3, CauseCut)},
 		{"a seen rollback is done", because("RollingBack", 3, CauseCut), but(func(e *Evidence) { e.Restored = true }), "", because("RolledBack", 3, CauseCut)},
-		{"a rollback nobody could see has failed", because("RollingBack", 3, CauseCut), but(func(e *Evidence) { e.InStep = 2 * time.Minute }), "", because("RollbackFailed", 3, CauseCut)},
+		{"a rollback nobody could see has failed", because("RollingBack", 3, CauseCut), but(func(e *Evidence) { e.Restoring = 2 * time.Minute }), "", because("RollbackFailed", 3, CauseCut)},
 		{"a healed path does not resume", because("RolledBack", 3, CauseCut), proof, "", because("RolledBack", 3, CauseCut)},
 		{"a recorded step that the plan does not have is taken back", in("Canary", 9), proof, "", because("RollingBack", 9, CauseForeign)},
 	} {
@@ -87,7 +102,7 @@ func TestStepNeverWidensOnBadNews(t *testing.T) {
 	tried := 0
 	for _, phase := range phases {
 		for step := range plan {
-			for bits := range 1 << 8 {
+			for bits := range 1 << 10 {
 				at, e, intent := State{Phase: phase, Step: step}, evidence(bits), v1alpha1.Intent("")
 				if bits&128 != 0 {
 					intent = v1alpha1.IntentAbort
@@ -120,9 +135,15 @@ func evidence(bits int) Evidence {
 		e.HeldFor = time.Hour
 	}
 	if on(32) {
-		e.Silence, e.InStep = time.Hour, time.Hour
+		e.Silence, e.InStep, e.Unproved, e.Restoring = time.Hour, time.Hour, time.Hour, time.Hour
 	}
 	e.Restored, e.Finalised = on(64), on(64)
+	if on(256) {
+		e.Unexplained = []string{"c"}
+	}
+	if on(512) {
+		e.Unclearable = "policy x was deleted"
+	}
 	return e
 }
 
@@ -136,6 +157,8 @@ func checkStep(t *testing.T, at, next State, e Evidence, intent v1alpha1.Intent)
 		t.Errorf("a run that is over moved: %s", story)
 	case live && at.Phase != "RollingBack" && len(e.Cut) > 0 && next.Phase != "RollingBack":
 		t.Errorf("a cut was not rolled back: %s", story)
+	case live && forward && len(e.Unexplained) > 0:
+		t.Errorf("went forward over failures that nobody explains: %s", story)
 	case live && forward && len(e.Leaks) > 0:
 		t.Errorf("a leak went forward: %s", story)
 	case forward && at.Phase != "" && at.Phase != "Pending" && at.Phase != "Preflight" && e.Proved < e.Required:

@@ -83,6 +83,16 @@ func parseEvidence(t *testing.T, line string) (Evidence, v1alpha1.Intent) {
 			e.HeldFor = duration(t, value)
 		case "instep":
 			e.InStep = duration(t, value)
+		case "unproved":
+			e.Unproved = duration(t, value)
+		case "restoring":
+			e.Restoring = duration(t, value)
+		case "unexplained":
+			e.Unexplained = strings.Split(value, ",")
+		case "foreign":
+			e.Foreign = value
+		case "unclearable":
+			e.Unclearable = value
 		case "silence":
 			e.Silence = duration(t, value)
 		case "cut":

@@ -85,7 +85,7 @@ func Summarize(c Change, edges []Edge, o SummaryOptions) Summary {
 	if o.Name == nil {
 		o.Name = func(p *verdict.Pod) string { return p.Key() }
 	}
-	before, after := verdict.Compile(c.World, c.Pods), verdict.Compile(c.after(), c.Pods)
+	before, after := verdict.Compile(c.World, c.Pods), verdict.Compile(c.After(), c.Pods)
 	s := Summary{Selected: c.selections(o.Name)}
 	for _, e := range edges {
 		s.Paths = append(s.Paths, PathChange{Edge: e, Before: before.Judge(e.Conn), After: after.Judge(e.Conn)})

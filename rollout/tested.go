@@ -48,7 +48,7 @@ func (c Change) Tested(edges []Edge, name func(*verdict.Pod) string) Tested {
 	for _, p := range c.Candidates {
 		only = append(only, p.Key())
 	}
-	got := cover.Untested(verdict.Compile(c.after(), pods), suite, cover.Options{Only: only, MaxProbes: 1}) // pairs are not asked for
+	got := cover.Untested(verdict.Compile(c.After(), pods), suite, cover.Options{Only: only, MaxProbes: 1}) // pairs are not asked for
 	t := Tested{Rules: got.Rules, Denials: got.Denials, Unreachable: got.Unreachable}
 	for _, r := range got.MissingRules {
 		t.Missing = append(t.Missing, "rule "+r.String())

@@ -27,7 +27,7 @@ type Unisolation struct {
 // whether what stays and what comes isolates all that it did: by selectors, so
 // that it holds for pods of tomorrow too.
 func (c Change) unisolations(allowed []string) ([]Unisolation, error) {
-	stays := c.after().Policies
+	stays := c.After().Policies
 	var all []Unisolation
 	for _, p := range c.replaced() {
 		for _, d := range directions {

@@ -134,26 +134,25 @@ func established(ctx context.Context, c client.Client, crds []*unstructured.Unst
 	})
 }
 
-// available waits until every Deployment of the namespaces has all its replicas.
-func available(ctx context.Context, c client.Client, namespaces ...string) error {
-	for _, ns := range namespaces {
-		var waiting string
-		err := wait.PollUntilContextTimeout(ctx, poll, upWithin, true, func(ctx context.Context) (bool, error) {
-			var list appsv1.DeploymentList
-			if err := c.List(ctx, &list, client.InNamespace(ns)); err != nil {
-				return false, err
-			}
-			for _, d := range list.Items {
-				if d.Status.ObservedGeneration < d.Generation || d.Spec.Replicas != nil && d.Status.AvailableReplicas < *d.Spec.Replicas {
-					waiting = d.Name
-					return false, nil
-				}
-			}
-			return true, nil
-		})
-		if err != nil {
-			return fmt.Errorf("deployment %s/%s did not become available: %w; see `kubectl -n %s describe pods`", ns, waiting, err, ns)
+// available waits until every Deployment of the namespace that is meant has all its
+// replicas.
+func available(ctx context.Context, c client.Client, ns string, which ...client.ListOption) error {
+	var waiting string
+	err := wait.PollUntilContextTimeout(ctx, poll, upWithin, true, func(ctx context.Context) (bool, error) {
+		var list appsv1.DeploymentList
+		if err := c.List(ctx, &list, append(which, client.InNamespace(ns))...); err != nil {
+			return false, err
 		}
+		for _, d := range list.Items {
+			if d.Status.ObservedGeneration < d.Generation || d.Spec.Replicas != nil && d.Status.AvailableReplicas < *d.Spec.Replicas {
+				waiting = d.Name
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("deployment %s/%s did not become available: %w; see `kubectl -n %s describe pods`", ns, waiting, err, ns)
 	}
 	return nil
 }

@@ -111,8 +111,10 @@ func parse(file string, raw []byte, open func(base string) (string, []byte, erro
 		return nil, err
 	}
 	s.inherit(base)
+	s.Spec.Rollout.Exceptions = append(s.Spec.Rollout.Exceptions, s.Spec.Exceptions...)
 	where.checkExpect(s)
 	where.checkFault(s)
+	where.checkExceptions("spec.exceptions", s.Spec.Exceptions, s)
 	if err := where.err(); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,9 @@ func (p *positions) check(s *Scenario) {
 	if s.Spec.Fault != nil {
 		p.add("spec.fault", "a fault is a difference from a base: state spec.base")
 	}
+	if len(s.Spec.Exceptions) > 0 {
+		p.add("spec.exceptions", "a scenario without a base states them in spec.rollout.exceptions")
+	}
 	if s.Spec.Topology != nil {
 		p.checkTopology(s.Spec.Topology)
 	}
@@ -46,7 +49,7 @@ func (p *positions) check(s *Scenario) {
 // checkDerived wants a scenario with a base to leave to the base what is the base's.
 func (p *positions) checkDerived(s *Scenario) {
 	p.checkHeader(s)
-	const rule = "is the base's: a scenario with a base states only title, description, fault and expect"
+	const rule = "is the base's: a scenario with a base states only title, description, fault, exceptions and expect"
 	for path, stated := range map[string]bool{
 		"metadata.namespace": s.Metadata.Namespace != "",
 		"spec.topology":      s.Spec.Topology != nil,

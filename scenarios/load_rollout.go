@@ -22,10 +22,26 @@ func (p *positions) checkRollout(s *Scenario) {
 	if len(r.Policies.Inline) == 0 {
 		p.add(at+".policies.inline", "is empty: there is nothing to roll out")
 	}
-	protected := append(slices.Clone(protectedNamespaces), r.ProtectedNamespaces...)
+	p.checkPolicies(at+".policies.inline", r.Policies.Inline, append(slices.Clone(protectedNamespaces), r.ProtectedNamespaces...), s.Spec.Topology)
+	for i, ref := range r.Suites {
+		if ref.Name != s.root {
+			p.add(index(at+".suites", i)+".name", "a scenario rolls out against its own suite, %s: leave suites out", strict.Show(s.root))
+		}
+	}
+	p.checkExceptions(at+".exceptions", r.Exceptions, s)
+	p.checkStages(at+".stages", r.Stages)
+	p.checkAnalysis(at+".analysis", r.Analysis)
+	if r.InconclusiveDeadline.Duration < 0 {
+		p.add(at+".inconclusiveDeadline", "%v is negative", r.InconclusiveDeadline.Duration)
+	}
+}
+
+// checkPolicies wants policies that the API server takes, each once, in namespaces
+// of the topology that are not protected.
+func (p *positions) checkPolicies(at string, policies []v1alpha1.CandidatePolicy, protected []string, t *Topology) {
 	seen := map[string]bool{}
-	for i, policy := range r.Policies.Inline {
-		at := index(at+".policies.inline", i)
+	for i, policy := range policies {
+		at := index(at, i)
 		if seen[policyKey(policy)] {
 			p.add(at+".name", "policy %s is listed twice", strict.Show(policyKey(policy)))
 		}
@@ -34,19 +50,9 @@ func (p *positions) checkRollout(s *Scenario) {
 		if slices.Contains(protected, policy.Namespace) {
 			p.add(at+".namespace", "%s is protected: no rollout writes to it", policy.Namespace)
 		} else {
-			p.checkNamespace(at+".namespace", policy.Namespace, s.Spec.Topology)
+			p.checkNamespace(at+".namespace", policy.Namespace, t)
 		}
 		p.addAll(strict.CheckPolicy(at+".spec", policy.Spec))
-	}
-	for i, ref := range r.Suites {
-		if ref.Name != s.root {
-			p.add(index(at+".suites", i)+".name", "a scenario rolls out against its own suite, %s: leave suites out", strict.Show(s.root))
-		}
-	}
-	p.checkStages(at+".stages", r.Stages)
-	p.checkAnalysis(at+".analysis", r.Analysis)
-	if r.InconclusiveDeadline.Duration < 0 {
-		p.add(at+".inconclusiveDeadline", "%v is negative", r.InconclusiveDeadline.Duration)
 	}
 }
 

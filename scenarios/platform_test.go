@@ -83,9 +83,21 @@ func TestABadScenarioForgetsExactlyOneRule(t *testing.T) {
 			if want := fmt.Sprintf("%s %s %d", fault.Policy, fault.Direction, fault.Port); !slices.Equal(missing, []string{want}) {
 				t.Errorf("the rollouts differ by %q, want %q", missing, want)
 			}
-			is.Policies = was.Policies
+			accepted := map[string]bool{}
+			for _, e := range is.Exceptions {
+				accepted[e.Path] = e.Type == v1alpha1.ExceptionPredictedCut
+			}
+			for _, cut := range bad.Spec.Expect.Cuts { // of which another test shows that they are what is predicted
+				if !accepted[cut] {
+					t.Errorf("no exception accepts that %s would be cut, so that the run would be refused", cut)
+				}
+			}
+			if len(accepted) != len(bad.Spec.Expect.Cuts) || len(is.Exceptions) != len(accepted) {
+				t.Errorf("exceptions %+v, cuts %v", is.Exceptions, bad.Spec.Expect.Cuts)
+			}
+			is.Policies, is.Exceptions = was.Policies, was.Exceptions
 			if !reflect.DeepEqual(was, is) {
-				t.Error("the rollouts differ by more than their policies")
+				t.Error("the rollouts differ by more than their policies and exceptions")
 			}
 		})
 	}

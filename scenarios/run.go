@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,6 +33,9 @@ type Options struct {
 	Cluster string         // its name, for the report
 	Deploy  deploy.Options // of the controller and its pods
 	Standin string         // image of the stand-ins; empty: tightrope.dev/standin
+	// AdoptNamespaces puts the scenario's objects into namespaces that it did not
+	// create. Objects of others are not overwritten there either.
+	AdoptNamespaces bool
 	// HoldTimeout is how long a held run is waited for before it is aborted; 0 means 2m.
 	HoldTimeout time.Duration
 	// AbortTimeout is how long an aborted run may take to be back; 0 means 90s.
@@ -59,6 +61,7 @@ func (o Options) withDefaults() Options {
 type Progress struct {
 	Scenario string
 	Step     string                           // install, topology, rollout; empty when Status is set
+	Note     string                           // what is special about the step; mostly empty
 	Status   *v1alpha1.PolicyRolloutRunStatus // the run's newest status
 	Report   *report.Report                   // what is proved so far; nil until there is something
 }
@@ -76,8 +79,10 @@ func Run(ctx context.Context, s *Scenario, o Options) (*report.Report, error) {
 		return nil, err
 	}
 	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "rollout"})
-	ro := s.Rollout()
-	run, err := start(ctx, c, ro, s.Suite())
+	ro, suite := s.Rollout(), s.Suite()
+	s.mark(ro)
+	s.mark(suite)
+	run, err := start(ctx, c, ro, suite)
 	if err != nil {
 		return nil, err
 	}
@@ -100,9 +105,17 @@ func Run(ctx context.Context, s *Scenario, o Options) (*report.Report, error) {
 	return rep, nil
 }
 
-// prepare installs Tightrope and the topology and waits until it is up.
+// prepare installs Tightrope and the topology and waits until it is up. It writes
+// nothing before it has seen that nothing of somebody else's is in the way.
 func prepare(ctx context.Context, c client.Client, s *Scenario, o Options) error {
-	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "install"})
+	if err := check(ctx, c, s, o); err != nil {
+		return err
+	}
+	note, err := replaces(ctx, c, o.Deploy)
+	if err != nil {
+		return err
+	}
+	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "install", Note: note})
 	if err := Install(ctx, o.Config, o.Deploy); err != nil {
 		return fmt.Errorf("install Tightrope: %w", err)
 	}
@@ -113,14 +126,20 @@ func prepare(ctx context.Context, c client.Client, s *Scenario, o Options) error
 	}
 	var namespaces []string
 	for _, obj := range objects {
-		if err := applyObject(ctx, c, obj); err != nil {
+		s.mark(obj)
+		if err := s.put(ctx, c, obj, o.AdoptNamespaces); err != nil {
 			return err
 		}
 		if ns := obj.GetNamespace(); ns != "" && !slices.Contains(namespaces, ns) {
 			namespaces = append(namespaces, ns)
 		}
 	}
-	return available(ctx, c, namespaces...)
+	for _, ns := range namespaces {
+		if err := available(ctx, c, ns, client.MatchingLabels{v1alpha1.LabelScenario: s.root}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // watcher follows one run to its end.
@@ -234,11 +253,11 @@ func (w *watcher) stored(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatu
 	if err := w.client.Get(ctx, key, &cm); err != nil {
 		return nil, fmt.Errorf("report %s: %w", key, err)
 	}
-	var rep report.Report
-	if err := json.Unmarshal([]byte(cm.Data["report.json"]), &rep); err != nil {
-		return nil, fmt.Errorf("report %s does not parse: %w", key, err)
+	rep, err := report.Stored(cm.Data, cm.BinaryData)
+	if err != nil {
+		return nil, fmt.Errorf("report %s: %w", key, err)
 	}
-	return &rep, nil
+	return rep, nil
 }
 
 // report is the final report; a run that preflight refused has only its reason.

@@ -38,8 +38,8 @@ type Metadata struct {
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// Spec is the story. A scenario with a base states title, description, fault
-// and expect, and nothing else.
+// Spec is the story. A scenario with a base states title, description, fault,
+// exceptions and expect, and nothing else.
 type Spec struct {
 	// Base is another scenario: a name of the library, or a path relative to this file.
 	Base        string `json:"base,omitempty"`
@@ -50,8 +50,11 @@ type Spec struct {
 	Suite    *v1alpha1.ConnectivitySuiteSpec `json:"suite,omitempty"`
 	Rollout  *v1alpha1.PolicyRolloutSpec     `json:"rollout,omitempty"`
 	// Fault is how the rollout differs from the base's.
-	Fault  *Fault  `json:"fault,omitempty"`
-	Expect *Expect `json:"expect,omitempty"`
+	Fault *Fault `json:"fault,omitempty"`
+	// Exceptions that the rollout has besides the base's: a planted fault is mostly
+	// predicted, and the controller refuses it unless it is accepted.
+	Exceptions []v1alpha1.Exception `json:"exceptions,omitempty"`
+	Expect     *Expect              `json:"expect,omitempty"`
 }
 
 // Expect is how a scenario has to end.

@@ -4,13 +4,17 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
-// Topology is the platform that a scenario sets up: namespaces, and stand-in
-// workloads with their Services and the calls they make.
+// Topology is the platform that a scenario sets up: namespaces, stand-in
+// workloads with their Services and the calls they make, and the policies that
+// somebody put in force before the rollout.
 type Topology struct {
-	Namespaces []Namespace `json:"namespaces"`
-	Workloads  []Workload  `json:"workloads"`
+	Namespaces []Namespace                `json:"namespaces"`
+	Workloads  []Workload                 `json:"workloads"`
+	Policies   []v1alpha1.CandidatePolicy `json:"policies,omitempty"`
 }
 
 // Namespace is one to create.

@@ -28,6 +28,7 @@ func (p *positions) checkTopology(t *Topology) {
 		}
 		seen[ns.Name] = true
 	}
+	p.checkPolicies("spec.topology.policies", t.Policies, nil, t)
 	services := map[string]bool{}
 	for i, w := range t.Workloads {
 		at := index("spec.topology.workloads", i)

@@ -9,11 +9,13 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/catalog"
 )
 
@@ -22,8 +24,8 @@ import (
 const StandinImage = "tightrope.dev/standin"
 
 // Manifests renders the topology, in the order in which to create it:
-// namespaces, then service accounts, Services and Deployments, with stand-ins
-// of the given image; empty means StandinImage. A scenario without a topology
+// namespaces, then service accounts, Services, policies and Deployments, with
+// stand-ins of the given image; empty means StandinImage. A scenario without a topology
 // has none. The error is that of a workload whose profile
 // or call does not exist, which a loaded scenario cannot have.
 func (s *Scenario) Manifests(image string) ([]client.Object, error) {
@@ -31,7 +33,7 @@ func (s *Scenario) Manifests(image string) ([]client.Object, error) {
 	if t == nil {
 		return nil, nil
 	}
-	var namespaces, accounts, services, deployments []client.Object
+	var namespaces, accounts, services, policies, deployments []client.Object
 	for _, ns := range t.Namespaces {
 		namespaces = append(namespaces, &corev1.Namespace{
 			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
@@ -49,7 +51,18 @@ func (s *Scenario) Manifests(image string) ([]client.Object, error) {
 		}
 		deployments = append(deployments, d)
 	}
-	return slices.Concat(namespaces, accounts, services, deployments), nil
+	for _, p := range t.Policies {
+		policies = append(policies, networkPolicy(p))
+	}
+	return slices.Concat(namespaces, accounts, services, policies, deployments), nil
+}
+
+func networkPolicy(p v1alpha1.CandidatePolicy) *networkingv1.NetworkPolicy {
+	return &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
+		Spec:       *p.Spec.DeepCopy(),
+	}
 }
 
 func (w Workload) meta(name string) metav1.ObjectMeta {

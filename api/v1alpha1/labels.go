@@ -12,6 +12,8 @@ const (
 	LabelProbe = "tightrope.dev/probe"
 	// LabelEnforced takes a pod out of every bridge of the run: only the candidate judges it.
 	LabelEnforced = "tightrope.dev/enforced"
+	// LabelSpared marks pods that somebody isolated while the run was under way: nothing of the run selects them.
+	LabelSpared = "tightrope.dev/spared"
 )
 
 // Label keys that describe an object of ours.
@@ -20,11 +22,16 @@ const (
 	LabelRole = "tightrope.dev/role"
 	// LabelIdentity names the identity that a probe pod wears.
 	LabelIdentity = "tightrope.dev/identity"
+	// LabelScenario marks what a scenario created: the name of the one that states the
+	// topology. Nothing without it is ever overwritten by a scenario.
+	LabelScenario = "tightrope.dev/scenario"
 	// AnnotationPlanDigest is changed when a probe plan changes; a pod update makes the kubelet refresh its volumes at once.
 	AnnotationPlanDigest = "tightrope.dev/plan-digest"
 	// AnnotationRunUID is the UID of the run that LabelRun names. An object with
 	// another UID, or none, was not made by that run, whatever its label says.
 	AnnotationRunUID = "tightrope.dev/run-uid"
+	// AnnotationCommittedBy names the run that put a policy in force for good.
+	AnnotationCommittedBy = "tightrope.dev/committed-by"
 	// AnnotationSelector is the selector of the pods that a bridge is for, as JSON,
 	// whatever the bridge selects now: a rollback without the plan rests on it.
 	AnnotationSelector = "tightrope.dev/selector"

@@ -51,6 +51,49 @@ type PolicyRolloutSpec struct {
 	Analysis Analysis `json:"analysis,omitempty"`
 	// InconclusiveDeadline is how long a live change may go unseen before it is rolled back; zero means 60s.
 	InconclusiveDeadline metav1.Duration `json:"inconclusiveDeadline,omitempty"`
+	// Exceptions are what the author accepts, one by one. Without one, a predicted cut stops the run
+	// before it starts, and a critical path that does not work before the change ends it inconclusive.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=128
+	Exceptions []Exception `json:"exceptions,omitempty"`
+}
+
+// ExceptionType is what an exception accepts.
+//
+// +kubebuilder:validation:Enum=PredictedCut;UnqualifiedPath
+type ExceptionType string
+
+// The types of exceptions.
+const (
+	// ExceptionPredictedCut lets a run start although the candidates would cut the path.
+	// It changes nothing once the path is cut for real: that rolls back.
+	ExceptionPredictedCut ExceptionType = "PredictedCut"
+	// ExceptionUnqualifiedPath lets a run go on although the path did not work before the change.
+	// The path then has no vote, and the report says so.
+	ExceptionUnqualifiedPath ExceptionType = "UnqualifiedPath"
+)
+
+// Exception is one thing that the author of a rollout accepts, and why.
+type Exception struct {
+	Type ExceptionType `json:"type"`
+	// Path is the name of a path of the suites.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=120
+	Path string `json:"path"`
+	// Reason is for the reader of the report.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason"`
+}
+
+// Accepts reports whether the rollout has an exception of a type for a path.
+func (s *PolicyRolloutSpec) Accepts(t ExceptionType, path string) bool {
+	for _, e := range s.Exceptions {
+		if e.Type == t && e.Path == path {
+			return true
+		}
+	}
+	return false
 }
 
 // PolicySource is where the candidate policies come from; exactly one is set.

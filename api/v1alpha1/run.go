@@ -57,6 +57,11 @@ type PolicyRolloutRunSpec struct {
 	// +kubebuilder:default=Run
 	// +kubebuilder:validation:XValidation:rule="oldSelf != 'Abort' || self == 'Abort'",message="an abort cannot be taken back; start a new run"
 	Intent Intent `json:"intent,omitempty"`
+	// AcceptCuts names paths that a rollback may cut: with these a run that is held because somebody
+	// changed the baseline (cause BaselineChanged) takes its candidates away all the same.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	AcceptCuts []string `json:"acceptCuts,omitempty"`
 }
 
 // RolloutRef names a rollout for good: a name can be used again, a UID cannot.

@@ -9,15 +9,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/tightrope-dev/tightrope/probes/agent"
 )
-
-// memoryHint keeps the process below 32 MiB with a thousand checks: the collector
-// works harder before the heap grows past it. GOMEMLIMIT overrides it.
-const memoryHint = 20 << 20
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,9 +34,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "agent: give exactly one plan: agent --plan FILE")
 		return 2
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryHint)
-	}
+	agent.Frugal()
 	if err := agent.Run(ctx, agent.Options{PlanFile: *plan, Out: stdout}); err != nil {
 		fmt.Fprintln(stderr, "agent:", err)
 		return 1

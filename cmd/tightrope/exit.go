@@ -7,13 +7,13 @@ import (
 	"github.com/tightrope-dev/tightrope/report"
 )
 
-// Exit codes of the command line (design.md §5).
+// Exit codes of the command line, as docs/exit-codes.md lists them.
 const (
-	exitOK           = 0
-	exitCut          = 1 // a path was cut and the baseline is back, or a path leaked and the rollout is held
-	exitRollback     = 2 // rollback failed or could not be verified
-	exitInconclusive = 3 // nothing proved
-	exitUsage        = 4 // bad input, usage error, preflight refused
+	exitOK           = report.ExitCommitted
+	exitCut          = report.ExitCut // or predicted
+	exitRollback     = report.ExitRollbackFailed
+	exitInconclusive = report.ExitInconclusive
+	exitUsage        = report.ExitRefused // or a usage error
 	exitInterrupted  = 130
 	exitTerminated   = 143
 )
@@ -64,7 +64,7 @@ func outcome(rep *report.Report, interrupted bool, written error) error {
 	case written != nil:
 		code = exitInconclusive
 	case code == exitUsage: // the report says it at length; this is the line to look for
-		return &exitError{code, fmt.Errorf("scenario %s was refused: %s", rep.Scenario, rep.Message)}
+		return &exitError{code, fmt.Errorf("scenario %s was refused: %s", rep.Scenario, report.Headline(rep))}
 	}
 	if code == exitOK {
 		return nil

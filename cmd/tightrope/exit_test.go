@@ -154,3 +154,28 @@ func TestAReportThatCannotBeWrittenIsNamed(t *testing.T) {
 		t.Error("a writer failed and nobody said so")
 	}
 }
+
+// The table of the documentation has every command and every code.
+func TestTheDocumentationListsEveryCode(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/exit-codes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range []int{exitOK, exitCut, exitRollback, exitInconclusive, exitUsage} {
+		contains(t, string(raw), fmt.Sprintf("\n| %d | ", code))
+	}
+	contains(t, string(raw), fmt.Sprintf("\n| %d, %d | ", exitInterrupted, exitTerminated))
+	_, table, _ := strings.Cut(string(raw), "## By command")
+	table, _, _ = strings.Cut(table, "\n## ")
+	rows := ""
+	for _, line := range strings.Split(table, "\n") {
+		if strings.HasPrefix(line, "| `") {
+			rows += strings.Split(line, "|")[1]
+		}
+	}
+	for _, c := range newRootCommand().Commands() {
+		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" {
+			contains(t, rows, "`"+c.Name()+"`")
+		}
+	}
+}

@@ -114,6 +114,7 @@ func TestAnErrorWithHostileTextIsOneHarmlessLine(t *testing.T) {
 // plan and its log, and comes back as text.
 func TestAHostilePathNameIsTextAfterARealRun(t *testing.T) {
 	config, reports := sharedLab(t), t.TempDir()
+	cleared(t, config, "front", "back")
 	path := file(t, "hostile.yaml", small(t, metadata, "metadata: {name: hostile, namespace: back}", openBlock, "",
 		"- name: app→store", "- name: "+hostileYAML, "- name: stranger→store", `- name: "stranger\u202e\e[2J<script>alert(1)</script>"`))
 	var stdout, stderr bytes.Buffer

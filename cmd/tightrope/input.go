@@ -21,6 +21,8 @@ func (o *runOptions) checkFlags(cmd *cobra.Command) error {
 		return fmt.Errorf("--cluster %q is not known: use lab or current", o.cluster)
 	case o.cluster == "lab" && changed("kubeconfig"):
 		return errors.New("--kubeconfig has no effect on a lab: add --cluster current, or leave it out")
+	case o.cluster == "lab" && changed("adopt-namespaces"):
+		return errors.New("--adopt-namespaces has no effect on a lab, which has none to adopt: add --cluster current, or leave it out")
 	case o.nodes < 1:
 		return fmt.Errorf("--nodes=%d: a scenario needs at least one node to run pods on", o.nodes)
 	case o.holdTimeout <= 0:

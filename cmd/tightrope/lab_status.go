@@ -22,7 +22,7 @@ import (
 const labCallDeadline = 10 * time.Second
 
 // limitsOfUsers is what pods ask for and a lab cannot give.
-const limitsOfUsers = "processes are uid 0 of a user namespace, or the runAsUser of their pod, without capabilities; all files are their own: fsGroup, capabilities, seccomp and resource limits are accepted and not applied"
+const limitsOfUsers = "processes are uid 0 of a user namespace, with the capabilities that containerd gives unless their pod asks otherwise, or the runAsUser of their pod, without capabilities; all files are their own: fsGroup, seccomp and resource limits are accepted and not applied"
 
 func deadline(c *cobra.Command, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(c.Context()), d)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,9 +33,11 @@ func newPlanCommand() *cobra.Command {
 		Long: "Plan judges a PolicyRollout on the pods, Services and policies around it: which paths of its suites\n" +
 			"would be cut or leak and by which rule, what no path tests, what changes for everybody else, in which\n" +
 			"order it would go,\n" +
-			"what is open for a while, and the mistakes in the policies. Nothing is sent and nothing is changed.\n\n" +
-			"Exit codes: 0 every path that votes would hold; 1 one would be cut or leak; 3 one cannot be judged;\n" +
-			"4 bad input, or the rollout would be refused.",
+			"what is open for a while, and the mistakes in the policies. Nothing is sent and nothing is changed.\n" +
+			"It says what the controller would do: try the rollout, hold it for a leak, or refuse it for a cut that\n" +
+			"no exception of the rollout accepts, with the rule that repairs it and the exception that accepts it.\n\n" +
+			"Exit codes: 0 every path that votes would hold; 1 one would be cut or leak, accepted or not; 3 one\n" +
+			"cannot be judged; 4 bad input, or the rollout would be refused and no exception changes that.",
 		Example: "  tightrope plan -f manifests/ -f rollout.yaml\n" +
 			"  tightrope plan -f rollout.yaml --live\n" +
 			"  tightrope plan gw-forgot-dns\n" +
@@ -180,10 +183,7 @@ func writeManifests(dir string, parts []part) error {
 func (o *planOptions) write(c *cobra.Command, all []preview.Preview) error {
 	worst := preview.Clean
 	for i, p := range all {
-		switch r := p.Result(); {
-		case r == preview.Unclear && worst == preview.Clean, r > worst && r != preview.Unclear && worst != preview.Refused:
-			worst = r
-		}
+		worst = worsePlan(worst, p.Result())
 		if o.format == "text" {
 			if i > 0 {
 				fmt.Fprintln(c.OutOrStdout())
@@ -205,4 +205,11 @@ func (o *planOptions) write(c *cobra.Command, all []preview.Preview) error {
 		return nil
 	}
 	return &exitError{code, nil}
+}
+
+// worsePlan is the more serious of two results: one that nobody can judge hides
+// one that is clean, whichever comes first.
+func worsePlan(a, b preview.Result) preview.Result {
+	order := []preview.Result{preview.Clean, preview.Unclear, preview.Breaks, preview.Refused}
+	return order[max(slices.Index(order, a), slices.Index(order, b))]
 }

@@ -5,8 +5,15 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/preview"
 )
 
 // said runs a command line in this process.
@@ -33,7 +40,12 @@ func TestPlanPredictsTheScenariosOfTheLibrary(t *testing.T) {
 		says     []string
 	}{
 		{"zero-trust-ai-platform", exitOK, []string{"26 hold, 0 cut, 0 leak, 0 inconclusive", "Every path that votes would hold", "every path that must work does in every mix"}},
-		{"gw-forgot-dns", exitCut, []string{"24 hold, 2 cut", "CUT  llm-gateway→DNS/UDP\n       ai/llm-gateway egress: no rule allows 53/UDP to kube-system/coredns", "CUT  llm-gateway→DNS/TCP", "[dns-forgotten]"}},
+		{"gw-forgot-dns", exitCut, []string{"24 hold, 2 cut", "CUT  llm-gateway→DNS/UDP\n       ai/llm-gateway egress: no rule allows 53/UDP to kube-system/coredns", "CUT  llm-gateway→DNS/TCP",
+			"accepted by an exception: it shows that probe pods find the cut", "[dns-forgotten]", "The controller would try it, because exceptions accept every predicted cut"}},
+		{"../../scenarios/e2e/testdata/broad-neighbour.yaml", exitCut, []string{"1 hold, 0 cut, 1 leak", "LEAK  stranger→store\n       shop/broad ingress[0]", "The controller would hold it"}},
+		{"../../scenarios/e2e/testdata/typo.yaml", exitCut, []string{"0 hold, 1 cut", "CUT  app→store\n       depot/store ingress: no rule allows 6566/TCP from crew/app",
+			"if it must work, add\n         to spec.ingress of depot/store:\n         - from:\n           - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: crew}}\n             podSelector: {matchLabels: {app: app}}\n           ports:\n           - {port: 6566, protocol: TCP}\n",
+			"The controller would refuse it: 1 path would be cut.", `{type: PredictedCut, path: "app→store", reason: "say why"}`}},
 		{"observability-blackout", exitCut, []string{"25 hold, 1 cut", "CUT  prometheus→model:9090\n       ai/model ingress: no rule allows 9090/TCP from ops/prometheus", "[metrics-forgotten]"}},
 	} {
 		t.Run(tt.scenario, func(t *testing.T) {
@@ -76,16 +88,104 @@ func TestPlanAsJSON(t *testing.T) {
 	code, out, errs := said(t, "plan", "gw-forgot-dns", "-o", "json")
 	var got struct {
 		Plans []struct {
-			Rollout string
-			Paths   []struct{ Name, Finding, Rule string }
+			Rollout    string
+			Controller string
+			Paths      []struct{ Name, Finding, Rule, Accepted, Repair string }
 		}
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitCut {
 		t.Fatalf("exit code %d, %v: %s", code, err, errs)
 	}
-	if len(got.Plans) != 1 || len(got.Plans[0].Paths) != 26 || got.Plans[0].Paths[0].Finding != "cut" {
-		t.Errorf("got %+v", got)
+	if len(got.Plans) != 1 || len(got.Plans[0].Paths) != 26 || got.Plans[0].Controller != "try" {
+		t.Fatalf("got %+v", got)
 	}
+	first := got.Plans[0].Paths[0]
+	if first.Finding != "cut" || first.Accepted == "" || !strings.HasPrefix(first.Repair, "to spec.egress of ai/llm-gateway:\n- to:\n") {
+		t.Errorf("got %+v", first)
+	}
+}
+
+// Without its exceptions the scenario is refused. What the plan prints is enough
+// to repair the rollout, or to have it tried as it is.
+func TestThePlanPrintsBothWaysOnFromACut(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "example")
+	if code, _, errs := said(t, "plan", "gw-forgot-dns", "--manifests", dir); code != exitCut {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	file := filepath.Join(dir, "rollout.yaml")
+	rollout := func(edit func(*v1alpha1.PolicyRollout)) {
+		t.Helper()
+		var ro v1alpha1.PolicyRollout
+		raw, err := os.ReadFile(file)
+		if err == nil {
+			err = yaml.UnmarshalStrict(raw, &ro)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		edit(&ro)
+		if raw, err = yaml.Marshal(ro); err == nil {
+			err = os.WriteFile(file, raw, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rollout(func(ro *v1alpha1.PolicyRollout) { ro.Spec.Exceptions = nil })
+	code, out, errs := said(t, "plan", "-f", dir)
+	if code != exitCut {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	contains(t, out, "The controller would refuse it: 2 paths would be cut.")
+	rules := printed(out, "to spec.egress of ai/llm-gateway:")
+	if len(rules) != 2 {
+		t.Fatalf("%d rules are printed, want one for each path:\n%s", len(rules), out)
+	}
+	exception := printed(out, "Or, if a cut is wanted")
+	rollout(func(ro *v1alpha1.PolicyRollout) {
+		if err := yaml.UnmarshalStrict([]byte(exception[0]), ro); err != nil {
+			t.Fatalf("%v:\n%s", err, exception[0])
+		}
+	})
+	code, out, _ = said(t, "plan", "-f", dir)
+	if code != exitCut {
+		t.Errorf("accepted: exit code %d", code)
+	}
+	contains(t, out, "The controller would try it, because exceptions accept every predicted cut")
+	rollout(func(ro *v1alpha1.PolicyRollout) {
+		ro.Spec.Exceptions = nil
+		i := slices.IndexFunc(ro.Spec.Policies.Inline, func(p v1alpha1.CandidatePolicy) bool { return p.Name == "llm-gateway" })
+		for _, text := range rules {
+			var rule []networkingv1.NetworkPolicyEgressRule
+			if err := yaml.UnmarshalStrict([]byte(text), &rule); err != nil {
+				t.Fatalf("%v:\n%s", err, text)
+			}
+			ro.Spec.Policies.Inline[i].Spec.Egress = append(ro.Spec.Policies.Inline[i].Spec.Egress, rule...)
+		}
+	})
+	if code, out, _ = said(t, "plan", "-f", dir); code != exitOK {
+		t.Errorf("repaired: exit code %d:\n%s", code, out)
+	}
+}
+
+// printed are the blocks of YAML that follow lines with a text, less indented.
+func printed(out, after string) (blocks []string) {
+	lines := strings.Split(out, "\n")
+	for i, line := range lines {
+		if !strings.Contains(line, after) {
+			continue
+		}
+		indent := len(lines[i+1]) - len(strings.TrimLeft(lines[i+1], " "))
+		var block []string
+		for _, l := range lines[i+1:] {
+			if len(l) < indent || strings.TrimSpace(l[:indent]) != "" || strings.HasPrefix(l[indent:], "CUT") {
+				break
+			}
+			block = append(block, l[indent:])
+		}
+		blocks = append(blocks, strings.Join(block, "\n"))
+	}
+	return blocks
 }
 
 func TestPlanRefusesWhatItCannotRead(t *testing.T) {
@@ -126,9 +226,7 @@ func TestPlanOnALab(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	namespaces := []string{"ai", "apps", "data", "ops", "untrusted"}
-	t.Cleanup(func() {
-		kubectlOn(t, kubeconfig, "", append([]string{"delete", "namespace", "--wait=true"}, namespaces...)...)
-	})
+	cleared(t, kubeconfig, namespaces...)
 	kubectlOn(t, kubeconfig, "", "apply", "-f", filepath.Join(dir, "platform.yaml"))
 	for _, ns := range namespaces {
 		kubectlOn(t, kubeconfig, "", "-n", ns, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=120s")
@@ -144,5 +242,17 @@ func TestPlanOnALab(t *testing.T) {
 	}
 	if code, out, errs := said(t, live...); code != exitOK {
 		t.Errorf("corrected: exit code %d: %s%s", code, out, errs)
+	}
+}
+
+// What nobody can judge is never hidden by a rollout that is clean.
+func TestTheWorstOfManyPlansDecides(t *testing.T) {
+	order := []preview.Result{preview.Clean, preview.Unclear, preview.Breaks, preview.Refused}
+	for i, less := range order {
+		for _, more := range order[i:] {
+			if a, b := worsePlan(less, more), worsePlan(more, less); a != more || b != more {
+				t.Errorf("of %d and %d: %d and %d", less, more, a, b)
+			}
+		}
 	}
 }

@@ -42,6 +42,7 @@ const (
 // as one line, a report, and nothing changed.
 func TestWhatPreflightRefusesIsBadInput(t *testing.T) {
 	config := sharedLab(t)
+	cleared(t, config, "front", "back")
 	for _, tt := range []struct {
 		name, scenario string
 		says           []string

@@ -32,6 +32,7 @@ type runOptions struct {
 	nodes       int
 	images      []string // NAME=PATH, of the lab
 	holdTimeout time.Duration
+	adopt       bool // put the platform into namespaces that are there
 }
 
 func newRunCommand() *cobra.Command {
@@ -40,7 +41,9 @@ func newRunCommand() *cobra.Command {
 		Use:   "run SCENARIO...",
 		Short: "Run scenarios and prove what happened",
 		Long: "Run scenarios, by name from the library or by file, on the embedded lab or on a cluster.\n" +
-			"Exit codes: 0 as expected; 1 cut or leak; 2 rollback failed; 3 inconclusive; 4 bad input.",
+			"On a cluster it creates its own namespaces and writes nothing where one of them is there already and is\n" +
+			"not a scenario's. At the end it says what it leaves behind, and how to remove it.\n\n" +
+			"Exit codes: 0 as expected; 1 cut or leak; 2 rollback failed; 3 inconclusive; 4 bad input, or refused.",
 		Example: "  tightrope run gw-forgot-dns\n  tightrope run my.yaml --cluster current --report out/",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -53,6 +56,7 @@ func newRunCommand() *cobra.Command {
 	o.register(cmd)
 	cmd.Flags().StringVar(&o.cluster, "cluster", "lab", "where to run: lab (embedded, its own) or current (the kubeconfig's context)")
 	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of --cluster current; empty means $KUBECONFIG or the user's own")
+	cmd.Flags().BoolVar(&o.adopt, "adopt-namespaces", false, "with --cluster current, also use namespaces that are there already; nothing in them is overwritten")
 	return cmd
 }
 
@@ -98,6 +102,12 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) (err error) {
 	defer func() {
 		err = worse(err, labError(closeCluster()))
 	}()
+	if err := o.mayRun(ctx, list, cfg); err != nil {
+		return err
+	}
+	if o.cluster == "current" {
+		defer func() { o.tellLeftovers(ctx, list, cfg, name, show) }()
+	}
 	for _, s := range list {
 		if ctx.Err() != nil {
 			notRun := fmt.Errorf("scenario %s was not run: %w", s.Metadata.Name, context.Cause(ctx))
@@ -139,9 +149,7 @@ func (o *runOptions) host(ctx context.Context, show *screen) (*rest.Config, stri
 // runOne runs a scenario, writes its reports and says how it went.
 func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *rest.Config, cluster string, show *screen) error {
 	show.scenario(s)
-	rep, err := scenarios.Run(ctx, s, scenarios.Options{
-		Config: cfg, Cluster: cluster, HoldTimeout: o.holdTimeout, Progress: show.progress, Deploy: o.deploy(),
-	})
+	rep, err := scenarios.Run(ctx, s, o.scenario(cfg, cluster, show))
 	if rep == nil {
 		return noReport(ctx, s.Metadata.Name, err)
 	}
@@ -151,6 +159,10 @@ func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *res
 		show.where(o.folder(s))
 	}
 	return outcome(rep, errors.Is(err, scenarios.ErrInterrupted), written)
+}
+
+func (o *runOptions) scenario(cfg *rest.Config, cluster string, show *screen) scenarios.Options {
+	return scenarios.Options{Config: cfg, Cluster: cluster, HoldTimeout: o.holdTimeout, Progress: show.progress, Deploy: o.deploy(), AdoptNamespaces: o.adopt}
 }
 
 // deploy fills in what the cluster can do beyond what every cluster can.
@@ -169,7 +181,7 @@ func noReport(ctx context.Context, name string, err error) error {
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, fmt.Errorf("scenario %s: %w before anything was rolled out", name, context.Cause(ctx))}
 	}
-	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // the API server refused an object
+	if errors.Is(err, scenarios.ErrNotOurs) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // the API server refused an object
 		return &exitError{exitUsage, fmt.Errorf("scenario %s: %w", name, err)}
 	}
 	return &exitError{exitInconclusive, fmt.Errorf("scenario %s: %w", name, err)}

@@ -66,7 +66,7 @@ var steps = map[string]string{
 
 func (s *screen) progress(p scenarios.Progress) {
 	if p.Status == nil {
-		s.line("setup     %s", cmp.Or(steps[p.Step], report.Sanitize(p.Step)))
+		s.line("setup     %s %s", cmp.Or(steps[p.Step], report.Sanitize(p.Step)), report.Sanitize(p.Note))
 		return
 	}
 	st := p.Status

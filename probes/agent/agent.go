@@ -3,15 +3,16 @@
 // key and no access to any API; its only traffic is its attempts. It is not told
 // what is expected, so it cannot be talked into a result.
 //
-//	plan file ──► watch ──► loop ──► attempts, overlapping
+//	plan file ──► watch ──► loop ──► network: attempts, side by side
 //	                         │ ◄──── their results
 //	                         └─────► lines on standard output
 //
 // One goroutine, the loop, owns all state. Every check is tried once an interval,
-// each at its own moment of it; a check whose class of outcome changes is tried in
-// a burst, so that one lost packet is not taken for a policy. At most four lines
-// a second come out on average, however many attempts there are; what matters
-// (a burst that is over, a plan that was taken on) does not wait for its turn.
+// in one of some groups that start together, because waking up costs more than an
+// attempt; a check whose class of outcome changes is tried in a burst, so that one
+// lost packet is not taken for a policy. What changes is told at once (a line holds
+// many checks, and at most four a second come out on average); what does not is
+// told in a line a second.
 package agent
 
 import (
@@ -28,7 +29,7 @@ import (
 type Options struct {
 	PlanFile    string    // the plan, JSON of a probes.Plan; it may appear and change later
 	Out         io.Writer // takes the lines, one write each
-	MaxInFlight int       // attempts at once, over all checks, one to a name counting as three; 0 means 768
+	MaxInFlight int       // attempts at once, over all checks; 0 means 768
 }
 
 func (o Options) withDefaults() Options {
@@ -57,11 +58,16 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
+	network, err := dial.NewNetwork()
+	if err != nil {
+		return err
+	}
+	defer network.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	plans := make(chan reading)
 	var watching sync.WaitGroup
 	watching.Go(func() { watch(ctx, o.PlanFile, plans) })
-	err := newLoop(o.Out, o.MaxInFlight, dial.Try).run(ctx, plans)
+	err = newLoop(o.Out, o.MaxInFlight, wire{network}).run(ctx, plans)
 	cancel()
 	watching.Wait()
 	return err

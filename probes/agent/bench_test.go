@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"io"
-	"net"
 	"runtime"
 	"testing"
 	"time"
@@ -12,34 +11,10 @@ import (
 	"github.com/tightrope-dev/tightrope/probes/dial"
 )
 
-// sink accepts and closes, as cheaply as can be.
-func sink(b *testing.B) int32 {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
-	b.Cleanup(func() {
-		l.Close()
-		<-done
-	})
-	return int32(l.Addr().(*net.TCPAddr).Port)
-}
-
 // BenchmarkAttempt is one TCP attempt to loopback after the other; the target
 // runs in the same process and takes its share of the processor.
 func BenchmarkAttempt(b *testing.B) {
-	check := probes.Check{Type: "TCP", Host: "127.0.0.1", Port: sink(b)}
+	check := probes.Check{Type: "TCP", Protocol: "TCP", Host: "127.0.0.1", Port: sink(b)}
 	for b.Loop() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		if r := dial.Try(ctx, check); r.Outcome != probes.Reached {
@@ -48,6 +23,21 @@ func BenchmarkAttempt(b *testing.B) {
 		cancel()
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "attempts/s")
+}
+
+// counting is a network that says when an attempt has reached its target.
+type counting struct {
+	network
+	made chan<- struct{}
+}
+
+func (c counting) Start(check probes.Check, done func(dial.Result)) try {
+	return c.network.Start(check, func(r dial.Result) {
+		if r.Outcome == probes.Reached {
+			c.made <- struct{}{}
+		}
+		done(r)
+	})
 }
 
 // BenchmarkAgent is the whole agent at a pace that it cannot keep up with: a
@@ -60,18 +50,16 @@ func BenchmarkAgent(b *testing.B) {
 	for i := range p.Checks {
 		p.Checks[i].Host, p.Checks[i].Port = "127.0.0.1", port
 	}
-	made := make(chan struct{}, 4096)
-	try := func(ctx context.Context, c probes.Check) dial.Result {
-		r := dial.Try(ctx, c)
-		if r.Outcome == probes.Reached {
-			made <- struct{}{}
-		}
-		return r
+	network, err := dial.NewNetwork()
+	if err != nil {
+		b.Fatal(err)
 	}
+	defer network.Close()
+	made := make(chan struct{}, 4096)
 	ctx, stop := context.WithCancel(context.Background())
 	plans := make(chan reading)
 	ended := make(chan error)
-	go func() { ended <- newLoop(io.Discard, 64, try).run(ctx, plans) }()
+	go func() { ended <- newLoop(io.Discard, 64, counting{wire{network}, made}).run(ctx, plans) }()
 	plans <- reading{plan: p}
 	for b.Loop() {
 		<-made

@@ -2,10 +2,8 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -17,48 +15,105 @@ import (
 	"github.com/tightrope-dev/tightrope/probes/dial"
 )
 
-// network answers attempts in a bubble, where time is not real. It notes when
-// each began.
-type network struct {
+// fake answers attempts in a bubble, where time is not real. It notes when each began.
+type fake struct {
 	mu     sync.Mutex
 	began  map[string][]time.Time
 	flying int
 	most   int // attempts at once
 	answer func(id string, now time.Time) (probes.Outcome, time.Duration)
 	lookup time.Duration // of names; 0: they do not resolve, unless there is an answer
+	ended  []func()
+	ready  chan struct{}
+	alarm  *time.Timer
 }
 
-func (n *network) try(ctx context.Context, c probes.Check) dial.Result {
+// fakeTry is an attempt of a fake.
+type fakeTry struct {
+	fake  *fake
+	named bool
+	began time.Time
+	takes time.Duration
+	over  bool
+}
+
+func (n *fake) Ready() <-chan struct{} { return n.ready }
+
+func (n *fake) WakeAt(at time.Time) {
+	if n.alarm != nil {
+		n.alarm.Stop()
+	}
+	n.alarm = time.AfterFunc(time.Until(at), n.wake)
+}
+
+func (n *fake) wake() {
+	select {
+	case n.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (n *fake) Work() {
 	n.mu.Lock()
-	now := time.Now()
+	ended := n.ended
+	n.ended = nil
+	n.mu.Unlock()
+	for _, tell := range ended {
+		tell()
+	}
+}
+
+func (n *fake) Start(c probes.Check, done func(dial.Result)) try {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f := &fakeTry{fake: n, named: c.Named(), began: time.Now()}
 	if n.began == nil {
 		n.began = map[string][]time.Time{}
 	}
-	n.began[c.ID] = append(n.began[c.ID], now)
+	n.began[c.ID] = append(n.began[c.ID], f.began)
 	n.flying++
 	n.most = max(n.most, n.flying)
-	outcome, takes := n.answer(c.ID, now)
-	n.mu.Unlock()
-	defer func() {
+	var outcome probes.Outcome
+	outcome, f.takes = n.answer(c.ID, f.began)
+	time.AfterFunc(f.takes, func() {
 		n.mu.Lock()
+		defer n.mu.Unlock()
+		if f.over {
+			return
+		}
+		f.over = true
 		n.flying--
-		n.mu.Unlock()
-	}()
-	if trace := httptrace.ContextClientTrace(ctx); trace != nil && n.lookup > 0 {
-		time.AfterFunc(min(n.lookup, takes), func() { trace.DNSDone(httptrace.DNSDoneInfo{}) })
+		n.ended = append(n.ended, func() { done(dial.Result{Outcome: outcome, Status: 200}) })
+		n.wake()
+	})
+	return f
+}
+
+func (f *fakeTry) Stop() {
+	f.fake.mu.Lock()
+	defer f.fake.mu.Unlock()
+	if !f.over {
+		f.over = true
+		f.fake.flying--
 	}
-	select {
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return dial.Result{}
-		}
-		return dial.Result{Outcome: probes.TimedOut, Detail: "i/o timeout"}
-	case <-time.After(takes):
-		if trace := httptrace.ContextClientTrace(ctx); trace != nil {
-			trace.DNSDone(httptrace.DNSDoneInfo{})
-		}
-		return dial.Result{Outcome: outcome, Status: 200}
+}
+
+func (f *fakeTry) Lookup() time.Duration {
+	took := f.takes
+	if f.fake.lookup > 0 {
+		took = min(f.fake.lookup, f.takes)
 	}
+	if time.Since(f.began) < took {
+		return 0
+	}
+	return took
+}
+
+func (f *fakeTry) OutOfTime() dial.Result {
+	if f.named && f.Lookup() == 0 {
+		return dial.Result{Outcome: probes.DNSFailure, Detail: "the name did not resolve: timeout"}
+	}
+	return dial.Result{Outcome: probes.TimedOut, Detail: "no answer: timeout"}
 }
 
 func plan(checks int) probes.Plan {
@@ -73,14 +128,15 @@ func plan(checks int) probes.Plan {
 }
 
 // rehearse runs a loop on a network for a while, in a bubble, and returns its lines.
-func rehearse(t *testing.T, n *network, slots int, lasts time.Duration, steps ...probes.Plan) []probes.Line {
+func rehearse(t *testing.T, n *fake, slots int, lasts time.Duration, steps ...probes.Plan) []probes.Line {
 	out := newOutput(t)
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		plans := make(chan reading)
 		ended := make(chan error)
 		out.came = make(chan struct{}, 1)
-		go func() { ended <- newLoop(out, slots, n.try).run(ctx, plans) }()
+		n.ready = make(chan struct{}, 1)
+		go func() { ended <- newLoop(out, slots, n).run(ctx, plans) }()
 		for _, p := range steps {
 			plans <- reading{plan: p}
 			time.Sleep(lasts)
@@ -117,7 +173,7 @@ func steady(probes.Outcome) func(string, time.Time) (probes.Outcome, time.Durati
 }
 
 func TestEveryCheckIsTriedOnceAnInterval(t *testing.T) {
-	n := &network{answer: steady(probes.Reached)}
+	n := &fake{answer: steady(probes.Reached)}
 	lines := rehearse(t, n, 64, 10*time.Second, plan(10))
 	l := total(t, lines)
 	var firsts []time.Time
@@ -145,7 +201,7 @@ func TestEveryCheckIsTriedOnceAnInterval(t *testing.T) {
 
 // Ten paths that run out of time cost one timeout, not ten.
 func TestAttemptsOverlap(t *testing.T) {
-	n := &network{answer: func(string, time.Time) (probes.Outcome, time.Duration) { return probes.Reached, time.Hour }}
+	n := &fake{answer: func(string, time.Time) (probes.Outcome, time.Duration) { return probes.Reached, time.Hour }}
 	p := plan(10)
 	p.Confirm.Count = 0
 	l := total(t, rehearse(t, n, 64, 2*time.Second, p))
@@ -163,7 +219,7 @@ func TestAttemptsOverlap(t *testing.T) {
 // overlap, and the line that tells of the whole of it does not wait for its turn.
 func TestAChangeIsConfirmedInABurst(t *testing.T) {
 	var cutAt time.Time
-	n := &network{}
+	n := &fake{}
 	n.answer = func(id string, now time.Time) (probes.Outcome, time.Duration) {
 		if cutAt.IsZero() && len(n.began[id]) == 9 {
 			cutAt = now
@@ -206,7 +262,7 @@ func TestAChangeIsConfirmedInABurst(t *testing.T) {
 }
 
 func TestOneLostPacketIsContradictedAtOnce(t *testing.T) {
-	n := &network{}
+	n := &fake{}
 	n.answer = func(id string, _ time.Time) (probes.Outcome, time.Duration) {
 		if len(n.began[id]) == 5 {
 			return probes.Reached, time.Hour
@@ -221,7 +277,7 @@ func TestOneLostPacketIsContradictedAtOnce(t *testing.T) {
 
 // A path that changes all the time is not hammered for ever.
 func TestAPathThatFlapsGetsBoundedBursts(t *testing.T) {
-	n := &network{}
+	n := &fake{}
 	n.answer = func(id string, _ time.Time) (probes.Outcome, time.Duration) {
 		return []probes.Outcome{probes.Reached, probes.Refused}[len(n.began[id])%2], time.Millisecond
 	}
@@ -236,7 +292,7 @@ func TestAPathThatFlapsGetsBoundedBursts(t *testing.T) {
 
 // Where slots are few every check gets its turn, later; what was missed shows.
 func TestWantOfSlotsShowsAsUnsent(t *testing.T) {
-	n := &network{answer: func(string, time.Time) (probes.Outcome, time.Duration) { return probes.Reached, time.Hour }}
+	n := &fake{answer: func(string, time.Time) (probes.Outcome, time.Duration) { return probes.Reached, time.Hour }}
 	p := plan(20)
 	p.Confirm.Count = 0
 	l := total(t, rehearse(t, n, 5, 20*time.Second, p))
@@ -271,7 +327,6 @@ func TestAStallOfTheAgentIsNoCut(t *testing.T) {
 	}
 
 	l := newLoop(io.Discard, 5, nil)
-	l.current = t.Context()
 	l.plan = plan(1)
 	l.stalls = stalls{keep: time.Second}
 	l.stalls.note(at(1050), at(1240))
@@ -287,8 +342,7 @@ func TestAStallOfTheAgentIsNoCut(t *testing.T) {
 		{"a timeout after the stall", 1200, 1450, probes.TimedOut, probes.TimedOut},
 	} {
 		tr := &track{}
-		l.inFlight = 1
-		l.hear(result{of: l.current, track: tr, number: tr.order.begin(at(tt.from)), began: at(tt.from), ended: at(tt.to), result: dial.Result{Outcome: tt.got}})
+		l.judge(&flight{track: tr, number: tr.order.begin(at(tt.from)), began: at(tt.from)}, dial.Result{Outcome: tt.got}, at(tt.to))
 		if newest, _, _ := tr.order.streak(); newest.result.Outcome != tt.want {
 			t.Errorf("%s is %q, want %q", tt.name, newest.result.Outcome, tt.want)
 		}
@@ -298,7 +352,7 @@ func TestAStallOfTheAgentIsNoCut(t *testing.T) {
 // A thousand checks do not fit in a line: they take turns, none is lost, and the
 // pace holds.
 func TestManyChecksTakeTurns(t *testing.T) {
-	n := &network{answer: steady(probes.Reached)}
+	n := &fake{answer: steady(probes.Reached)}
 	p := plan(1000)
 	for i := range p.Checks {
 		p.Checks[i].ID += strings.Repeat("<", 60) // each takes six bytes in JSON
@@ -323,7 +377,7 @@ func TestManyChecksTakeTurns(t *testing.T) {
 }
 
 func TestAHeartbeatWhenNothingHappens(t *testing.T) {
-	lines := rehearse(t, &network{answer: steady(probes.Reached)}, 64, 10*time.Second, probes.Plan{Run: "r1"})
+	lines := rehearse(t, &fake{answer: steady(probes.Reached)}, 64, 10*time.Second, probes.Plan{Run: "r1"})
 	if len(lines) < 10 || len(lines) > 13 {
 		t.Errorf("%d lines in 10 s of nothing", len(lines))
 	}
@@ -332,7 +386,7 @@ func TestAHeartbeatWhenNothingHappens(t *testing.T) {
 // A new plan is echoed at once, and what the old one has under way is not told
 // under the new one's name.
 func TestANewPlanStartsAnew(t *testing.T) {
-	n := &network{answer: func(string, time.Time) (probes.Outcome, time.Duration) { return probes.Reached, 200 * time.Millisecond }}
+	n := &fake{answer: func(string, time.Time) (probes.Outcome, time.Duration) { return probes.Reached, 200 * time.Millisecond }}
 	first, second := plan(4), plan(2)
 	lines := rehearse(t, n, 64, 1100*time.Millisecond, first, second)
 	for i, line := range lines {

@@ -117,20 +117,20 @@ func TestPace(t *testing.T) {
 	for _, u := range []urgency{routine, progress, urgent} {
 		p, now, lines := newPace(noon), noon, 0
 		for ; now.Sub(noon) < time.Minute; lines++ {
-			now = latest(now, p.next(u))
+			now = latest(now, p.next(u, now))
 			p.take(now)
 		}
 		if lines > 60*linesPerSecond+lineBurst || lines < 60*linesPerSecond-lineBurst {
 			t.Errorf("urgency %d: %d lines in a minute", u, lines)
 		}
 		if u == routine {
-			if next := p.next(urgent); next.After(now) {
+			if next := p.next(urgent, now); next.After(now) {
 				t.Errorf("routine leaves nothing for a burst that ends: it waits %v", next.Sub(now))
 			}
 		}
 	}
 	p := newPace(noon)
-	if next := p.next(idle); next.Sub(noon) != heartbeatEvery {
+	if next := p.next(idle, noon); next.Sub(noon) != heartbeatEvery {
 		t.Errorf("a heartbeat after %v", next.Sub(noon))
 	}
 }

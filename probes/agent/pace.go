@@ -2,7 +2,7 @@ package agent
 
 import "time"
 
-// The rate of lines, per agent (protocol.md §5).
+// The rate of lines, per agent.
 const (
 	linesPerSecond = 4
 	lineBurst      = 4
@@ -18,10 +18,18 @@ type pace struct {
 	last  time.Time // when the last line was written
 }
 
+// quietAt is how often what agrees with what is known is told, at that interval
+// between attempts: in time for four of them, and for whoever takes a second of
+// silence for silence.
+func quietAt(interval time.Duration) time.Duration {
+	return max(routineEvery, min(4*interval, heartbeatEvery))
+}
+
 func newPace(now time.Time) pace { return pace{lines: lineBurst, at: now, last: now} }
 
-// next is when a line may be written about something that is so urgent.
-func (p *pace) next(u urgency) time.Time {
+// next is when a line may be written about something that is so urgent. What is
+// quiet has a line at quietDue, if there is no other.
+func (p *pace) next(u urgency, quietDue time.Time) time.Time {
 	switch u {
 	case urgent:
 		return p.filled(1)
@@ -30,7 +38,10 @@ func (p *pace) next(u urgency) time.Time {
 	case routine:
 		return latest(p.last.Add(routineEvery), p.filled(2))
 	}
-	return latest(p.last.Add(heartbeatEvery), p.filled(1))
+	if heartbeat := p.last.Add(heartbeatEvery); u == idle || heartbeat.Before(quietDue) {
+		return latest(heartbeat, p.filled(1))
+	}
+	return latest(quietDue, p.filled(2))
 }
 
 // filled is when the bucket holds, or held, so many lines.

@@ -1,12 +1,10 @@
 package agent
 
 import (
-	"context"
 	"slices"
 	"time"
 
 	"github.com/tightrope-dev/tightrope/probes"
-	"github.com/tightrope-dev/tightrope/probes/dial"
 )
 
 // A connection is accepted by the target's kernel, at once. A question over UDP is
@@ -21,15 +19,6 @@ const (
 	patienceLimit  = 4 // timeouts
 	slownessLasts  = 10 * time.Second
 )
-
-// question is an attempt that a program has to answer, from its start until
-// nobody listens any more.
-type question struct {
-	result
-	told     bool // that it ran out of time
-	progress *dial.Progress
-	stop     context.CancelFunc // listening
-}
 
 func isQuestion(c probes.Check) bool { return c.Protocol == "UDP" || c.Named() }
 
@@ -60,59 +49,73 @@ func (s *slowness) patience(at time.Time, timeout time.Duration) time.Duration {
 	return min(max(timeout, patienceFactor*max(s.slowest, s.before)), patienceLimit*timeout)
 }
 
-// ask notes a question that begins.
-func (l *loop) ask(ctx context.Context, r result, now time.Time, stop context.CancelFunc) (context.Context, *question) {
-	q := &question{result: r, stop: stop}
-	q.began = now
-	ctx, q.progress = dial.WithProgress(ctx)
-	l.questions = append(l.questions, q)
-	return ctx, q
+// over is when the flight needs attention: when it runs out of time, or when nobody
+// listens any more to one that has.
+func (f *flight) over(now time.Time, timeout time.Duration) time.Time {
+	switch {
+	case f.told:
+		return f.began.Add(patienceLimit * timeout)
+	case isQuestion(f.track.check):
+		return f.began.Add(f.track.slow.patience(now, timeout))
+	}
+	return f.began.Add(timeout)
 }
 
-// runOut ends the questions that have taken too long, and returns when the next
-// one will have. They are still listened to.
-func (l *loop) runOut(now time.Time) (next time.Time, any bool) {
-	for _, q := range l.questions {
-		if q.told {
+// runOut ends the attempts that have taken too long. Questions are still listened to.
+func (l *loop) runOut(now time.Time) {
+	done := false
+	for _, f := range l.flights {
+		if f.over(now, l.plan.Timeout).After(now) {
 			continue
 		}
-		due := q.began.Add(q.track.slow.patience(now, l.plan.Timeout))
-		if due.After(now) {
-			if !any || due.Before(next) {
-				next, any = due, true
-			}
-			continue
+		if !f.told {
+			l.judge(f, f.try.OutOfTime(), now)
 		}
-		q.told = true
-		q.ended, q.result.result = now, q.progress.OutOfTime(q.track.check)
-		if q.track.check.Protocol == "TCP" && q.progress.Lookup() > 0 {
-			q.stop() // what is slow now is the target, which need not be waited for
-		}
-		l.judge(q.result)
+		c := f.track.check
+		// Of a stream whose name is known, it is the target that is slow, which need
+		// not be waited for.
+		listens := !f.told && isQuestion(c) && !(c.Protocol == "TCP" && f.try.Lookup() > 0)
+		f.told, f.ended = true, !listens
+		done = done || f.ended
 	}
-	return next, any
+	if done {
+		l.drop(func(f *flight) bool { return f.ended })
+	}
 }
 
 // hangUp stops listening for that many answers that would come too late, because
 // attempts wait for the slots.
 func (l *loop) hangUp(many int) {
-	for _, q := range l.questions {
-		if many > 0 && q.told {
-			q.stop()
-			many--
-		}
+	if many <= 0 {
+		return
 	}
+	l.drop(func(f *flight) bool {
+		if f.told && many > 0 {
+			many--
+			return true
+		}
+		return false
+	})
 }
 
-// answered notes how slow the answer was, and reports whether the question had
-// run out of time before.
-func (l *loop) answered(q *question, r result) bool {
-	l.questions = slices.DeleteFunc(l.questions, func(other *question) bool { return other == q })
+// drop stops some flights and forgets them. To stop one that has landed does nothing.
+func (l *loop) drop(which func(*flight) bool) {
+	l.flights = slices.DeleteFunc(l.flights, func(f *flight) bool {
+		if !which(f) {
+			return false
+		}
+		f.try.Stop()
+		return true
+	})
+}
+
+// noteSlowness notes how slow the answer to a question was.
+func (f *flight) noteSlowness(now time.Time) {
 	switch {
-	case q.track.check.Protocol == "TCP":
-		q.track.slow.note(r.ended, q.progress.Lookup())
-	case r.result.Outcome.Connected():
-		q.track.slow.note(r.ended, r.ended.Sub(q.began))
+	case !isQuestion(f.track.check):
+	case f.track.check.Protocol == "TCP":
+		f.track.slow.note(now, f.try.Lookup())
+	case f.result.Outcome.Connected():
+		f.track.slow.note(now, now.Sub(f.began))
 	}
-	return q.told
 }

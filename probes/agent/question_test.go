@@ -23,7 +23,7 @@ func names() probes.Plan {
 
 // slowFrom answers after a millisecond, and from the tenth attempt on as late as
 // it is said. The function it returns is when that was.
-func slowFrom(n *network, takes func(since time.Duration) time.Duration) (turned func() time.Time) {
+func slowFrom(n *fake, takes func(since time.Duration) time.Duration) (turned func() time.Time) {
 	var at time.Time
 	n.answer = func(id string, now time.Time) (probes.Outcome, time.Duration) {
 		if at.IsZero() && len(n.began[id]) == 10 {
@@ -60,7 +60,7 @@ func TestASlowServerIsNoCut(t *testing.T) {
 		"for a while": func(since time.Duration) time.Duration { return max(time.Millisecond, 480*time.Millisecond-since) },
 	} {
 		for _, p := range []probes.Plan{questions(), names()} {
-			n := &network{}
+			n := &fake{}
 			slowFrom(n, takes)
 			lines := rehearse(t, n, 64, 20*time.Second, p)
 			if longest, _ := longestBlocked(lines, 7); longest >= 7 {
@@ -79,7 +79,7 @@ func TestACutOfQuestionsIsToldAtOnce(t *testing.T) {
 		plan probes.Plan
 		want probes.Outcome
 	}{{questions(), probes.TimedOut}, {names(), probes.DNSFailure}} {
-		n := &network{}
+		n := &fake{}
 		turned := slowFrom(n, func(time.Duration) time.Duration { return time.Hour })
 		lines := rehearse(t, n, 64, 5*time.Second, tt.plan)
 		// The first fails at 250 ms, the sixth confirmation at 250+100+250 ms.
@@ -98,7 +98,7 @@ func TestACutOfQuestionsIsToldAtOnce(t *testing.T) {
 
 // A slow target is no slow name server: nobody is more patient for it.
 func TestASlowTargetBuysNoPatience(t *testing.T) {
-	n := &network{lookup: time.Millisecond}
+	n := &fake{lookup: time.Millisecond}
 	slowFrom(n, func(since time.Duration) time.Duration { return 300 * time.Millisecond })
 	lines := rehearse(t, n, 64, 7*time.Second, names())
 	if s := total(t, lines).State("p0"); s.Last != probes.TimedOut || s.Connected != 9 {
@@ -111,7 +111,7 @@ func TestASlowTargetBuysNoPatience(t *testing.T) {
 
 // Where slots are few, nobody listens for late answers instead of asking.
 func TestLateAnswersTakeNoSlotThatIsWanted(t *testing.T) {
-	n := &network{answer: func(string, time.Time) (probes.Outcome, time.Duration) { return probes.Reached, time.Hour }}
+	n := &fake{answer: func(string, time.Time) (probes.Outcome, time.Duration) { return probes.Reached, time.Hour }}
 	p := plan(20)
 	p.Confirm.Count = 0
 	for i := range p.Checks {

@@ -2,7 +2,10 @@ package agent
 
 import (
 	"container/heap"
+	"hash/fnv"
 	"time"
+
+	"github.com/tightrope-dev/tightrope/probes"
 )
 
 // appointment is an attempt to make: the regular one of a check, or the next of
@@ -32,6 +35,24 @@ func (s *schedule) take(now time.Time) (appointment, bool) {
 		return appointment{}, false
 	}
 	return heap.Pop(&s.q).(appointment), true
+}
+
+// offset is where in the interval a check of a plan has its place. Checks start in
+// groups, so that an agent wakes a few times in an interval and not once for each;
+// neighbours in the plan, which often have the same target, are in different groups.
+// The agent's name moves all of its groups, so that agents whose plans come at the
+// same time do not start theirs together.
+func offset(p probes.Plan, check int) time.Duration {
+	many := max(groups, int(p.Interval/groupWidth))
+	group := check % many
+	if len(p.Checks) < many {
+		group = check * many / len(p.Checks)
+	}
+	width := p.Interval / time.Duration(many)
+	name := fnv.New32a()
+	_, _ = name.Write([]byte(p.Agent)) // never fails
+	phase := width * time.Duration(name.Sum32()%1024) / 1024
+	return time.Duration(group)*width + phase
 }
 
 // after is the next moment of a regular appointment, and how many were missed:

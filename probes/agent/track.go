@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/probes/dial"
 )
 
 // urgency says how soon something wants to be reported.
@@ -11,14 +12,16 @@ type urgency int
 
 const (
 	idle     urgency = iota // nothing happened: a heartbeat will do
-	routine                 // something happened
-	progress                // a third of a burst is over: enough for some to decide by
+	quiet                   // what happened agrees with what is known
+	routine                 // something is failing, or had no place in the line before
+	progress                // the class changed, or a third of a burst is over: enough for some to decide by
 	urgent                  // a burst is over, or a plan was taken on
 )
 
 // track is all that the agent knows of one check.
 type track struct {
 	check   probes.Check
+	spoiled error // why it cannot be tried; nil: it can
 	order   order
 	class   class // of the newest attempt that has ended
 	slow    slowness
@@ -43,31 +46,49 @@ const (
 
 // ended notes how an attempt ended. It reports whether a burst of confirmations
 // must begin.
-func (t *track) ended(r result, c probes.Confirmation) bool {
-	t.order.end(r.number, r.ended, r.result)
+func (t *track) ended(f *flight, r dial.Result, at time.Time, c probes.Confirmation) bool {
+	t.order.end(f.number, at, r)
 	if t.counts == nil {
 		t.counts = map[probes.Outcome]int{}
 	}
-	t.counts[r.result.Outcome]++
-	if r.missed > 0 {
-		t.counts[probes.Unsent] += r.missed
+	t.counts[r.Outcome]++
+	if f.missed > 0 {
+		t.counts[probes.Unsent] += f.missed
 	}
-	t.urgency = max(t.urgency, routine)
-	if r.confirms {
+	news, contradicts := t.changed()
+	t.urgency = max(t.urgency, t.worth(news, at))
+	if f.confirms {
 		t.burst.ended++
 		t.urgency = max(t.urgency, t.burst.milestone())
 	}
-	return t.changed() && t.confirm(r.ended, c)
+	return contradicts && t.confirm(at, c)
 }
 
-// changed notes the class of the newest attempt and reports whether it wants
-// confirmation. A first success does not: there is nothing it contradicts. A
-// failure after an attempt that proved nothing does: its streak begins anew.
-func (t *track) changed() bool {
+// changed notes the class of the newest attempt. It is news if it is another than
+// before; if it also contradicts what was known, it wants confirmation. A first
+// success does not: there is nothing it contradicts. A failure after an attempt that
+// proved nothing does: its streak begins anew.
+func (t *track) changed() (news, contradicts bool) {
 	newest, _, _ := t.order.streak()
 	now, before := classOf(newest.result.Outcome), t.class
 	t.class = now
-	return now != before && (now == blocked || now == connected && before == blocked)
+	return now != before, now != before && (now == blocked || now == connected && before == blocked)
+}
+
+// freshFailure is how long failures are told without delay: whoever needs more of
+// them than a burst has, to be sure, waits for the next.
+const freshFailure = 15 * time.Second
+
+// worth is how urgent an attempt makes a report.
+func (t *track) worth(news bool, at time.Time) urgency {
+	_, _, since := t.order.streak()
+	switch {
+	case news:
+		return progress
+	case t.class == blocked && at.Sub(since) < freshFailure:
+		return routine
+	}
+	return quiet
 }
 
 // confirm plans a burst, or more of the one that is under way, and reports

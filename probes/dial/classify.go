@@ -1,13 +1,12 @@
 package dial
 
 import (
-	"context"
 	"errors"
-	"net"
+	"io"
 	"net/netip"
-	"os"
-	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/probes"
 )
@@ -19,14 +18,14 @@ var causes = []struct {
 	errno   syscall.Errno
 	outcome probes.Outcome
 }{
-	{syscall.ECONNREFUSED, probes.Refused}, // a reset in answer to our SYN, or ICMP port unreachable
-	{syscall.ECONNRESET, probes.Reset},
+	{syscall.ECONNREFUSED, probes.Refused}, // a reset in answer to our SYN, or ICMP port unreachable; over UDP: see failure
+	{syscall.ECONNRESET, probes.Reset},     // a reset that came between the connection and our look at it
 	{syscall.ECONNABORTED, probes.Reset},
 	{syscall.EPIPE, probes.Reset},
 	{syscall.ETIMEDOUT, probes.TimedOut},
 	{syscall.EHOSTUNREACH, probes.Unreachable}, // ICMP host unreachable or administratively prohibited, or no answer to ARP
 	{syscall.EHOSTDOWN, probes.Unreachable},
-	{syscall.ENETUNREACH, probes.Unreachable}, // ICMP; without a route of our own it is Unsent: see failed
+	{syscall.ENETUNREACH, probes.Unreachable}, // ICMP; without a route of our own it is Unsent: see failure
 	{syscall.ENONET, probes.Unreachable},
 	{syscall.ENOPROTOOPT, probes.Unreachable}, // ICMP protocol unreachable
 	{syscall.EACCES, probes.Unreachable},      // a prohibiting route or rule on our own way out
@@ -43,52 +42,63 @@ var causes = []struct {
 	{syscall.EINVAL, probes.Unsent},        // a blackhole route of our own
 }
 
-// failed says how an attempt ended that err broke off.
-func failed(ctx context.Context, err error) Result {
-	r := Result{Outcome: outcome(ctx, err), Detail: strings.ReplaceAll(err.Error(), "\n", "; ")}
-	if r.Outcome == probes.Unreachable && errors.Is(err, syscall.ENETUNREACH) && !routed(err) {
+// failure says how an attempt ended whose socket gave err before a connection was
+// established, or instead of a datagram.
+func (a *Attempt) failure(err error) Result {
+	r := Result{Outcome: outcome(err), Detail: "connect " + a.to.String() + ": " + err.Error()}
+	switch {
+	case r.Outcome == probes.Unreachable && errors.Is(err, unix.ENETUNREACH) && !routed(a.to):
 		r.Outcome, r.Detail = probes.Unsent, "no route to the target is configured in this pod: "+r.Detail
+	case r.Outcome == probes.Refused && a.check.Protocol == "UDP":
+		r.Outcome = probes.PortUnreachable
+		// A policy may answer in the target's name, but the target never in another's.
+		if by, ok := offender(a.fd); ok && by.Unmap() != a.to.Addr().Unmap().WithZone("") {
+			r.Outcome, r.Detail = probes.Unreachable, r.Detail+" by "+by.Unmap().String()
+		}
 	}
 	return r
 }
 
-func outcome(ctx context.Context, err error) probes.Outcome {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return probes.Unsent
+// afterConnect says how an attempt ended whose connection was established and then
+// gave err. Unless it was reset before the target said a word, the network is open.
+func (a *Attempt) afterConnect(err error) Result {
+	reset := errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+	switch {
+	case a.heard, errors.Is(err, io.EOF):
+		return Result{Outcome: probes.Reached, Detail: a.talk.broken()}
+	case reset:
+		return Result{Outcome: probes.Reset, Detail: "connected to " + a.to.String() + ": " + err.Error()}
 	}
+	return Result{Outcome: probes.Reached, Detail: silent}
+}
+
+// lookupFailure says how an attempt ended that could not ask a name server. What
+// kept it from opening a socket is no failure of anybody.
+func lookupFailure(server netip.AddrPort, err error) Result {
+	r := Result{Outcome: probes.DNSFailure, Detail: "name server " + server.String() + ": " + err.Error()}
+	if outcome(err) == probes.Unsent {
+		r.Outcome = probes.Unsent
+	}
+	return r
+}
+
+func outcome(err error) probes.Outcome {
 	for _, c := range causes {
 		if errors.Is(err, c.errno) {
-			if c.outcome != probes.Unsent && errors.As(err, new(*net.DNSError)) {
-				return probes.DNSFailure // the network refused us the name server, not the target
-			}
 			return c.outcome
 		}
-	}
-	if errors.As(err, new(*net.DNSError)) {
-		return probes.DNSFailure
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
-		return probes.TimedOut
 	}
 	return probes.Unsent
 }
 
-// routed reports whether this pod has a route to the address that err speaks of.
-// Connecting a datagram socket looks the route up and sends nothing. It tells an
-// ICMP message from a pod without a route: both give ENETUNREACH.
-func routed(err error) bool {
-	var op *net.OpError
-	if !errors.As(err, &op) || op.Addr == nil {
-		return true
-	}
-	to, err := netip.ParseAddrPort(op.Addr.String())
+// routed reports whether this pod has a route to an address. Connecting a datagram
+// socket looks the route up and sends nothing. It tells an ICMP message from a pod
+// without a route: both give ENETUNREACH.
+func routed(to netip.AddrPort) bool {
+	fd, err := openSocket(to, "UDP")
 	if err != nil {
-		return true
+		return !errors.Is(err, unix.ENETUNREACH)
 	}
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
-	if err != nil {
-		return !errors.Is(err, syscall.ENETUNREACH)
-	}
-	conn.Close()
+	rawClose(fd)
 	return true
 }

@@ -1,9 +1,8 @@
 package dial
 
 import (
-	"context"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"syscall"
@@ -13,12 +12,6 @@ import (
 )
 
 func itoa(port int32) string { return fmt.Sprint(port) }
-
-// wrapped is an error as the net package gives it.
-func wrapped(errno syscall.Errno) error {
-	to := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80}
-	return &net.OpError{Op: "dial", Net: "tcp", Addr: to, Err: os.NewSyscallError("connect", errno)}
-}
 
 func TestEverySystemErrorHasItsOutcome(t *testing.T) {
 	want := map[probes.Outcome][]syscall.Errno{
@@ -33,7 +26,8 @@ func TestEverySystemErrorHasItsOutcome(t *testing.T) {
 	for outcome, errnos := range want {
 		for _, errno := range errnos {
 			seen++
-			if got := failed(context.Background(), wrapped(errno)); got.Outcome != outcome || got.Detail == "" {
+			a := &Attempt{check: check("TCP", "TCP", 80), fd: -1, to: netip.MustParseAddrPort("127.0.0.1:80")}
+			if got := a.failure(os.NewSyscallError("connect", errno)); got.Outcome != outcome || got.Detail == "" {
 				t.Errorf("%v: %+v, want %q", errno, got, outcome)
 			}
 		}
@@ -46,21 +40,16 @@ func TestEverySystemErrorHasItsOutcome(t *testing.T) {
 // What kept us from the name server is no failure of the target. What kept us
 // from opening a socket is no failure of anybody.
 func TestErrorsOfNamesAreToldApart(t *testing.T) {
-	name := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "broken", Name: "known."}}
 	for errno, want := range map[syscall.Errno]probes.Outcome{
 		syscall.EHOSTUNREACH: probes.DNSFailure,
 		syscall.ECONNREFUSED: probes.DNSFailure,
+		syscall.EPERM:        probes.DNSFailure,
 		syscall.EMFILE:       probes.Unsent,
+		syscall.ENETUNREACH:  probes.DNSFailure,
 	} {
-		resolveAt(t, func(context.Context) (net.Conn, error) { return nil, wrapped(errno) })
-		c := check("TCP", "TCP", 1)
-		c.Host = "known."
-		if got := try(t, patience, c); got.Outcome != want {
+		if got := lookupFailure(netip.MustParseAddrPort("192.0.2.1:53"), errno); got.Outcome != want || got.Detail == "" {
 			t.Errorf("name server, %v: %+v, want %q", errno, got, want)
 		}
-	}
-	if got := failed(context.Background(), name); got.Outcome != probes.DNSFailure {
-		t.Errorf("%+v", got)
 	}
 }
 

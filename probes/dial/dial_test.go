@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/probes"
 )
@@ -70,7 +72,7 @@ func TestTryEndsAsTheTargetBehaves(t *testing.T) {
 			wrong[0] ^= 0xff
 			return both(wrong, q, []byte("?"))
 		})), Result{Outcome: probes.TimedOut, Detail: "timeout"}},
-		{"DNS/UDP: nobody listens", patience, check("DNS", "UDP", closedPort(t)), Result{Outcome: probes.Refused, Detail: "connection refused"}},
+		{"DNS/UDP: nobody listens", patience, check("DNS", "UDP", closedPort(t)), Result{Outcome: probes.PortUnreachable, Detail: "connection refused"}},
 		{"DNS/UDP: nobody answers", haste, check("DNS", "UDP", serveUDP(t, func([]byte) [][]byte { return nil })), Result{Outcome: probes.TimedOut, Detail: "timeout"}},
 		{"DNS/TCP: an answer", patience, check("DNS", "TCP", serve(t, nameServerTCP)), Result{Outcome: probes.Reached}},
 		{"DNS/TCP: a reset before any answer", patience, check("DNS", "TCP", serve(t, resets)), Result{Outcome: probes.Reset, Detail: "reset by peer"}},
@@ -117,27 +119,27 @@ func TestHTTPSaysWhoItIs(t *testing.T) {
 }
 
 // resolveAt makes names resolve at a loopback port for one test.
-func resolveAt(t *testing.T, dial func(context.Context) (net.Conn, error)) {
-	before := dialNameServer
-	dialNameServer = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }
-	t.Cleanup(func() { dialNameServer = before })
-}
-
-func dialUDP(port int32) func(context.Context) (net.Conn, error) {
-	return func(context.Context) (net.Conn, error) {
-		return net.DialUDP("udp", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)})
+func resolveAt(t *testing.T, ports ...int32) {
+	before := readNames
+	readNames = func() namesConfig {
+		c := namesConfig{ndots: 1, v4: true, v6: true}
+		for _, port := range ports {
+			c.servers = append(c.servers, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)))
+		}
+		return c
 	}
+	t.Cleanup(func() { readNames = before })
 }
 
 func TestNamesAreResolvedForEachAttempt(t *testing.T) {
 	var mu sync.Mutex
 	asked := 0
-	resolveAt(t, dialUDP(serveUDP(t, func(q []byte) [][]byte {
+	resolveAt(t, serveUDP(t, func(q []byte) [][]byte {
 		mu.Lock()
 		asked++
 		mu.Unlock()
 		return [][]byte{reply(q)}
-	})))
+	}))
 	c := check("TCP", "TCP", serve(t, silence))
 	c.Host = "known."
 	last := 0
@@ -162,7 +164,7 @@ func TestNamesAreResolvedForEachAttempt(t *testing.T) {
 func TestALostQuestionFailsOneAttemptOnly(t *testing.T) {
 	var mu sync.Mutex
 	lost := map[string]bool{} // by kind of record
-	resolveAt(t, dialUDP(serveUDP(t, func(q []byte) [][]byte {
+	resolveAt(t, serveUDP(t, func(q []byte) [][]byte {
 		mu.Lock()
 		defer mu.Unlock()
 		if kind := string(q[len(q)-20:]); len(lost) < 2 && !lost[kind] {
@@ -170,7 +172,7 @@ func TestALostQuestionFailsOneAttemptOnly(t *testing.T) {
 			return nil
 		}
 		return [][]byte{reply(q)}
-	})))
+	}))
 	c := check("TCP", "TCP", serve(t, silence))
 	c.Host = "known."
 	first := make(chan Result)
@@ -195,18 +197,18 @@ func TestALostQuestionFailsOneAttemptOnly(t *testing.T) {
 func TestNameServerOutOfReach(t *testing.T) {
 	c := check("TCP", "TCP", closedPort(t))
 	c.Host = "known."
-	resolveAt(t, dialUDP(closedPort(t)))
+	resolveAt(t, closedPort(t))
 	if got := try(t, patience, c); got.Outcome != probes.DNSFailure {
 		t.Errorf("a name server that refuses: %+v", got)
 	}
-	resolveAt(t, dialUDP(serveUDP(t, func([]byte) [][]byte { return nil })))
+	resolveAt(t, serveUDP(t, func([]byte) [][]byte { return nil }))
 	if got := try(t, haste, c); got.Outcome != probes.DNSFailure {
 		t.Errorf("a name server that is silent: %+v", got)
 	}
 }
 
 func TestAnAttemptThatWasGivenUpIsUnsent(t *testing.T) {
-	resolveAt(t, dialUDP(serveUDP(t, func([]byte) [][]byte { return nil })))
+	resolveAt(t, serveUDP(t, func([]byte) [][]byte { return nil }))
 	named := check("TCP", "TCP", 1)
 	named.Host = "known."
 	for name, c := range map[string]probes.Check{
@@ -232,9 +234,21 @@ func TestAnAttemptThatWasGivenUpIsUnsent(t *testing.T) {
 // A closed connection must not stay in TIME_WAIT: the local port is free at once.
 func TestAttemptsLeaveNoSocketBehind(t *testing.T) {
 	port := serve(t, silence)
-	conn, _ := connect(context.Background(), "tcp", check("TCP", "TCP", port))
-	local := conn.LocalAddr().(*net.TCPAddr)
-	conn.Close()
+	network, err := NewNetwork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer network.Close()
+	attempt := network.Start(check("HTTP", "TCP", port), nil)
+	name, err := unix.Getsockname(attempt.fd)
+	for err == nil && !attempt.established {
+		network.Work()
+	}
+	attempt.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}
 	again, err := (&net.Dialer{LocalAddr: local}).Dial("tcp", net.JoinHostPort("127.0.0.1", itoa(port)))
 	if err != nil {
 		t.Fatalf("the local port of a closed attempt is still taken: %v", err)
@@ -247,7 +261,8 @@ func TestDetailIsBounded(t *testing.T) {
 	if got := clip(long); len(got) > probes.MaxDetail || strings.ContainsRune(got, '\uFFFD') || strings.Trim(got, "é") != "" {
 		t.Errorf("clipped to %q", got)
 	}
-	if got := failed(context.Background(), errors.Join(errors.New("a"), errors.New("b"))); got.Outcome != probes.Unsent || got.Detail != "a; b" {
-		t.Errorf("an error nobody knows: %+v", got)
+	a := &Attempt{network: &Network{}, fd: -1}
+	if a.end(a.failure(errors.New("a\nb"))); a.result.Outcome != probes.Unsent || !strings.HasSuffix(a.result.Detail, "a; b") {
+		t.Errorf("an error nobody knows: %+v", a.result)
 	}
 }

@@ -1,12 +1,9 @@
 package dial
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"strings"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -14,40 +11,55 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 )
 
-// tryDNS asks the check's host itself for an address record, not the servers of
+// dnsTalk asks the check's host itself for an address record, not the servers of
 // resolv.conf. Any answer to that question is an answer, NXDOMAIN and REFUSED
-// too; its response code is the status.
-func tryDNS(ctx context.Context, check probes.Check) Result {
-	id := uint16(rand.Uint32())
-	question, err := ask(id, check.Query)
-	if err != nil {
-		return Result{Detail: err.Error()}
-	}
-	network := strings.ToLower(check.Protocol)
-	conn, r := connect(ctx, network, check)
-	if conn == nil {
-		return r
-	}
-	defer conn.Close()
-	defer interrupt(ctx, conn)()
-	if network == "tcp" {
-		return overTCP(ctx, conn, id, question)
-	}
-	return overUDP(ctx, conn, id, question)
+// too; its response code is the status. It asks once: a lost datagram is a failed
+// attempt, like a lost SYN. Only datagrams of the target's address arrive, and of
+// those only an answer with our random ID is ours.
+type dnsTalk struct {
+	id       uint16
+	question []byte
+	framed   bool   // over TCP, with the length before each message
+	reply    []byte // heard so far, over TCP
 }
 
-// ask makes the question for name's IPv4 address.
-func ask(id uint16, name string) ([]byte, error) {
+func newDNSTalk(check probes.Check) (*dnsTalk, error) {
+	d := &dnsTalk{id: uint16(rand.Uint32()), framed: check.Protocol == "TCP"}
+	name := check.Query
 	if !strings.HasSuffix(name, ".") {
 		name += "."
 	}
+	var err error
+	if d.question, err = ask(d.id, name, dnsmessage.TypeA); err != nil {
+		return nil, err
+	}
+	if d.framed {
+		d.question = append(binary.BigEndian.AppendUint16(nil, uint16(len(d.question))), d.question...)
+	}
+	return d, nil
+}
+
+// largeAnswers says in a question that an answer may have as many bytes as pass
+// every network in one datagram, so that a headless Service fits.
+func largeAnswers(m *dnsmessage.Message) {
+	var head dnsmessage.ResourceHeader
+	if head.SetEDNS0(1232, dnsmessage.RCodeSuccess, false) == nil {
+		m.Additionals = []dnsmessage.Resource{{Header: head, Body: &dnsmessage.OPTResource{}}}
+	}
+}
+
+// ask makes a question for a record of an absolute name.
+func ask(id uint16, name string, kind dnsmessage.Type, options ...func(*dnsmessage.Message)) ([]byte, error) {
 	n, err := dnsmessage.NewName(name)
 	if err != nil {
 		return nil, fmt.Errorf("DNS question %.60q: %w", name, err)
 	}
 	m := dnsmessage.Message{
 		Header:    dnsmessage.Header{ID: id, RecursionDesired: true},
-		Questions: []dnsmessage.Question{{Name: n, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+		Questions: []dnsmessage.Question{{Name: n, Type: kind, Class: dnsmessage.ClassINET}},
+	}
+	for _, option := range options {
+		option(&m)
 	}
 	raw, err := m.Pack()
 	if err != nil {
@@ -56,45 +68,28 @@ func ask(id uint16, name string) ([]byte, error) {
 	return raw, nil
 }
 
-// overUDP asks once: a lost datagram is a failed attempt, like a lost SYN. Only
-// datagrams of the target's address arrive here, and of those only an answer
-// with our random ID is ours.
-func overUDP(ctx context.Context, conn net.Conn, id uint16, question []byte) Result {
-	if _, err := conn.Write(question); err != nil {
-		return failed(ctx, err)
-	}
-	buf := make([]byte, 2048)
-	for {
-		n, err := conn.Read(buf)
-		if err != nil {
-			return failed(ctx, err)
+func (d *dnsTalk) request() []byte { return d.question }
+
+func (d *dnsTalk) hear(data []byte) (Result, bool) {
+	message := data
+	if d.framed {
+		d.reply = append(d.reply, data...)
+		if len(d.reply) < 2 || len(d.reply)-2 < int(binary.BigEndian.Uint16(d.reply)) {
+			return Result{}, false
 		}
-		if status, ok := answers(buf[:n], id); ok {
-			return Result{Outcome: probes.Reached, Status: status}
-		}
+		message = d.reply[2:]
 	}
+	status, ours := answers(message, d.id)
+	switch {
+	case ours:
+		return Result{Outcome: probes.Reached, Status: status}, true
+	case d.framed: // nobody else speaks on this connection
+		return Result{Outcome: probes.Reached, Detail: silent}, true
+	}
+	return Result{}, false
 }
 
-// overTCP asks on an open connection: that alone shows that the network is open.
-func overTCP(ctx context.Context, conn net.Conn, id uint16, question []byte) Result {
-	framed := binary.BigEndian.AppendUint16(nil, uint16(len(question)))
-	if _, err := conn.Write(append(framed, question...)); err != nil {
-		return connected(ctx, err)
-	}
-	var size [2]byte
-	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return connected(ctx, err)
-	}
-	reply := make([]byte, binary.BigEndian.Uint16(size[:]))
-	if _, err := io.ReadFull(conn, reply); err != nil {
-		return Result{Outcome: probes.Reached, Detail: silent}
-	}
-	status, ok := answers(reply, id)
-	if !ok {
-		return Result{Outcome: probes.Reached, Detail: silent}
-	}
-	return Result{Outcome: probes.Reached, Status: status}
-}
+func (d *dnsTalk) broken() string { return silent }
 
 // answers reports whether a message is an answer with that ID, and its response code.
 func answers(message []byte, id uint16) (int, bool) {

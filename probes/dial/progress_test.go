@@ -3,6 +3,7 @@ package dial
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/tightrope-dev/tightrope/probes"
 )
@@ -30,15 +31,32 @@ func TestWhoWatchesAnAttemptSaysWhatTrySays(t *testing.T) {
 			if at == 0 {
 				at = serveUDP(t, func(q []byte) [][]byte { return [][]byte{reply(q)} })
 			}
-			resolveAt(t, dialUDP(at))
+			resolveAt(t, at)
 			ctx, cancel := context.WithTimeout(t.Context(), haste)
 			defer cancel()
-			ctx, progress := WithProgress(ctx)
 			got := Try(ctx, tt.check)
-			watched := progress.OutOfTime(tt.check)
+			watched := watch(t, tt.check)
 			if got.Outcome != tt.want || watched.Outcome != tt.want || (got.Detail == silent) != (watched.Detail == silent) {
 				t.Errorf("Try says %+v, who watches %+v, want %s", got, watched, tt.want)
 			}
 		})
+	}
+}
+
+// watch is an attempt whose time runs out under the eyes of its owner.
+func watch(t *testing.T, c probes.Check) Result {
+	t.Helper()
+	network, err := NewNetwork()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer network.Close()
+	attempt := network.Start(c, func(r Result) { t.Errorf("it ended by itself: %+v", r) })
+	for over := time.After(haste); ; network.Work() {
+		select {
+		case <-over:
+			return attempt.OutOfTime()
+		case <-network.Ready():
+		}
 	}
 }

@@ -159,15 +159,15 @@ func (x wish) object() *networkingv1.NetworkPolicy {
 	return np
 }
 
-// labelPods makes exactly the wanted production pods wear the run's enforced
-// label and reports whether it had to write.
-func labelPods(ctx context.Context, c client.Client, w *world, run string, want map[types.NamespacedName]bool) (bool, error) {
+// labelPods makes exactly the wanted production pods wear a label of the run and
+// reports whether it had to write.
+func labelPods(ctx context.Context, c client.Client, w *world, label, run string, want map[types.NamespacedName]bool) (bool, error) {
 	wrote := false
 	for key, pod := range w.pods {
 		if pod.Labels[v1alpha1.LabelRole] != "" {
 			continue // probe pods carry their labels from birth
 		}
-		has := pod.Labels[v1alpha1.LabelEnforced] == run
+		has := pod.Labels[label] == run
 		if has == want[key] {
 			continue
 		}
@@ -175,7 +175,7 @@ func labelPods(ctx context.Context, c client.Client, w *world, run string, want 
 		if has {
 			value = nil
 		}
-		if err := relabel(ctx, c, pod, map[string]*string{v1alpha1.LabelEnforced: value}, nil); err != nil {
+		if err := relabel(ctx, c, pod, map[string]*string{label: value}, nil); err != nil {
 			return wrote, fmt.Errorf("label pod %s: %w", key, err)
 		}
 		wrote = true

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
@@ -19,6 +20,9 @@ const controlIdentity = "tightrope-control"
 
 // twinCheck is the ID of the control pod's check of the twin.
 const twinCheck = "twin"
+
+// dnsPort is where name servers listen.
+const dnsPort = 53
 
 // controlInterval keeps preflight short: the control pod's attempts time it.
 const controlInterval = 100 * time.Millisecond
@@ -37,7 +41,9 @@ type route struct {
 	target  types.NamespacedName // the pod, for PodIP
 	address string
 	port    int32
-	witness bool // serves a Deny path only and never votes
+	// protocol of the attempt, TCP or UDP.
+	protocol string
+	witness  bool // serves a Deny path only and never votes
 }
 
 // agentSpec is one probe pod and what it tries.
@@ -76,12 +82,33 @@ func (p *Plan) agents(w *world, twin *corev1.Pod) []agentSpec {
 	routes, checks := p.checksFrom(w, controlIdentity)
 	if twin != nil && twin.Status.PodIP != "" {
 		checks = append(checks, probes.Check{ID: twinCheck, Type: "TCP", Protocol: "TCP", Host: twin.Status.PodIP, Port: twinPort})
-		routes[twinCheck] = route{path: -1, witness: true}
+		routes[twinCheck] = route{path: -1, via: v1alpha1.ViaPodIP, target: client.ObjectKeyFromObject(twin),
+			address: twin.Status.PodIP, port: twinPort, protocol: "TCP", witness: true}
 	}
+	p.addNameServers(w, &checks, routes)
 	agent := p.agent(control, false, checks, routes)
 	agent.plan.Interval = min(p.Interval, controlInterval)
 	p.addMarkers(w, &agent)
 	return append(append(out, agent), p.markerAgents(w, twin)...)
+}
+
+// addNameServers makes the control pod ask the cluster's name servers, over both
+// protocols: a look-up that fails for a probe pod is then told from one that
+// fails for everybody, and so is a Service.
+func (p *Plan) addNameServers(w *world, checks *[]probes.Check, routes map[string]route) {
+	svc := w.nameService()
+	if svc == nil || svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == corev1.ClusterIPNone {
+		return
+	}
+	for _, protocol := range []string{"UDP", "TCP"} {
+		if _, ok := servicePort(svc, v1alpha1.ServiceTarget{Port: dnsPort, Protocol: protocol}); !ok {
+			continue
+		}
+		id := "names/" + protocol
+		*checks = append(*checks, probes.Check{ID: id, Type: string(v1alpha1.ProbeDNS), Protocol: protocol, Host: svc.Spec.ClusterIP,
+			Port: dnsPort, Query: serviceName("kubernetes", "default", p.ClusterDomain)})
+		routes[id] = route{path: -1, via: v1alpha1.ViaService, protocol: protocol, witness: true}
+	}
 }
 
 func (p *Plan) agent(id v1alpha1.Identity, front bool, checks []probes.Check, routes map[string]route) agentSpec {
@@ -113,15 +140,15 @@ func (p *Plan) checksFrom(w *world, identity string) (map[string]route, []probes
 		if path.From == identity {
 			if slices.Contains(path.ways(), v1alpha1.ViaService) {
 				if c, ok := p.serviceCheck(w, path); ok {
-					add(fmt.Sprintf("p%d/service", i), route{path: i, via: v1alpha1.ViaService}, c)
+					add(fmt.Sprintf("p%d/service", i), route{path: i, via: v1alpha1.ViaService, protocol: path.protocol()}, c)
 				}
 			}
 			if slices.Contains(path.ways(), v1alpha1.ViaPodIP) {
-				p.addBackends(w, path, fmt.Sprintf("p%d", i), route{path: i, via: v1alpha1.ViaPodIP}, add)
+				p.addBackends(w, path, fmt.Sprintf("p%d", i), route{path: i, via: v1alpha1.ViaPodIP, protocol: path.protocol()}, add)
 			}
 		}
 		if path.WitnessIdentity == identity {
-			p.addBackends(w, path, fmt.Sprintf("w%d", i), route{path: i, via: v1alpha1.ViaPodIP, witness: true}, add)
+			p.addBackends(w, path, fmt.Sprintf("w%d", i), route{path: i, via: v1alpha1.ViaPodIP, protocol: path.protocol(), witness: true}, add)
 		}
 	}
 	return routes, checks

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,7 @@ func TestMain(m *testing.M) {
 		_ = f.Value.Set(atOnce)
 	}
 	ctrl.SetLogger(logr.Discard())
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	if err := theCluster.down(); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)

@@ -12,7 +12,7 @@ import (
 // so the final one is created inert and activated by update. The recorded phase
 // Committed is the commit point; until then a crash or a cut still restores.
 func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) error {
-	s.enter("commit")
+	s.enter(place{kind: commit})
 	if missing := w.absent(s.plan.finalWishes(rollout.Inert)); len(missing) > 0 {
 		return r.apply(ctx, missing)
 	}
@@ -22,6 +22,9 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 		}
 		s.bridgesAt = time.Now()
 		return nil
+	}
+	if s.bridgesAt.IsZero() { // written by a process before this one: the wait begins again
+		s.bridgesAt = time.Now()
 	}
 	if time.Since(s.bridgesAt) < 2*s.settleTime {
 		return nil // no node may lose the temporary object before it has the final one

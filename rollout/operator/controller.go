@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -105,17 +104,19 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	return ctrl.Result{RequeueAfter: tick}, r.pass(ctx, &run, s, w)
 }
 
-// pass is one turn of the loop for a run that is not over.
+// pass is one turn of the loop for a run that is not over. What hinders the
+// checks before the first change hinders no decision: an abort, a deletion and a
+// deadline end a run that cannot even make its pods.
 func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) error {
 	at := stateOf(run)
+	s.acceptCuts = run.Spec.AcceptCuts
+	var hindered error
 	if at.Phase == v1alpha1.PhasePreflight {
-		if err := r.advancePreflight(ctx, run, s, w); err != nil {
-			return err
-		}
+		hindered = r.advancePreflight(ctx, run, s, w)
 	}
-	e, cells, p := s.gather(w, at, phaseSince(run))
+	e, cells, p := s.gather(w, at)
 	if p != nil {
-		s.record.tally(p, cells, liveStep(s, at))
+		s.record.tally(p, cells, s.coveredAs(at))
 	}
 	if at.Phase == v1alpha1.PhaseRollingBack {
 		e.Restored = s.plan == nil || s.restore == restoreDone || !everLive(run)
@@ -123,7 +124,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 			s.record.recovered(p)
 		}
 	}
-	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.step == "commit" && e.Settled
+	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.place.kind == commit && e.Settled
 	var steps []rollout.StepPlan
 	limits := defaultLimits
 	if s.plan != nil {
@@ -136,24 +137,23 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		}
 	}
 	if s.plan == nil {
-		return nil
+		return hindered
 	}
 	if err := r.act(ctx, s, w, next); err != nil {
 		return err
 	}
 	if time.Since(s.record.savedAt) > saveEvery {
-		return s.record.save(ctx, r.Client, run)
+		return errors.Join(hindered, s.record.save(ctx, r.Client, run))
 	}
-	return nil
+	return hindered
 }
 
-// liveStep is the name a live step's coverage is counted under; empty: none.
-func liveStep(s *session, at rollout.State) string {
-	switch at.Phase {
-	case v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseHeld:
-		return s.plan.Steps[at.Step].Name
-	case v1alpha1.PhaseCommitting:
-		return "commit"
+// coveredAs is what the coverage of a live step is counted under; empty: none.
+// Stages are told apart by their place: people may call one "commit".
+func (s *session) coveredAs(at rollout.State) string {
+	switch here := placeOf(at); here.kind {
+	case stage, commit:
+		return here.String()
 	}
 	return ""
 }
@@ -172,10 +172,8 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
 	key := client.ObjectKeyFromObject(run)
-	if s := r.drop(key); s != nil && s.plan != nil {
-		if err := s.record.save(ctx, r.Client, run); err != nil {
-			return ctrl.Result{}, err
-		}
+	if err := r.lastReport(ctx, run, r.drop(key)); err != nil && run.DeletionTimestamp == nil {
+		return ctrl.Result{}, err
 	}
 	if err := r.setTidied(ctx, run); err != nil {
 		return ctrl.Result{}, err
@@ -189,6 +187,23 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		}
 	}
 	return ctrl.Result{}, nil
+}
+
+// lastReport makes the stored report say how the run ended. An operator that was
+// stopped between the status and the report left one that is still under way.
+func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) error {
+	if s != nil && s.plan != nil {
+		return s.record.save(ctx, r.Client, run)
+	}
+	if run.Status.Report == "" {
+		return nil
+	}
+	var rec record
+	if err := rec.load(ctx, r.Live, keyOf(run)); err != nil || rec.Report.Run == "" || rec.Report.Result == run.Status.Result {
+		return err
+	}
+	rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
+	return rec.save(ctx, r.Client, run)
 }
 
 // session returns what is remembered of the run; after a restart that is what
@@ -219,6 +234,7 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 		if plan != nil {
 			s.plan = plan
 			s.record.begin(plan, time.Now())
+			s.settleTime = cmp.Or(s.record.State.Settle, defaultSettle)
 		}
 	}
 	r.mu.Lock()
@@ -237,13 +253,4 @@ func (r *RunReconciler) drop(key types.NamespacedName) *session {
 		s.close()
 	}
 	return s
-}
-
-// note tells people, through an event, after the write succeeded.
-func (r *RunReconciler) note(run *v1alpha1.PolicyRolloutRun, reason, action, message string) {
-	kind := corev1.EventTypeNormal
-	if reason == string(rollout.CauseCut) || reason == string(rollout.CauseLeak) {
-		kind = corev1.EventTypeWarning
-	}
-	r.Events.Eventf(run, nil, kind, reason, action, "%s", message)
 }

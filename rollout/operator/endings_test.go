@@ -21,7 +21,7 @@ func TestACutIngressPathIsFoundOnAFewPods(t *testing.T) {
 	s := newStory(t)
 	bad := s.good()
 	bad[1] = s.policy("server-ingress", map[string]string{"app": "server"}, networkingv1.PolicyTypeIngress, "nobody", 8080)
-	s.begin(s.rollout(bad))
+	s.begin(s.accepting(bad))
 	rep := s.wantEnd(s.end(), v1alpha1.PhaseRolledBack, "Cut", "RolledBack")
 	if len(rep.Cuts) == 0 || rep.Cuts[0].Phase != "few" || !strings.Contains(rep.Cuts[0].Rule, s.ns+"/server-ingress ingress") {
 		t.Errorf("cuts %+v, want one in few, blamed on server-ingress", rep.Cuts)

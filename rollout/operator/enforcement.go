@@ -73,6 +73,7 @@ func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *sessio
 		if c.move > 0 {
 			c.slowest = max(c.slowest, took)
 			s.settleTime = c.slowest
+			s.record.State.Settle = c.slowest
 		}
 		c.move++
 		c.written = time.Time{}

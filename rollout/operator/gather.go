@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,7 +16,7 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 	p := &picture{
 		plan: s.plan, world: w, live: s.plan.live(w), scope: scope, now: now,
 		settled: !s.settledAt.IsZero(), threshold: s.record.confirmations(s.plan),
-		dns: w.nameServers(),
+		dns: w.nameServers(), ours: w.ours(),
 	}
 	if scope.Live() {
 		p.qualified = s.record.qualified()
@@ -26,8 +25,12 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 	defer s.mu.Unlock()
 	for _, a := range s.agents {
 		for id, r := range a.spec.routes {
-			if r.path >= 0 {
-				p.sights = append(p.sights, sight{agent: a, id: id, route: r, state: a.ledger.State(id)})
+			x := sight{agent: a, id: id, route: r, state: a.ledger.State(id), failedAt: a.failedAt[id], connectedAt: a.connectedAt[id]}
+			switch {
+			case r.path >= 0:
+				p.sights = append(p.sights, x)
+			case r.protocol != "":
+				p.controls = append(p.controls, x)
 			}
 		}
 	}
@@ -36,39 +39,67 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 
 // gather is what the probes of the current step add up to. Nothing in it can
 // fail: what cannot be read is silence.
-func (s *session) gather(w *world, at rollout.State, since time.Time) (rollout.Evidence, map[cell]*judged, *picture) {
+func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell]*judged, *picture) {
 	now := time.Now()
-	e := rollout.Evidence{Preflight: s.preflight, InStep: now.Sub(since)}
+	e := rollout.Evidence{Preflight: s.preflight, InStep: s.inStep(at, now), Restoring: since(s.tried, now), Unclearable: s.unclearable(at)}
 	if s.plan == nil || len(s.agents) == 0 {
 		return e, nil, nil
 	}
 	e.Silence = s.silence(now)
+	if at.Phase == v1alpha1.PhasePreflight {
+		return e, nil, nil
+	}
 	p := s.look(w, s.scope(at), now)
 	cells := p.judge()
 	e.Settled = p.settled
-	if p.settled {
-		e.HeldFor = now.Sub(s.settledAt)
-	}
 	for c, j := range cells {
-		if j.required {
-			e.Required++
-		}
-		if j.proved && p.settled {
-			e.Proved++
-		}
-		if j.cut != nil {
-			e.Cut = append(e.Cut, s.plan.Paths[c.path].Name)
-		}
-		if j.leak != nil {
-			e.Leaks = append(e.Leaks, s.plan.Paths[c.path].Name)
-		}
+		s.count(&e, p, c, j)
 	}
-	slices.Sort(e.Cut)
-	slices.Sort(e.Leaks)
-	if p.scope.Live() {
-		e.Foreign = s.foreignChange(w)
+	for _, names := range []*[]string{&e.Cut, &e.Leaks, &e.Unexplained, &e.Unqualified} {
+		slices.Sort(*names)
+		*names = slices.Compact(*names)
+	}
+	e.Foreign = s.foreignChange(w, at)
+	if s.plan.hasStep(at) {
+		e.HeldFor, e.Unproved = s.soak(s.plan.Steps[at.Step].Gate, e, p.breached(cells), now)
 	}
 	return e, cells, p
+}
+
+// count adds one cell up.
+func (s *session) count(e *rollout.Evidence, p *picture, c cell, j *judged) {
+	name := s.plan.Paths[c.path].Name
+	if j.required {
+		e.Required++
+	}
+	if j.proved && p.settled {
+		e.Proved++
+	}
+	if j.cut != nil {
+		e.Cut = append(e.Cut, name)
+	}
+	if j.leak != nil {
+		e.Leaks = append(e.Leaks, name)
+	}
+	if p.scope == rollout.Nobody && j.required && !j.works && s.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
+		e.Unqualified = append(e.Unqualified, name)
+	}
+	if j.shared != nil && s.wroteSoonBefore(j.shared.began()) {
+		e.Unexplained = append(e.Unexplained, name)
+	}
+}
+
+// wroteSoonBefore reports whether failures that began at a time may be the effect
+// of our newest write.
+func (s *session) wroteSoonBefore(began time.Time) bool {
+	return !s.wrote.IsZero() && began.After(s.wrote.Add(-s.settleTime)) && began.Sub(s.wrote) < recentWrite(s.settleTime)
+}
+
+func since(t, now time.Time) time.Duration {
+	if t.IsZero() {
+		return 0
+	}
+	return now.Sub(t)
 }
 
 // scope of a state: the scope hangs on the phase, not on the transition, so a
@@ -83,41 +114,15 @@ func (s *session) scope(at rollout.State) rollout.Scope {
 	return rollout.Nobody
 }
 
+// hasStep reports whether the plan has the step that a state is in.
+func (p *Plan) hasStep(at rollout.State) bool { return at.Step >= 0 && at.Step < len(p.Steps) }
+
 // scopeOf a step of the plan; Nobody if there is no such step.
 func (s *session) scopeOf(step int) rollout.Scope {
-	if step < 0 || step >= len(s.plan.Steps) {
+	if !s.plan.hasStep(rollout.State{Step: step}) {
 		return rollout.Nobody
 	}
 	return s.plan.Steps[step].Scope
-}
-
-// foreignChange says what somebody else did to the policies that the plan rests
-// on; empty: nothing.
-func (s *session) foreignChange(w *world) string {
-	if what := s.edited(w); what != "" {
-		return what
-	}
-	before := map[string]string{}
-	for _, b := range s.plan.Baseline {
-		before[b.Namespace+"/"+b.Name] = digestOf(b.Spec)
-	}
-	for _, ns := range s.plan.namespaces() {
-		for _, now := range w.foreign(ns) {
-			key := now.Namespace + "/" + now.Name
-			had, ok := before[key]
-			switch {
-			case !ok:
-				return fmt.Sprintf("policy %s appeared while the rollout was under way", key)
-			case had != digestOf(now.Spec):
-				return fmt.Sprintf("policy %s was changed while the rollout was under way", key)
-			}
-			delete(before, key)
-		}
-	}
-	for key := range before {
-		return fmt.Sprintf("policy %s was deleted while the rollout was under way", key)
-	}
-	return ""
 }
 
 // settle decides when samples begin to count: the writes are acknowledged,
@@ -132,7 +137,8 @@ func (s *session) settle(w *world, now time.Time) {
 }
 
 // advancePreflight makes the checks before the first change, a little per pass,
-// and leaves its answer in the session.
+// and leaves its answer in the session. What it cannot do for now it says in
+// words: nothing that a person asks for waits for it.
 func (r *RunReconciler) advancePreflight(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) error {
 	if s.preflight != rollout.PreflightRunning {
 		return nil
@@ -140,6 +146,10 @@ func (r *RunReconciler) advancePreflight(ctx context.Context, run *v1alpha1.Poli
 	err := r.tryPreflight(ctx, run, s, w)
 	switch {
 	case err == nil:
+		s.hindrance = ""
+		return nil
+	case errors.Is(err, errInPlace):
+		s.preflight = rollout.PreflightInPlace
 		return nil
 	case errors.Is(err, errNotEnforced):
 		s.preflight, s.refused = rollout.PreflightNotEnforced, err
@@ -148,6 +158,7 @@ func (r *RunReconciler) advancePreflight(ctx context.Context, run *v1alpha1.Poli
 		s.preflight, s.refused = rollout.PreflightRefused, err
 		return nil
 	}
+	s.hindrance = err.Error()
 	return err
 }
 

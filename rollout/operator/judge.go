@@ -1,6 +1,10 @@
 package operator
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +36,8 @@ type sight struct {
 	id    string
 	route route
 	state probes.CheckState
+	// When an attempt was last heard to fail, and to get through, on our clock; zero: never.
+	failedAt, connectedAt time.Time
 }
 
 // picture is all that one judgement depends on. It is data: the same picture
@@ -46,21 +52,33 @@ type picture struct {
 	qualified map[cell]bool // worked before the change; nil: all
 	now       time.Time
 	sights    []sight
+	controls  []sight // checks of ours that no path of a suite declares
 	dns       []backend
+	// ours reports whether a policy of some run selects the pod; nil: none does.
+	ours func(*corev1.Pod) bool
 }
 
-// judged is what a pass says of one cell.
+// judged is what a pass says of one cell. The zero judged is a cell that nobody
+// tries: it proves nothing.
 type judged struct {
-	required, proved bool
-	finding          probes.Finding
-	note             string
-	cut, leak        *sight
-	failing          *sight // too few failures to decide on, but the live policies explain them
+	tried, required, proved bool
+	works                   bool // before the change: often enough to vote after it
+	note                    string
+	cut, leak               *sight
+	failing                 *sight // too few failures to decide on, but the live policies explain them
+	shared                  *sight // fails, no policy denies it, and attempts that nothing of ours selects fail with it
 }
 
-// judge says what the picture proves, cell by cell.
+// judge says what the picture proves, cell by cell. It walks the cells of the
+// plan and not the checks there are: a path that nobody tries any more, because
+// its Service is gone, is a path without proof.
 func (p *picture) judge() map[cell]*judged {
 	out := map[cell]*judged{}
+	for i, path := range p.plan.Paths {
+		for _, via := range path.ways() {
+			out[cell{i, via}] = &judged{}
+		}
+	}
 	for _, s := range p.sights {
 		if s.route.witness {
 			continue
@@ -68,8 +86,10 @@ func (p *picture) judge() map[cell]*judged {
 		c := cell{s.route.path, s.route.via}
 		j := out[c]
 		if j == nil {
-			j = &judged{proved: true}
-			out[c] = j
+			continue // the way was taken out of the plan
+		}
+		if !j.tried {
+			j.tried, j.proved, j.works = true, true, true
 		}
 		if p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
 			p.judgeAllow(c, s, j)
@@ -77,10 +97,27 @@ func (p *picture) judge() map[cell]*judged {
 			p.judgeDeny(c, s, j)
 		}
 	}
-	for _, j := range out {
+	for c, j := range out {
+		if !j.tried {
+			p.judgeUntried(c, j)
+		}
 		j.proved = j.proved && j.required
 	}
 	return out
+}
+
+// judgeUntried judges a cell that no check tries: it needs proof and has none.
+func (p *picture) judgeUntried(c cell, j *judged) {
+	path := p.plan.Paths[c.path]
+	allow := path.Expect == v1alpha1.ExpectAllow
+	switch {
+	case !path.votes(), !allow && !p.scope.Live(), allow && p.qualified != nil && !p.qualified[c]:
+		return
+	case allow && path.MayFail && p.scope == rollout.Nobody:
+		return
+	}
+	j.required = true
+	j.note = fmt.Sprintf("nobody tries it: Service %s/%s has no running pod behind it, or is gone", path.To.Service.Namespace, path.To.Service.Name)
 }
 
 func (p *picture) judgeAllow(c cell, s sight, j *judged) {
@@ -89,26 +126,46 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 		j.proved, j.note = false, "did not work before the change, so it has no vote"
 		return
 	}
-	j.required = j.required || path.votes()
-	finding := probes.Judge(path.Expect, s.state.Last, p.alive(s))
-	j.finding = worse(j.finding, finding)
-	if finding == probes.Inconclusive && s.state.Last.Blocked() {
-		j.note = "the target is not ready, so a failure says nothing about the policy"
-	}
-	switch {
-	case finding != probes.Cut || !path.votes():
-	case s.state.Streak >= p.neededFor(s, path):
-		j.cut = &s
-	case p.predicted(s, path) == verdict.Deny:
-		j.failing = &s
-	}
+	j.required = path.votes()
 	if p.scope == rollout.Nobody {
-		// Before the change the question is how things are, not how they should be.
-		j.proved = j.proved && s.state.ConnectedSinceMark+s.state.BlockedSinceMark >= minSamples
+		// Before the change the question is which paths work: only those may vote later.
+		j.required = j.required && (j.works || !path.MayFail)
+		if why := p.unqualified(s); why != "" {
+			j.works, j.proved, j.note = false, false, why
+			j.required = j.required && !path.MayFail
+		}
 		return
 	}
-	if !s.state.Last.Connected() || s.state.ConnectedSinceMark < minSamples {
+	if !p.fresh(s) || !s.state.Last.Connected() || s.state.ConnectedSinceMark < minSamples || flaps(s.state) {
 		j.proved = false
+	}
+	if s.state.Last.Blocked() && path.votes() {
+		p.judgeFailure(s, path, j)
+	}
+}
+
+// judgeFailure says whose trouble the failures of a path are. Those that the
+// live policies deny are theirs, and nothing excuses them: not a target that is
+// down, because a policy may have brought it down. Any others must last, because
+// a target that restarts and a node that is busy fail too; then they are a cut
+// as well, because a data plane may differ from the specification, unless paths
+// that nothing of ours selects fail alike.
+func (p *picture) judgeFailure(s sight, path PlannedPath, j *judged) {
+	switch explained := p.explained(s, path); {
+	case p.moved(s):
+		j.note = "the target's address has changed, so a failure says nothing about the policy"
+	case explained && s.state.Streak >= p.needed(s.route.via):
+		j.cut = &s
+	case explained:
+		j.failing = &s
+	case p.alive(s) == probes.AliveNo:
+		j.note = "the target is not ready, so a failure says nothing about the policy"
+	case !p.lasts(s):
+		j.note = "it fails, no policy denies it, and it has not failed for long"
+	case p.isShared(s):
+		j.shared, j.note = &s, "it fails, no policy denies it, and attempts that nothing of ours selects fail with it"
+	default:
+		j.cut = &s
 	}
 }
 
@@ -125,25 +182,50 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	j.required = j.required || path.votes()
 	alive := p.witnessed(s, path)
 	finding := probes.Judge(path.Expect, s.state.Last, alive)
-	j.finding = worse(j.finding, finding)
 	if finding == probes.Inconclusive && alive != probes.AliveYes {
 		j.note = "no witness got through to the target, so \"blocked\" proves nothing"
 	}
 	if finding == probes.Leak && p.settled && s.state.StreakSinceMark >= p.needed(c.via) && path.votes() {
 		j.leak = &s
 	}
-	if finding != probes.Holds || s.state.BlockedSinceMark < minSamples {
+	// One success among the newest attempts is no proof, however many were blocked before it.
+	if finding != probes.Holds || s.state.StreakSinceMark < p.needed(c.via) || !p.fresh(s) {
 		j.proved = false
 	}
 }
 
-// worse orders findings for a row: one bad attempt decides, silence comes next.
-func worse(a, b probes.Finding) probes.Finding {
-	rank := map[probes.Finding]int{probes.Holds: 1, probes.Inconclusive: 0, probes.Leak: 2, probes.Cut: 3}
-	if rank[b] > rank[a] {
-		return b
+// breached is when a forbidden path that the scope should block was last heard to
+// get through, if only once; zero: never.
+func (p *picture) breached(cells map[cell]*judged) time.Time {
+	var last time.Time
+	for _, s := range p.sights {
+		c := cell{s.route.path, s.route.via}
+		if s.route.witness || p.plan.Paths[c.path].Expect != v1alpha1.ExpectDeny || !p.settled || !cells[c].required {
+			continue
+		}
+		if p.scope == rollout.Everyone || p.predicted(s, p.plan.Paths[c.path]) == verdict.Deny {
+			last = later(last, s.connectedAt)
+		}
 	}
-	return a
+	return last
+}
+
+// flapRate is how often a path may fail in a live step and still count as working:
+// well above what a busy node loses, and below what one of three backends cut off costs.
+const flapRate = 0.25
+
+func flaps(s probes.CheckState) bool {
+	return s.BlockedSinceMark > 1 && float64(s.BlockedSinceMark) > flapRate*float64(s.ConnectedSinceMark+s.BlockedSinceMark)
+}
+
+// fresh reports whether the newest word of a check is young enough to prove
+// anything. An agent speaks of each of its checks at least once a second.
+func (p *picture) fresh(s sight) bool {
+	return p.now.Sub(s.state.LastReceived) < p.freshness()
+}
+
+func (p *picture) freshness() time.Duration {
+	return 4*(p.plan.Interval+p.plan.Timeout) + 2*time.Second
 }
 
 func (p *picture) needed(via v1alpha1.Via) int {
@@ -151,23 +233,6 @@ func (p *picture) needed(via v1alpha1.Via) int {
 		return p.threshold * serviceFactor
 	}
 	return p.threshold
-}
-
-// unexplainedFactor multiplies the failures in a row that a path needs to count
-// as cut while the live policies allow it: an overloaded node and a restarting
-// target fail too, and then no policy is to blame. It counts all the same in
-// the end, because a data plane may differ from the specification.
-const unexplainedFactor = 3
-
-func (p *picture) neededFor(s sight, path PlannedPath) int {
-	need := p.needed(s.route.via)
-	if s.state.Streak < need || s.state.Last == probes.DNSFailure {
-		return need
-	}
-	if p.predicted(s, path) == verdict.Allow {
-		return need * unexplainedFactor
-	}
-	return need
 }
 
 // alive says whether the target of an Allow attempt is known to be up. The
@@ -180,11 +245,23 @@ func (p *picture) alive(s sight) probes.Alive {
 		}
 		return probes.AliveUnknown
 	}
-	pod := p.world.pods[s.route.target]
-	if pod == nil || pod.Status.PodIP != s.route.address || !ready(pod) {
+	if pod := p.world.pods[s.route.target]; pod == nil || !ready(pod) {
 		return probes.AliveNo
 	}
 	return probes.AliveUnknown
+}
+
+// moved reports whether the pod that a check tries is not at that address any more.
+func (p *picture) moved(s sight) bool {
+	if s.route.via == v1alpha1.ViaService {
+		return false
+	}
+	pod := p.world.pods[s.route.target]
+	return pod == nil || !hasAddress(pod, s.route.address)
+}
+
+func hasAddress(pod *corev1.Pod, address string) bool {
+	return pod.Status.PodIP == address || slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return ip.IP == address })
 }
 
 func ready(pod *corev1.Pod) bool {
@@ -198,11 +275,10 @@ func ready(pod *corev1.Pod) bool {
 
 // witnessed says whether somebody got through to the same pod of late.
 func (p *picture) witnessed(s sight, path PlannedPath) probes.Alive {
-	fresh := 4*(p.plan.Interval+p.plan.Timeout) + 2*time.Second
 	for _, w := range p.sights {
 		serves := w.route.witness && w.route.path == s.route.path || !w.route.witness && w.route.path == path.WitnessPath
 		same := s.route.via == v1alpha1.ViaService || w.route.target == s.route.target
-		if serves && same && w.state.Last.Connected() && p.now.Sub(w.state.LastReceived) < fresh {
+		if serves && same && w.state.Last.Connected() && p.fresh(w) {
 			return probes.AliveYes
 		}
 	}
@@ -249,45 +325,24 @@ func (p *picture) throughService(src *corev1.Pod, backends []backend, protocol s
 	return last, len(backends) > 0
 }
 
-// blame names the rule that cut an attempt, and the kind of cause.
-func (p *picture) blame(s sight) (cause, rule string) {
-	path := p.plan.Paths[s.route.path]
-	src := p.world.pods[s.agent.spec.name]
-	if s.state.Last == probes.DNSFailure && src != nil {
-		if v, ok := p.throughService(src, p.dns, "UDP"); ok && v.Decision == verdict.Deny {
-			return "DNS", v.Rule()
+// nameService is the Service of the cluster's DNS; nil: not known.
+func (w *world) nameService() *corev1.Service {
+	if svc := w.services[types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}]; svc != nil {
+		return svc
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(w.services), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }) {
+		if svc := w.services[key]; svc.Labels["k8s-app"] == "kube-dns" {
+			return svc
 		}
-		return "DNS", "the name of the target did not resolve"
 	}
-	cause = "Policy"
-	if path.Probe.Type == v1alpha1.ProbeDNS {
-		cause = "DNS"
-	}
-	if v, ok := p.explain(s, path); ok && v.Decision == verdict.Deny {
-		return cause, v.Rule()
-	}
-	return "Unexplained", "the live policies allow it, yet it does not work: the data plane differs from the specification, or the target failed"
-}
-
-// blameLeak says why a path that must not work does: the policies allow it, or
-// the data plane does not do what they say.
-func (p *picture) blameLeak(s sight) string {
-	v, ok := p.explain(s, p.plan.Paths[s.route.path])
-	switch {
-	case ok && v.Decision == verdict.Allow:
-		return "the candidate allows it: " + v.Rule()
-	case ok && v.Decision == verdict.Deny:
-		return "it gets through although the live policies deny it: " + v.Rule()
-	}
-	return "it gets through, and the live policies do not say whether it may"
+	return nil
 }
 
 // nameServers are the pods that answer for the cluster's DNS.
 func (w *world) nameServers() []backend {
-	for key, svc := range w.services {
-		if svc.Labels["k8s-app"] == "kube-dns" || key == (types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}) {
-			return w.backends(v1alpha1.ServiceTarget{Namespace: key.Namespace, Name: key.Name, Port: 53, Protocol: "UDP"})
-		}
+	svc := w.nameService()
+	if svc == nil {
+		return nil
 	}
-	return nil
+	return w.backends(v1alpha1.ServiceTarget{Namespace: svc.Namespace, Name: svc.Name, Port: dnsPort, Protocol: "UDP"})
 }

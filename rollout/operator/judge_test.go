@@ -77,9 +77,15 @@ func TestADecisionNamesEveryPathThatARuleCuts(t *testing.T) {
 	}
 }
 
-// fails makes the newest n attempts of the path fail.
+// fails makes the newest n attempts of the path fail, one every 20 ms.
 func (p *picture) fails(n int) {
-	p.sights[0].state = probes.CheckState{Last: probes.TimedOut, Streak: n, StreakSinceMark: n, BlockedSinceMark: int64(n), LastReceived: p.now}
+	p.failsFor(n, time.Duration(n)*20*time.Millisecond)
+}
+
+// failsFor makes the newest n attempts of the path fail, over a time.
+func (p *picture) failsFor(n int, over time.Duration) {
+	p.sights[0].state = probes.CheckState{Last: probes.TimedOut, Streak: n, StreakSinceMark: n, BlockedSinceMark: int64(n),
+		LastReceived: p.now, Newest: p.now, StreakSince: p.now.Add(-over)}
 }
 
 func TestJudge(t *testing.T) {
@@ -93,11 +99,19 @@ func TestJudge(t *testing.T) {
 		{"two samples are no proof", v1alpha1.ExpectAllow, func(p *picture) { p.sights[0].state.ConnectedSinceMark = 2 }, true, false, false, false},
 		{"failures that a policy explains are a cut", v1alpha1.ExpectAllow, func(p *picture) { p.denied(); p.fails(3) }, true, false, true, false},
 		{"one failure fewer is none yet", v1alpha1.ExpectAllow, func(p *picture) { p.denied(); p.fails(2) }, true, false, false, false},
-		{"failures that no policy explains must last longer", v1alpha1.ExpectAllow, func(p *picture) { p.fails(8) }, true, false, false, false},
-		{"and count in the end", v1alpha1.ExpectAllow, func(p *picture) { p.fails(9) }, true, false, true, false},
-		{"a target that is not ready proves nothing", v1alpha1.ExpectAllow, func(p *picture) {
+		{"failures that no policy explains must be more", v1alpha1.ExpectAllow, func(p *picture) { p.failsFor(8, time.Minute) }, true, false, false, false},
+		{"and last: a target that restarts fails twenty times a second", v1alpha1.ExpectAllow, func(p *picture) { p.fails(100) }, true, false, false, false},
+		{"and count in the end", v1alpha1.ExpectAllow, func(p *picture) { p.failsFor(9, 3*time.Second) }, true, false, true, false},
+		{"a name that does not resolve needs an explanation too", v1alpha1.ExpectAllow, func(p *picture) { p.fails(100); p.sights[0].state.Last = probes.DNSFailure }, true, false, false, false},
+		{"success that is old proves nothing", v1alpha1.ExpectAllow, func(p *picture) { p.sights[0].state.LastReceived = p.now.Add(-20 * time.Second) }, true, false, false, false},
+		{"success that alternates with failure proves nothing", v1alpha1.ExpectAllow, func(p *picture) { p.sights[0].state.BlockedSinceMark = 9 }, true, false, false, false},
+		{"a target that is not ready excuses nothing that a policy explains", v1alpha1.ExpectAllow, func(p *picture) {
 			p.denied()
 			p.fails(9)
+			p.world.pods[p.sights[0].route.target].Status.Conditions = nil
+		}, true, false, true, false},
+		{"it excuses what no policy explains", v1alpha1.ExpectAllow, func(p *picture) {
+			p.failsFor(99, time.Minute)
 			p.world.pods[p.sights[0].route.target].Status.Conditions = nil
 		}, true, false, false, false},
 		{"an address that moved proves nothing", v1alpha1.ExpectAllow, func(p *picture) { p.denied(); p.fails(9); p.sights[0].route.address = "10.0.0.9" }, true, false, false, false},
@@ -109,6 +123,12 @@ func TestJudge(t *testing.T) {
 		}, false, false, false, false},
 		{"reached is right while the live policies allow it", v1alpha1.ExpectDeny, func(*picture) {}, false, false, false, false},
 		{"blocked with a witness holds", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3) }, true, true, false, false},
+		{"blocked with a success among the newest attempts is no proof", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[0].state.StreakSinceMark = 2 }, true, false, false, false},
+		{"blocked long ago is no proof", v1alpha1.ExpectDeny, func(p *picture) {
+			p.denied()
+			p.fails(3)
+			p.sights[0].state.LastReceived = p.now.Add(-20 * time.Second)
+		}, true, false, false, false},
 		{"blocked without one proves nothing", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights = p.sights[:1] }, true, false, false, false},
 		{"an old witness is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, true, false, false, false},
 		{"reached although denied is a leak", v1alpha1.ExpectDeny, func(p *picture) { p.denied() }, true, false, false, true},

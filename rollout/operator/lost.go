@@ -22,7 +22,7 @@ import (
 // what its policies say of themselves.
 func (r *RunReconciler) passWithoutPlan(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) (ctrl.Result, error) {
 	at := stateOf(run)
-	e := rollout.Evidence{InStep: time.Since(phaseSince(run)), Foreign: s.lost.Error()}
+	e := rollout.Evidence{Restoring: since(s.tried, time.Now()), Foreign: s.lost.Error()}
 	var undoing error
 	if at.Phase == v1alpha1.PhaseRollingBack {
 		e.Restored, undoing = r.undo(ctx, keyOf(run), s, w)
@@ -51,7 +51,10 @@ func (r *RunReconciler) passWithoutPlan(ctx context.Context, run *v1alpha1.Polic
 // is done. Between its acts it waits as long as any write may take to act
 // anywhere, because it has no markers to look at.
 func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *world) (bool, error) {
-	s.enter("rollback")
+	s.enter(place{kind: rollback})
+	if s.tried.IsZero() {
+		s.tried = time.Now()
+	}
 	switch s.restore {
 	case restoreWiden:
 		wishes := widenWithoutPlan(run, w.policies)

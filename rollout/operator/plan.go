@@ -51,6 +51,8 @@ type PlannedPath struct {
 	WitnessPath int `json:"witnessPath"`
 	// WitnessIdentity must get through where no such path exists: an identity, or controlIdentity.
 	WitnessIdentity string `json:"witnessIdentity,omitempty"`
+	// MayFail says that the author accepts that the path does not work before the change.
+	MayFail bool `json:"mayFail,omitempty"`
 }
 
 // Candidate is a policy to roll out, as the API server defaults it, and the

@@ -11,6 +11,7 @@ import (
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
 
 // maxExposures bounds what a plan lists; the rest is counted in the last line.
@@ -49,11 +50,14 @@ func (p *Plan) outside(w *world) []verdict.Policy {
 	return out
 }
 
-// live is the world as it is now, with our temporary objects under the names
+// live is the world as it is now, compiled.
+func (p *Plan) live(w *world) *verdict.Snapshot { return verdict.Compile(p.liveWorld(w), nil) }
+
+// liveWorld is the world as it is now, with our temporary objects under the names
 // that people gave them, so that a rule reads as they wrote it. While the final
 // object of that name is there as well, a word tells the two apart: a snapshot
-// holds one policy of a name.
-func (p *Plan) live(w *world) *verdict.Snapshot {
+// holds one policy of a name. The policies named in without are left out.
+func (p *Plan) liveWorld(w *world, without ...string) verdict.World {
 	names, final := map[string]string{}, map[string]bool{}
 	for _, c := range p.Candidates {
 		names[c.Namespace+"/"+c.Object] = c.Name
@@ -63,38 +67,93 @@ func (p *Plan) live(w *world) *verdict.Snapshot {
 	}
 	out := verdict.World{Namespaces: w.verdict.Namespaces}
 	for _, np := range w.verdict.Policies {
+		if slices.Contains(without, np.Key()) {
+			continue
+		}
 		if name, ok := names[np.Key()]; ok {
 			if np.Name != name && final[np.Namespace+"/"+name] {
-				name += " (temporary)"
+				name += temporary
 			}
 			np.Name = name
 		}
 		out.Policies = append(out.Policies, np)
 	}
-	return verdict.Compile(out, nil)
+	return out
 }
 
+// temporary marks a candidate's object beside its final one.
+const temporary = " (temporary)"
+
 // predict lists the paths whose verdict under the candidates is not what the
-// suite expects, and the exposures on the way. It warns; packets decide.
-func (p *Plan) predict(w *world, to prospect, no *refusal) {
+// suite expects, and the exposures on the way. A cut that nobody accepted stops
+// the run here: packets would only show what is known, and on production.
+func (p *Plan) predict(w *world, to prospect, accepts func(v1alpha1.ExceptionType, string) bool, no *refusal) {
 	for _, path := range p.Paths {
-		src := p.sourcePod(path.From)
-		if src == nil {
-			continue
-		}
-		want, finding := verdict.Allow, "Cut"
 		if path.Expect == v1alpha1.ExpectDeny {
-			want, finding = verdict.Deny, "Leak"
-		}
-		for _, b := range w.backends(path.To.Service) {
-			v := to.after.Judge(connect(src, verdictPod(b.pod), b.port, path.protocol()))
-			if v.Decision != verdict.Unknown && v.Decision != want {
-				p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: finding, Rule: v.Rule()})
-				break
-			}
+			p.predictLeak(w, to, path)
+		} else {
+			p.predictCut(w, to, path, accepts, no)
 		}
 	}
 	p.prove(w, no)
+}
+
+func (p *Plan) predictLeak(w *world, to prospect, path PlannedPath) {
+	for _, c := range p.connections(w, path) {
+		if v := to.after.Judge(c); v.Decision == verdict.Allow {
+			p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: "Leak", Rule: v.Rule()})
+			return
+		}
+	}
+}
+
+func (p *Plan) predictCut(w *world, to prospect, path PlannedPath, accepts func(v1alpha1.ExceptionType, string) bool, no *refusal) {
+	for _, c := range p.connections(w, path) {
+		v := to.after.Judge(c)
+		if v.Decision != verdict.Deny {
+			continue
+		}
+		p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: "Cut", Rule: v.Rule()})
+		before := to.before.Judge(c).Decision
+		switch {
+		case !path.votes() || accepts(v1alpha1.ExceptionPredictedCut, path.Name):
+		case before == verdict.Deny && accepts(v1alpha1.ExceptionUnqualifiedPath, path.Name):
+		case before == verdict.Deny:
+			no.add("path %q must work, and neither the policies that are there nor the candidates allow it: %s.%s", path.Name, v.Rule(), p.wayOn(w, c, path.Name))
+		default:
+			no.add("path %q would be cut: %s.%s", path.Name, v.Rule(), p.wayOn(w, c, path.Name))
+		}
+		return
+	}
+}
+
+// wayOn says what a person may do about a predicted cut.
+func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
+	own := func(key string) bool {
+		return slices.ContainsFunc(p.Candidates, func(c Candidate) bool { return c.Key() == key })
+	}
+	mend := repair.Of(p.after(w), c, repair.Options{Own: own, Inline: true})
+	return fmt.Sprintf("\nTo allow it, add %s\nTo see the data plane cut it all the same, add to spec.exceptions of the rollout:\n- {type: PredictedCut, path: %q, reason: …}", mend, path)
+}
+
+// connections are what a path stands for: one to every pod behind its target, and
+// where it goes by name the questions of its source to the name servers.
+func (p *Plan) connections(w *world, path PlannedPath) []verdict.Conn {
+	src := p.sourcePod(path.From)
+	if src == nil {
+		return nil
+	}
+	var out []verdict.Conn
+	for _, b := range w.backends(path.To.Service) {
+		out = append(out, connect(src, verdictPod(b.pod), b.port, path.protocol()))
+	}
+	byName := slices.Contains(path.ways(), v1alpha1.ViaService) && path.Probe.Type != v1alpha1.ProbeDNS
+	if path.Expect == v1alpha1.ExpectAllow && byName {
+		for _, b := range w.nameServers() {
+			out = append(out, connect(src, verdictPod(b.pod), b.port, "UDP"))
+		}
+	}
+	return out
 }
 
 // prove goes through every mix of pod states, lists the exposures and refuses

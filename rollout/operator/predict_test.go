@@ -35,6 +35,9 @@ func crowd() *world {
 	return w
 }
 
+// nobody accepts anything.
+var nobody v1alpha1.PolicyRolloutSpec
+
 func candidate(ns, name, app string, spec networkingv1.NetworkPolicySpec) Candidate {
 	spec.PodSelector.MatchLabels = map[string]string{"app": app}
 	return Candidate{Policy: verdict.Policy{Namespace: ns, Name: name, Spec: spec}}
@@ -47,7 +50,7 @@ func TestExposuresAreFoundAmongManyPods(t *testing.T) {
 	no := &refusal{}
 	w := crowd()
 	w.pods[types.NamespacedName{Namespace: "b", Name: "p-007"}].Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}
-	p.predict(w, p.prospect(w), no)
+	p.predict(w, p.prospect(w), nobody.Accepts, no)
 	if want := []report.Exposure{{From: "a/p-004", To: "b/p-007", Port: "80/TCP"}}; !reflect.DeepEqual(p.Exposures, want) || len(no.reasons)+len(p.Unprobeable) > 0 {
 		t.Errorf("got %+v, refused %q, unprobeable %v, want %+v", p.Exposures, no.reasons, p.Unprobeable, want)
 	}
@@ -62,7 +65,7 @@ func TestExposuresPastTheListAreCounted(t *testing.T) {
 	}
 	p := &Plan{Run: "r-1", Candidates: all}
 	w := crowd()
-	p.predict(w, p.prospect(w), &refusal{})
+	p.predict(w, p.prospect(w), nobody.Accepts, &refusal{})
 	if len(p.Exposures) != maxExposures+1 || !strings.Contains(p.Exposures[maxExposures].From, "and 50 more") {
 		t.Errorf("got %d lines, the last %+v: 10 x 10 edges are open for a while", len(p.Exposures), p.Exposures[len(p.Exposures)-1])
 	}
@@ -78,7 +81,7 @@ func TestACircleOfExposuresIsRefused(t *testing.T) {
 	w.policies = append(w.policies, closed)
 	p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("a", "one", "app-4", both), candidate("b", "other", "app-7", both)}}
 	no := &refusal{}
-	p.predict(w, p.prospect(w), no)
+	p.predict(w, p.prospect(w), nobody.Accepts, no)
 	got := strings.Join(no.reasons, "\n")
 	if !strings.Contains(got, "a/p-004 to b/p-007") || !strings.Contains(got, "no order of the policies avoids it: first close one of the two ends") {
 		t.Errorf("refused %q, want the edge and what to do", got)

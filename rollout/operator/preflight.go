@@ -62,6 +62,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err := r.readSuites(ctx, p, &ro, w, no); err != nil {
 		return nil, err
 	}
+	p.settleExceptions(&ro.Spec, no)
 	candidates, err := r.readCandidates(ctx, &ro, no)
 	if err != nil {
 		return nil, err
@@ -83,8 +84,8 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 		return nil, no
 	}
 	to := p.prospect(w)
-	p.predict(w, to, no)
-	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untested(w), p.strays(w))
+	p.predict(w, to, ro.Spec.Accepts, no)
+	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w), p.strays(w))
 	p.settleWitnesses(w, to, no)
 	if len(no.reasons) > 0 {
 		return nil, no
@@ -174,7 +175,9 @@ func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w 
 	} else if !anyReady(w.backends(t)) {
 		no.add("%s leads to Service %s/%s, which has no ready pod behind it: nothing could be proved", where, t.Namespace, t.Name)
 	}
-	p.Paths = append(p.Paths, PlannedPath{Path: path, WitnessPath: -1})
+	planned := PlannedPath{Path: path, WitnessPath: -1}
+	p.settleWays(&planned, w, where, no)
+	p.Paths = append(p.Paths, planned)
 }
 
 // rehearse has the API server default and check every object of the rollout
@@ -206,8 +209,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 		fresh = append(fresh, c)
 	}
 	if len(fresh) == 0 && len(no.reasons) == 0 {
-		no.add("every policy of the rollout is in place already: there is nothing to roll out")
-		return nil
+		return errInPlace
 	}
 	for _, ns := range p.namespaces() {
 		p.Baseline = append(p.Baseline, w.foreign(ns)...)
@@ -226,6 +228,9 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 	}
 	return err
 }
+
+// errInPlace says that a rollout has nothing to do, which is as its author wants it.
+var errInPlace = errors.New("every policy of the rollout is in place already")
 
 // conflicts reports whether a policy of that name is there already. The same
 // spec is no work; another spec is refused, because taking over an existing

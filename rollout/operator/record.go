@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -18,11 +19,8 @@ import (
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
-// Keys of the report's ConfigMap.
-const (
-	reportKey = "report.json"
-	stateKey  = "state.json"
-)
+// stateKey is what a restarted operator needs, in the report's ConfigMap.
+const stateKey = "state.json"
 
 // record is what a run has proved so far. It is written to a ConfigMap at every
 // change of phase and every few seconds, so that a restarted operator goes on
@@ -48,6 +46,20 @@ type recordState struct {
 	LossRate float64 `json:"lossRate"`
 	// Cells counts, per live phase, what needed proof and what had it.
 	Cells map[string]report.Coverage `json:"cells"`
+	// Soaked is how much of the current step's soak is over.
+	Soaked soakedState `json:"soaked"`
+	// Settle is the slowest effect of a policy that preflight measured; 0: not measured.
+	Settle time.Duration `json:"settle,omitempty"`
+	// LeakThrough lists policies of others that a leak went through.
+	LeakThrough []string `json:"leakThrough,omitempty"`
+	// Tolerated are changes of the baseline that a held run goes on with: by policy, the digest of what it is now.
+	Tolerated map[string]string `json:"tolerated,omitempty"`
+}
+
+// soakedState is how long the proof of a step was complete.
+type soakedState struct {
+	Place string        `json:"place"`
+	For   time.Duration `json:"for"`
 }
 
 // reportName is the ConfigMap that holds a run's report, in Tightrope's namespace.
@@ -142,17 +154,9 @@ func (r *record) qualified() map[cell]bool {
 func (c cell) String() string { return fmt.Sprintf("%d/%s", c.path, c.via) }
 
 // qualify writes down which rows work while nothing is applied, and how much is lost.
-func (r *record) qualify(p *picture) {
-	works := map[cell]bool{}
+func (r *record) qualify(p *picture, cells map[cell]*judged) {
 	var attempts, lost int64
 	for _, s := range p.sights {
-		if c := (cell{s.route.path, s.route.via}); !s.route.witness && p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
-			so := s.state.Last.Connected() && s.state.ConnectedSinceMark >= minSamples
-			if had, ok := works[c]; ok {
-				so = so && had
-			}
-			works[c] = so
-		}
 		if s.state.Connected > s.state.Blocked && p.plan.Paths[s.route.path].Expect == v1alpha1.ExpectAllow {
 			attempts += s.state.Attempts
 			lost += s.state.Blocked
@@ -162,15 +166,18 @@ func (r *record) qualify(p *picture) {
 		r.State.LossRate = float64(lost) / float64(attempts)
 	}
 	r.State.Qualified = []string{}
-	for c, so := range works {
-		if so {
+	for c, j := range cells {
+		path := p.plan.Paths[c.path]
+		switch {
+		case path.Expect != v1alpha1.ExpectAllow:
+		case j.works:
 			r.State.Qualified = append(r.State.Qualified, c.String())
-			continue
+		default:
+			r.Report.NotTested = append(r.Report.NotTested, report.NotTested{
+				What:   fmt.Sprintf("path %q by %s", path.Name, c.via),
+				Reason: "it did not work before the change, so nothing can be said of what the change did to it: " + j.note,
+			})
 		}
-		r.Report.NotTested = append(r.Report.NotTested, report.NotTested{
-			What:   fmt.Sprintf("path %q by %s", p.plan.Paths[c.path].Name, c.via),
-			Reason: "it did not work before the change, so nothing can be said of what the change did to it",
-		})
 	}
 	slices.Sort(r.State.Qualified)
 }
@@ -178,18 +185,22 @@ func (r *record) qualify(p *picture) {
 // save writes the report and the state; a conflict or an outage is tried again
 // with the next pass.
 func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.PolicyRolloutRun) error {
-	rep, err := json.Marshal(r.Report)
+	data, binary, err := report.Store(&r.Report)
 	if err != nil {
-		return fmt.Errorf("report of run %s: %w", run.Name, err)
+		return err
 	}
 	state, err := json.Marshal(r.State)
 	if err != nil {
 		return fmt.Errorf("state of run %s: %w", run.Name, err)
 	}
+	if data == nil {
+		data = map[string]string{}
+	}
+	data[stateKey] = string(state)
 	key := reportName(run.Name)
 	cm := &corev1.ConfigMap{
 		ObjectMeta: keyOf(run).meta(key.Namespace, key.Name, roleReport),
-		Data:       map[string]string{reportKey: string(rep), stateKey: string(state)},
+		Data:       data, BinaryData: binary,
 	}
 	if err := r.store(ctx, c, keyOf(run), cm); err != nil {
 		return fmt.Errorf("write the report of run %s: %w", run.Name, err)
@@ -229,8 +240,8 @@ func (r *record) store(ctx context.Context, c client.Client, run runKey, cm *cor
 	return err
 }
 
-// load reads what an operator before this one wrote. Nothing there, or nothing
-// that can be read, is nothing known: a run never waits for its report.
+// load reads what an operator before this one wrote; nothing there is nothing
+// known, and so is what does not parse: a rollback must not wait for it.
 func (r *record) load(ctx context.Context, c client.Reader, run runKey) error {
 	var cm corev1.ConfigMap
 	err := c.Get(ctx, reportName(run.name), &cm)
@@ -239,10 +250,16 @@ func (r *record) load(ctx context.Context, c client.Reader, run runKey) error {
 	} else if err != nil {
 		return fmt.Errorf("read the report of run %s: %w", run.name, err)
 	}
-	was := record{}
-	if json.Unmarshal([]byte(cm.Data[reportKey]), &was.Report) == nil && json.Unmarshal([]byte(cm.Data[stateKey]), &was.State) == nil {
-		r.Report, r.State = was.Report, was.State
+	rep, err := report.Stored(cm.Data, cm.BinaryData)
+	if err == nil {
+		err = json.Unmarshal([]byte(cm.Data[stateKey]), &r.State)
 	}
+	if err != nil {
+		slog.WarnContext(ctx, "what the run had proved cannot be read, so it is proved again", "run", run.name, "error", err)
+		*r = record{}
+		return nil
+	}
+	r.Report = *rep
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -43,11 +44,6 @@ func TestPreflightRefusesInOneSentence(t *testing.T) {
 			old := s.policy("client-egress", map[string]string{"app": "client"}, networkingv1.PolicyTypeEgress, "server", 1)
 			s.create(&networkingv1.NetworkPolicy{ObjectMeta: s.meta("client-egress"), Spec: old.Spec})
 		}, "policy NS/client-egress exists with another spec: this version only adds policies"},
-		{"policies that are all in place", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
-			for _, c := range ro.Spec.Policies.Inline {
-				s.create(&networkingv1.NetworkPolicy{ObjectMeta: s.meta(c.Name), Spec: c.Spec})
-			}
-		}, "every policy of the rollout is in place already"},
 		{"a protected namespace", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
 			ro.Spec.ProtectedNamespaces = []string{s.ns}
 		}, "policy NS/client-egress is in namespace NS, which is protected"},
@@ -91,6 +87,28 @@ func TestPreflightRefusesInOneSentence(t *testing.T) {
 			s.wantNothingLeft()
 		})
 	}
+}
+
+// A rollout that is applied again when its policies are in force stays green, and
+// does not claim that anything was tested.
+func TestARolloutInPlaceIsReady(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	for _, c := range s.good() {
+		np := &networkingv1.NetworkPolicy{ObjectMeta: s.meta(c.Name), Spec: c.Spec}
+		s.create(np)
+		s.baseline = append(s.baseline, *np)
+	}
+	s.begin(s.rollout(s.good()))
+	st := s.end()
+	if st.Phase != v1alpha1.PhaseCommitted || st.Cause != "InPlace" || st.Result != "InPlace" || !strings.Contains(st.Message, "nothing was tested") {
+		t.Errorf("ended %s, cause %q, result %q: %s", st.Phase, st.Cause, st.Result, st.Message)
+	}
+	ro := await(s, &v1alpha1.PolicyRolloutList{}, "the rollout's summary", func(ro *v1alpha1.PolicyRollout) bool { return ro.Status.Phase == v1alpha1.PhaseCommitted })
+	if !meta.IsStatusConditionTrue(ro.Status.Conditions, "Ready") || meta.IsStatusConditionTrue(ro.Status.Conditions, "Stalled") {
+		t.Errorf("conditions %+v, want Ready and not Stalled", ro.Status.Conditions)
+	}
+	s.wantNothingLeft()
 }
 
 const misspelt = `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: a, name: b}, spec: {podSelektor: {}}}`

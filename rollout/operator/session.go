@@ -23,24 +23,28 @@ type session struct {
 	undone    string // what a rollback without plan took back
 	preflight rollout.Preflight
 	refused   error
+	hindrance string // what preflight could not do for now; empty: nothing
 	check     enforcementCheck
 	checked   bool // the check is over
 	record    record
+	soaking   soaking
 
 	// What the writes of the current scope did. Times are from this process's
 	// monotonic clock; zero: not yet.
-	step       string    // that the fields below speak of
+	place      place     // that the fields below speak of
 	acked      time.Time // every write of the scope acknowledged
 	issued     time.Time // the last write that could take a path away was sent
 	tightened  time.Time // and acknowledged
+	wrote      time.Time // the newest write to any policy or label of ours acknowledged
 	settledAt  time.Time // since when samples count
 	bridgesAt  time.Time // the bridges of the scope acknowledged
 	releasedAt time.Time // the markers were released from the shadow stage
 	isolatedAt time.Time // the markers' policies acknowledged
 	late       string    // which node does not show the newest write yet; empty: none
-	restore    restoreStage
-	restoreAt  time.Time // when that stage was entered
 	settleTime time.Duration
+
+	restoring
+	acceptCuts []string // paths that a person accepts to be cut by a rollback
 
 	mu     sync.Mutex // guards agents: followers write, passes read
 	agents map[types.NamespacedName]*agentState
@@ -67,6 +71,8 @@ type agentState struct {
 	created   time.Time
 	lastHeard time.Time // of the right plan
 	current   bool      // has echoed the digest of its plan
+	// By check, when an attempt was last heard to fail, and to get through.
+	failedAt, connectedAt map[string]time.Time
 }
 
 func newSession(ctx context.Context, wake func()) *session {
@@ -88,13 +94,13 @@ func (s *session) close() {
 }
 
 // enter resets what belongs to one step.
-func (s *session) enter(step string) {
-	if s.step == step {
+func (s *session) enter(p place) {
+	if s.place == p {
 		return
 	}
-	s.step = step
+	s.place = p
 	s.acked, s.settledAt, s.bridgesAt, s.releasedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	s.restore, s.restoreAt = restoreWiden, time.Time{}
+	s.restoring = restoring{}
 }
 
 // listen makes the session hear exactly the given agents. An agent whose plan
@@ -115,7 +121,10 @@ func (s *session) listen(logs LogReader, specs []agentSpec) {
 		}
 		if a.digest != digest {
 			a.digest, a.ledger, a.current = digest, probes.NewLedger(digest), false
-			s.settledAt = time.Time{}
+			a.failedAt, a.connectedAt = map[string]time.Time{}, map[string]time.Time{}
+			if !s.settledAt.IsZero() { // a pod that is new may be judged by policies a little late
+				a.ledger.MarkAll(time.Now().Add(2 * s.settleTime))
+			}
 		}
 		a.spec = spec
 	}
@@ -153,9 +162,25 @@ func (s *session) hear(agent types.NamespacedName, line probes.Line, at time.Tim
 	}
 	a.lastHeard, a.current = at, true
 	for _, c := range line.Counts {
+		a.heard(c, at)
+	}
+	for _, c := range line.Counts {
 		if c.Newest.Sub(c.Since) < freshStreak {
 			s.wake()
 			return
+		}
+	}
+}
+
+// heard notes when a check was last heard to fail and to get through. A single
+// attempt among many counts: a streak does not show it.
+func (a *agentState) heard(c probes.Count, at time.Time) {
+	for outcome := range c.Outcomes {
+		switch {
+		case outcome.Connected():
+			a.connectedAt[c.ID] = at
+		case outcome.Blocked():
+			a.failedAt[c.ID] = at
 		}
 	}
 }

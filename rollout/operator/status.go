@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
@@ -52,10 +53,10 @@ type turn struct {
 // advance writes a decision down: what it rests on, then the status, then the
 // report, then an event.
 func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn) error {
-	if t.at.Phase == v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhaseObserve && t.picture != nil {
-		s.record.qualify(t.picture)
-		if err := s.record.save(ctx, r.Client, run); err != nil {
-			return err // nothing may be tightened before it is known what worked
+	if t.at.Phase == v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhasePreflight && t.picture != nil {
+		s.record.qualify(t.picture, t.cells)
+		if err := s.record.save(ctx, r.Client, run); err != nil && t.next.Cause == "" {
+			return err // nothing may be tightened before it is known what worked; going back waits for nothing
 		}
 	}
 	var cuts []foundCut
@@ -72,12 +73,24 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 		s.undated = cuts
 	}
 	s.record.turn(s, t, run.Status.Message, now)
-	r.note(run, reasonOf(t.next), "Advance", run.Status.Message)
+	r.tell(ctx, run, s, t)
 	countPhase(t.next, s.record.Report.Cuts)
+	if t.next.Phase == v1alpha1.PhasePreflight && t.at.Phase == v1alpha1.PhaseObserve {
+		s.planAgain()
+	}
 	if t.next.Phase.Terminal() && s.plan != nil {
 		return s.record.save(ctx, r.Client, run)
 	}
 	return nil
+}
+
+// planAgain forgets the plan, because the baseline it was made for has changed
+// while nothing was applied. What was learned of the cluster is kept.
+func (s *session) planAgain() {
+	settle := s.record.State.Settle
+	s.plan, s.preflight, s.refused, s.record = nil, rollout.PreflightRunning, nil, record{}
+	s.forms, s.own = nil, nil
+	s.record.State.Settle = settle
 }
 
 func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foundCut) {
@@ -85,7 +98,9 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	st.ObservedGeneration = run.Generation
 	st.Phase, st.Step, st.Cause = t.next.Phase, int32(t.next.Step), string(t.next.Cause)
 	st.Stage, st.Result = s.stepName(t.next), t.next.Result()
-	if s.plan != nil {
+	if t.next.Phase == v1alpha1.PhasePreflight {
+		st.PlanDigest = "" // nothing is armed: the plan is made, or made again
+	} else if s.plan != nil {
 		st.PlanDigest, st.Report = s.plan.Digest(), reportName(run.Name).Name
 	}
 	for _, c := range cuts {
@@ -96,6 +111,7 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	}
 	switch t.next.Phase {
 	case v1alpha1.PhaseRolledBack: // the reason for the rollback is the last word
+		st.Message = clip(st.Message+s.healing(t.next), 4096)
 	case v1alpha1.PhaseRollbackFailed:
 		st.Message = clip(st.Message+"; the rollback could not be verified in time: look at the paths of the suite", 4096)
 	default:
@@ -113,59 +129,6 @@ func clip(s string, n int) string {
 		return s
 	}
 	return s[:n]
-}
-
-// stepName is what people call the place a state is in.
-func (s *session) stepName(at rollout.State) string {
-	switch at.Phase {
-	case v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseHeld:
-		if s.plan != nil && at.Step < len(s.plan.Steps) {
-			return s.plan.Steps[at.Step].Name
-		}
-	case v1alpha1.PhaseCommitting:
-		return "commit"
-	case v1alpha1.PhaseRollingBack:
-		return "rollback"
-	case v1alpha1.PhasePreflight:
-		return "preflight"
-	}
-	return ""
-}
-
-// message says in one sentence where the run is and why.
-func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
-	switch t.next.Cause {
-	case rollout.CauseRefused, rollout.CauseNotEnforced:
-		if s.refused != nil {
-			return s.refused.Error()
-		}
-	case rollout.CauseCut:
-		if len(cuts) > 0 {
-			return fmt.Sprintf("%s was cut in %s: %s", cuts[0].Path, cuts[0].Phase, cuts[0].Rule)
-		}
-	case rollout.CauseLeak:
-		return fmt.Sprintf("these paths must not work and do: %q; held, because rolling back would open them wider", t.evidence.Leaks)
-	case rollout.CauseSilent:
-		said := fmt.Sprintf("no proof within the deadline: %d of %d cells proved, longest silence of a probe %v", t.evidence.Proved, t.evidence.Required, t.evidence.Silence.Round(time.Second))
-		if s.late != "" {
-			said += ", " + s.late
-		}
-		if s.spoiled != "" {
-			said += ", " + s.spoiled
-		}
-		return said
-	case rollout.CauseAborted:
-		return "somebody asked to abort"
-	case rollout.CauseForeign:
-		if t.evidence.Foreign != "" {
-			return t.evidence.Foreign + ", so the plan no longer holds"
-		}
-		return "what the plan rests on was changed by somebody else"
-	}
-	if t.next.Phase == v1alpha1.PhaseCommitted {
-		return fmt.Sprintf("%d policies are in force and every required path was proved", len(s.plan.Candidates))
-	}
-	return fmt.Sprintf("in %s", s.stepName(t.next))
 }
 
 func reasonOf(at rollout.State) string {
@@ -223,18 +186,29 @@ func (r *record) turn(s *session, t turn, message string, now time.Time) {
 	r.phase(s.stepName(t.next), s.scope(t.next).String(), leaving, now)
 	rep := &r.Report
 	rep.Message, rep.Cause = message, string(t.next.Cause)
-	if result := t.next.Result(); result != "" {
-		rep.Result = result
+	rep.Result = t.next.Result()
+	if t.picture != nil && (t.next.Phase.Terminal() || t.next.Phase == v1alpha1.PhaseHeld) {
+		r.measuredLast(t.picture)
 	}
-	if !t.next.Phase.Terminal() {
-		return
+	if t.next.Phase.Terminal() {
+		r.end(rep.Result, rep.Cause, message, now)
 	}
-	rep.Ended = now
+}
+
+// end closes a report: nothing in it is under way any more.
+func (r *record) end(result, cause, message string, now time.Time) {
+	rep := &r.Report
+	outcome := "Passed"
+	if result == "RollbackFailed" {
+		outcome = "Failed"
+	}
+	r.phase("", "", outcome, now)
+	rep.Result, rep.Cause, rep.Message, rep.Ended = result, cause, message, now
 	for i := range rep.TemporaryAccess {
 		rep.TemporaryAccess[i].To = now
 	}
 	for i := range rep.Paths {
-		if p := &rep.Paths[i]; p.Finding == "Inconclusive" && p.Note == "" {
+		if p := &rep.Paths[i]; p.Finding == report.Inconclusive && p.Note == "" {
 			p.Note = "not enough conclusive attempts in a phase that enforced it"
 		}
 	}

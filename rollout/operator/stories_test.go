@@ -34,7 +34,7 @@ func TestACutEgressPathIsFoundInShadow(t *testing.T) {
 	s := newStory(t)
 	bad := s.good()
 	bad[0] = s.policy("client-egress", map[string]string{"app": "client"}, networkingv1.PolicyTypeEgress, "server", 9999)
-	s.begin(s.rollout(bad))
+	s.begin(s.accepting(bad))
 	rep := s.wantEnd(s.end(), v1alpha1.PhaseRolledBack, "Cut", "RolledBack")
 	if touched := s.c.plane.touchedBy(s.run()); len(touched) > 0 {
 		t.Errorf("production pods were selected in shadow: %v", touched)

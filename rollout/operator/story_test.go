@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -293,16 +292,24 @@ func (s *story) wantEnd(st v1alpha1.PolicyRolloutRunStatus, phase v1alpha1.Phase
 	return rep
 }
 
-func (s *story) report() (rep report.Report) {
+// accepting is a rollout whose author wants to see the data plane cut the path.
+func (s *story) accepting(policies []v1alpha1.CandidatePolicy) *v1alpha1.PolicyRollout {
+	ro := s.rollout(policies)
+	ro.Spec.Exceptions = []v1alpha1.Exception{{Type: v1alpha1.ExceptionPredictedCut, Path: "client to server", Reason: "the data plane is to show it"}}
+	return ro
+}
+
+func (s *story) report() report.Report {
 	s.t.Helper()
 	var cm corev1.ConfigMap
 	if err := s.c.client.Get(s.ctx, reportName(s.run()), &cm); err != nil {
 		s.t.Fatalf("report: %v", err)
 	}
-	if err := json.Unmarshal([]byte(cm.Data[reportKey]), &rep); err != nil {
+	rep, err := report.Stored(cm.Data, cm.BinaryData)
+	if err != nil {
 		s.t.Fatalf("report: %v", err)
 	}
-	return rep
+	return *rep
 }
 
 func (s *story) wantPolicies(committed bool) {

@@ -2,6 +2,8 @@ package operator
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,8 +31,8 @@ func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
 		if j.note != "" {
 			row.Note = j.note
 		}
-		if j.proved && p.settled && p.scope.Live() && row.Finding == report.Inconclusive {
-			row.Finding, row.Note = report.Holds, ""
+		if j.proved && p.settled && p.scope.Live() && row.Finding != report.CutFinding {
+			row.Finding, row.Rule, row.Note = report.Holds, "", ""
 		}
 		if j.leak != nil && row.Finding != report.Leak {
 			r.leak(p, c, j, step)
@@ -110,6 +112,13 @@ type foundCut struct {
 	suspect  suspect
 }
 
+// sortedCells lists cells in the order of the plan.
+func sortedCells(cells map[cell]*judged) []cell {
+	return slices.SortedFunc(maps.Keys(cells), func(a, b cell) int {
+		return cmp.Or(cmp.Compare(a.path, b.path), cmp.Compare(a.via, b.via))
+	})
+}
+
 // findCuts lists what a decision to roll back rests on, and with it the paths
 // that fail for a rule in force but had no time to fail often enough. tightened is when the
 // last write that could take a path away was acknowledged; zero: not known,
@@ -149,12 +158,37 @@ func (r *record) cut(found []foundCut, decided time.Time) {
 	}
 }
 
+// measuredLast makes the rows say what was seen last. A path that must work and
+// fails when the run ends, or is held, does not hold, whatever was proved before.
+func (r *record) measuredLast(p *picture) {
+	for _, s := range p.sights {
+		row := r.rows[cell{s.route.path, s.route.via}]
+		if row == nil || row.Finding == report.CutFinding || !p.mustWork(s) || !s.state.Last.Blocked() || s.state.Streak < p.needed(s.route.via) {
+			continue
+		}
+		_, row.Rule = p.blame(s)
+		row.Finding, row.Note = report.CutFinding, fmt.Sprintf("it failed when last tried: the newest %d attempts ended %s", s.state.Streak, s.state.Last)
+	}
+}
+
 func (r *record) leak(p *picture, c cell, j *judged, step string) {
 	e := entry(p, c, *j.leak, step)
-	e.Cause, e.At, e.Rule = "Leak", p.now, p.blameLeak(*j.leak)
+	rule, others := p.blameLeak(*j.leak)
+	e.Cause, e.At, e.Rule = "Leak", p.now, rule
+	r.State.LeakThrough = union(r.State.LeakThrough, others)
 	r.Report.Leaks = append(r.Report.Leaks, e)
 	row := r.rows[c]
 	row.Finding, row.Rule, row.Note = report.Leak, e.Rule, ""
+}
+
+// union adds what is missing of more, in order.
+func union(names, more []string) []string {
+	for _, name := range more {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func entry(p *picture, c cell, s sight, step string) report.Cut {

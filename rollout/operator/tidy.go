@@ -24,9 +24,13 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if err != nil {
 		return false, err
 	}
-	wrote, err := labelPods(ctx, r.Client, w, run.Name, nil)
-	if err != nil {
-		return false, err
+	wrote := false
+	for _, label := range []string{v1alpha1.LabelEnforced, v1alpha1.LabelSpared} {
+		one, err := labelPods(ctx, r.Client, w, label, run.Name, nil)
+		if err != nil {
+			return false, err
+		}
+		wrote = wrote || one
 	}
 	pods, err := r.removePods(ctx, w, keyOf(run))
 	if err != nil || policies+pods > 0 || wrote {
@@ -62,7 +66,7 @@ func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRo
 // handOver takes our marks off a committed policy: it is the author's now.
 func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPolicy, run string) error {
 	labels := map[string]*string{v1alpha1.LabelRun: nil, v1alpha1.LabelRole: nil}
-	annotations := map[string]*string{"tightrope.dev/committed-by": &run, v1alpha1.AnnotationRunUID: nil}
+	annotations := map[string]*string{v1alpha1.AnnotationCommittedBy: &run, v1alpha1.AnnotationRunUID: nil}
 	if err := relabel(ctx, r.Client, np, labels, annotations); err != nil {
 		return fmt.Errorf("hand over policy %s/%s: %w", np.Namespace, np.Name, err)
 	}
@@ -93,6 +97,7 @@ var leavings = []struct {
 	{networkingv1.SchemeGroupVersion.WithKind("NetworkPolicyList"), v1alpha1.LabelRun},
 	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelRun},
 	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelEnforced},
+	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelSpared},
 	{corev1.SchemeGroupVersion.WithKind("ConfigMapList"), v1alpha1.LabelRun},
 }
 
@@ -109,7 +114,7 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
-			marked := l.label == v1alpha1.LabelEnforced && o.Labels[v1alpha1.LabelRole] == ""
+			marked := l.label != v1alpha1.LabelRun && o.Labels[v1alpha1.LabelRole] == ""
 			if !marked && !run.made(o) || o.Labels[v1alpha1.LabelRole] == roleReport {
 				continue
 			}

@@ -83,11 +83,17 @@ type backend struct {
 	port int32
 }
 
-// backends lists the running pods behind a target, by name, at most maxBackends,
-// without the probe pods that wear its labels.
+// backends lists the pods behind a target that are tried: the first maxBackends.
+func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
+	all := w.allBackends(t)
+	return all[:min(len(all), maxBackends)]
+}
+
+// allBackends lists the running pods behind a target, by name, without the probe
+// pods that wear its labels.
 // Pods that are not ready stay in: were they dropped, a policy that makes them
 // fail would take its own evidence away.
-func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
+func (w *world) allBackends(t v1alpha1.ServiceTarget) []backend {
 	key := types.NamespacedName{Namespace: t.Namespace, Name: t.Name}
 	svc := w.services[key]
 	if svc == nil {
@@ -111,7 +117,7 @@ func (w *world) backends(t v1alpha1.ServiceTarget) []backend {
 		}
 	}
 	slices.SortFunc(out, func(a, b backend) int { return strings.Compare(a.pod.Name, b.pod.Name) })
-	return out[:min(len(out), maxBackends)]
+	return out
 }
 
 // behind is the pod that an endpoint says it is; nil: none.
@@ -122,15 +128,9 @@ func (w *world) behind(ep discoveryv1.Endpoint) *corev1.Pod {
 	return w.pods[types.NamespacedName{Namespace: ep.TargetRef.Namespace, Name: ep.TargetRef.Name}]
 }
 
-// hasAddress reports whether the kubelet says that the pod has the address. An
-// EndpointSlice is anybody's to write, and probes go to no address because it
-// says so.
-func hasAddress(pod *corev1.Pod, address string) bool {
-	return pod.Status.PodIP == address || slices.Contains(pod.Status.PodIPs, corev1.PodIP{IP: address})
-}
-
 // strays lists the endpoints of the plan's targets whose address is not that of
-// the pod they name: nobody tries them.
+// the pod they name. An EndpointSlice is anybody's to write, and probes go to no
+// address because it says so.
 func (p *Plan) strays(w *world) []report.NotTested {
 	var out []report.NotTested
 	seen := map[string]bool{}

@@ -210,11 +210,11 @@ func TestEditsOfOurPoliciesAreNamed(t *testing.T) {
 			defer s.close()
 			s.plan = p
 			b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Live), p.candidateWishes(rollout.Live)...))))
-			if what := s.foreignChange(b.look()); what != "" {
+			if what := s.foreignChange(b.look(), rollout.State{Phase: v1alpha1.PhaseCanary}); what != "" {
 				t.Fatalf("before anybody did anything: %s", what)
 			}
 			tt.edit(b)
-			if got := s.foreignChange(b.look()); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+			if got := s.foreignChange(b.look(), rollout.State{Phase: v1alpha1.PhaseCanary}); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

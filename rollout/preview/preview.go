@@ -22,16 +22,20 @@ type Preview struct {
 	Rollout string // namespace/name
 	// Digest names the change: SHA-256, in hexadecimal, over the candidates as the
 	// API server would default them, sorted by name.
-	Digest  string
-	Pods    int // that were judged
-	Paths   []Path
-	Summary rollout.Summary
-	Steps   []rollout.StepPlan
+	Digest string
+	Pods   int // that were judged
+	// Controller is what the controller would do with the rollout as it is.
+	Controller Act
+	Paths      []Path
+	Summary    rollout.Summary
+	Steps      []rollout.StepPlan
 	// Findings are the mistakes in the candidates that break or may break something,
 	// those that nobody suppressed.
 	Findings []lint.Finding
 	// Assumed says what the input does not show and was taken for granted.
 	Assumed []string
+	// Notes say what is odd about the rollout and stops nothing.
+	Notes []string
 }
 
 // Path is a path of a suite, judged for every pod behind its target.
@@ -43,6 +47,11 @@ type Path struct {
 	Now     verdict.Decision // without the candidates
 	Then    verdict.Decision // with them
 	Rule    string           // that decides then, or why nothing is known
+	// Accepted is the reason of the exception for this predicted cut; empty: there is none.
+	Accepted string
+	// Repair says what to add to the candidates so that a predicted cut is none: where
+	// it goes, and the YAML. Or it says why no policy can. Empty where nothing is cut.
+	Repair string
 }
 
 // Finding is what is predicted of a path. The zero Finding is Inconclusive.
@@ -72,7 +81,7 @@ const (
 	Unclear Result = iota // some path is inconclusive
 	Clean                 // every path that votes holds
 	Breaks                // some path that votes would be cut or leak
-	Refused               // the change would not be tried
+	Refused               // the change would not be tried, and no exception changes that
 )
 
 // Result says how it ends: with no path at all, nothing was shown.
@@ -122,6 +131,12 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
 		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: name, DeclaredOnly: true, PodsOnly: true})
 	p.Paths = judged(paths, p.Summary.Paths)
+	if err := p.except(r); err != nil {
+		return p, err
+	}
+	p.mend(change, r)
+	p.limits()
+	p.Controller = p.act()
 	p.Findings = findings(set, r)
 	return p, nil
 }

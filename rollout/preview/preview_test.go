@@ -146,6 +146,72 @@ func TestTheDigestNamesTheChange(t *testing.T) {
 	}
 }
 
+// accepting is the edit that gives the rollout exceptions.
+func accepting(exceptions string) []string {
+	return []string{"stages: [{name: all, mode: Enforce}]", "stages: [{name: all, mode: Enforce}]\n  exceptions: " + exceptions}
+}
+
+// What the controller would do follows from what is predicted and from what the
+// author accepts, and the text says how to go on.
+func TestThePlanSaysWhatTheControllerWouldDo(t *testing.T) {
+	existing := []string{"---\napiVersion: v1\nkind: Service\nmetadata: {name: nobody", `---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: gateway, namespace: ai}
+spec: {podSelector: {matchLabels: {app: gateway}}, policyTypes: [Ingress]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: nobody`}
+	accepted := accepting("[{type: PredictedCut, path: one, reason: it is wanted}]")
+	for _, tt := range []struct {
+		name, from, expect string
+		edits              []string
+		act                Act
+		result             Result
+		says               []string
+	}{
+		{"nothing is cut", "app", "Allow", nil, Try, Clean, []string{"Next: apply the rollout"}},
+		{"a cut that nobody accepts", "stranger", "Allow", nil, Refuse, Breaks, []string{
+			"if it must work, add\n         to spec.ingress of ai/gateway:\n         - from:\n           - podSelector: {matchLabels: {app: stranger}}\n           ports:\n           - {port: 4000, protocol: TCP}\n",
+			"The controller would refuse it: 1 path would be cut.", `  - {type: PredictedCut, path: "one", reason: "say why"}`}},
+		{"a cut that is accepted", "stranger", "Allow", accepted, Try, Breaks, []string{"accepted by an exception: it is wanted", "because exceptions accept every predicted cut"}},
+		{"a cut that is only a warning", "stranger", "Allow", []string{"Critical", "Warning"}, Try, Clean, nil},
+		{"an exception of another type", "stranger", "Allow", accepting("[{type: UnqualifiedPath, path: one, reason: x}]"), Refuse, Breaks, []string{"would refuse"}},
+		{"a leak", "app", "Deny", nil, Hold, Breaks, []string{"would hold it as soon as a leak shows"}},
+		{"an exception for what is not cut", "app", "Allow", accepted, Try, Clean, []string{"note: the exception for one changes nothing: it is not predicted to be cut"}},
+		{"a policy of that name", "stranger", "Allow", append(existing, accepted...), Refuse, Refused, []string{
+			"REFUSED  policy ai/gateway exists with another spec", "no exception changes that"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := preview(t, append([]string{"FROM", tt.from, "TO", "gateway", "EXPECT", tt.expect}, tt.edits...)...)
+			if p.Controller != tt.act || p.Result() != tt.result {
+				t.Errorf("%s, result %d, want %s, %d", p.Controller, p.Result(), tt.act, tt.result)
+			}
+			var text strings.Builder
+			if err := p.WriteText(&text); err != nil {
+				t.Fatal(err)
+			}
+			for _, says := range tt.says {
+				if !strings.Contains(text.String(), says) {
+					t.Errorf("it does not say\n%s\nbut\n%s", says, &text)
+				}
+			}
+		})
+	}
+}
+
+func TestAnExceptionForAPathOfNoSuiteIsAnError(t *testing.T) {
+	edits := append([]string{"FROM", "app", "TO", "gateway", "EXPECT", "Allow"}, accepting("[{type: PredictedCut, path: two, reason: x}]")...)
+	set, err := manifest.ReadStream("platform", strings.NewReader(strings.NewReplacer(edits...).Replace(platform)), manifest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Of(set, set.Objects.Rollouts[0]); err == nil || !strings.Contains(err.Error(), "platform:36 PolicyRollout") || !strings.Contains(err.Error(), `no suite of the rollout has a path "two"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestStagesThatCannotCommitAreRefused(t *testing.T) {
 	set, err := manifest.ReadStream("platform", strings.NewReader(strings.NewReplacer("FROM", "app", "TO", "gateway", "EXPECT", "Allow", "mode: Enforce", "mode: Observe").Replace(platform)), manifest.Options{})
 	if err != nil {

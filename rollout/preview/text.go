@@ -3,6 +3,7 @@ package preview
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -49,25 +50,12 @@ func (p Preview) WriteText(w io.Writer) error {
 	p.writeOrder(out)
 	p.writeProof(out)
 	p.writeFindings(out)
-	for _, a := range p.Assumed {
-		out.line("note: %s", a)
+	for _, note := range slices.Concat(p.Assumed, p.Notes) {
+		out.line("note: %s", note)
 	}
 	out.line("")
-	out.line("%s", p.conclusion())
+	p.conclude(out)
 	return out.err
-}
-
-func (p Preview) conclusion() string {
-	next := "Nothing was applied."
-	switch p.Result() {
-	case Clean:
-		return next + " Every path that votes would hold. Next: apply the rollout; probes then show what packets do."
-	case Breaks:
-		return next + " It would be rolled back. Next: correct the policies (tightrope lint prints how) and plan again."
-	case Refused:
-		return next + " It would be refused. Next: see what stands in the way, above."
-	}
-	return next + " Some paths cannot be judged from these objects. Next: add what is missing, or plan on the cluster."
 }
 
 func (p Preview) writePaths(out *page) {
@@ -87,6 +75,7 @@ func (p Preview) writePaths(out *page) {
 		}
 		out.line("  %s  %s%s", strings.ToUpper(path.Finding.String()), path.Name, vote)
 		out.line("       %s", path.Rule)
+		p.writeRepair(out, path)
 	}
 }
 

@@ -45,6 +45,10 @@ var _ = Describe("the library on a cluster that enforces", Ordered, func() {
 		Expect(rep.Unmet).To(BeEmpty())
 		Expect(report.ExitCode(rep)).To(Equal(0))
 		Expect(countPolicies(ctx, clientset)).To(Equal(policies))
+		Expect(rep.Predicted).NotTo(BeEmpty())
+		for _, p := range rep.Predicted {
+			Expect(p.Accepted).NotTo(BeEmpty(), "%s of %s", p.Finding, p.Path)
+		}
 		for _, cut := range rep.Cuts {
 			Expect(cut.Latencies.Detect).NotTo(BeNil())
 			Expect(cut.Latencies.Decide).NotTo(BeNil())

@@ -89,12 +89,17 @@ func startLab(ctx context.Context, dataplane string) (*lab.Lab, error) {
 
 // play runs a scenario and returns its report; seen hears of progress.
 func play(ctx context.Context, kubeconfig, name string, seen func(scenarios.Progress)) (*report.Report, error) {
+	return playFor(ctx, kubeconfig, name, 10*time.Second, seen)
+}
+
+// playFor is play with a time for which a held run is waited for.
+func playFor(ctx context.Context, kubeconfig, name string, hold time.Duration, seen func(scenarios.Progress)) (*report.Report, error) {
 	s, err := scenarios.Load(name)
 	Expect(err).NotTo(HaveOccurred())
 	cfg, err := restConfig(kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
 	return scenarios.Run(ctx, s, scenarios.Options{
-		Config: cfg, Cluster: "lab", HoldTimeout: 10 * time.Second, Deploy: deploy.Options{DropsPort: lab.CounterPort},
+		Config: cfg, Cluster: "lab", HoldTimeout: hold, Deploy: deploy.Options{DropsPort: lab.CounterPort},
 		Progress: func(p scenarios.Progress) {
 			if p.Status != nil {
 				GinkgoWriter.Printf("%s %s %s %s\n", name, p.Status.Phase, p.Status.Stage, p.Status.Message)

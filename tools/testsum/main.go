@@ -1,118 +1,109 @@
-// Command testsum reads `go test -json` and prints what a person needs: a line
-// per package, the output of what failed, every skipped test with its reason,
-// and the totals. It exits 1 when a test failed, and when nothing ran at all.
+// Command testsum reads `go test -json` and prints what a person needs: a line per
+// package as it ends; then the seconds of each package, the slowest tests, the
+// skipped tests with their reasons, and last the tests that failed with their
+// output. All that the tests print goes to a log as well. It exits 1 when a test or
+// a package failed, when a package began and never ended, and when nothing ran.
+//
+//	go test -json ./... | testsum -log reports/test.log
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
-	"sort"
+	"path/filepath"
 	"strings"
 )
+
+func main() {
+	path := flag.String("log", "", "file that gets all output of the tests; empty: none")
+	flag.Parse()
+	failed, err := run(os.Stdin, os.Stdout, *path)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testsum:", err)
+	}
+	if failed || err != nil {
+		os.Exit(1)
+	}
+}
+
+// run reports whether the tests failed. An error is about reading and writing.
+func run(in io.Reader, out io.Writer, path string) (failed bool, err error) {
+	log, err := openLog(path)
+	if err != nil {
+		return false, err
+	}
+	s := newSummary(out)
+	err = errors.Join(s.read(in, log), log.Close())
+	if path != "" {
+		defer fmt.Fprintln(out, "all output:", path)
+	}
+	return !s.close(), err
+}
+
+type discard struct{ io.Writer }
+
+func (discard) Close() error { return nil }
+
+func openLog(path string) (io.WriteCloser, error) {
+	if path == "" {
+		return discard{io.Discard}, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("folder of the log: %w", err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("create the log: %w", err)
+	}
+	return f, nil
+}
 
 // event is one line of `go test -json` (see `go doc test2json`).
 type event struct {
 	Action, Package, ImportPath, Test, Output, FailedBuild string
-	Elapsed                                                float64
+	Elapsed                                                float64 // seconds
 }
 
-type test struct{ pkg, name string }
-
-type summary struct {
-	out                     io.Writer
-	output                  map[test][]string
-	build                   map[string][]string
-	passed, failed, skipped int
-	brokenPackages          int
-	skips                   []string
-}
-
-func main() {
-	s := &summary{out: os.Stdout, output: map[test][]string{}, build: map[string][]string{}}
-	if err := s.read(os.Stdin); err != nil {
-		fmt.Fprintln(os.Stderr, "testsum:", err)
-		os.Exit(1)
-	}
-	os.Exit(s.close())
-}
-
-func (s *summary) read(r io.Reader) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var e event
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			fmt.Fprintln(s.out, lines.Text()) // not of go test: show it as it is
-			continue
+func (s *summary) read(r io.Reader, log io.Writer) error {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if len(line) > 0 {
+			if err := s.line(line, log); err != nil {
+				return fmt.Errorf("write the log: %w", err)
+			}
 		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+	}
+}
+
+func (s *summary) line(line []byte, log io.Writer) error {
+	var e event
+	if json.Unmarshal(line, &e) != nil {
+		e = event{Action: "output", Output: string(line)}
+		fmt.Fprint(s.out, e.Output) // not of go test: show it as it is
+	} else {
 		s.add(e)
 	}
-	return lines.Err()
+	if e.Output == "" {
+		return nil
+	}
+	// Packages run side by side: each line names its own.
+	_, err := fmt.Fprintf(log, "%-28s %s\n", short(cmp.Or(e.Package, e.ImportPath)), strings.TrimSuffix(e.Output, "\n"))
+	return err
 }
 
-func (s *summary) add(e event) {
-	key := test{e.Package, e.Test}
-	switch e.Action {
-	case "output":
-		s.output[key] = append(s.output[key], e.Output)
-	case "build-output":
-		s.build[e.ImportPath] = append(s.build[e.ImportPath], e.Output)
-	case "pass", "fail", "skip":
-		if e.Test == "" {
-			s.packageEnd(e)
-			return
-		}
-		s.testEnd(e, key)
-	}
-}
-
-func (s *summary) testEnd(e event, key test) {
-	switch e.Action {
-	case "pass":
-		s.passed++
-	case "fail":
-		s.failed++
-		fmt.Fprintf(s.out, "--- FAIL %s %s\n%s", e.Package, e.Test, strings.Join(s.output[key], ""))
-	case "skip":
-		s.skipped++
-		s.skips = append(s.skips, fmt.Sprintf("%s %s: %s", e.Package, e.Test, reason(s.output[key])))
-	}
-	delete(s.output, key)
-}
-
-func (s *summary) packageEnd(e event) {
-	word := map[string]string{"pass": "ok", "fail": "FAIL", "skip": "no tests"}[e.Action]
-	if e.Action == "fail" {
-		s.brokenPackages++
-		fmt.Fprint(s.out, strings.Join(s.build[e.FailedBuild], ""))
-		fmt.Fprint(s.out, strings.Join(s.output[test{e.Package, ""}], ""))
-	}
-	fmt.Fprintf(s.out, "%-8s %s (%.1fs)\n", word, e.Package, e.Elapsed)
-	delete(s.output, test{e.Package, ""})
-}
-
-// reason is the last line a skipped test printed that is not the framework's own.
-func reason(output []string) string {
-	for i := len(output) - 1; i >= 0; i-- {
-		line := strings.TrimSpace(output[i])
-		if line != "" && !strings.HasPrefix(line, "--- SKIP") && !strings.HasPrefix(line, "===") {
-			return line
-		}
-	}
-	return "no reason given"
-}
-
-func (s *summary) close() int {
-	sort.Strings(s.skips)
-	for _, line := range s.skips {
-		fmt.Fprintln(s.out, "skipped:", line)
-	}
-	fmt.Fprintf(s.out, "%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
-	if s.failed > 0 || s.brokenPackages > 0 || s.passed == 0 {
-		return 1
-	}
-	return 0
+// short leaves out what every package's path begins with.
+func short(pkg string) string {
+	return strings.TrimPrefix(pkg, "github.com/tightrope-dev/tightrope/")
 }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
 
 func rulesIn(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType) int {
@@ -165,7 +166,7 @@ func (s *Side) show(x *explainer, policy string, d networkingv1.PolicyType, rule
 	s.Where = x.set.Where("NetworkPolicy", ns, name, at).String()
 	if source, ok := x.set.Source("NetworkPolicy", ns, name); ok && source.Node() != nil && rule >= 0 {
 		if n := within(source.Node(), "spec", strings.ToLower(string(d))); n != nil && rule < len(n.Content) {
-			s.Lines = written(n.Content[rule])
+			s.Lines = repair.Written(n.Content[rule])
 			return
 		}
 	}
@@ -175,9 +176,9 @@ func (s *Side) show(x *explainer, policy string, d networkingv1.PolicyType, rule
 	}
 	spec := x.set.World.Policies[i].Spec
 	if d == networkingv1.PolicyTypeEgress {
-		s.Lines = marshalled(spec.Egress[rule])
+		s.Lines = repair.Item(spec.Egress[rule])
 	} else {
-		s.Lines = marshalled(spec.Ingress[rule])
+		s.Lines = repair.Item(spec.Ingress[rule])
 	}
 }
 

@@ -30,8 +30,12 @@ type document struct {
 	file string
 	line int // of its first line in the file, from 1
 	col  int // of its first byte in that line, from 1
-	text []byte
-	json bool
+	// offset of the text in what was split; of a value of JSON it is not kept.
+	offset int
+	text   []byte
+	json   bool
+	// embedded: the text is the value of a field of another document.
+	embedded bool
 	// within: it stands in a text of one line, such as a string with \n in it,
 	// so that its own lines are no lines of the file.
 	within bool
@@ -154,7 +158,7 @@ func split(file string, line int, raw []byte) []*document {
 	var all []*document
 	begin, first, at := 0, line, line
 	flush := func(end, next int) {
-		if d := (&document{file: file, line: first, col: 1, text: raw[begin:end]}); len(all) <= maxDocuments && !blank(d.text) {
+		if d := (&document{file: file, line: first, col: 1, offset: begin, text: raw[begin:end]}); len(all) <= maxDocuments && !blank(d.text) {
 			all = append(all, d)
 		}
 		begin, first = end, next

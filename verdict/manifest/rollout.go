@@ -42,6 +42,15 @@ func checkRollout(r *v1alpha1.PolicyRollout) strict.Faults {
 		}
 		f = append(f, strict.CheckPolicy(at+".spec", p.Spec)...)
 	}
+	for i, e := range r.Spec.Exceptions {
+		at := index("spec.exceptions", i)
+		if types := []v1alpha1.ExceptionType{v1alpha1.ExceptionPredictedCut, v1alpha1.ExceptionUnqualifiedPath}; !slices.Contains(types, e.Type) {
+			f.Add(at+".type", "%q is not %s", strict.Show(string(e.Type)), strict.OneOf(types))
+		}
+		if e.Path == "" || e.Reason == "" {
+			f.Add(at, "an exception names a path and a reason")
+		}
+	}
 	return f
 }
 
@@ -170,6 +179,7 @@ func (d *document) inside(n *yaml.Node) []*document {
 	}
 	all := split(d.file, at.Line, []byte(n.Value))
 	for _, one := range all {
+		one.embedded = true
 		if one.within = !literal; one.within {
 			one.line, one.col = at.Line, at.Column
 		} else {

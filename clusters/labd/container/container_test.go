@@ -15,7 +15,7 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/labd/podnet/nstest"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
+func TestMain(m *testing.M) { nstest.MainWith(m, "./testdata/probe") }
 
 func TestCommandFollowsKubernetes(t *testing.T) {
 	entry := []string{"/web", "serve"}
@@ -32,18 +32,6 @@ func TestCommandFollowsKubernetes(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-}
-
-// program builds the static program that the containers of these tests run.
-func program(t *testing.T) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "probe")
-	build := exec.Command("go", "build", "-trimpath", "-o", out, "./testdata/probe")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=mod")
-	if msg, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v\n%s", err, msg)
-	}
-	return out
 }
 
 // runInit starts a container as the runtime does, and returns its output and
@@ -82,7 +70,7 @@ func TestAContainerSeesItsOwnRootOnly(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(vol, "key"), []byte("value"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, why := runInit(t, Spec{Hostname: "pod-1", Binary: program(t), Name: "web", Dir: "/work",
+	out, why := runInit(t, Spec{Hostname: "pod-1", Binary: nstest.Program(t), Name: "web", Dir: "/work",
 		Argv:       []string{"web", "look", "/", "/ro/key", "/rw/key", "/sub", "/etc/resolv.conf", "/etc/hostname", "/dev", "/proc/1/comm"},
 		Env:        []string{"COLOR=red"},
 		ResolvConf: "nameserver 10.96.0.10\n",
@@ -112,7 +100,7 @@ func TestAFolderIsShownAtTheRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	probe, err := os.ReadFile(program(t))
+	probe, err := os.ReadFile(nstest.Program(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,14 +125,14 @@ func TestAFolderIsShownAtTheRoot(t *testing.T) {
 }
 
 func TestAReadOnlyRoot(t *testing.T) {
-	out, why := runInit(t, Spec{Binary: program(t), Name: "web", ReadOnlyRoot: true, Argv: []string{"/web", "look", "/etc/hosts"}})
+	out, why := runInit(t, Spec{Binary: nstest.Program(t), Name: "web", ReadOnlyRoot: true, Argv: []string{"/web", "look", "/etc/hosts"}})
 	if why != "" || !strings.Contains(out, "/etc/hosts written: open /etc/hosts: read-only file system") {
 		t.Errorf("reason %q, output\n%s", why, out)
 	}
 }
 
 func TestWhatCannotStartSaysWhy(t *testing.T) {
-	bin := program(t)
+	bin := nstest.Program(t)
 	text := filepath.Join(t.TempDir(), "text")
 	if err := os.WriteFile(text, []byte("not a program"), 0o755); err != nil {
 		t.Fatal(err)

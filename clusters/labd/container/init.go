@@ -90,7 +90,7 @@ func start(from io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
-	if err := s.User.dropCapabilities(); err != nil {
+	if err := s.Privileges.Apply(s.User); err != nil {
 		return err
 	}
 	err = unix.Exec(program, s.Argv, env)

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ func buildRoot(s *Spec) error {
 	if err := unix.Mount(mountSource, s.Root, "tmpfs", unix.MS_NOSUID, rootSize); err != nil {
 		return fmt.Errorf("mount the root: %w", err)
 	}
-	for _, step := range []func(*Spec) error{makeFiles, makeDevices, showProgram, mountProc, bindVolumes, pivot} {
+	for _, step := range []func(*Spec) error{makeFiles, makeDevices, showProgram, mountProc, guardProc, bindVolumes, pivot} {
 		if err := step(s); err != nil {
 			return err
 		}
@@ -66,13 +67,19 @@ func makeFiles(s *Spec) error {
 		}
 	}
 	// Where the node has no certificates, the container has none either.
-	_ = unix.Mount("/etc/ssl/certs", filepath.Join(s.Root, "etc/ssl/certs"), "", unix.MS_BIND|unix.MS_REC, "")
+	if certificates := "/etc/ssl/certs"; there(certificates) {
+		if err := bind(certificates, filepath.Join(s.Root, certificates), true); err != nil {
+			return fmt.Errorf("certificates: %w", err)
+		}
+	}
 	return nil
 }
 
+// makeDevices shows devices of the machine. They are mounted read-only, which does not
+// keep anybody from writing to them, but from changing their owner or mode.
 func makeDevices(s *Spec) error {
 	for _, dev := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
-		if err := bind(filepath.Join("/dev", dev), filepath.Join(s.Root, "dev", dev), false); err != nil {
+		if err := bind(filepath.Join("/dev", dev), filepath.Join(s.Root, "dev", dev), true); err != nil {
 			return fmt.Errorf("device %s: %w", dev, err)
 		}
 	}
@@ -159,6 +166,45 @@ func mountProc(s *Spec) error {
 	return nil
 }
 
+// What of /proc is about the machine and not about the container, as containerd has
+// it. Where the lab belongs to root, its uid 0 owns these files, and needs no
+// capability to write them.
+var (
+	readOnlyProc = []string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
+	hiddenProc   = []string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"}
+)
+
+// guardProc keeps programs from changing the machine through /proc.
+func guardProc(s *Spec) error {
+	for _, name := range readOnlyProc {
+		if path := filepath.Join(s.Root, "proc", name); there(path) {
+			if err := bind(path, path, true); err != nil {
+				return fmt.Errorf("protect /proc/%s: %w", name, err)
+			}
+		}
+	}
+	for _, name := range hiddenProc {
+		if err := hide(filepath.Join(s.Root, "proc", name)); err != nil {
+			return fmt.Errorf("hide /proc/%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// hide covers a file with an empty one, and a folder with an empty one.
+func hide(path string) error {
+	st, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case st.IsDir():
+		return unix.Mount(mountSource, path, "tmpfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "size=0k")
+	}
+	return bind("/dev/null", path, true)
+}
+
 func bindVolumes(s *Spec) error {
 	for _, m := range s.Mounts {
 		target, err := inside(s.Root, m.Target)
@@ -189,14 +235,17 @@ func inside(root, target string) (string, error) {
 	return at, nil
 }
 
-// bind mounts from on to, and makes to if it is missing.
+// bind mounts from on to, and makes to if it is missing. Read-only is all that is
+// mounted below, too.
 func bind(from, to string, readOnly bool) error {
 	st, err := os.Stat(from)
 	if err != nil {
 		return err
 	}
-	if err := mountPoint(to, st.IsDir()); err != nil {
-		return err
+	if !there(to) {
+		if err := mountPoint(to, st.IsDir()); err != nil {
+			return err
+		}
 	}
 	if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("bind: %w", err)
@@ -204,26 +253,19 @@ func bind(from, to string, readOnly bool) error {
 	if !readOnly {
 		return nil
 	}
-	if err := unix.Mount("", to, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|kept(to), ""); err != nil {
-		return fmt.Errorf("make it read-only: %w", err)
-	}
-	return nil
+	return ReadOnly(to, 0)
 }
 
-// kept is the flags that a remount must repeat: in a user namespace those of a
-// mount that was there before are locked.
-func kept(path string) (flags uintptr) {
-	var st unix.Statfs_t
-	if unix.Statfs(path, &st) != nil {
-		return 0
+// ReadOnly makes a mount and all that is mounted below it read-only, and sets the
+// other attributes (unix.MOUNT_ATTR_…). What was set stays set.
+func ReadOnly(path string, attributes uint64) error {
+	err := unix.MountSetattr(unix.AT_FDCWD, path, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | attributes})
+	if errors.Is(err, unix.ENOSYS) {
+		return fmt.Errorf("make %s read-only: %w: mount_setattr needs Linux 5.12; use a newer kernel, or a kind cluster", path, err)
+	} else if err != nil {
+		return fmt.Errorf("make %s read-only: %w", path, err)
 	}
-	for was, flag := range map[int64]uintptr{unix.ST_NOSUID: unix.MS_NOSUID, unix.ST_NODEV: unix.MS_NODEV, unix.ST_NOEXEC: unix.MS_NOEXEC,
-		unix.ST_NOATIME: unix.MS_NOATIME, unix.ST_NODIRATIME: unix.MS_NODIRATIME, unix.ST_RELATIME: unix.MS_RELATIME} {
-		if int64(st.Flags)&was != 0 {
-			flags |= flag
-		}
-	}
-	return flags
+	return nil
 }
 
 func mountPoint(path string, dir bool) error {
@@ -234,13 +276,10 @@ func mountPoint(path string, dir bool) error {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
-	if err == nil {
-		return f.Close()
+	if err != nil {
+		return err
 	}
-	if _, there := os.Lstat(path); there == nil {
-		return nil // a file that cannot be opened for writing is a mount point all the same
-	}
-	return err
+	return f.Close()
 }
 
 // pivot makes the new root the only one.

@@ -22,6 +22,7 @@ type Spec struct {
 	ReadOnlyRoot bool
 	Shm          string // the pod's /dev/shm, a directory outside; empty: one of its own
 	User         User
+	Privileges   Privileges
 }
 
 // Mount is one volume: a directory or file of the node, bound into the container.

@@ -37,19 +37,6 @@ func (u User) group() string {
 // container's own user namespace only, and its program does not get them.
 var Capabilities = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE}
 
-// dropCapabilities of the calling thread, all of them.
-func (u User) dropCapabilities() error {
-	if u.Root() {
-		return nil
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&header, &none[0]); err != nil {
-		return fmt.Errorf("drop capabilities: %w", err)
-	}
-	return nil
-}
-
 // FDMapped is the descriptor of a container-exec that ends when its ids are mapped.
 const FDMapped = 3
 

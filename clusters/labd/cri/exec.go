@@ -169,11 +169,24 @@ func (p *process) join(pidfd *os.File, cmd *exec.Cmd, held bool) error {
 	if err != nil {
 		return err
 	}
+	if err := p.restrict(held); err != nil {
+		return err
+	}
 	cmd.Path = program
 	if held {
 		cmd.Path, cmd.Args = ourselves, append([]string{"labd", container.ExecArgument, program}, cmd.Args...)
 	}
 	return cmd.Start()
+}
+
+// restrict takes from the calling thread what a program of the container may not do.
+// A held one loses all in its user namespace, when it becomes the program.
+func (p *process) restrict(held bool) error {
+	privileges := p.privileges
+	if held {
+		return privileges.RefuseNew()
+	}
+	return privileges.Apply(container.User{})
 }
 
 // openPidfd opens a descriptor of the container's first process while it is known

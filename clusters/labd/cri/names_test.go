@@ -11,6 +11,8 @@ import (
 	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/container"
 )
 
 func images(t *testing.T, names ...string) *Images {
@@ -149,8 +151,27 @@ func TestContainersThatNeedMoreAreRefusedByName(t *testing.T) {
 		"image volume":     {Mounts: []*runtimeapi.Mount{{Image: &runtimeapi.ImageSpec{Image: "a"}}}},
 		"mountPropagation": {Mounts: []*runtimeapi.Mount{{Propagation: runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL}}},
 	} {
-		if err := refuseContainer(c); !errors.Is(err, ErrNotBuilt) || !strings.Contains(err.Error(), want) {
+		if err := refuseContainer(c, container.Privileges{}); !errors.Is(err, ErrNotBuilt) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func TestCapabilitiesThatWouldOpenTheMachineAreRefused(t *testing.T) {
+	for want, asked := range map[string]*runtimeapi.Capability{
+		"SYS_ADMIN": {AddCapabilities: []string{"SYS_ADMIN"}},
+		"with SYS":  {AddCapabilities: []string{"ALL"}},
+		"ambient":   {AddAmbientCapabilities: []string{"CHOWN"}},
+		`"FLY"`:     {DropCapabilities: []string{"FLY"}},
+		"":          {AddCapabilities: []string{"NET_ADMIN"}, DropCapabilities: []string{"ALL"}},
+	} {
+		c := &runtimeapi.ContainerConfig{Linux: &runtimeapi.LinuxContainerConfig{SecurityContext: &runtimeapi.LinuxContainerSecurityContext{Capabilities: asked}}}
+		p, err := privilegesOf(c)
+		if err == nil {
+			err = refuseContainer(c, p)
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%v: got %v, want an error with %q", asked, err, want)
 		}
 	}
 }

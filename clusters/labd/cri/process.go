@@ -16,13 +16,14 @@ import (
 
 // process is one container: created, running, exited, in that order only.
 type process struct {
-	id      string
-	sandbox *sandbox
-	config  *runtimeapi.ContainerConfig // never written to
-	image   *image
-	created time.Time
-	log     *logFile
-	exited  chan struct{} // closed after the fields below are final
+	id         string
+	sandbox    *sandbox
+	config     *runtimeapi.ContainerConfig // never written to
+	image      *image
+	privileges container.Privileges
+	created    time.Time
+	log        *logFile
+	exited     chan struct{} // closed after the fields below are final
 	channels
 
 	mu       sync.Mutex // guards what follows; never held while Runtime.mu is asked for
@@ -38,14 +39,18 @@ type process struct {
 
 // CreateContainer checks and remembers; nothing runs yet.
 func (r *Runtime) CreateContainer(_ context.Context, sandboxID string, c *runtimeapi.ContainerConfig, pod *runtimeapi.PodSandboxConfig) (string, error) {
-	if err := refuseContainer(c); err != nil {
+	privileges, err := privilegesOf(c)
+	if err == nil {
+		err = refuseContainer(c, privileges)
+	}
+	if err != nil {
 		return "", err
 	}
 	i := r.images.find(c.GetImage().GetImage())
 	if i == nil {
 		return "", fmt.Errorf("container %s: image %q is not mapped in this lab", c.GetMetadata().GetName(), c.GetImage().GetImage())
 	}
-	p := &process{id: newID(), config: c, image: i, created: time.Now(), exited: make(chan struct{}),
+	p := &process{id: newID(), config: c, image: i, privileges: privileges, created: time.Now(), exited: make(chan struct{}),
 		log: &logFile{path: filepath.Join(pod.GetLogDirectory(), c.GetLogPath())}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,7 +73,7 @@ func (p *process) spec(root string) *container.Spec {
 		Argv: p.image.argv(c.GetCommand(), c.GetArgs()), Dir: c.GetWorkingDir(),
 		ResolvConf:   resolvConf(p.sandbox.config.GetDnsConfig()),
 		ReadOnlyRoot: c.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
-		Shm:          p.sandbox.shm, User: p.user()}
+		Shm:          p.sandbox.shm, User: p.user(), Privileges: p.privileges}
 	s.Env = p.variables()
 	if p.image.files != "" {
 		s.Binary, s.Host = "", p.image.files

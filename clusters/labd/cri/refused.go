@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/moby/sys/capability"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/container"
 )
 
 // ErrNotBuilt marks what the lab's runtime does not do. It is always wrapped with
@@ -48,12 +52,17 @@ func refusePod(c *runtimeapi.PodSandboxConfig, handler string) error {
 	return nil
 }
 
-// refuseContainer does the same for a container.
-func refuseContainer(c *runtimeapi.ContainerConfig) error {
+// refuseContainer does the same for a container. One that may mount could undo that
+// this machine's files are shown to it read-only.
+func refuseContainer(c *runtimeapi.ContainerConfig, p container.Privileges) error {
 	security := c.GetLinux().GetSecurityContext()
 	switch {
 	case security.GetPrivileged():
 		return refused("securityContext.privileged")
+	case slices.Contains(p.Capabilities, capability.CAP_SYS_ADMIN):
+		return refused("securityContext.capabilities with SYS_ADMIN")
+	case len(security.GetCapabilities().GetAddAmbientCapabilities()) > 0:
+		return refused("ambient capabilities")
 	case security.GetNamespaceOptions().GetPid() == runtimeapi.NamespaceMode_TARGET:
 		return refused("an ephemeral container's targetContainerName")
 	case len(c.GetDevices()) > 0, len(c.GetCDIDevices()) > 0:

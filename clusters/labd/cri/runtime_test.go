@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,7 +16,7 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/labd/podnet/nstest"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
+func TestMain(m *testing.M) { nstest.MainWith(m, "../container/testdata/probe") }
 
 // policies is a data plane that notes what it is told, and whether the pod's link
 // was still down then.
@@ -53,11 +52,9 @@ type lab struct {
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "probe")
-	build := exec.Command("go", "build", "-trimpath", "-o", bin, "../container/testdata/probe")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if msg, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v\n%s", err, msg)
+	bin := filepath.Join(dir, "probe") // the image's name comes from it
+	if err := os.Link(nstest.Program(t), bin); err != nil {
+		t.Fatal(err)
 	}
 	l := &lab{t: t, net: &policies{}, dir: dir}
 	lo, err := netlink.LinkByName("lo")

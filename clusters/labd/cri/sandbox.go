@@ -102,6 +102,11 @@ func (r *Runtime) connect(ctx context.Context, s *sandbox) (err error) {
 
 // furnish makes, on the pod's thread, what its containers share besides the network.
 func (s *sandbox) furnish() error {
+	if !s.onNode() {
+		if err := setSysctls(unprivileged); err != nil {
+			return err
+		}
+	}
 	if err := setSysctls(s.config.GetLinux().GetSysctls()); err != nil {
 		return err
 	}
@@ -113,6 +118,11 @@ func (s *sandbox) furnish() error {
 	}
 	return os.Chmod(s.shm, 0o777|os.ModeSticky)
 }
+
+// unprivileged lets every program of a pod listen on any port and send pings, as
+// containerd does: both are about the pod's own network. Group 0 is the one that
+// the lab has, whatever the group is called inside.
+var unprivileged = map[string]string{"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 0"}
 
 // setSysctls writes to the namespace of the calling thread.
 func setSysctls(values map[string]string) error {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/tightrope-dev/tightrope/clusters/labd/container"
 )
@@ -26,6 +27,17 @@ func (p *process) user() container.User {
 		return container.User{}
 	}
 	return container.User{UID: uid, GID: security.GetRunAsGroup().GetValue()}
+}
+
+// privilegesOf a container, as its securityContext asks.
+func privilegesOf(c *runtimeapi.ContainerConfig) (container.Privileges, error) {
+	security := c.GetLinux().GetSecurityContext()
+	asked := security.GetCapabilities()
+	granted, err := container.Grant(asked.GetAddCapabilities(), asked.GetDropCapabilities())
+	if err != nil {
+		return container.Privileges{}, fmt.Errorf("container %s: %w", c.GetMetadata().GetName(), err)
+	}
+	return container.Privileges{Capabilities: granted, NoNewPrivileges: security.GetNoNewPrivs()}, nil
 }
 
 // as makes cmd, a container-init, start in a user namespace where it is u.

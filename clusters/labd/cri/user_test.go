@@ -35,7 +35,7 @@ func TestAContainerIsTheUserThatWasAskedFor(t *testing.T) {
 	}{
 		{999, 50, "uid 999 gid 50", `CapEff:\t0000000000000000`},
 		{1000, 0, "uid 1000 gid 0", `CapEff:\t0000000000000000`},
-		{ownUser, 0, "uid 0 gid 0", `CapEff:\t00000`}, // all of them
+		{ownUser, 0, "uid 0 gid 0", `CapEff:\t00000000a80425fb`},
 	} {
 		id := l.startAs(pod, tt.uid, tt.gid, "look", "/proc/self/status", "/etc/passwd")
 		if st := l.ended(id); st.ExitCode != 0 {

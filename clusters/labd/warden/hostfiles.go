@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/container"
 )
 
 // hostPath is where the lab keeps what a program that is not static needs of the
@@ -123,22 +125,5 @@ func showFile(from, to string) error {
 	} else if err := bindFile(from, to); err != nil {
 		return err
 	}
-	return readOnly(to)
-}
-
-// readOnly also takes away the powers of set-user-ID programs. What is mounted
-// below keeps its own flags. In a user namespace, flags that were set stay set.
-func readOnly(path string) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(path, &st); err != nil {
-		return err
-	}
-	flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOSUID)
-	for was, flag := range map[int64]uintptr{unix.ST_NODEV: unix.MS_NODEV, unix.ST_NOEXEC: unix.MS_NOEXEC,
-		unix.ST_NOATIME: unix.MS_NOATIME, unix.ST_NODIRATIME: unix.MS_NODIRATIME, unix.ST_RELATIME: unix.MS_RELATIME} {
-		if int64(st.Flags)&was != 0 {
-			flags |= flag
-		}
-	}
-	return unix.Mount("", path, "", flags, "")
+	return container.ReadOnly(to, unix.MOUNT_ATTR_NOSUID) // set-user-ID programs lose their powers
 }

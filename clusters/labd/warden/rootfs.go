@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tightrope-dev/tightrope/clusters/labd/container"
 	"github.com/tightrope-dev/tightrope/clusters/labd/layout"
 )
 
@@ -66,7 +67,7 @@ func populate(root string, cfg Config) error {
 	for from, to := range binds {
 		err := bindFile(from, filepath.Join(root, to))
 		if err == nil && !strings.HasPrefix(to, "/dev/") {
-			err = readOnly(filepath.Join(root, to)) // also for who comes by /proc/*/exe
+			err = container.ReadOnly(filepath.Join(root, to), unix.MOUNT_ATTR_NOSUID) // also for who comes by /proc/*/exe
 		}
 		if err != nil {
 			return fmt.Errorf("bind %s: %w", from, err)
@@ -102,7 +103,7 @@ func bindFile(from, to string) error {
 		if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 			return err
 		}
-		return readOnly(to)
+		return container.ReadOnly(to, unix.MOUNT_ATTR_NOSUID)
 	}
 	f, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {

@@ -1,4 +1,4 @@
-package explain
+package repair
 
 import (
 	"fmt"
@@ -9,21 +9,32 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
-// maxLines of a rule are shown.
-const maxLines = 12
+const (
+	maxLines    = 12  // of a rule are shown
+	maxDocument = 100 // of a policy
+)
 
-// written is a rule as a list item, with its comments.
-func written(rule *yaml.Node) string {
+// Written is a rule as a list item, with its comments.
+func Written(rule *yaml.Node) string {
 	return encoded(&yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{rule}}, maxLines)
 }
 
-// marshalled is a rule as a list item, peers before ports as people write it.
-func marshalled(rule any) string {
+// Item is a rule as a list item, peers before ports as people write it.
+func Item(rule any) string {
 	n := nodeOf(rule)
 	if n == nil {
 		return ""
 	}
-	return encoded(&yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}, maxLines)
+	return Written(n)
+}
+
+// list is a whole object as a list item.
+func list(object any) string {
+	n := nodeOf(object)
+	if n == nil {
+		return ""
+	}
+	return encoded(&yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}, maxDocument)
 }
 
 // document is a whole object.
@@ -32,7 +43,7 @@ func document(object any) string {
 	if n == nil {
 		return ""
 	}
-	return encoded(n, 100)
+	return encoded(n, maxDocument)
 }
 
 func nodeOf(object any) *yaml.Node {

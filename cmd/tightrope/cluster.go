@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/scenarios"
+)
+
+// leftoversWithin bounds how long it may take to see what was left.
+const leftoversWithin = 30 * time.Second
+
+// mayRun looks, before the first scenario writes anything, whether something of
+// somebody else's is in the way of any of them.
+func (o *runOptions) mayRun(ctx context.Context, list []*scenarios.Scenario, cfg *rest.Config) error {
+	if o.cluster != "current" {
+		return nil
+	}
+	for _, s := range list {
+		if err := scenarios.Check(ctx, s, o.scenario(cfg, "", nil)); err != nil {
+			return noReport(ctx, s.Metadata.Name, err)
+		}
+	}
+	return nil
+}
+
+// tellLeftovers says what the scenarios left on a cluster that stays, and how to
+// remove it: also after an interruption.
+func (o *runOptions) tellLeftovers(ctx context.Context, list []*scenarios.Scenario, cfg *rest.Config, cluster string, show *screen) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), leftoversWithin)
+	defer stop()
+	left, err := scenarios.Leftovers(ctx, cfg, list)
+	if err != nil {
+		show.mind(fmt.Errorf("what is left on %s could not be read: %w", cluster, err))
+	}
+	if len(left) == 0 {
+		return
+	}
+	var what, commands []string
+	for _, l := range left {
+		what = append(what, "  "+report.Sanitize(l.What))
+		commands = append(commands, "  "+o.kubectl()+report.Sanitize(strings.Join(l.Remove, " ")))
+	}
+	fmt.Fprintf(show.out, "\nLeft on cluster %s:\n%s\nRemove it with:\n%s\n", report.Sanitize(cluster), strings.Join(what, "\n"), strings.Join(commands, "\n"))
+}
+
+// kubectl is the command line that reaches the cluster.
+func (o *runOptions) kubectl() string {
+	if o.kubeconfig == "" {
+		return "kubectl "
+	}
+	return fmt.Sprintf("kubectl --kubeconfig %s ", o.kubeconfig)
+}

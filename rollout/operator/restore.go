@@ -1,0 +1,285 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// restoreStage is how far a rollback has come. It is forgotten with the process;
+// starting over is harmless.
+type restoreStage uint8
+
+const (
+	restoreWiden   restoreStage = iota // make the bridges select everyone they may
+	restoreRecover                     // wait until the probes get through again
+	restoreClear                       // neutralise, then delete candidates, labels, bridges
+	restoreVerify                      // watch the baseline without anything of ours
+	restoreDone
+)
+
+// recoverDeadline is how long a rollback waits for the probes to get through
+// over the widened bridges, before it takes the candidates away regardless.
+const recoverDeadline = 10 * time.Second
+
+// restoring is what a session remembers of a rollback. The zero value has not begun.
+type restoring struct {
+	restore   restoreStage
+	restoreAt time.Time     // when that stage was entered
+	tried     time.Time     // the first restoring write was tried
+	healed    bool          // every path worked again over the widened bridges
+	ailing    map[cell]bool // paths that did not, though no live policy denies them
+	weighed   bool          // harm speaks of this cluster
+	harm      string        // why taking the candidates away would cut a path that works; empty: it would not
+}
+
+func (s *session) reach(stage restoreStage) {
+	s.restore, s.restoreAt = stage, time.Now()
+}
+
+// actBack is act for a run that goes back, or that was widened and could not be
+// cleared. Restoring comes first; what it needs to be seen comes after it.
+func (r *RunReconciler) actBack(ctx context.Context, s *session, w *world, at rollout.State) error {
+	if err := r.restore(ctx, s, w, at); err != nil || s.restore == restoreWiden {
+		return err
+	}
+	if len(s.agents) > 0 && at.Phase == v1alpha1.PhaseRollingBack {
+		return nil
+	}
+	_, err := r.ensureAgents(ctx, s, w) // after a restart: without them nothing shows that it is back
+	return err
+}
+
+// restore takes a live change back. It is two acts. Widening is done at once and
+// always: every path that worked works again. Clearing takes the candidates away
+// under that cover, then the bridges, and only where what others left allows
+// every path that works now; else the run stays widened until it does.
+func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at rollout.State) error {
+	s.enter(place{kind: rollback})
+	if s.tried.IsZero() || at.Phase == v1alpha1.PhaseHeld {
+		s.tried = time.Now() // a run that is held has time
+	}
+	switch s.restore {
+	case restoreWiden:
+		strangers := s.strangers(w)
+		if err := r.spare(ctx, s, w, s.wide(at, strangers), strangers); err != nil {
+			return err
+		}
+		s.reach(restoreRecover)
+		s.wrote = s.restoreAt
+		s.record.restored(s.restoreAt)
+		s.mark(s.restoreAt)
+	case restoreRecover:
+		return r.recover(ctx, s, w, at)
+	case restoreClear:
+		return r.clear(ctx, s, w)
+	case restoreVerify:
+		if s.verified(w) {
+			s.reach(restoreDone)
+		}
+	}
+	return nil
+}
+
+// wide are the bridges as the rollback wants them now.
+func (s *session) wide(at rollout.State, strangers []verdict.Policy) []wish {
+	return sparing(s.plan.wideWishes(s.scopeOf(at.Step)), strangers, s.plan.Run)
+}
+
+// recover waits until the probes get through over the widened bridges, keeps
+// those wide, and weighs whether the candidates may be taken away.
+func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at rollout.State) error {
+	r.dateBreaks(ctx, s)
+	strangers := s.strangers(w)
+	if changed := w.unmet(s.wide(at, strangers)); len(changed) > 0 {
+		if err := r.spare(ctx, s, w, changed, strangers); err != nil {
+			return err
+		}
+	}
+	lacking := s.lacking(w, 1)
+	if len(lacking) > 0 && time.Since(s.restoreAt) < recoverDeadline {
+		return nil
+	}
+	if !s.weighed {
+		s.healed, s.ailing = len(lacking) == 0, s.ailingOf(lacking)
+	}
+	s.harm, s.weighed = s.harmOfClearing(w), true
+	if s.harm == "" && at.Phase == v1alpha1.PhaseRollingBack {
+		s.reach(restoreClear)
+	}
+	return nil
+}
+
+// ailingOf are the cells of lacking checks that fail although no live policy
+// denies them, and that were not what the rollback is for.
+func (s *session) ailingOf(lacking []lack) map[cell]bool {
+	out := map[cell]bool{}
+	for _, x := range lacking {
+		_, cut := s.record.cutAt[s.plan.Paths[x.cell.path].Name+"\x00"+string(x.cell.via)]
+		out[x.cell] = x.ails && !cut
+	}
+	return out
+}
+
+// unclearable says why a rollback may not take the candidates away; empty: it may,
+// or it has not come that far.
+func (s *session) unclearable(at rollout.State) string {
+	if at.Phase == v1alpha1.PhaseHeld && at.Cause == rollout.CauseBaselineChanged && !s.weighed {
+		return "the run was taken up again and has not looked at the policies of others yet"
+	}
+	return s.harm
+}
+
+// harmOfClearing says which paths that work now would be cut if everything of
+// ours were gone, because of what somebody did to the baseline; empty: none.
+func (s *session) harmOfClearing(w *world) string {
+	changes := s.baselineChanges(w)
+	if len(changes) == 0 {
+		return ""
+	}
+	p := s.look(w, rollout.Bridged, time.Now())
+	without := *p
+	without.live = verdict.Compile(s.plan.before(w), nil)
+	cut := map[string]string{}
+	for _, x := range p.sights {
+		path := s.plan.Paths[x.route.path]
+		works := p.fresh(x) && x.state.Last.Connected()
+		if !works || !p.mustWork(x) || slices.Contains(s.acceptCuts, path.Name) {
+			continue
+		}
+		if v, ok := without.explain(x, path); ok && v.Decision == verdict.Deny {
+			cut[path.Name] = v.Rule()
+		} else if path.To.Service.Name != "" && x.route.via == v1alpha1.ViaService && without.namesDenied(x) {
+			cut[path.Name] = "the source could not look names up"
+		}
+	}
+	if len(cut) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("taking the candidates away would now cut paths that work, so they stay, with the bridges wide open:")
+	for _, name := range sortedKeys(cut) {
+		fmt.Fprintf(&b, " %s (%s);", name, cut[name])
+	}
+	for _, c := range changes {
+		fmt.Fprintf(&b, " %s;", c.what)
+	}
+	b.WriteString(" put that back, or add a policy that allows these paths, and the rollback goes on by itself;" +
+		" to go on although they would be cut, name them in spec.acceptCuts of the run\n")
+	for _, c := range changes {
+		b.WriteString(c.stored())
+	}
+	return b.String()
+}
+
+// clear takes one kind of object away per pass, inert before gone.
+func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
+	candidates := append(s.plan.candidateWishes(rollout.Inert), s.plan.finalWishes(rollout.Inert)...)
+	if there := w.exists(candidates); len(there) > 0 {
+		if unmet := w.unmet(there); len(unmet) > 0 {
+			return r.apply(ctx, unmet)
+		}
+		return r.remove(ctx, there)
+	}
+	if _, err := labelPods(ctx, r.Client, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
+		return err
+	}
+	if time.Since(s.restoreAt) < 2*s.settleTime {
+		return nil // every node must have dropped the candidates before the bridges go
+	}
+	if there := w.exists(s.plan.bridgeWishes(rollout.Inert)); len(there) > 0 {
+		if unmet := w.unmet(there); len(unmet) > 0 {
+			if err := r.apply(ctx, unmet); err != nil {
+				return err
+			}
+			s.bridgesAt = time.Now()
+			s.mark(s.bridgesAt)
+			return nil
+		}
+		if !s.shown(w, s.bridgesAt) && time.Since(s.bridgesAt) < recoverDeadline {
+			return nil // a node that sees the deletion first may keep the bridge
+		}
+		return r.remove(ctx, append(there, w.exists(s.plan.markerWishes())...))
+	}
+	s.reach(restoreVerify)
+	s.mark(s.restoreAt)
+	return nil
+}
+
+// marked reports whether a production pod still wears the run's label.
+func (s *session) marked(w *world) bool {
+	for _, pod := range w.pods {
+		if pod.Labels[v1alpha1.LabelRole] == "" && pod.Labels[v1alpha1.LabelEnforced] == s.plan.Run {
+			return true
+		}
+	}
+	return false
+}
+
+// verified reports whether the baseline was seen to work, without anything of
+// ours in the way: enough samples of every path. A path that ails for a cause of
+// its own is waited for and then left out; the report says so. What somebody else
+// did to the baseline meanwhile is not ours to undo.
+func (s *session) verified(w *world) bool {
+	if s.marked(w) {
+		return false
+	}
+	overdue := time.Since(s.restoreAt) > recoverDeadline
+	for _, x := range s.lacking(w, minSamples) {
+		if !(overdue && x.ails && s.ailing[x.cell]) {
+			return false
+		}
+	}
+	return len(s.agents) > 0
+}
+
+// lack is a path that does not work, by one check.
+type lack struct {
+	cell cell
+	ails bool // it was tried of late and fails, though no live policy denies it
+}
+
+// lacking lists the checks of paths that worked before the change and do not show
+// so many successes since the last mark. Paths that others deny by now are not
+// ours to bring back.
+func (s *session) lacking(w *world, samples int64) []lack {
+	p := s.look(w, rollout.Bridged, time.Now())
+	without := *p // the world without anything of ours
+	without.live = verdict.Compile(s.plan.before(w), nil)
+	var out []lack
+	seen := map[cell]bool{}
+	for _, x := range p.sights {
+		path := s.plan.Paths[x.route.path]
+		if !p.mustWork(x) {
+			continue
+		}
+		seen[cell{x.route.path, x.route.via}] = true
+		if x.state.Last.Connected() && x.state.ConnectedSinceMark >= samples && p.fresh(x) || without.explained(x, path) {
+			continue
+		}
+		down := p.moved(x) || p.alive(x) == probes.AliveNo
+		ails := p.fresh(x) && (down || x.state.Last.Blocked() && !p.explained(x, path))
+		out = append(out, lack{cell{x.route.path, x.route.via}, ails})
+	}
+	for c := range s.record.rows { // nobody tries it any more: its target is gone
+		path := s.plan.Paths[c.path]
+		if !seen[c] && path.Expect == v1alpha1.ExpectAllow && path.votes() && (p.qualified == nil || p.qualified[c]) {
+			out = append(out, lack{c, len(s.agents) > 0})
+		}
+	}
+	return out
+}
+
+// mustWork reports whether a check is of a path that must work and did before the change.
+func (p *picture) mustWork(x sight) bool {
+	path := p.plan.Paths[x.route.path]
+	c := cell{x.route.path, x.route.via}
+	return !x.route.witness && path.Expect == v1alpha1.ExpectAllow && path.votes() && (p.qualified == nil || p.qualified[c])
+}

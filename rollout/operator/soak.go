@@ -1,0 +1,104 @@
+package operator
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// longestLook is the most time that one pass may add to a soak: a controller that
+// was asleep for longer saw nothing of it.
+const longestLook = 2 * time.Second
+
+// soaking is how far the current step has come with its proof. It goes by this
+// process's monotonic clock, so that a step of the wall clock ends nothing.
+type soaking struct {
+	at       place
+	entered  time.Time // when this process first saw the run there
+	looked   time.Time // the newest pass
+	complete time.Time // the newest pass that found the proof complete, or the entry
+}
+
+// place tells the steps of a run apart, by what they are and not by the names
+// that people gave them. The zero place is no step.
+type place struct {
+	kind placeKind
+	step int // index in Plan.Steps, of a stage
+}
+
+type placeKind uint8
+
+const (
+	nowhere placeKind = iota
+	preflight
+	stage
+	commit
+	rollback
+)
+
+// String names the place in what is written down; it is unique, whatever the
+// stages are called.
+func (p place) String() string {
+	if p.kind == stage {
+		return fmt.Sprintf("stage/%d", p.step)
+	}
+	return [...]string{"", "preflight", "", "commit", "rollback"}[p.kind]
+}
+
+// placeOf a state; held runs are where they were held.
+func placeOf(at rollout.State) place {
+	switch at.Phase {
+	case v1alpha1.PhasePreflight:
+		return place{kind: preflight}
+	case v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce:
+		return place{stage, at.Step}
+	case v1alpha1.PhaseHeld:
+		if at.Cause == rollout.CauseBaselineChanged {
+			return place{kind: rollback}
+		}
+		return place{stage, at.Step}
+	case v1alpha1.PhaseCommitting:
+		return place{kind: commit}
+	case v1alpha1.PhaseRollingBack:
+		return place{kind: rollback}
+	}
+	return place{}
+}
+
+// inStep is how long the run has been where it is, as far as this process saw.
+func (s *session) inStep(at rollout.State, now time.Time) time.Duration {
+	if here := placeOf(at); s.soaking.at != here {
+		s.soaking = soaking{at: here, entered: now, looked: now, complete: now}
+	}
+	return now.Sub(s.soaking.entered)
+}
+
+// soak is how long the proof of the step was complete, in all, since the last cut
+// or leak, and how long ago it was complete last; breached is when a forbidden path
+// was last seen to get through, if only once. What interrupts the proof for a
+// moment (a backend that is replaced, a node that joins, a controller that starts
+// anew) makes the soak longer by that moment; it does not start it again, nor
+// does it end the run.
+func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, now time.Time) (held, unproved time.Duration) {
+	st := &s.soaking
+	breach := breached.After(st.looked)
+	passed := min(now.Sub(st.looked), longestLook)
+	st.looked = now
+	soaked := &s.record.State.Soaked
+	if soaked.Place != st.at.String() {
+		*soaked = soakedState{Place: st.at.String()}
+	}
+	switch {
+	case len(e.Cut) > 0 || len(e.Leaks) > 0:
+		soaked.For = 0
+		st.complete = now // a leak is an answer: the run is held, not blind
+	case breach:
+		soaked.For = 0
+	case g.Complete(e):
+		soaked.For += passed
+		st.complete = now
+	}
+	return soaked.For, now.Sub(st.complete)
+}

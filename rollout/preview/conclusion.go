@@ -1,0 +1,56 @@
+package preview
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// writeRepair says how to go on with a path that would be cut.
+func (p Preview) writeRepair(out *page, path Path) {
+	switch {
+	case path.Accepted != "":
+		out.line("       accepted by an exception: %s", path.Accepted)
+	case path.Repair != "":
+		out.line("       if it must work, add")
+		out.block("         ", path.Repair)
+	}
+}
+
+// block writes lines of text that keep their own indentation.
+func (p *page) block(indent, text string) {
+	for _, line := range strings.Split(text, "\n") {
+		rest := strings.TrimLeft(line, " ")
+		p.raw(indent + line[:len(line)-len(rest)] + report.Sanitize(rest) + "\n")
+	}
+}
+
+// conclude says what the controller would do, and what to do before.
+func (p Preview) conclude(out *page) {
+	switch cuts := p.unaccepted(); {
+	case p.Result() == Refused:
+		out.line("Nothing was applied. The controller would refuse it, and no exception changes that. Next: see what stands in the way, above.")
+	case len(cuts) > 0:
+		out.line("Nothing was applied. The controller would refuse it: %s would be cut. Next: add the rules above (tightrope lint knows more) and plan again.", count(len(cuts), "path"))
+		out.line("Or, if a cut is wanted, accept it in the PolicyRollout; packets then decide, and a cut is rolled back:")
+		out.block("  ", rollout.ExceptionYAML(v1alpha1.ExceptionPredictedCut, cuts...))
+	case p.Controller == Hold:
+		out.line("Nothing was applied. The controller would hold it as soon as a leak shows, because rolling back would not close it. Next: close what leaks and plan again.")
+	case p.Result() == Breaks:
+		out.line("Nothing was applied. The controller would try it, because exceptions accept every predicted cut; a cut that packets show is rolled back.")
+	case p.Result() == Clean:
+		out.line("Nothing was applied. Every path that votes would hold. Next: apply the rollout; probes then show what packets do.")
+	default:
+		out.line("Nothing was applied. Some paths cannot be judged from these objects. Next: add what is missing, or plan on the cluster.")
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/scenarios"
+)
+
+// holdLong is how long a held run may be waited for where somebody repairs it: its
+// stages' soak and then some, and less than a story may take.
+const holdLong = 40 * time.Second
+
+var _ = Describe("what is predicted", Ordered, func() {
+	var kubeconfig string
+	var clientset *kubernetes.Clientset
+
+	BeforeAll(func() {
+		kubeconfig = testenv.EnvConf().KubeconfigFile()
+		cfg, err := restConfig(kubeconfig)
+		Expect(err).NotTo(HaveOccurred())
+		clientset, err = kubernetes.NewForConfig(cfg)
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	AfterEach(func(ctx context.Context) { expectNothingLeft(ctx, clientset) })
+
+	// Somebody deletes the broad policy, which is the obvious repair. From then on
+	// only the candidate lets the app in, and the run must not take it away.
+	It("holds on a leak through somebody else's policy, and goes on once that is deleted", func(ctx context.Context) {
+		var held v1alpha1.PolicyRolloutRunStatus
+		rep, err := playFor(ctx, kubeconfig, "testdata/broad-neighbour.yaml", holdLong, func(p scenarios.Progress) {
+			if p.Status == nil || p.Status.Phase != v1alpha1.PhaseHeld || held.Phase != "" {
+				return
+			}
+			held = *p.Status.DeepCopy()
+			Expect(clientset.NetworkingV1().NetworkPolicies("shop").Delete(ctx, "broad", metav1.DeleteOptions{})).To(Succeed())
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(held.Phase).To(Equal(v1alpha1.PhaseHeld), "the run never held: %s", rep.Message)
+		Expect(held.Cause).To(Equal("Leak"))
+		Expect(held.Message).To(ContainSubstring("stranger→store"))
+		Expect(held.Message).To(ContainSubstring("shop/broad"))
+		Expect(held.Message).NotTo(ContainSubstring("the candidate"))
+
+		Expect(rep.Result).To(Equal("Committed"), rep.Message)
+		Expect(rep.Unmet).To(BeEmpty())
+		Expect(rep.Cuts).To(BeEmpty())
+		Expect(rep.Leaks).NotTo(BeEmpty())
+		for _, leak := range rep.Leaks {
+			Expect(leak.Path).To(Equal("stranger→store"))
+			Expect(leak.Rule).To(ContainSubstring("shop/broad"))
+		}
+		for _, path := range rep.Paths { // what was measured last
+			Expect(path.Finding).To(Equal(report.Holds), "%s by %s: %s", path.Name, path.Via, path.Note)
+		}
+		expectCalls(ctx, clientset, "clients")
+		expectPolicies(ctx, clientset, "shop", "closed", "store")
+	})
+
+	It("refuses a cut that nobody accepts, and applies nothing", func(ctx context.Context) {
+		applied := policiesSeen(ctx, clientset, "depot")
+		rep, err := playFor(ctx, kubeconfig, "testdata/typo.yaml", holdLong, nil)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rep.Result).To(Equal("Refused"), rep.Message)
+		Expect(report.ExitCode(rep)).To(Equal(0), "the scenario expects it")
+		for _, says := range []string{
+			"app→store", "depot/store ingress: no rule allows 6566/TCP from crew/app", // the rule
+			"to spec.ingress of depot/store", "podSelector: {matchLabels: {app: app}}", "{port: 6566, protocol: TCP}", // its repair
+			"PredictedCut", // the other way on
+		} {
+			Expect(rep.Message).To(ContainSubstring(says))
+		}
+		Expect(applied()).To(BeEmpty())
+		expectCalls(ctx, clientset, "crew")
+	})
+})
+
+// expectCalls wants production to have worked all the time: every pod's own calls
+// did, and none has failed since the first that did.
+func expectCalls(ctx context.Context, c *kubernetes.Clientset, namespace string) {
+	pods, err := c.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=app"})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(pods.Items).NotTo(BeEmpty())
+	for _, pod := range pods.Items {
+		log, err := c.CoreV1().Pods(namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).Stream(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		works := false
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			switch line := lines.Text(); {
+			case strings.Contains(line, `"call works"`):
+				works = true
+			case works && strings.Contains(line, `"call fails"`):
+				Fail("production was cut: " + pod.Name + ": " + line)
+			}
+		}
+		Expect(log.Close()).To(Succeed())
+		Expect(works).To(BeTrue(), "pod %s never got through, so it shows nothing", pod.Name)
+	}
+}
+
+func expectPolicies(ctx context.Context, c *kubernetes.Clientset, namespace string, want ...string) {
+	list, err := c.NetworkingV1().NetworkPolicies(namespace).List(ctx, metav1.ListOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for _, p := range list.Items {
+		names = append(names, p.Name)
+	}
+	Expect(names).To(ConsistOf(want))
+}
+
+// policiesSeen watches a namespace from now on. What it returns ends the watch and
+// says which policies were ever there.
+func policiesSeen(ctx context.Context, c *kubernetes.Clientset, namespace string) func() []string {
+	w, err := c.NetworkingV1().NetworkPolicies(namespace).Watch(ctx, metav1.ListOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	var names []string
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for e := range w.ResultChan() {
+			if p, ok := e.Object.(*networkingv1.NetworkPolicy); ok && e.Type == watch.Added {
+				names = append(names, p.Name)
+			}
+		}
+	})
+	return func() []string {
+		w.Stop()
+		reading.Wait()
+		return names
+	}
+}

@@ -1,0 +1,129 @@
+package repair
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// Repair is what to add to policies so that they allow a connection.
+type Repair struct {
+	// Additions allow the connection together; empty where nothing is denied, and
+	// where no NetworkPolicy can help.
+	Additions []Addition
+	// Why there is no repair, as a sentence; empty where there is one, and where
+	// nothing is denied.
+	Why string
+	// World is the given one with the additions, from which the repair of the next
+	// connection can start, so that the two fit together.
+	World verdict.World
+}
+
+// Addition is a rule to add to a policy, or a whole policy to add.
+type Addition struct {
+	Policy    string // namespace/name
+	New       bool   // the policy is not there yet
+	Direction networkingv1.PolicyType
+	YAML      string // the list item, or the whole policy
+	// Spec is that of the policy with the addition.
+	Spec networkingv1.NetworkPolicySpec
+}
+
+// Field is where the list item goes: spec.egress or spec.ingress; empty for a new policy.
+func (a Addition) Field() string {
+	if a.New {
+		return ""
+	}
+	return "spec." + strings.ToLower(string(a.Direction))
+}
+
+// Options tunes Of. The zero value works.
+type Options struct {
+	// Own reports whether a policy (namespace/name) may be changed. A rule that
+	// belongs to one that may not goes into a new policy; nil: all may be.
+	Own func(policy string) bool
+	// Inline writes new policies as items of a PolicyRollout's spec.policies.inline,
+	// not as NetworkPolicies.
+	Inline bool
+	// Labels are those by which to select a pod; nil: its usual one, else all.
+	Labels func(*verdict.Pod) map[string]string
+}
+
+func (o Options) withDefaults() Options {
+	if o.Own == nil {
+		o.Own = func(string) bool { return true }
+	}
+	if o.Labels == nil {
+		o.Labels = func(p *verdict.Pod) map[string]string { return Telling(p) }
+	}
+	return o
+}
+
+var directions = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress, networkingv1.PolicyTypeIngress}
+
+// Of says what to add to the policies of a world so that they allow a connection:
+// one addition for each end that denies it.
+func Of(w verdict.World, c verdict.Conn, o Options) Repair {
+	o = o.withDefaults()
+	v := verdict.Compile(w, nil).Judge(c)
+	r := Repair{World: w}
+	if v.Decision != verdict.Deny {
+		return r
+	}
+	for _, d := range directions {
+		side := sideOf(v, d)
+		if side.Decision != verdict.Deny {
+			continue
+		}
+		if !slices.ContainsFunc(w.Policies, func(p verdict.Policy) bool { return p.Key() == side.Policy }) {
+			return Repair{World: w, Why: fmt.Sprintf("Only the policy %s can change this; a NetworkPolicy that allows it has no say before it.", side.Policy)}
+		}
+		r.add(o.addition(r.World, c, d, side))
+	}
+	if v := verdict.Compile(r.World, nil).Judge(c); v.Decision != verdict.Allow {
+		return Repair{World: w, Why: fmt.Sprintf("A rule for it would not be enough: %s.", v.Reason)}
+	}
+	return r
+}
+
+func sideOf(v verdict.Verdict, d networkingv1.PolicyType) verdict.Side {
+	if d == networkingv1.PolicyTypeEgress {
+		return v.Egress
+	}
+	return v.Ingress
+}
+
+func (r *Repair) add(a Addition) {
+	ns, name, _ := strings.Cut(a.Policy, "/")
+	rest := slices.DeleteFunc(slices.Clone(r.World.Policies), func(p verdict.Policy) bool { return p.Key() == a.Policy })
+	r.World.Policies = append(rest, verdict.Policy{Namespace: ns, Name: name, Spec: a.Spec})
+	r.Additions = append(r.Additions, a)
+}
+
+// String says what to add and where, over several lines; the reason where nothing
+// helps. It is not sanitized.
+func (r Repair) String() string {
+	var b strings.Builder
+	for i, a := range r.Additions {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString(a.Where() + ":\n" + a.YAML)
+	}
+	if len(r.Additions) == 0 {
+		return r.Why
+	}
+	return b.String()
+}
+
+// Where says in words where the YAML goes.
+func (a Addition) Where() string {
+	if a.New {
+		return "a new policy " + a.Policy
+	}
+	return "to " + a.Field() + " of " + a.Policy
+}
