@@ -87,7 +87,7 @@ fuzz-engine: ## Go's fuzzer chooses worlds and connections for FUZZTIME, compare
 
 fuzz-parsers: ## Go's fuzzer writes manifests, scenarios and what else is read from outside, for FUZZTIME each
 	@set -e; for f in FuzzDecode:./api/strict FuzzRead:./verdict/manifest FuzzParse:./scenarios FuzzParse:./report \
-		FuzzParseLine:./probes FuzzParsePlan:./probes; do \
+		FuzzParseLine:./probes FuzzParsePlan:./probes FuzzFix:./verdict/lint; do \
 		$(GO) test -run '^$$' -fuzz "^$${f%%:*}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$${f##*:}"; done
 
 PREDICTED ?= 200

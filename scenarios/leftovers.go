@@ -63,13 +63,17 @@ func (l *leftovers) add(what string, remove ...string) {
 	l.list = append(l.list, Leftover{what, remove})
 }
 
+func (l *leftovers) fail(err error) {
+	if l.err == nil {
+		l.err = err
+	}
+}
+
 // there keeps those objects that are stored, ours or not, as asked.
 func (l *leftovers) there(objects []client.Object, meant func(have client.Object) bool) (found []client.Object) {
 	for _, o := range objects {
 		have, err := stored(l.ctx, l.c, o)
-		if err != nil && l.err == nil {
-			l.err = err
-		}
+		l.fail(err)
 		if have != nil && meant(have) {
 			found = append(found, have)
 		}
@@ -90,9 +94,7 @@ func (l *leftovers) object(s *Scenario, o client.Object) {
 // only uses.
 func (l *leftovers) own(s *Scenario) (made, used []string) {
 	objects, err := s.Manifests("")
-	if err != nil && l.err == nil {
-		l.err = err
-	}
+	l.fail(err)
 	objects = slices.DeleteFunc(objects, func(o client.Object) bool { return o.GetObjectKind().GroupVersionKind().Kind != "Namespace" })
 	for _, o := range l.there(objects, whosever) {
 		if s.made(o) {
@@ -120,7 +122,9 @@ func (l *leftovers) policies(s *Scenario) {
 		if slices.Contains(made, p.Namespace) {
 			continue
 		}
-		committed := func(have client.Object) bool { return have.GetAnnotations()[v1alpha1.AnnotationCommittedBy] != "" }
+		committed := func(have client.Object) bool { // a run is called after its rollout
+			return strings.HasPrefix(have.GetAnnotations()[v1alpha1.AnnotationCommittedBy], s.Metadata.Name+"-")
+		}
 		for range l.there([]client.Object{networkPolicy(p)}, committed) {
 			l.add("policy "+policyKey(p), "--namespace", p.Namespace, "delete", "networkpolicy", p.Name)
 		}
@@ -136,13 +140,9 @@ func (l *leftovers) namespaces(s *Scenario) {
 // installation is the CRDs, with every rollout of anybody, and the controller.
 func (l *leftovers) installation() {
 	objects, err := deploy.CRDs()
-	rest, err2 := deploy.Manifests(deploy.Options{})
-	if l.err == nil && err != nil {
-		l.err = err
-	}
-	if l.err == nil && err2 != nil {
-		l.err = err2
-	}
+	l.fail(err)
+	rest, err := deploy.Manifests(deploy.Options{})
+	l.fail(err)
 	byKind := map[string][]string{}
 	var kinds []string
 	for _, o := range append(objects, rest...) {

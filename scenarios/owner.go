@@ -21,13 +21,12 @@ import (
 var ErrNotOurs = errors.New("nothing was written")
 
 // mark makes an object known as one that scenarios of this root made.
-func (s *Scenario) mark(o client.Object) client.Object {
+func (s *Scenario) mark(o client.Object) {
 	labels := map[string]string{v1alpha1.LabelScenario: s.root}
 	for key, value := range o.GetLabels() {
 		labels[key] = value
 	}
 	o.SetLabels(labels)
-	return o
 }
 
 func (s *Scenario) made(o client.Object) bool { return o.GetLabels()[v1alpha1.LabelScenario] == s.root }
@@ -116,6 +115,9 @@ func without(have, want map[string]string) (lacks []string) {
 	return lacks
 }
 
+// empty kinds have nothing that could be overwritten, and nobody manages a field of theirs.
+var empty = []string{"Namespace", "ServiceAccount"}
+
 // installedByOthers refuses a cluster on which Tightrope was installed by anything
 // but a scenario: its controller may be at work for somebody.
 func installedByOthers(ctx context.Context, c client.Client, options deploy.Options) error {
@@ -132,7 +134,7 @@ func installedByOthers(ctx context.Context, c client.Client, options deploy.Opti
 		if err != nil {
 			return err
 		}
-		if have == nil || obj.GetKind() == "Namespace" || managed(have) {
+		if have == nil || slices.Contains(empty, obj.GetKind()) || managed(have) {
 			continue
 		}
 		return fmt.Errorf("this cluster has Tightrope already, and not from a scenario (%s %s was never applied by one): %w; a scenario would replace it: use --cluster lab or another cluster",

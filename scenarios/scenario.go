@@ -3,7 +3,8 @@
 // roll out, the fault that was planted in them, and how it has to end. The same
 // engine that runs in production plays it, on a cluster that can be thrown away.
 //
-// A bad scenario has a base, the good one, and states only its fault:
+// A bad scenario has a base, the good one, and states only its fault, with the
+// exceptions without which the controller refuses it:
 //
 //	zero-trust-ai-platform ──┬── gw-forgot-dns            minus the gateway's DNS rule
 //	                         └── observability-blackout   minus the model's metrics rule

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -116,8 +115,8 @@ spec:
   containers: [{name: c, image: test/probe, args: [deaf]}]
 `
 
-func TestPodLifecycles(t *testing.T) {
-	l := upForPods(t, 1, nil)
+func podLifecycles(l *podLab) {
+	t := l.t
 	l.apply(lifecycles)
 
 	l.until("pod/never", "{.status.phase}", "Succeeded")
@@ -144,7 +143,7 @@ func TestPodLifecycles(t *testing.T) {
 		t.Errorf("runAsUser: %s", got)
 	}
 	l.until("pod/host", `{.status.conditions[?(@.type=="Ready")].status}`, "True")
-	if ip := l.get("pod/host", "{.status.podIP}"); ip != l.get("node/node-1", `{.status.addresses[?(@.type=="InternalIP")].address}`) {
+	if ip := l.get("pod/host", "{.status.podIP}"); ip != l.get("node/"+l.get("pod/host", "{.spec.nodeName}"), `{.status.addresses[?(@.type=="InternalIP")].address}`) {
 		t.Errorf("a pod on its node's network has the address %s", ip)
 	}
 	if got := l.kubectl("", "exec", "host", "--", "probe", "look", "/proc/net/tcp"); !strings.Contains(got, ":280A 00000000:0000 0A") {
@@ -161,7 +160,7 @@ func (l *podLab) ordered() {
 	got := l.kubectl("", "exec", "ordered", "-c", "other", "--", "probe", "look", "/shared/first", "/shared/poststart")
 	got += l.kubectl("", "exec", "ordered", "-c", "main", "--", "probe", "look", "/etc/one", "/self/note", "/etc/hosts", "/shared/own")
 	for _, want := range []string{`/shared/first = "done"`, `/shared/poststart = "done"`, `/etc/one = "1"`, `/self/note = "noted"`,
-		"host named", `10.1.2.3\talias.example`, `named.group.default.svc.cluster.local\tnamed`,
+		"host named", `10.1.2.3\talias.example`, `named.group.` + l.namespace + `.svc.cluster.local\tnamed`,
 		"color " + l.get("pod/ordered", "{.status.podIP}"), "/shared/own : <nil>"} {
 		if !strings.Contains(got, want) {
 			l.t.Errorf("no %q in\n%s", want, got)

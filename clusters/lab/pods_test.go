@@ -15,25 +15,62 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 )
 
-// podLab is a lab with one node and an image, test/probe, whose program does what
-// its first argument says.
+// podLab is a test's part of a lab: a namespace. The program of the image test/probe
+// does what its first argument says.
 type podLab struct {
-	t               *testing.T
-	bin, kubeconfig string
+	t                          *testing.T
+	bin, kubeconfig, namespace string
+	probe                      string // where the program of test/probe is
 }
 
-// upForPods brings up a lab that ends with the test.
-func upForPods(t *testing.T, nodes int, images map[string]string) *podLab {
+// TestPods is one lab, where each test has a namespace of its own: a lab takes longer
+// to come up than most of them. They wait much and measure nothing, so two run at once.
+func TestPods(t *testing.T) {
+	l := upForPods(t)
+	for _, test := range []struct {
+		name string
+		run  func(*podLab)
+	}{
+		{"ControllersRunTheirPods", controllersRunTheirPods}, // waits for a full minute: first
+		{"Lifecycles", podLifecycles},
+		{"KubectlReachesIntoPods", kubectlReachesIntoPods},
+		{"NoPodChangesTheMachine", noPodChangesTheMachine},
+		{"RealRedis", realRedis},
+		{"RealPostgreSQL", realPostgreSQL},
+		{"RealPrometheus", realPrometheus},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(l.in(t, strings.ToLower(test.name)))
+		})
+	}
+}
+
+// in is the lab for one test.
+func (l podLab) in(t *testing.T, namespace string) *podLab {
+	t.Helper()
+	l.t, l.namespace = t, namespace
+	l.kubectl("", "create", "namespace", namespace)
+	l.kubectl("", "wait", "--for=create", "serviceaccount/default", "--timeout=60s") // pods are refused without
+	return &l
+}
+
+// upForPods brings up a lab of two nodes that ends with the test. Of this machine's
+// programs it has those that are there.
+func upForPods(t *testing.T) *podLab {
 	t.Helper()
 	bin := binaries(t)
 	place(t)
-	all := map[string]string{"test/probe": podProgram(t, "..", "labd", "container", "testdata", "probe")}
-	for name, path := range images {
-		all[name] = path
+	probe := podProgram(t, "..", "labd", "container", "testdata", "probe")
+	all := map[string]string{"test/probe": probe, "machine/sh": "/bin/sh"}
+	for name, pattern := range map[string]string{"redis": redisServer, "postgres": postgresServer, "prometheus": prometheusServer} {
+		if path := newest(t, pattern); path != "" {
+			all[name] = path
+		}
 	}
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
-	l, err := lab.Up(ctx, lab.Options{Name: "pods", Nodes: nodes, Labd: filepath.Join(bin, "labd"), Images: all})
+	l, err := lab.Up(ctx, lab.Options{Name: "pods", Nodes: 2, Labd: filepath.Join(bin, "labd"), Images: all})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +81,13 @@ func upForPods(t *testing.T, nodes int, images map[string]string) *podLab {
 			t.Error(err)
 		}
 	})
-	return &podLab{t, bin, l.Kubeconfig()}
+	return &podLab{t: t, bin: bin, kubeconfig: l.Kubeconfig(), probe: probe}
 }
 
 // kubectl fails the test when the command does.
 func (l *podLab) kubectl(stdin string, args ...string) string {
 	l.t.Helper()
-	return kubectl(l.t, l.bin, l.kubeconfig, stdin, args...)
+	return kubectl(l.t, l.bin, l.kubeconfig, stdin, append([]string{"--namespace", l.namespace}, args...)...)
 }
 
 // try returns what the command said and its exit code.
@@ -65,7 +102,7 @@ func (l *podLab) try(args ...string) (said string, code int) {
 }
 
 func (l *podLab) command(args ...string) *exec.Cmd {
-	return exec.Command(filepath.Join(l.bin, "labd"), append([]string{"kubectl", "--kubeconfig", l.kubeconfig}, args...)...)
+	return exec.Command(filepath.Join(l.bin, "labd"), append([]string{"kubectl", "--kubeconfig", l.kubeconfig, "--namespace", l.namespace}, args...)...)
 }
 
 // pod creates a pod from its spec, and waits until it is Ready.
@@ -81,8 +118,8 @@ func indented(spec string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(spec), "\n", "\n  ") + "\n"
 }
 
-func TestKubectlReachesIntoPods(t *testing.T) {
-	l := upForPods(t, 1, nil)
+func kubectlReachesIntoPods(l *podLab) {
+	t := l.t
 	l.pod("a", `{containers: [{name: c, image: test/probe, args: [deaf], stdin: true, stdinOnce: true}]}`)
 	l.pod("s", `{containers: [{name: c, image: test/probe, args: [serve, "127.0.0.1:8080"]}]}`)
 	l.pod("r", `{containers: [{name: c, image: test/probe, args: [screen], stdin: true, stdinOnce: true}]}`)

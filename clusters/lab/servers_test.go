@@ -7,26 +7,44 @@ import (
 	"testing"
 )
 
+// Where Debian has the servers.
+const (
+	redisServer      = "/usr/bin/redis-server"
+	postgresServer   = "/usr/lib/postgresql/*/bin/postgres"
+	prometheusServer = "/usr/bin/prometheus"
+)
+
 // machine finds a program of a Debian package on this machine, or skips the test.
 func machine(t *testing.T, debianPackage, pattern string) string {
+	t.Helper()
+	path := newest(t, pattern)
+	if path == "" {
+		t.Skipf("%s is not on this machine: apt-get install %s", pattern, debianPackage)
+	}
+	return path
+}
+
+// newest is the last of the files that a pattern finds, or empty.
+func newest(t *testing.T, pattern string) string {
 	t.Helper()
 	found, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(found) == 0 {
-		t.Skipf("%s is not on this machine: apt-get install %s", pattern, debianPackage)
+		return ""
 	}
 	return found[len(found)-1]
 }
 
 const client = `{containers: [{name: c, image: machine/sh, args: ["-c", "sleep 3600"]}], terminationGracePeriodSeconds: 0}`
 
-// TestRealRedis and its two sisters run a Debian server in one pod, and that
+// realRedis and its two sisters run a Debian server in one pod, and that
 // server's own client in another one, by the name of a Service.
-func TestRealRedis(t *testing.T) {
-	server, cli := machine(t, "redis-server", "/usr/bin/redis-server"), machine(t, "redis-tools", "/usr/bin/redis-cli")
-	l := upForPods(t, 2, map[string]string{"redis": server, "machine/sh": "/bin/sh"})
+func realRedis(l *podLab) {
+	t := l.t
+	machine(t, "redis-server", redisServer)
+	cli := machine(t, "redis-tools", "/usr/bin/redis-cli")
 	l.pod("redis", `{containers: [{name: c, image: redis, args: [--save, "", --protected-mode, "no"], readinessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1}}]}`)
 	l.kubectl("", "expose", "pod", "redis", "--port=6379")
 	l.pod("client", client)
@@ -64,17 +82,16 @@ containers:
 `
 
 // PostgreSQL does not run as root: it is another user, by a user namespace.
-func TestRealPostgreSQL(t *testing.T) {
-	server := machine(t, "postgresql", "/usr/lib/postgresql/*/bin/postgres")
-	bin := filepath.Dir(server)
-	l := upForPods(t, 2, map[string]string{"postgres": server, "machine/sh": "/bin/sh"})
+func realPostgreSQL(l *podLab) {
+	t := l.t
+	bin := filepath.Dir(machine(t, "postgresql", postgresServer))
 	l.kubectl("", "create", "configmap", "postgres", "--from-literal=hba=host all all 0.0.0.0/0 scram-sha-256", "--from-literal=password=secret")
 	l.pod("postgres", strings.NewReplacer("INITDB", bin+"/initdb", "ISREADY", bin+"/pg_isready").Replace(postgres))
 	l.kubectl("", "expose", "pod", "postgres", "--port=5432")
 	l.pod("client", client)
 	sql := func(password, statement string) (string, int) {
 		t.Helper()
-		return l.try("exec", "client", "--", "/usr/bin/env", "PGPASSWORD="+password, bin+"/psql", "-h", "postgres.default.svc", "-U", "admin", "-d", "postgres", "-tAc", statement)
+		return l.try("exec", "client", "--", "/usr/bin/env", "PGPASSWORD="+password, bin+"/psql", "-h", "postgres."+l.namespace+".svc", "-U", "admin", "-d", "postgres", "-tAc", statement)
 	}
 	if got, code := sql("secret", "CREATE TABLE t AS SELECT generate_series(1, 1000) AS n"); code != 0 {
 		t.Fatalf("create a table: %s", got)
@@ -102,9 +119,10 @@ containers:
   readinessProbe: {httpGet: {path: /-/ready, port: 9090}, periodSeconds: 1}
 `
 
-func TestRealPrometheus(t *testing.T) {
-	server, tool := machine(t, "prometheus", "/usr/bin/prometheus"), machine(t, "prometheus", "/usr/bin/promtool")
-	l := upForPods(t, 2, map[string]string{"prometheus": server, "machine/sh": "/bin/sh"})
+func realPrometheus(l *podLab) {
+	t := l.t
+	machine(t, "prometheus", prometheusServer)
+	tool := machine(t, "prometheus", "/usr/bin/promtool")
 	l.kubectl("", "create", "configmap", "prometheus", "--from-literal=prometheus.yml="+prometheusConfig)
 	l.pod("prometheus", prometheus)
 	l.kubectl("", "expose", "pod", "prometheus", "--port=9090")

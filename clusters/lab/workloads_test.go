@@ -3,7 +3,6 @@ package lab_test
 import (
 	"fmt"
 	"strings"
-	"testing"
 )
 
 const workloads = `
@@ -57,8 +56,8 @@ spec:
       - {name: c, image: test/probe, args: [serve, ":5432"], readinessProbe: {tcpSocket: {port: 5432}, periodSeconds: 1}}
 `
 
-func TestControllersRunTheirPods(t *testing.T) {
-	l := upForPods(t, 2, nil)
+func controllersRunTheirPods(l *podLab) {
+	t := l.t
 	l.apply(workloads)
 	l.until("job/job", "{.status.succeeded}", "3")
 	if got := l.kubectl("", "logs", "job/job"); !strings.HasSuffix(got, "\nworked\n") { // first it says which pod it chose
@@ -90,7 +89,7 @@ func (l *podLab) namesOfDB() {
 	l.t.Helper()
 	var want, names []string
 	for _, pod := range []string{"db-0", "db-1", "db-2"} {
-		name := pod + ".db.default.svc.cluster.local"
+		name := pod + ".db." + l.namespace + ".svc.cluster.local"
 		names = append(names, name)
 		want = append(want, name+" "+l.get("pod/"+pod, "{.status.podIP}"))
 	}

@@ -27,8 +27,10 @@ func newLintCommand() *cobra.Command {
 		Use:   "lint [-f DIR]",
 		Short: "List the mistakes people make with NetworkPolicies, each with the fix",
 		Long: "Lint says of each mistake where it stands, why it is one and what to do. With --fix it prints the\n" +
-			"corrected documents instead, ready to apply; with --write it writes them into their files. A finding that a policy's annotation\n" +
-			"suppresses is left out, unless --suppressed asks for it.\n\n" +
+			"corrected documents instead, ready to apply; with --write it writes them into their files, where every\n" +
+			"other document, line and comment stays, and says what it leaves to you and why. Every file is checked\n" +
+			"and prepared before the first is written. A finding that a policy's annotation suppresses is left out,\n" +
+			"unless --suppressed asks for it.\n\n" +
 			"Exits 0 without an error among the findings, 1 with one, and 4 for bad input. With --write, what\n" +
 			"was corrected does not count.",
 		Example: "  tightrope lint -f policies/\n  tightrope lint -f policies/ --fix",
@@ -58,7 +60,7 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 	}
 	if o.write {
 		if err := writeCorrections(c.ErrOrStderr(), set); err != nil {
-			return &exitError{exitInconclusive, err}
+			return &exitError{exitUsage, fmt.Errorf("--write: %w", err)}
 		}
 		if set, _, err = o.read(c); err != nil { // what is left counts
 			return &exitError{exitInconclusive, fmt.Errorf("after the correction: %w", err)}
@@ -72,6 +74,7 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 		err = writeJSON(&b, map[string]any{"findings": findings})
 	case o.fix:
 		printCorrections(&b, set)
+		tellUncorrected(c.ErrOrStderr(), findings)
 	default:
 		writeFindings(&b, findings)
 	}
@@ -114,10 +117,4 @@ func many(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// printable is a line without what a terminal would take for more than text.
-func printable(line string) string {
-	indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
-	return indent + report.Sanitize(strings.TrimLeft(line, " "))
 }

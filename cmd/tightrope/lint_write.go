@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/report"
@@ -18,85 +15,98 @@ import (
 // the output can be applied as it is.
 func printCorrections(w io.Writer, set *manifest.Set) {
 	for _, c := range lint.Correct(set, lint.Warning) {
-		fmt.Fprintf(w, "---\n# %s: %s: %s\n", printable(c.Position.String()), printable(c.Object.String()), strings.Join(c.Rules, ", "))
-		for _, line := range strings.Split(strings.TrimRight(c.YAML, "\n"), "\n") {
-			fmt.Fprintln(w, strings.TrimRight(printable(line), " "))
+		fmt.Fprintf(w, "---\n# %s: %s\n", subject(c), strings.Join(c.Rules, ", "))
+		if c.Left != "" {
+			fmt.Fprintf(w, "# --write leaves this to you: %s\n", report.Sanitize(c.Left))
 		}
+		fmt.Fprint(w, escaped(c.YAML))
 	}
-	for _, f := range lint.Check(set) { // what is missing has no document yet
-		if f.Object.Kind == "Namespace" && f.Corrected != "" && f.Severity >= lint.Warning && !f.Suppressed {
-			fmt.Fprintf(w, "---\n# to add: %s\n%s", f.Rule, f.Corrected)
-		}
+	for _, f := range missing(set) {
+		fmt.Fprintf(w, "---\n# to add: %s\n%s", f.Rule, escaped(f.Corrected))
 	}
 }
 
-// writeCorrections puts the corrected documents into their files, and says of
-// each whether it did. One that does not stand in its file as a document of its
-// own (in a List, in a ConfigMap, as JSON) is left as it is.
+// missing are the findings whose correction is a policy to add: it has no
+// document yet.
+func missing(set *manifest.Set) []lint.Finding {
+	var all []lint.Finding
+	for _, f := range lint.Check(set) {
+		if f.Object.Kind == "Namespace" && f.Corrected != "" && f.Severity >= lint.Warning && !f.Suppressed {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func subject(c lint.Correction) string {
+	text := report.Sanitize(c.Object.String())
+	if at := c.Position.String(); at != "" {
+		text = report.Sanitize(at) + ": " + text
+	}
+	return text
+}
+
+// escaped writes what a terminal would take for more than text, or not show, as
+// YAML's escapes. Such characters only stand in double quotes or in comments.
+func escaped(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\n' || r == ' ' || report.Sanitize("a"+string(r)+"a") == "a"+string(r)+"a":
+			b.WriteRune(r)
+		case r > 0xffff:
+			fmt.Fprintf(&b, "\\U%08X", r)
+		default:
+			fmt.Fprintf(&b, "\\u%04X", r)
+		}
+	}
+	return b.String()
+}
+
+// writeCorrections puts the corrected documents into their files, and says what
+// it corrected, what it left and why. All files are written, or none: one that
+// cannot be proved to hold the same documents afterwards, or not be written,
+// stops everything.
 func writeCorrections(w io.Writer, set *manifest.Set) error {
-	all := lint.Correct(set, lint.Warning)
-	slices.Reverse(all) // from the end of each file, so that no line moves before its turn
-	for _, c := range all {
-		source, _ := set.Source(c.Object.Kind, c.Object.Namespace, c.Object.Name)
-		done, err := replaceDocument(source, c.YAML)
-		if err != nil {
-			return fmt.Errorf("%s: %w", source.File, err)
+	all, err := lint.Rewrites(set, lint.Warning, os.ReadFile)
+	if err != nil {
+		return fmt.Errorf("%w; nothing was written", err)
+	}
+	var names []string
+	was, content := map[string][]byte{}, map[string][]byte{}
+	for _, r := range all {
+		if r.Text != nil {
+			names = append(names, r.File)
+			was[r.File], content[r.File] = r.Was, r.Text
 		}
-		word := "corrected"
-		if !done {
-			word = "left as it is, because it is no YAML document of its own (see --fix)"
+	}
+	if err := overwriteAll(names, was, content); err != nil {
+		return err
+	}
+	for _, r := range all {
+		for _, c := range r.Done {
+			fmt.Fprintf(w, "%s corrected: %s\n", subject(c), strings.Join(c.Rules, ", "))
 		}
-		fmt.Fprintf(w, "%s: %s %s: %s\n", report.Sanitize(c.Position.String()), report.Sanitize(c.Object.String()), word, strings.Join(c.Rules, ", "))
+		for _, c := range r.Left {
+			fmt.Fprintf(w, "%s left as it is (%s): %s\n", subject(c), strings.Join(c.Rules, ", "), report.Sanitize(c.Left))
+		}
+	}
+	for _, f := range missing(set) {
+		fmt.Fprintf(w, "%s left as it is (%s): a policy is to be added, and no file is the place for it: see --fix\n", report.Sanitize(f.Object.String()), f.Rule)
 	}
 	return nil
 }
 
-// replaceDocument replaces the object's document, if it is what stands there.
-func replaceDocument(source manifest.Source, with string) (bool, error) {
-	text, line := source.Text()
-	if line < 1 || len(text) == 0 || strings.HasSuffix(source.File, ".json") {
-		return false, nil
-	}
-	raw, err := os.ReadFile(source.File)
-	if err != nil {
-		return false, err
-	}
-	start := 0
-	for range line - 1 {
-		n := bytes.IndexByte(raw[start:], '\n')
-		if n < 0 {
-			return false, nil
+// tellUncorrected says how many findings only a person can correct: they are in
+// no output of --fix.
+func tellUncorrected(w io.Writer, findings []lint.Finding) {
+	n := 0
+	for _, f := range findings {
+		if f.Corrected == "" && f.Severity >= lint.Warning && !f.Suppressed {
+			n++
 		}
-		start += n + 1
 	}
-	if !bytes.HasPrefix(raw[start:], text) || strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
-		return false, nil
+	if n > 0 {
+		fmt.Fprintf(w, "note: %s without a correction that can be written: leave out --fix to list them\n", many(n, "finding"))
 	}
-	out := slices.Concat(raw[:start], []byte(strings.TrimRight(with, "\n")+"\n"), raw[start+len(text):])
-	return true, overwrite(source.File, out)
-}
-
-// overwrite replaces a file in one step and keeps its mode.
-func overwrite(name string, content []byte) error {
-	info, err := os.Stat(name)
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".lint-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone once it is renamed
-	if _, err := f.Write(content); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Chmod(info.Mode().Perm()); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }

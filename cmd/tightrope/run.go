@@ -56,7 +56,7 @@ func newRunCommand() *cobra.Command {
 	o.register(cmd)
 	cmd.Flags().StringVar(&o.cluster, "cluster", "lab", "where to run: lab (embedded, its own) or current (the kubeconfig's context)")
 	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of --cluster current; empty means $KUBECONFIG or the user's own")
-	cmd.Flags().BoolVar(&o.adopt, "adopt-namespaces", false, "with --cluster current, also use namespaces that are there already; nothing in them is overwritten")
+	cmd.Flags().BoolVar(&o.adopt, "adopt-namespaces", false, "with --cluster current, also use namespaces that are there already: nothing in them is overwritten, but the scenario's policies judge every pod that they select there")
 	return cmd
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 
@@ -63,8 +62,6 @@ func TestARefusalOfTheNetworkIsUnreachable(t *testing.T) {
 	}
 }
 
-func inEmptyNetwork() bool { return os.Getenv("TIGHTROPE_TEST_EMPTY_NETWORK") != "" }
-
 // A pod without a route gets the same error as one whose packets an ICMP message
 // answers. Only the second is about the path. Run in a network namespace of its
 // own, which has no route at all.
@@ -77,17 +74,5 @@ func TestAPodWithoutARouteProvesNothing(t *testing.T) {
 		}
 		return
 	}
-	child := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.count=1", "-test.v")
-	child.Env = append(os.Environ(), "TIGHTROPE_TEST_EMPTY_NETWORK=1")
-	child.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-	}
-	out, err := child.CombinedOutput()
-	if child.Process == nil {
-		t.Skipf("this machine forbids user namespaces: %v", err)
-	}
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	inNamespaces(t)
 }

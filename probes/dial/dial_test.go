@@ -62,6 +62,10 @@ func TestTryEndsAsTheTargetBehaves(t *testing.T) {
 		})), Result{Outcome: probes.Reached, Detail: hungUp}},
 		{"HTTP: a target that hangs up was reached", patience, check("HTTP", "TCP", serve(t, hangsUp)), Result{Outcome: probes.Reached, Detail: hungUp}},
 		{"HTTP: a slow model was reached", haste, check("HTTP", "TCP", serve(t, silence)), Result{Outcome: probes.Reached, Detail: silent}},
+		{"HTTP: half an answer was reached", haste, check("HTTP", "TCP", serve(t, func(c *net.TCPConn) {
+			says("HTTP/1.1 200 OK\r\nX: ")(c)
+			silence(c)
+		})), Result{Outcome: probes.Reached, Detail: hungUp}},
 		{"HTTP: a reset before any answer", patience, check("HTTP", "TCP", serve(t, resets)), Result{Outcome: probes.Reset, Detail: "reset by peer"}},
 		{"HTTP: nobody listens", patience, check("HTTP", "TCP", closedPort(t)), Result{Outcome: probes.Refused, Detail: "connection refused"}},
 		{"HTTP: packets are dropped", haste, check("HTTP", "TCP", blackhole(t)), Result{Outcome: probes.TimedOut, Detail: "timeout"}},
@@ -234,11 +238,7 @@ func TestAnAttemptThatWasGivenUpIsUnsent(t *testing.T) {
 // A closed connection must not stay in TIME_WAIT: the local port is free at once.
 func TestAttemptsLeaveNoSocketBehind(t *testing.T) {
 	port := serve(t, silence)
-	network, err := NewNetwork()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer network.Close()
+	network := newNetwork(t)
 	attempt := network.Start(check("HTTP", "TCP", port), nil)
 	name, err := unix.Getsockname(attempt.fd)
 	for err == nil && !attempt.established {

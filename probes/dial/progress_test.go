@@ -46,11 +46,7 @@ func TestWhoWatchesAnAttemptSaysWhatTrySays(t *testing.T) {
 // watch is an attempt whose time runs out under the eyes of its owner.
 func watch(t *testing.T, c probes.Check) Result {
 	t.Helper()
-	network, err := NewNetwork()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer network.Close()
+	network := newNetwork(t)
 	attempt := network.Start(c, func(r Result) { t.Errorf("it ended by itself: %+v", r) })
 	for over := time.After(haste); ; network.Work() {
 		select {

@@ -229,10 +229,11 @@ func (p *picture) freshness() time.Duration {
 }
 
 func (p *picture) needed(via v1alpha1.Via) int {
+	need := max(p.threshold, minSamples)
 	if via == v1alpha1.ViaService {
-		return p.threshold * serviceFactor
+		return need * serviceFactor
 	}
-	return p.threshold
+	return need
 }
 
 // alive says whether the target of an Allow attempt is known to be up. The
@@ -258,10 +259,6 @@ func (p *picture) moved(s sight) bool {
 	}
 	pod := p.world.pods[s.route.target]
 	return pod == nil || !hasAddress(pod, s.route.address)
-}
-
-func hasAddress(pod *corev1.Pod, address string) bool {
-	return pod.Status.PodIP == address || slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return ip.IP == address })
 }
 
 func ready(pod *corev1.Pod) bool {

@@ -107,6 +107,9 @@ func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at ro
 	if len(lacking) > 0 && time.Since(s.restoreAt) < recoverDeadline {
 		return nil
 	}
+	if len(s.baselineChanges(w)) > 0 && time.Since(s.restoreAt) < 2*s.settleTime+s.plan.Interval+s.plan.Timeout {
+		return nil // what works now is known once the newest attempts were made under what was written
+	}
 	if !s.weighed {
 		s.healed, s.ailing = len(lacking) == 0, s.ailingOf(lacking)
 	}

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
@@ -24,11 +25,11 @@ import (
 // stages' soak and then some, and less than a story may take.
 const holdLong = 40 * time.Second
 
-var _ = Describe("what is predicted", Ordered, func() {
+var _ = Describe("what is predicted", func() {
 	var kubeconfig string
 	var clientset *kubernetes.Clientset
 
-	BeforeAll(func() {
+	BeforeEach(func() {
 		kubeconfig = testenv.EnvConf().KubeconfigFile()
 		cfg, err := restConfig(kubeconfig)
 		Expect(err).NotTo(HaveOccurred())
@@ -41,6 +42,7 @@ var _ = Describe("what is predicted", Ordered, func() {
 	// Somebody deletes the broad policy, which is the obvious repair. From then on
 	// only the candidate lets the app in, and the run must not take it away.
 	It("holds on a leak through somebody else's policy, and goes on once that is deleted", func(ctx context.Context) {
+		DeferCleanup(deleteNamespaces, clientset, "clients", "shop")
 		var held v1alpha1.PolicyRolloutRunStatus
 		rep, err := playFor(ctx, kubeconfig, "testdata/broad-neighbour.yaml", holdLong, func(p scenarios.Progress) {
 			if p.Status == nil || p.Status.Phase != v1alpha1.PhaseHeld || held.Phase != "" {
@@ -72,6 +74,7 @@ var _ = Describe("what is predicted", Ordered, func() {
 	})
 
 	It("refuses a cut that nobody accepts, and applies nothing", func(ctx context.Context) {
+		DeferCleanup(deleteNamespaces, clientset, "crew", "depot")
 		applied := policiesSeen(ctx, clientset, "depot")
 		rep, err := playFor(ctx, kubeconfig, "testdata/typo.yaml", holdLong, nil)
 		Expect(err).NotTo(HaveOccurred())
@@ -88,6 +91,13 @@ var _ = Describe("what is predicted", Ordered, func() {
 		expectCalls(ctx, clientset, "crew")
 	})
 })
+
+// deleteNamespaces makes room for other stories; it need not be over for them.
+func deleteNamespaces(ctx context.Context, c *kubernetes.Clientset, names ...string) {
+	for _, name := range names {
+		Expect(client.IgnoreNotFound(c.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))).To(Succeed())
+	}
+}
 
 // expectCalls wants production to have worked all the time: every pod's own calls
 // did, and none has failed since the first that did.

@@ -16,6 +16,7 @@ type draft struct {
 	why       string
 	fix       string
 	edit      edit   // from the policy's root; nil where only a person knows what is right
+	moves     bool   // the edit makes another object of the policy, as one of another namespace
 	document  string // a policy to add, where none is to be edited
 }
 

@@ -10,4 +10,8 @@
 // an address, a label of a namespace that is not there) is assumed only where
 // the finding says so, and never makes an Error on its own where a common
 // cluster would prove it wrong. Rules lists the mistakes with their sources.
+//
+// Correct makes whole documents of the corrections, to be shown; Rewrites puts
+// them into their files, where nothing else changes: it reads what it is about to
+// give back, and gives nothing back that does not hold the same documents.
 package lint

@@ -94,7 +94,11 @@ func splitDraft(r rule, i, j int, where []*class, known bool) draft {
 		if selector == nil {
 			return
 		}
+		item := lookup(root, list.plus(j))
 		set(list.plus(i, "podSelector"), selector)(root)
+		if key, _ := step(lookup(root, list.plus(i)), "podSelector"); key != nil {
+			key.HeadComment = together(item.HeadComment, item.Content[0].HeadComment)
+		}
 		drop(list.plus(j))(root)
 	}
 	return d

@@ -42,10 +42,12 @@ func selectsNothing(v *view) []draft {
 			d.at = m.at(d.at)
 		} else if elsewhere := v.elsewhere(&p.Spec.PodSelector, p.Namespace); len(elsewhere) > 0 {
 			d.fix = fmt.Sprintf("A policy selects pods of its own namespace only. Pods like that are in %s: put the policy there.", some(elsewhere))
-			if len(elsewhere) == 1 && p.root == nil {
-				d.edit = set(at("metadata", "namespace"), text(elsewhere[0]))
-			} else if len(elsewhere) == 1 {
-				d.edit = set(at("namespace"), text(elsewhere[0]))
+			if len(elsewhere) == 1 && v.freeName(elsewhere[0], p.Name) == p.Name { // else it would replace the one there
+				field := at("metadata", "namespace")
+				if p.root != nil {
+					field = at("namespace")
+				}
+				d.edit, d.moves = set(field, text(elsewhere[0])), true
 			}
 		}
 		drafts = append(drafts, d)

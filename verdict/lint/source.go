@@ -5,6 +5,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kyaml "sigs.k8s.io/yaml"
+
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
 // position is where a field stands, given from the policy's root.
@@ -20,13 +22,14 @@ func (p *policy) position(field path) Position {
 	return where
 }
 
-// tree is the document of the policy as it was written; nil without a source,
-// and where merge keys leave open what an edit would have to change.
+// tree is the object that the policy stands in as it was written, with merge keys
+// written out: an edit would have to know which of two maps a field comes from.
+// It is nil without a source.
 func (p *policy) tree() *yaml.Node {
 	if !p.read {
 		p.read = true
-		if node := p.source.Node(); node != nil && !hasMerge(node) {
-			p.node = node
+		if node := p.source.Node(); node != nil {
+			p.node = manifest.Plain(node)
 		}
 	}
 	return p.node

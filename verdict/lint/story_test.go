@@ -24,7 +24,7 @@ type story struct {
 	text, base    string
 }
 
-func stories(t *testing.T) []story {
+func stories(t testing.TB) []story {
 	t.Helper()
 	files, err := filepath.Glob("testdata/mistakes/*.txtar")
 	if err != nil || len(files) == 0 {

@@ -119,12 +119,14 @@ func set(p path, value *yaml.Node) edit {
 	return func(root *yaml.Node) {
 		last := p[len(p)-1]
 		parent := lookup(root, p[:len(p)-1])
-		if _, old := step(parent, last); old != nil {
-			fresh := *value
-			fresh.HeadComment, fresh.LineComment, fresh.FootComment = old.HeadComment, old.LineComment, old.FootComment
-			*old = fresh
+		own := copied(value)
+		if at, old := step(parent, last); old != nil {
+			own.HeadComment, own.LineComment, own.FootComment = old.HeadComment, old.LineComment, old.FootComment
+			inner := commentsWithin(old)
+			*old = *own
+			at.HeadComment = together(append([]string{at.HeadComment}, inner...)...)
 		} else if key, ok := last.(string); ok && parent != nil && parent.Kind == yaml.MappingNode {
-			parent.Content = append(parent.Content, text(key), value)
+			parent.Content = append(parent.Content, text(key), own)
 		}
 	}
 }
@@ -137,6 +139,7 @@ func add(p path, item *yaml.Node) edit {
 			set(p, list(item))(root)
 			return
 		}
+		item := copied(item)
 		if len(old.Content) == 0 { // its comment moves along, as there is no such line any more
 			old.Style &^= yaml.FlowStyle
 			item.HeadComment, old.LineComment = old.LineComment, ""
@@ -145,21 +148,78 @@ func add(p path, item *yaml.Node) edit {
 	}
 }
 
-// drop removes the field or the item.
+// copied is a node for one tree: an edit may be made in several.
+func copied(n *yaml.Node) *yaml.Node {
+	own := *n
+	own.Content = make([]*yaml.Node, 0, len(n.Content))
+	for _, c := range n.Content {
+		own.Content = append(own.Content, copied(c))
+	}
+	return &own
+}
+
+// drop removes the field or the item. What stands on lines of its own above or
+// below a field may be about what it is part of, and stays; so does what stands
+// below an item.
 func drop(p path) edit {
 	return func(root *yaml.Node) {
 		parent := lookup(root, p[:len(p)-1])
 		switch s := p[len(p)-1].(type) {
 		case int:
 			if parent != nil && parent.Kind == yaml.SequenceNode && s < len(parent.Content) {
+				below := together(feet(parent.Content[s])...)
 				parent.Content = slices.Delete(parent.Content, s, s+1)
+				if s < len(parent.Content) {
+					parent.Content[s].HeadComment = together(below, parent.Content[s].HeadComment)
+				} else if s > 0 {
+					parent.Content[s-1].FootComment = together(parent.Content[s-1].FootComment, below)
+				}
 			}
 		case string:
 			if i := keyIndex(parent, s); i >= 0 {
+				key, value := parent.Content[i], parent.Content[i+1]
 				parent.Content = slices.Delete(parent.Content, i, i+2)
+				above := parent // where it was the only field
+				if i < len(parent.Content) {
+					above = parent.Content[i]
+				}
+				if i > 0 && i == len(parent.Content) {
+					last := parent.Content[i-2]
+					last.FootComment = together(last.FootComment, key.HeadComment, key.FootComment, value.FootComment)
+				} else {
+					above.HeadComment = together(key.HeadComment, key.FootComment, value.FootComment, above.HeadComment)
+				}
 			}
 		}
 	}
+}
+
+// together joins comments, those that are there, each on lines of its own.
+func together(all ...string) string {
+	return strings.Join(slices.DeleteFunc(all, func(c string) bool { return c == "" }), "\n")
+}
+
+// feet are the comments below a node, which the library keeps at it or at the
+// last thing in it.
+func feet(n *yaml.Node) []string {
+	var all []string
+	switch {
+	case n.Kind == yaml.MappingNode && len(n.Content) > 1:
+		all = append(feet(n.Content[len(n.Content)-1]), n.Content[len(n.Content)-2].FootComment)
+	case n.Kind == yaml.SequenceNode && len(n.Content) > 0:
+		all = feet(n.Content[len(n.Content)-1])
+	}
+	return append(all, n.FootComment)
+}
+
+// commentsWithin are those of what a node holds.
+func commentsWithin(n *yaml.Node) []string {
+	var all []string
+	for _, c := range n.Content {
+		all = append(all, c.HeadComment, c.LineComment)
+		all = append(append(all, commentsWithin(c)...), c.FootComment)
+	}
+	return all
 }
 
 // rename gives the key of a field another name.

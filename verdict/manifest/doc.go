@@ -21,4 +21,7 @@
 // Pods of a workload are judged alike, so a workload stands for at most two of
 // them, which is enough to ask what passes between two replicas. A StatefulSet
 // has all its pods where some selector tells them apart.
+//
+// Splice is the way back: it changes the text of documents in their file, and
+// proves with the same reader that the others stayed what they are.
 package manifest

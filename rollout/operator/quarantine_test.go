@@ -1,0 +1,96 @@
+package operator
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// What is left of a selector selects exactly the pods that the other one does
+// not, once those that need it wear the label.
+func TestASelectorExceptAnother(t *testing.T) {
+	const run = "r-1"
+	in := func(key string, op metav1.LabelSelectorOperator, values ...string) metav1.LabelSelector {
+		return metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: op, Values: values}}}
+	}
+	selectors := []metav1.LabelSelector{
+		{}, {MatchLabels: map[string]string{"app": "x"}}, {MatchLabels: map[string]string{"app": "x", "tier": "y"}},
+		in("app", metav1.LabelSelectorOpIn, "x", "y"), in("app", metav1.LabelSelectorOpNotIn, "x"),
+		in("tier", metav1.LabelSelectorOpExists), in("tier", metav1.LabelSelectorOpDoesNotExist), rollout.MatchNothing(),
+	}
+	var pods []map[string]string
+	for _, app := range []string{"", "x", "y", "z"} {
+		for _, tier := range []string{"", "x", "y"} {
+			pod := map[string]string{}
+			for key, value := range map[string]string{"app": app, "tier": tier} {
+				if value != "" {
+					pod[key] = value
+				}
+			}
+			pods = append(pods, pod)
+		}
+	}
+	for _, own := range selectors {
+		for _, other := range selectors {
+			left := except(own, other, run)
+			for _, pod := range pods {
+				worn := map[string]string{}
+				for k, v := range pod {
+					worn[k] = v
+				}
+				if len(requirements(other)) > 1 && selects(&other, pod) {
+					worn[v1alpha1.LabelSpared] = run
+				}
+				if want := selects(&own, pod) && !selects(&other, pod); selects(&left, worn) != want {
+					t.Errorf("%v except %v selects %v: %v, want %v", own, other, pod, !want, want)
+				}
+			}
+		}
+	}
+}
+
+// Somebody isolates a pod while a run is under way. Widening opens everybody but
+// that pod, and the candidate lets go of it, whatever its selector looks like.
+func TestARollbackSparesAPodThatSomebodyIsolated(t *testing.T) {
+	for i, selector := range []metav1.LabelSelector{
+		{MatchLabels: map[string]string{"app": "bad"}},
+		{MatchLabels: map[string]string{"app": "bad", "tier": "web"}},
+		{},
+	} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			p := aPlan()
+			p.Candidates[0].Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+			p.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
+			pod := func(name, app string) *corev1.Pod {
+				return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: map[string]string{"app": app, "tier": "web"}}}
+			}
+			b := newBench(t, pod("bad", "bad"), pod("fine", "fine"))
+			b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
+			b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "quarantine"},
+				Spec: networkingv1.NetworkPolicySpec{PodSelector: selector, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}))
+			s := newSession(t.Context(), func() {})
+			defer s.close()
+			s.plan = p
+			s.record.begin(p, time.Now())
+			b.must(b.restore(t.Context(), s, b.look(), rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseForeign}))
+			for _, name := range []string{"bad", "fine"} {
+				var now corev1.Pod
+				b.must(b.api.Get(t.Context(), client.ObjectKey{Namespace: "a", Name: name}, &now))
+				spared := name == "bad" || len(requirements(selector)) == 0
+				for _, object := range []string{theBridge, theCandidate} {
+					if np := b.get(object); selects(&np.Spec.PodSelector, now.Labels) == spared {
+						t.Errorf("%s selects pod %s: %v, with selector %+v", object, name, spared, np.Spec.PodSelector)
+					}
+				}
+			}
+		})
+	}
+}
