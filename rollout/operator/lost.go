@@ -15,6 +15,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // passWithoutPlan is one turn of the loop for an armed run whose snapshot is
@@ -26,6 +27,9 @@ func (r *RunReconciler) passWithoutPlan(ctx context.Context, run *v1alpha1.Polic
 	var undoing error
 	if at.Phase == v1alpha1.PhaseRollingBack {
 		e.Restored, undoing = r.undo(ctx, keyOf(run), s, w)
+	}
+	if at.Cause == rollout.CauseBaselineChanged && intent(run) != v1alpha1.IntentAbort {
+		e.Unclearable = s.lost.Error() // it is widened, and nobody knows any more which paths clearing would cut
 	}
 	next := rollout.Step(nil, defaultLimits, at, e, intent(run))
 	if next == at {
@@ -60,7 +64,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 		wishes := widenWithoutPlan(run, w.policies)
 		bridges := slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool { return x.role != roleBridge })
 		bare := slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool { return x.role == roleBridge })
-		if err := r.widen(ctx, w, bridges); err != nil {
+		if err := r.widenSparing(ctx, run, w, bridges); err != nil {
 			return false, err
 		}
 		if err := r.apply(ctx, bare); err != nil {
@@ -96,6 +100,33 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 		s.reach(restoreDone)
 	}
 	return s.restore == restoreDone, nil
+}
+
+// widenSparing widens the bridges and leaves alone, with all that is in force, the
+// pods that somebody isolated while the run was under way: those of any policy
+// that shares pods with a bridge, because no policy of the baseline does.
+func (r *RunReconciler) widenSparing(ctx context.Context, run runKey, w *world, bridges []wish) error {
+	var strangers []verdict.Policy
+	for _, x := range bridges {
+		b := rollout.Bridge{Selector: *x.selector}
+		for _, p := range w.foreign(x.namespace) {
+			if sharesDirection(x.spec.PolicyTypes, p.Spec.PolicyTypes) && b.Meets(p.Spec.PodSelector) &&
+				!slices.ContainsFunc(strangers, func(q verdict.Policy) bool { return q.Key() == p.Key() }) {
+				strangers = append(strangers, p)
+			}
+		}
+	}
+	if err := r.markSpared(ctx, w, run.name, strangers); err != nil {
+		return err
+	}
+	acting := neutral(run, w.policies, roleCandidate, roleFinal)
+	for i := range acting {
+		acting[i].spec = acting[i].have.Spec
+	}
+	if err := r.apply(ctx, w.unmet(sparing(acting, strangers, run.name))); err != nil {
+		return err
+	}
+	return r.widen(ctx, w, sparing(bridges, strangers, run.name))
 }
 
 // anythingInForce asks the API server itself whether a policy of the run selects

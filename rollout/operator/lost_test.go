@@ -147,3 +147,40 @@ func over(run *v1alpha1.PolicyRolloutRun) bool {
 		return c.Type == v1alpha1.ConditionTidied && c.Status == metav1.ConditionTrue
 	})
 }
+
+// Without a plan a quarantine is known by sharing pods with a bridge: no policy of
+// the baseline does.
+func TestARollbackWithoutAPlanLeavesAQuarantineAlone(t *testing.T) {
+	for name, quarantine := range map[string]map[string]string{
+		"one requirement": {"quarantine": "yes"}, "two requirements": {"quarantine": "yes", "app": "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := aPlan()
+			p.Bridges[0].Selector = metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "old", Operator: metav1.LabelSelectorOpDoesNotExist}}}
+			p.Candidates[0].Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+			policy := func(name string, pods map[string]string) *networkingv1.NetworkPolicy {
+				return &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name}, Spec: networkingv1.NetworkPolicySpec{
+					PodSelector: metav1.LabelSelector{MatchLabels: pods}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}
+			}
+			pod := func(name string, labels map[string]string) *corev1.Pod {
+				return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: labels}}
+			}
+			b := newBench(t, policy("old", map[string]string{"old": "yes", "app": "x"}), policy("quarantine", quarantine),
+				pod("bad", map[string]string{"quarantine": "yes", "app": "x"}), pod("good", map[string]string{"app": "x"}),
+				pod("isolated", map[string]string{"old": "yes", "app": "x"}))
+			b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
+			w := b.look()
+			b.must(b.widenSparing(t.Context(), p.key(), w, widenWithoutPlan(p.key(), w.policies)))
+			w = b.look()
+			for name, want := range map[string]struct{ bridged, enforced, marked bool }{
+				"bad": {marked: len(quarantine) > 1}, "good": {bridged: true, enforced: true}, "isolated": {enforced: true},
+			} {
+				labels := w.pods[types.NamespacedName{Namespace: "a", Name: name}].Labels
+				bridged, enforced := selects(&b.get(theBridge).Spec.PodSelector, labels), selects(&b.get(theCandidate).Spec.PodSelector, labels)
+				if bridged != want.bridged || enforced != want.enforced || (labels[v1alpha1.LabelSpared] != "") != want.marked {
+					t.Errorf("pod %s: bridged %v, selected by the candidate %v, labels %v; want %+v", name, bridged, enforced, labels, want)
+				}
+			}
+		})
+	}
+}

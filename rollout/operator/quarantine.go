@@ -89,14 +89,8 @@ func requirements(s metav1.LabelSelector) []metav1.LabelSelectorRequirement {
 // spare takes the run's policies off the pods that strangers isolate: first the
 // label, where one is needed, then bridges and candidates together.
 func (r *RunReconciler) spare(ctx context.Context, s *session, w *world, bridges []wish, strangers []verdict.Policy) error {
-	spared := map[types.NamespacedName]bool{}
-	for key, pod := range w.pods {
-		spared[key] = slices.ContainsFunc(strangers, func(p verdict.Policy) bool {
-			return p.Namespace == pod.Namespace && len(requirements(p.Spec.PodSelector)) > 1 && selects(&p.Spec.PodSelector, pod.Labels)
-		})
-	}
-	if _, err := labelPods(ctx, r.Client, w, v1alpha1.LabelSpared, s.plan.Run, spared); err != nil {
-		return fmt.Errorf("spare pods that somebody isolated: %w", err)
+	if err := r.markSpared(ctx, w, s.plan.Run, strangers); err != nil {
+		return err
 	}
 	var acting []wish
 	for _, x := range w.exists(append(s.plan.candidateWishes(rollout.Live), s.plan.finalWishes(rollout.Live)...)) {
@@ -112,4 +106,18 @@ func (r *RunReconciler) spare(ctx context.Context, s *session, w *world, bridges
 		}
 	}
 	return r.widen(ctx, w, bridges)
+}
+
+// markSpared labels the pods of strangers whose selector no single requirement negates.
+func (r *RunReconciler) markSpared(ctx context.Context, w *world, run string, strangers []verdict.Policy) error {
+	spared := map[types.NamespacedName]bool{}
+	for key, pod := range w.pods {
+		spared[key] = slices.ContainsFunc(strangers, func(p verdict.Policy) bool {
+			return p.Namespace == pod.Namespace && len(requirements(p.Spec.PodSelector)) > 1 && selects(&p.Spec.PodSelector, pod.Labels)
+		})
+	}
+	if _, err := labelPods(ctx, r.Client, w, v1alpha1.LabelSpared, run, spared); err != nil {
+		return fmt.Errorf("spare pods that somebody isolated: %w", err)
+	}
+	return nil
 }

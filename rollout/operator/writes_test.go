@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -28,7 +29,36 @@ type bench struct {
 
 func newBench(t *testing.T, objects ...client.Object) bench {
 	c := fakeAPI(interceptor.Funcs{}, objects...)
-	return bench{&RunReconciler{Client: c, Live: c}, t, c}
+	return bench{&RunReconciler{Client: interceptor.NewClient(c, asRead(t)), Live: c}, t, c}
+}
+
+// asRead fails the test where the operator writes to an object without saying
+// which one it read; the API in memory would let some of that through.
+func asRead(t *testing.T) interceptor.Funcs {
+	return interceptor.Funcs{
+		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+			if o.GetResourceVersion() == "" {
+				t.Errorf("%T %s is updated whatever it is by now", o, o.GetName())
+			}
+			return c.Update(ctx, o, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			if p := new(client.DeleteOptions).ApplyOptions(opts).Preconditions; p == nil || p.UID == nil {
+				t.Errorf("%T %s is deleted whichever it is by now", o, o.GetName())
+			}
+			return c.Delete(ctx, o, opts...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if raw, err := patch.Data(o); err != nil || !strings.Contains(string(raw), `"resourceVersion":"`) || !strings.Contains(string(raw), `"uid":`) {
+				t.Errorf("%T %s is patched whatever it is by now: %s, %v", o, o.GetName(), raw, err)
+			}
+			return c.Patch(ctx, o, patch, opts...)
+		},
+		Apply: func(context.Context, client.WithWatch, runtime.ApplyConfiguration, ...client.ApplyOption) error {
+			t.Error("an object is applied, whether it is there or not")
+			return nil
+		},
+	}
 }
 
 // look is the cluster as a cache that is up to date shows it.
