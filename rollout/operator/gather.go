@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (s *session) gather(w *world, at rollout.State, since time.Time) (rollout.E
 	slices.Sort(e.Cut)
 	slices.Sort(e.Leaks)
 	if p.scope.Live() {
-		e.Foreign = s.foreignChange(w)
+		e.Foreign = cmp.Or(s.foreignChange(w), s.otherKinds)
 	}
 	return e, cells, p
 }
