@@ -43,6 +43,9 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		s.settle(w, time.Now())
 		return nil
 	}
+	if clear, err := r.noOthers(s, w); err != nil || !clear {
+		return err
+	}
 	bridges, candidates := activations(step.Scope)
 	wishes := append(s.plan.bridgeWishes(rollout.Inert), s.plan.candidateWishes(rollout.Inert)...)
 	if missing := w.absent(wishes); len(missing) > 0 {

@@ -42,6 +42,7 @@ type RunReconciler struct {
 	Live          client.Reader // reads go to the API server
 	Logs          LogReader
 	Drops         DropReader // nil: the data plane cannot tell
+	Others        *OtherKinds
 	Events        events.EventRecorder
 	AgentImage    string
 	TwinImage     string

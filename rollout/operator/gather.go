@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -93,7 +94,7 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 		slices.Sort(*names)
 		*names = slices.Compact(*names)
 	}
-	e.Foreign = s.foreignChange(w, at)
+	e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
 	if s.plan.hasStep(at) {
 		e.HeldFor, e.Unproved = s.soak(s.plan.Steps[at.Step].Gate, e, p.breached(cells), now)
 	}

@@ -80,6 +80,9 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err := r.rehearse(ctx, p, candidates, w, no); err != nil {
 		return nil, err
 	}
+	if err := r.refuseOtherKinds(ctx, p, w, no); err != nil {
+		return nil, err
+	}
 	if len(no.reasons) > 0 {
 		return nil, no
 	}

@@ -50,6 +50,10 @@ type session struct {
 	mu     sync.Mutex // guards agents: followers write, passes read
 	agents map[types.NamespacedName]*agentState
 
+	others     *othersCheck // under way; nil: none is
+	noOthers   bool         // checked for the step: no policy of another kind is in the way
+	otherKinds string       // what of other kinds appeared, in words; empty: nothing
+
 	undated []foundCut // cuts whose first drop was not looked for yet
 
 	written map[types.NamespacedName]string // digests of the plans that are stored
@@ -86,9 +90,12 @@ func newSession(ctx context.Context, wake func()) *session {
 	}
 }
 
-// close stops every follower and waits for them.
+// close stops what runs aside, the followers above all, and waits for it.
 func (s *session) close() {
 	s.stop()
+	if s.others != nil {
+		<-s.others.done
+	}
 	for _, a := range s.agents {
 		a.follower.close()
 	}
@@ -102,6 +109,7 @@ func (s *session) enter(p place) {
 	s.place = p
 	s.acked, s.settledAt, s.bridgesAt, s.releasedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	s.restoring = restoring{}
+	s.noOthers = false
 }
 
 // listen makes the session hear exactly the given agents. An agent whose plan

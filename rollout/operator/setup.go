@@ -50,8 +50,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 		o.Logs = PodLogs{logs}
 	}
+	others, err := newOtherKinds(mgr)
+	if err != nil {
+		return err
+	}
 	runs := &RunReconciler{
-		Client: cached, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops,
+		Client: cached, Others: others, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops,
 		Events: mgr.GetEventRecorder("tightrope"), AgentImage: o.AgentImage, TwinImage: o.TwinImage,
 		ClusterDomain: clusterDomain(o.ResolvConf),
 	}

@@ -89,7 +89,7 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 func (s *session) planAgain() {
 	settle := s.record.State.Settle
 	s.plan, s.preflight, s.refused, s.record = nil, rollout.PreflightRunning, nil, record{}
-	s.forms, s.own, s.compiled = nil, nil, compiled{}
+	s.forms, s.own, s.compiled, s.otherKinds = nil, nil, compiled{}, ""
 	s.record.State.Settle = settle
 }
 

@@ -1,0 +1,216 @@
+package operator
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// otherKind is a kind of policies, besides NetworkPolicy, that the cluster serves.
+type otherKind struct {
+	schema.GroupVersionResource
+	kind       string
+	namespaced bool
+}
+
+// otherPolicy is an object of such a kind.
+type otherPolicy struct {
+	kind   otherKind
+	object *unstructured.Unstructured
+}
+
+func (p otherPolicy) String() string {
+	name := p.object.GetName()
+	if ns := p.object.GetNamespace(); ns != "" {
+		name = ns + "/" + name
+	}
+	return fmt.Sprintf("%s %s of %s", p.kind.kind, name, p.kind.Group)
+}
+
+const (
+	maxNamedPolicies = 5 // in one refusal; a status is no list of a cluster's policies
+	maxNamedPods     = 3
+)
+
+// openedByBridges names the policies of other kinds that may select a pod that a
+// bridge selects, in a direction in which both decide; empty: there is none. An
+// allow-all bridge may open what such a policy closes: Cilium adds up what all its
+// kinds and NetworkPolicies allow, and a baseline tier is asked only about pods
+// that no NetworkPolicy isolates. Selectors are compared, not pods, because a
+// pod may be created while the bridge is there; what cannot be compared may select
+// every pod.
+func openedByBridges(found []otherPolicy, bridges []PlannedBridge, w *world) []string {
+	var all []string
+	for _, p := range found {
+		if where := openedOf(p, bridges, w); len(where) > 0 {
+			all = append(all, fmt.Sprintf("%s may select pods that a bridge opens: %s", p, strings.Join(where, "; ")))
+		}
+	}
+	slices.Sort(all)
+	if more := len(all) - maxNamedPolicies; more > 0 {
+		all = append(all[:maxNamedPolicies], fmt.Sprintf("so may %d more", more))
+	}
+	return all
+}
+
+// openedOf says where the bridges meet one policy, one entry per namespace.
+func openedOf(p otherPolicy, bridges []PlannedBridge, w *world) []string {
+	directions, pods := map[string][]string{}, map[string][]string{}
+	var namespaces []string
+	reaches := reachesOf(p)
+	for _, b := range bridges {
+		for _, r := range reaches {
+			if !r.meets(p, b, w) {
+				continue
+			}
+			namespaces = append(namespaces, b.Namespace)
+			directions[b.Namespace] = append(directions[b.Namespace], string(b.Direction))
+			pods[b.Namespace] = append(pods[b.Namespace], w.both(b, r.pods)...)
+		}
+	}
+	var where []string
+	for _, ns := range distinct(namespaces) {
+		where = append(where, fmt.Sprintf("namespace %s, %s (%s)", ns, strings.Join(distinct(directions[ns]), " and "), today(distinct(pods[ns]))))
+	}
+	return where
+}
+
+func distinct(all []string) []string {
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func today(pods []string) string {
+	switch more := len(pods) - maxNamedPods; {
+	case len(pods) == 0:
+		return "no pod of today"
+	case more > 0:
+		return fmt.Sprintf("today %s and %d more", strings.Join(pods[:maxNamedPods], ", "), more)
+	}
+	return "today " + strings.Join(pods, ", ")
+}
+
+// both lists the production pods of today that the bridge and the selector select.
+func (w *world) both(b PlannedBridge, sel metav1.LabelSelector) []string {
+	var names []string
+	for _, pod := range w.pods {
+		if pod.Namespace == b.Namespace && pod.Labels[v1alpha1.LabelRole] == "" && !pod.Spec.HostNetwork && !finished(pod) &&
+			selects(&b.Selector, pod.Labels) && selects(&sel, pod.Labels) {
+			names = append(names, pod.Name)
+		}
+	}
+	return names
+}
+
+// reach is a set of pods for which a policy decides, and in which directions. Its
+// selectors may be wider than the policy's, never narrower. The zero reach has no
+// direction; its selectors select every pod.
+type reach struct {
+	directions []networkingv1.PolicyType
+	namespaces metav1.LabelSelector // by their labels; not read of a policy that has a namespace
+	pods       metav1.LabelSelector
+}
+
+// meets reports whether the reach of a policy may have a pod that a bridge selects.
+func (r reach) meets(p otherPolicy, b PlannedBridge, w *world) bool {
+	if !slices.Contains(r.directions, b.Direction) || !b.Meets(r.pods) {
+		return false
+	}
+	if p.kind.namespaced {
+		return p.object.GetNamespace() == b.Namespace
+	}
+	sel, err := metav1.LabelSelectorAsSelector(&r.namespaces)
+	has, known := w.verdict.Namespaces[b.Namespace]
+	return err != nil || !known || sel.Matches(namespaceLabels{labels.Set(has), b.Namespace})
+}
+
+// namespaceLabels are a namespace's labels with the one that the API server sets.
+type namespaceLabels struct {
+	labels.Set
+	name string
+}
+
+func (l namespaceLabels) Has(key string) bool { return key == labelNamespace || l.Set.Has(key) }
+
+func (l namespaceLabels) Get(key string) string {
+	if key == labelNamespace {
+		return l.name
+	}
+	return l.Set.Get(key)
+}
+
+func (l namespaceLabels) Lookup(key string) (string, bool) { return l.Get(key), l.Has(key) }
+
+const labelNamespace = "kubernetes.io/metadata.name"
+
+// refuseOtherKinds refuses a plan with a bridge that may open what a policy of
+// another kind closes, or of which nobody can tell.
+func (r *RunReconciler) refuseOtherKinds(ctx context.Context, p *Plan, w *world, no *refusal) error {
+	if len(p.Bridges) == 0 {
+		return nil // nothing is opened
+	}
+	others, err := r.Others.list(ctx, p.bridged())
+	if err != nil {
+		return fmt.Errorf("policies of other kinds: %w", err)
+	}
+	no.reasons = append(no.reasons, others.unknown...)
+	if opened := openedByBridges(others.found, p.Bridges, w); len(opened) > 0 {
+		no.add("%s: a bridge allows everything, and this version knows what that changes for NetworkPolicies only: "+
+			"remove these policies, or make their selectors select other pods, or take the namespaces named out of the rollout", strings.Join(opened, "; "))
+	}
+	return nil
+}
+
+// bridged lists the namespaces that have bridges.
+func (p *Plan) bridged() []string {
+	var names []string
+	for _, b := range p.Bridges {
+		names = append(names, b.Namespace)
+	}
+	return distinct(names)
+}
+
+// othersCheck lists the policies of other kinds once more, aside from the passes:
+// while a slow API server answers, evidence must go on being judged.
+type othersCheck struct {
+	done   chan struct{} // closed when the fields below are set
+	others otherPolicies
+	err    error
+}
+
+// noOthers reports whether a live step may write: no policy of another kind that
+// appeared since preflight may be opened by a bridge. It asks once per step and
+// answers false until it knows. What it finds is left in the session as a foreign
+// change, which takes the run back. Where it cannot tell, which is an error, the
+// step writes nothing and its deadline decides.
+func (r *RunReconciler) noOthers(s *session, w *world) (bool, error) {
+	if s.noOthers || len(s.plan.Bridges) == 0 {
+		return true, nil
+	}
+	if s.others == nil {
+		s.others = r.Others.check(s.ctx, s.plan.bridged(), s.wake)
+	}
+	select {
+	case <-s.others.done:
+	default:
+		return false, nil
+	}
+	c := s.others
+	s.others = nil
+	if err := cmp.Or(c.err, c.others.doubt()); err != nil {
+		return false, fmt.Errorf("step %s writes nothing: policies of other kinds: %w", s.place.String(), err)
+	}
+	s.otherKinds = strings.Join(openedByBridges(c.others.found, s.plan.Bridges, w), "; ")
+	s.noOthers = s.otherKinds == ""
+	return s.noOthers, nil
+}
