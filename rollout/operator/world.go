@@ -134,9 +134,7 @@ func (w *world) behind(ep discoveryv1.Endpoint) *corev1.Pod {
 	return w.pods[types.NamespacedName{Namespace: ep.TargetRef.Namespace, Name: ep.TargetRef.Name}]
 }
 
-// hasAddress reports whether the kubelet says that the pod has the address. An
-// EndpointSlice is anybody's to write, and probes go to no address because it
-// says so.
+// hasAddress reports whether the kubelet says that the pod has the address.
 func hasAddress(pod *corev1.Pod, address string) bool {
 	return pod.Status.PodIP == address || slices.Contains(pod.Status.PodIPs, corev1.PodIP{IP: address})
 }
