@@ -164,7 +164,9 @@ func (p *Plan) addBackends(w *world, path PlannedPath, prefix string, r route, a
 
 // serviceCheck tries a path as clients do: by the Service's name, resolved
 // afresh each time. DNS itself is asked at the Service's address, because a
-// name server cannot be found by name.
+// name server cannot be found by name. So is a path that must not work: a name
+// that does not resolve proves nothing of the path, and a source that may not
+// look names up can still use an address.
 func (p *Plan) serviceCheck(w *world, path PlannedPath) (probes.Check, bool) {
 	t := path.To.Service
 	svc := w.services[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}]
@@ -172,11 +174,12 @@ func (p *Plan) serviceCheck(w *world, path PlannedPath) (probes.Check, bool) {
 		return probes.Check{}, false
 	}
 	host := serviceName(t.Name, t.Namespace, p.ClusterDomain)
-	if path.Probe.Type == v1alpha1.ProbeDNS {
-		if svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == corev1.ClusterIPNone {
-			return probes.Check{}, false
-		}
+	own := svc.Spec.ClusterIP != "" && svc.Spec.ClusterIP != corev1.ClusterIPNone
+	switch byAddress := path.Probe.Type == v1alpha1.ProbeDNS || path.Expect == v1alpha1.ExpectDeny; {
+	case byAddress && own:
 		host = svc.Spec.ClusterIP
+	case path.Probe.Type == v1alpha1.ProbeDNS:
+		return probes.Check{}, false
 	}
 	return p.check(path, host, t.Port), true
 }

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -182,8 +183,11 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	j.required = j.required || path.votes()
 	alive := p.witnessed(s, path)
 	finding := probes.Judge(path.Expect, s.state.Last, alive)
-	if finding == probes.Inconclusive && alive != probes.AliveYes {
+	switch {
+	case finding == probes.Inconclusive && alive != probes.AliveYes:
 		j.note = "no witness got through to the target, so \"blocked\" proves nothing"
+	case finding == probes.Inconclusive:
+		j.note = fmt.Sprintf("the newest attempt ended %s, which does not show that the network stopped it", cmp.Or(s.state.Last, "unsent"))
 	}
 	if finding == probes.Leak && p.settled && s.state.StreakSinceMark >= p.needed(c.via) && path.votes() {
 		j.leak = &s

@@ -108,7 +108,7 @@ func prefixed(prefix, s string) string {
 // healing says what widening the bridges showed of failures that no policy explains.
 func (s *session) healing(at rollout.State) string {
 	switch {
-	case at.Cause != rollout.CauseUnexplained && at.Cause != rollout.CauseSilent, s.restore != restoreDone:
+	case at.Cause != rollout.CauseUnexplained, s.restore != restoreDone:
 		return ""
 	case s.healed:
 		return "; every path worked again once the bridges were widened, so the candidates had a part in it"

@@ -137,7 +137,8 @@ func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
 }
 
 // connections are what a path stands for: one to every pod behind its target, and
-// where it goes by name the questions of its source to the name servers.
+// where it goes by name the questions of its source to the name servers, unless
+// the suite has those as a path of their own, which then speaks for all.
 func (p *Plan) connections(w *world, path PlannedPath) []verdict.Conn {
 	src := p.sourcePod(path.From)
 	if src == nil {
@@ -148,12 +149,22 @@ func (p *Plan) connections(w *world, path PlannedPath) []verdict.Conn {
 		out = append(out, connect(src, verdictPod(b.pod), b.port, path.protocol()))
 	}
 	byName := slices.Contains(path.ways(), v1alpha1.ViaService) && path.Probe.Type != v1alpha1.ProbeDNS
-	if path.Expect == v1alpha1.ExpectAllow && byName {
+	if path.Expect == v1alpha1.ExpectAllow && byName && !p.asksNames(w, path.From) {
 		for _, b := range w.nameServers() {
 			out = append(out, connect(src, verdictPod(b.pod), b.port, "UDP"))
 		}
 	}
 	return out
+}
+
+// asksNames reports whether a path of the suites has an identity ask the name
+// servers over UDP.
+func (p *Plan) asksNames(w *world, identity string) bool {
+	names := w.nameService()
+	return names != nil && slices.ContainsFunc(p.Paths, func(path PlannedPath) bool {
+		t := path.To.Service
+		return path.From == identity && path.protocol() == "UDP" && t.Namespace == names.Namespace && t.Name == names.Name && path.Expect == v1alpha1.ExpectAllow
+	})
 }
 
 // prove goes through every mix of pod states, lists the exposures and refuses
