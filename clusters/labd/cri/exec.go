@@ -102,11 +102,24 @@ func (c command) run(start func() error, cmd *exec.Cmd) error {
 		return err
 	}
 	defer null.Close()
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, orDiscard(c.stdout), orDiscard(c.stderr)
+	out, err := carry(orDiscard(c.stdout))
+	if err != nil {
+		return err
+	}
+	errOut, err := carry(orDiscard(c.stderr))
+	if err != nil {
+		out.w.Close()
+		out.finish()
+		return err
+	}
+	defer finishAll(out, errOut)
+	defer closeAll(out.w, errOut.w) // again, where it did not start
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, out.w, errOut.w
 	if c.stdin == nil {
 		if err := start(); err != nil {
 			return err
 		}
+		closeAll(out.w, errOut.w) // the command has its own
 		return cmd.Wait()
 	}
 	cmd.Stdin = nil
@@ -117,6 +130,7 @@ func (c command) run(start func() error, cmd *exec.Cmd) error {
 	if err := start(); err != nil {
 		return err
 	}
+	closeAll(out.w, errOut.w)
 	go func() { // ends when the client's stream does, which is after our return
 		_, _ = io.Copy(in, c.stdin)
 		in.Close()

@@ -67,6 +67,27 @@ func TestACommandsEnd(t *testing.T) {
 	}
 }
 
+// slow takes its time with what comes first.
+type slow struct{ text bytes.Buffer }
+
+func (s *slow) Write(b []byte) (int, error) {
+	if s.text.Len() == 0 {
+		time.Sleep(drainTime + drainTime/4)
+	}
+	return s.text.Write(b)
+}
+
+// A command's output waits for whoever reads it, also when the command has ended.
+func TestNoOutputIsLostToASlowReader(t *testing.T) {
+	l := newLab(t)
+	id := l.start(l.runPod(), "deaf")
+	want := strings.Repeat("0123456789", 9_000)
+	var got slow
+	if err := l.exec(t.Context(), id, command{argv: []string{"probe", "echo", want}, stdout: &got}); err != nil || got.text.String() != want+"\n" {
+		t.Errorf("%v, %d bytes of %d", err, got.text.Len(), len(want)+1)
+	}
+}
+
 func TestManyCommandsAtOnce(t *testing.T) {
 	l := newLab(t)
 	pod := l.runPod()
