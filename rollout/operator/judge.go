@@ -192,10 +192,18 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	if finding == probes.Leak && p.settled && s.state.StreakSinceMark >= p.needed(c.via) && path.votes() {
 		j.leak = &s
 	}
-	// One success among the newest attempts is no proof, however many were blocked before it.
-	if finding != probes.Holds || s.state.StreakSinceMark < p.needed(c.via) || !p.fresh(s) {
+	if finding != probes.Holds || !p.fresh(s) || !blockedThroughout(s.state, p.needed(c.via)) {
 		j.proved = false
 	}
+}
+
+// blockedThroughout reports whether enough attempts were blocked since the mark.
+// Once one got through, a few are not enough: every second one may.
+func blockedThroughout(s probes.CheckState, needed int) bool {
+	if s.ConnectedSinceMark > 0 {
+		return s.StreakSinceMark >= needed
+	}
+	return s.BlockedSinceMark >= minSamples
 }
 
 // breached is when a forbidden path that the scope should block was last heard to

@@ -84,7 +84,11 @@ func (s *session) inStep(at rollout.State, now time.Time) time.Duration {
 func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, now time.Time) (held, unproved time.Duration) {
 	st := &s.soaking
 	breach := breached.After(st.looked)
-	passed := min(now.Sub(st.looked), longestLook)
+	passed := now.Sub(st.looked)
+	if s.record.State.Soaked.For == 0 {
+		passed = max(passed, since(s.settledAt, now)) // the samples that complete the proof are of that time
+	}
+	passed = min(passed, longestLook)
 	st.looked = now
 	soaked := &s.record.State.Soaked
 	if soaked.Place != st.at.String() {
