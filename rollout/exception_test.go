@@ -16,7 +16,7 @@ func TestAnExceptionCanBePasted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if !ro.Spec.Accepts(v1alpha1.ExceptionPredictedCut, name) {
+		if ro.Spec.Accepts(v1alpha1.ExceptionPredictedCut, name) == "" {
 			t.Errorf("%q is not accepted by %+v", name, ro.Spec.Exceptions)
 		}
 	}

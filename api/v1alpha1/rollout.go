@@ -86,14 +86,15 @@ type Exception struct {
 	Reason string `json:"reason"`
 }
 
-// Accepts reports whether the rollout has an exception of a type for a path.
-func (s *PolicyRolloutSpec) Accepts(t ExceptionType, path string) bool {
+// Accepts is the reason why the author accepts something of a type for a path;
+// empty: no exception does.
+func (s *PolicyRolloutSpec) Accepts(t ExceptionType, path string) string {
 	for _, e := range s.Exceptions {
 		if e.Type == t && e.Path == path {
-			return true
+			return e.Reason
 		}
 	}
-	return false
+	return ""
 }
 
 // PolicySource is where the candidate policies come from; exactly one is set.

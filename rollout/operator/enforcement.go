@@ -88,11 +88,11 @@ func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *sessio
 func (c *enforcementCheck) failed(m move) error {
 	switch c.move {
 	case 0:
-		return &refusal{[]string{"the control pod cannot reach the twin although no policy of ours is there: look at the policies and the network of namespace " + v1alpha1.SystemNamespace}}
+		return &refusal{reasons: []string{"the control pod cannot reach the twin although no policy of ours is there: look at the policies and the network of namespace " + v1alpha1.SystemNamespace}}
 	case 1:
 		return errNotEnforced
 	}
-	return &refusal{[]string{fmt.Sprintf("this cluster enforces NetworkPolicy, but %v after the write this was not so: %s; a rollback could not be promised here", flipDeadline, m.what)}}
+	return &refusal{reasons: []string{fmt.Sprintf("this cluster enforces NetworkPolicy, but %v after the write this was not so: %s; a rollback could not be promised here", flipDeadline, m.what)}}
 }
 
 // seen reports whether the control pod's newest attempts agree with the move.

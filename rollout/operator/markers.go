@@ -241,7 +241,7 @@ func (r *RunReconciler) isolateMarkers(ctx context.Context, s *session, w *world
 		return true, nil
 	}
 	if !s.isolatedAt.IsZero() && time.Since(s.isolatedAt) > flipDeadline {
-		return false, &refusal{[]string{fmt.Sprintf("%v after a policy of ours was written, %s: look at the network plugin of that node; no rollback could be promised there", flipDeadline, s.late)}}
+		return false, &refusal{reasons: []string{fmt.Sprintf("%v after a policy of ours was written, %s: look at the network plugin of that node; no rollback could be promised there", flipDeadline, s.late)}}
 	}
 	return false, nil
 }

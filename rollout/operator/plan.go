@@ -148,10 +148,16 @@ func (p PlannedPath) sameTarget(q PlannedPath) bool {
 	return a.Namespace == b.Namespace && a.Name == b.Name && a.Port == b.Port && p.protocol() == q.protocol()
 }
 
-// refusal is a preflight answer for a person: nothing was changed, and why.
-type refusal struct{ reasons []string }
+// refusal is a preflight answer for a person: nothing was changed, and why. The
+// first line says it in a sentence; what to write to repair it comes below.
+type refusal struct {
+	reasons []string
+	repairs []string // YAML, with a line that says where it goes
+}
 
-func (r *refusal) Error() string { return strings.Join(r.reasons, "; ") }
+func (r *refusal) Error() string {
+	return strings.Join(append([]string{strings.Join(r.reasons, "; ")}, r.repairs...), "\n")
+}
 
 func (r *refusal) add(format string, args ...any) {
 	r.reasons = append(r.reasons, fmt.Sprintf(format, args...))

@@ -93,7 +93,7 @@ func (r *RunReconciler) ensurePlan(ctx context.Context, run runKey, a agentSpec,
 	case err != nil:
 		return nil, err
 	case !run.made(cm):
-		return nil, &refusal{[]string{notOurs("ConfigMap", cm).Error()}}
+		return nil, &refusal{reasons: []string{notOurs("ConfigMap", cm).Error()}}
 	case maps.Equal(cm.Data, data):
 		return cm, nil
 	}

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,12 +88,12 @@ const temporary = " (temporary)"
 // predict lists the paths whose verdict under the candidates is not what the
 // suite expects, and the exposures on the way. A cut that nobody accepted stops
 // the run here: packets would only show what is known, and on production.
-func (p *Plan) predict(w *world, to prospect, accepts func(v1alpha1.ExceptionType, string) bool, no *refusal) {
+func (p *Plan) predict(w *world, to prospect, spec *v1alpha1.PolicyRolloutSpec, no *refusal) {
 	for _, path := range p.Paths {
 		if path.Expect == v1alpha1.ExpectDeny {
 			p.predictLeak(w, to, path)
 		} else {
-			p.predictCut(w, to, path, accepts, no)
+			p.predictCut(w, to, path, spec, no)
 		}
 	}
 	p.prove(w, no)
@@ -107,22 +108,27 @@ func (p *Plan) predictLeak(w *world, to prospect, path PlannedPath) {
 	}
 }
 
-func (p *Plan) predictCut(w *world, to prospect, path PlannedPath, accepts func(v1alpha1.ExceptionType, string) bool, no *refusal) {
+func (p *Plan) predictCut(w *world, to prospect, path PlannedPath, spec *v1alpha1.PolicyRolloutSpec, no *refusal) {
 	for _, c := range p.connections(w, path) {
 		v := to.after.Judge(c)
 		if v.Decision != verdict.Deny {
 			continue
 		}
-		p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: "Cut", Rule: v.Rule()})
 		before := to.before.Judge(c).Decision
-		switch {
-		case !path.votes() || accepts(v1alpha1.ExceptionPredictedCut, path.Name):
-		case before == verdict.Deny && accepts(v1alpha1.ExceptionUnqualifiedPath, path.Name):
-		case before == verdict.Deny:
-			no.add("path %q must work, and neither the policies that are there nor the candidates allow it: %s.%s", path.Name, v.Rule(), p.wayOn(w, c, path.Name))
-		default:
-			no.add("path %q would be cut: %s.%s", path.Name, v.Rule(), p.wayOn(w, c, path.Name))
+		accepted := spec.Accepts(v1alpha1.ExceptionPredictedCut, path.Name)
+		if before == verdict.Deny {
+			accepted = cmp.Or(accepted, spec.Accepts(v1alpha1.ExceptionUnqualifiedPath, path.Name))
 		}
+		p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: "Cut", Rule: v.Rule(), Accepted: accepted})
+		switch {
+		case accepted != "" || !path.votes():
+			return
+		case before == verdict.Deny:
+			no.add("path %q must work, and neither the policies that are there nor the candidates allow it: %s", path.Name, v.Rule())
+		default:
+			no.add("path %q would be cut: %s", path.Name, v.Rule())
+		}
+		no.repairs = append(no.repairs, p.wayOn(w, c, path.Name))
 		return
 	}
 }
@@ -133,7 +139,8 @@ func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
 		return slices.ContainsFunc(p.Candidates, func(c Candidate) bool { return c.Key() == key })
 	}
 	mend := repair.Of(p.after(w), c, repair.Options{Own: own, Inline: true})
-	return fmt.Sprintf("\nTo allow it, add %s\nTo see the data plane cut it all the same, add to spec.exceptions of the rollout:\n- {type: PredictedCut, path: %q, reason: …}", mend, path)
+	return fmt.Sprintf("To allow %q, add %s\nTo see the data plane cut it all the same, add to the rollout:\n%s", path, mend,
+		rollout.ExceptionYAML(v1alpha1.ExceptionPredictedCut, path))
 }
 
 // connections are what a path stands for: one to every pod behind its target, and

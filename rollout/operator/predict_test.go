@@ -50,7 +50,7 @@ func TestExposuresAreFoundAmongManyPods(t *testing.T) {
 	no := &refusal{}
 	w := crowd()
 	w.pods[types.NamespacedName{Namespace: "b", Name: "p-007"}].Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}
-	p.predict(w, p.prospect(w), nobody.Accepts, no)
+	p.predict(w, p.prospect(w), &nobody, no)
 	if want := []report.Exposure{{From: "a/p-004", To: "b/p-007", Port: "80/TCP"}}; !reflect.DeepEqual(p.Exposures, want) || len(no.reasons)+len(p.Unprobeable) > 0 {
 		t.Errorf("got %+v, refused %q, unprobeable %v, want %+v", p.Exposures, no.reasons, p.Unprobeable, want)
 	}
@@ -65,7 +65,7 @@ func TestExposuresPastTheListAreCounted(t *testing.T) {
 	}
 	p := &Plan{Run: "r-1", Candidates: all}
 	w := crowd()
-	p.predict(w, p.prospect(w), nobody.Accepts, &refusal{})
+	p.predict(w, p.prospect(w), &nobody, &refusal{})
 	if len(p.Exposures) != maxExposures+1 || !strings.Contains(p.Exposures[maxExposures].From, "and 50 more") {
 		t.Errorf("got %d lines, the last %+v: 10 x 10 edges are open for a while", len(p.Exposures), p.Exposures[len(p.Exposures)-1])
 	}
@@ -81,7 +81,7 @@ func TestACircleOfExposuresIsRefused(t *testing.T) {
 	w.policies = append(w.policies, closed)
 	p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("a", "one", "app-4", both), candidate("b", "other", "app-7", both)}}
 	no := &refusal{}
-	p.predict(w, p.prospect(w), nobody.Accepts, no)
+	p.predict(w, p.prospect(w), &nobody, no)
 	got := strings.Join(no.reasons, "\n")
 	if !strings.Contains(got, "a/p-004 to b/p-007") || !strings.Contains(got, "no order of the policies avoids it: first close one of the two ends") {
 		t.Errorf("refused %q, want the edge and what to do", got)

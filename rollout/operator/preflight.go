@@ -87,7 +87,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 		return nil, no
 	}
 	to := p.prospect(w)
-	p.predict(w, to, ro.Spec.Accepts, no)
+	p.predict(w, to, &ro.Spec, no)
 	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w), p.strays(w))
 	p.settleWitnesses(w, to, no)
 	if len(no.reasons) > 0 {

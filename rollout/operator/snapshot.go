@@ -106,7 +106,7 @@ func savePlan(ctx context.Context, c client.Client, live client.Reader, p *Plan)
 		return "", err
 	}
 	if len(text) > maxStored {
-		return "", &refusal{[]string{fmt.Sprintf("the plan takes %d KiB and a snapshot holds %d: split the rollout, or its suites", len(text)>>10, maxStored>>10)}}
+		return "", &refusal{reasons: []string{fmt.Sprintf("the plan takes %d KiB and a snapshot holds %d: split the rollout, or its suites", len(text)>>10, maxStored>>10)}}
 	}
 	raw, err := json.Marshal(storedPlan{text})
 	if err != nil {

@@ -62,7 +62,7 @@ func (r *RunReconciler) makePod(ctx context.Context, s *session, asked *corev1.P
 		if err := r.deletePod(ctx, pod); err != nil {
 			return err
 		}
-		return &refusal{[]string{fmt.Sprintf("probe pod %s/%s was changed on its way in: %s; exempt pods with the label %s from the webhook that did it", asked.Namespace, asked.Name, why, v1alpha1.LabelRole)}}
+		return &refusal{reasons: []string{fmt.Sprintf("probe pod %s/%s was changed on its way in: %s; exempt pods with the label %s from the webhook that did it", asked.Namespace, asked.Name, why, v1alpha1.LabelRole)}}
 	}
 	name := client.ObjectKeyFromObject(pod)
 	k := s.kept(name)
@@ -88,7 +88,7 @@ func (r *RunReconciler) adopt(ctx context.Context, s *session, asked, pod *corev
 	case pod.DeletionTimestamp != nil, pod.UID == s.kept(name).doomed:
 		return nil
 	case !s.plan.key().made(pod):
-		return &refusal{[]string{notOurs("pod", pod).Error()}}
+		return &refusal{reasons: []string{notOurs("pod", pod).Error()}}
 	case why != "":
 		return r.remake(ctx, s, name, pod, why)
 	}
@@ -125,13 +125,13 @@ func (r *RunReconciler) remake(ctx context.Context, s *session, name types.Names
 	s.void(name)
 	s.spoiled = fmt.Sprintf("probe pod %s was changed and made again %d times, the last time because %s", name, k.remade, why)
 	if !ours {
-		return &refusal{[]string{notOurs("pod", pod).Error()}}
+		return &refusal{reasons: []string{notOurs("pod", pod).Error()}}
 	}
 	if err := r.deletePod(ctx, pod); err != nil {
 		return err
 	}
 	if k.remade > maxRemade {
-		return &refusal{[]string{s.spoiled + ": nothing it says can be believed; find who writes pods in that namespace"}}
+		return &refusal{reasons: []string{s.spoiled + ": nothing it says can be believed; find who writes pods in that namespace"}}
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (p *Plan) settleExceptions(spec *v1alpha1.PolicyRolloutSpec, no *refusal) {
 		}
 	}
 	for i := range p.Paths {
-		p.Paths[i].MayFail = spec.Accepts(v1alpha1.ExceptionUnqualifiedPath, p.Paths[i].Name)
+		p.Paths[i].MayFail = spec.Accepts(v1alpha1.ExceptionUnqualifiedPath, p.Paths[i].Name) != ""
 	}
 }
 
