@@ -197,13 +197,13 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	}
 }
 
-// blockedThroughout reports whether enough attempts were blocked since the mark.
-// Once one got through, a few are not enough: every second one may.
+// blockedThroughout reports whether the network stopped enough attempts since the
+// mark. Once one got through, a few are not enough: every second one may.
 func blockedThroughout(s probes.CheckState, needed int) bool {
 	if s.ConnectedSinceMark > 0 {
-		return s.StreakSinceMark >= needed
+		return s.StoppedSinceMark >= int64(needed) && s.StreakSinceMark >= needed
 	}
-	return s.BlockedSinceMark >= minSamples
+	return s.StoppedSinceMark >= minSamples
 }
 
 // breached is when a forbidden path that the scope should block was last heard to

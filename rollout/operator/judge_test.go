@@ -84,7 +84,7 @@ func (p *picture) fails(n int) {
 
 // failsFor makes the newest n attempts of the path fail, over a time.
 func (p *picture) failsFor(n int, over time.Duration) {
-	p.sights[0].state = probes.CheckState{Last: probes.TimedOut, Streak: n, StreakSinceMark: n, BlockedSinceMark: int64(n),
+	p.sights[0].state = probes.CheckState{Last: probes.TimedOut, Streak: n, StreakSinceMark: n, BlockedSinceMark: int64(n), StoppedSinceMark: int64(n),
 		LastReceived: p.now, Newest: p.now, StreakSince: p.now.Add(-over)}
 }
 
@@ -124,6 +124,7 @@ func TestJudge(t *testing.T) {
 		{"reached is right while the live policies allow it", v1alpha1.ExpectDeny, func(*picture) {}, false, false, false, false},
 		{"blocked with a witness holds", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3) }, true, true, false, false},
 		{"blocked with a success among the newest attempts is no proof", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[0].state.ConnectedSinceMark, p.sights[0].state.StreakSinceMark = 1, 2 }, true, false, false, false},
+		{"failures that nothing stopped are no proof, whatever the newest one was", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(9); p.sights[0].state.StoppedSinceMark = 2 }, true, false, false, false},
 		{"blocked long ago is no proof", v1alpha1.ExpectDeny, func(p *picture) {
 			p.denied()
 			p.fails(3)
