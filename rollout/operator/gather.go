@@ -76,6 +76,7 @@ func (s *session) compiledFor(w *world) *compiled {
 // fail: what cannot be read is silence.
 func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell]*judged, *picture) {
 	now := time.Now()
+	s.enter(placeOf(at)) // what settled before says nothing of a step whose writes were not made yet
 	e := rollout.Evidence{Preflight: s.preflight, InStep: s.inStep(at, now), Restoring: since(s.tried, now), Unclearable: s.unclearable(at)}
 	if s.plan == nil || len(s.agents) == 0 {
 		return e, nil, nil
