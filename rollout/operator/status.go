@@ -90,6 +90,7 @@ func (s *session) planAgain() {
 	settle := s.record.State.Settle
 	s.plan, s.preflight, s.refused, s.record = nil, rollout.PreflightRunning, nil, record{}
 	s.forms, s.own, s.compiled, s.otherKinds = nil, nil, compiled{}, ""
+	s.isolatedAt, s.releasedAt = time.Time{}, time.Time{}
 	s.record.State.Settle = settle
 }
 
