@@ -35,7 +35,7 @@ func phaseSince(run *v1alpha1.PolicyRolloutRun) time.Time {
 func everLive(run *v1alpha1.PolicyRolloutRun) bool {
 	for _, h := range run.Status.History {
 		switch h.Phase {
-		case v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseCommitting:
+		case v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseCommitting, v1alpha1.PhaseHeld: // a run that is not live is never held
 			return true
 		}
 	}
