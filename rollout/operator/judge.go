@@ -174,10 +174,14 @@ func (p *picture) judgeFailure(s sight, path PlannedPath, j *judged) {
 // in a state whose policies deny it, reaching the target is what should happen.
 func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	path := p.plan.Paths[c.path]
-	if p.scope != rollout.Everyone && p.predicted(s, path) != verdict.Deny {
+	if p.scope == rollout.Nobody {
 		return
 	}
-	if p.scope == rollout.Nobody {
+	if v, ok := p.explain(s, path); p.scope != rollout.Everyone && !ok {
+		j.required, j.proved = j.required || path.votes(), false
+		j.note = "one of its ends is gone, so nobody knows whether it should be blocked"
+		return
+	} else if p.scope != rollout.Everyone && v.Decision != verdict.Deny {
 		return
 	}
 	j.required = j.required || path.votes()

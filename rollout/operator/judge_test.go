@@ -132,6 +132,10 @@ func TestJudge(t *testing.T) {
 		}, true, false, false, false},
 		{"blocked without one proves nothing", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights = p.sights[:1] }, true, false, false, false},
 		{"an old witness is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, true, false, false, false},
+		{"a probe pod that is gone leaves the cell without proof", v1alpha1.ExpectDeny, func(p *picture) {
+			p.denied()
+			delete(p.world.pods, p.sights[0].agent.spec.name)
+		}, true, false, false, false},
 		{"a witness of the time before the scope took effect is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.ConnectedSinceMark = 0 }, true, false, false, false},
 		{"reached although denied is a leak", v1alpha1.ExpectDeny, func(p *picture) { p.denied() }, true, false, false, true},
 		{"not before the scope settled", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.settled = false }, true, false, false, false},
