@@ -64,6 +64,7 @@ type picture struct {
 type judged struct {
 	tried, required, proved bool
 	works                   bool // before the change: often enough to vote after it
+	undecided               bool // fails, and whose trouble that is shows later
 	note                    string
 	cut, leak               *sight
 	failing                 *sight // too few failures to decide on, but the live policies explain them
@@ -158,13 +159,13 @@ func (p *picture) judgeFailure(s sight, path PlannedPath, j *judged) {
 	case explained && s.state.Streak >= p.needed(s.route.via):
 		j.cut = &s
 	case explained:
-		j.failing = &s
+		j.failing, j.undecided = &s, true
 	case p.alive(s) == probes.AliveNo:
 		j.note = "the target is not ready, so a failure says nothing about the policy"
 	case !p.lasts(s):
-		j.note = "it fails, no policy denies it, and it has not failed for long"
+		j.undecided, j.note = true, "it fails, no policy denies it, and it has not failed for long"
 	case p.isShared(s):
-		j.shared, j.note = &s, "it fails, no policy denies it, and attempts that nothing of ours selects fail with it"
+		j.shared, j.undecided, j.note = &s, true, "it fails, no policy denies it, and attempts that nothing of ours selects fail with it"
 	default:
 		j.cut = &s
 	}

@@ -181,3 +181,20 @@ func TestAPathThroughAServiceNeedsMoreFailures(t *testing.T) {
 		t.Errorf("needed %d by address and %d through a Service, want 3 and 9", pod, svc)
 	}
 }
+
+// While it is not decided whether a path is cut, no gate may open.
+func TestFailuresThatAreNotDecidedOnAreTold(t *testing.T) {
+	for name, edit := range map[string]func(*picture){
+		"too few for a policy that denies it": func(p *picture) { p.denied(); p.fails(2) },
+		"not for long":                        func(p *picture) { p.fails(100) },
+	} {
+		p := aPicture(v1alpha1.ExpectAllow)
+		edit(p)
+		var e rollout.Evidence
+		c := cell{0, v1alpha1.ViaPodIP}
+		(&session{plan: p.plan}).count(&e, p, c, p.judge()[c])
+		if !slices.Equal(e.Failing, []string{"p"}) || len(e.Cut) > 0 {
+			t.Errorf("%s: failing %q, cut %q; want it failing and not cut", name, e.Failing, e.Cut)
+		}
+	}
+}
