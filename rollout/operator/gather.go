@@ -77,8 +77,16 @@ func (s *session) compiledFor(w *world) *compiled {
 // fail: what cannot be read is silence.
 func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell]*judged, *picture) {
 	now := time.Now()
+	s.enter(placeOf(at)) // what settled before says nothing of a step whose writes were not made yet
 	e := rollout.Evidence{Preflight: s.preflight, InStep: s.inStep(at, now), Restoring: since(s.tried, now), Unclearable: s.unclearable(at)}
-	if s.plan == nil || len(s.agents) == 0 {
+	if s.plan == nil {
+		return e, nil, nil
+	}
+	if len(s.agents) == 0 { // they may never come: what nobody sees is silent, too
+		e.Silence, e.Unproved = e.InStep, e.InStep
+		if at.Phase != v1alpha1.PhasePreflight {
+			e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
+		}
 		return e, nil, nil
 	}
 	e.Silence = s.silence(now)

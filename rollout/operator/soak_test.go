@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
@@ -118,5 +119,26 @@ func TestPlacesAreNoNames(t *testing.T) {
 	held.Cause = rollout.CauseBaselineChanged
 	if placeOf(held) != placeOf(rollout.State{Phase: v1alpha1.PhaseRollingBack}) {
 		t.Error("a run that was widened is not where it goes back from")
+	}
+}
+
+// A decision is recorded before it is acted on, and the act may fail. Until the
+// writes of the new step were made and have settled, nothing proves that step: what
+// settled was the step before.
+func TestWhatSettledBeforeProvesNothingOfTheNextStep(t *testing.T) {
+	p := aPicture(v1alpha1.ExpectAllow)
+	s := newSession(t.Context(), func() {})
+	s.plan, s.settledAt, s.place = p.plan, time.Now().Add(-time.Minute), place{stage, 0}
+	s.plan.Steps = []rollout.StepPlan{{Phase: v1alpha1.PhaseObserve}, {Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
+	s.record.begin(s.plan, time.Now())
+	s.agents[p.sights[0].agent.spec.name] = &agentState{spec: agentSpec{name: p.sights[0].agent.spec.name}, ledger: probes.NewLedger("d"), lastHeard: time.Now()}
+	if e, _, _ := s.gather(p.world, rollout.State{Phase: v1alpha1.PhaseObserve}); !e.Settled {
+		t.Fatal("the step that settled is not settled")
+	}
+	for _, at := range []rollout.State{{Phase: v1alpha1.PhaseEnforce, Step: 1}, {Phase: v1alpha1.PhaseCommitting, Step: 1}} {
+		if e, _, _ := s.gather(p.world, at); e.Settled || !s.settledAt.IsZero() {
+			t.Errorf("%s counts as settled before anything of it was written", at.Phase)
+		}
+		s.settledAt = time.Now().Add(-time.Minute)
 	}
 }
