@@ -142,3 +142,43 @@ func TestWhatSettledBeforeProvesNothingOfTheNextStep(t *testing.T) {
 		s.settledAt = time.Now().Add(-time.Minute)
 	}
 }
+
+// History is bounded, and a run that is held and goes on again may fill it. It was
+// live all the same, so a rollback has something to take back.
+func TestARunThatWasHeldWasLive(t *testing.T) {
+	run := aRun(v1alpha1.PhaseRollingBack, v1alpha1.IntentRun)
+	if everLive(run) {
+		t.Error("a run that never applied anything is live")
+	}
+	for range maxHistory / 2 {
+		run.Status.History = append(run.Status.History, v1alpha1.PhaseChange{Phase: v1alpha1.PhaseHeld}, v1alpha1.PhaseChange{Phase: v1alpha1.PhaseRollingBack})
+	}
+	if !everLive(run) {
+		t.Error("a run whose history holds only how it was held is not live")
+	}
+}
+
+// What a leak or a forbidden connection undid is not credited again from the time
+// before it.
+func TestASoakGivesNoCreditForTheTimeOfALeak(t *testing.T) {
+	at := rollout.State{Phase: v1alpha1.PhaseCanary, Step: 1}
+	proof := rollout.Evidence{Settled: true, Required: 4, Proved: 4}
+	start := time.Now()
+	for _, name := range []string{"a leak", "one forbidden connection"} {
+		s := &session{settledAt: start}
+		_, _, now := soakFor(s, at, start, 200, func(int) (rollout.Evidence, time.Time) { return proof, time.Time{} })
+		held, _, _ := soakFor(s, at, now, 2, func(i int) (rollout.Evidence, time.Time) {
+			e, once := proof, time.Time{}
+			switch {
+			case i == 0 && name == "a leak":
+				e.Leaks = []string{"a"}
+			case i == 0:
+				once = now.Add(tick / 2)
+			}
+			return e, once
+		})
+		if held > 2*tick {
+			t.Errorf("%s: held for %v one pass later", name, held)
+		}
+	}
+}
