@@ -99,7 +99,7 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	for c, j := range cells {
 		s.count(&e, p, c, j)
 	}
-	for _, names := range []*[]string{&e.Cut, &e.Leaks, &e.Unexplained, &e.Unqualified} {
+	for _, names := range []*[]string{&e.Cut, &e.Leaks, &e.Unexplained, &e.Unqualified, &e.Failing} {
 		slices.Sort(*names)
 		*names = slices.Compact(*names)
 	}
@@ -124,6 +124,9 @@ func (s *session) count(e *rollout.Evidence, p *picture, c cell, j *judged) {
 	}
 	if j.leak != nil {
 		e.Leaks = append(e.Leaks, name)
+	}
+	if j.undecided {
+		e.Failing = append(e.Failing, name)
 	}
 	if p.scope == rollout.Nobody && j.required && !j.works && s.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
 		e.Unqualified = append(e.Unqualified, name)

@@ -136,6 +136,10 @@ func TestJudge(t *testing.T) {
 		}, true, false, false, false},
 		{"blocked without one proves nothing", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights = p.sights[:1] }, true, false, false, false},
 		{"an old witness is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, true, false, false, false},
+		{"a probe pod that is gone leaves the cell without proof", v1alpha1.ExpectDeny, func(p *picture) {
+			p.denied()
+			delete(p.world.pods, p.sights[0].agent.spec.name)
+		}, true, false, false, false},
 		{"a witness of the time before the scope took effect is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.ConnectedSinceMark = 0 }, true, false, false, false},
 		{"reached although denied is a leak", v1alpha1.ExpectDeny, func(p *picture) { p.denied() }, true, false, false, true},
 		{"not before the scope settled", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.settled = false }, true, false, false, false},
@@ -179,5 +183,22 @@ func TestAPathThroughAServiceNeedsMoreFailures(t *testing.T) {
 	p := aPicture(v1alpha1.ExpectAllow)
 	if pod, svc := p.needed(v1alpha1.ViaPodIP), p.needed(v1alpha1.ViaService); pod != 3 || svc != 9 {
 		t.Errorf("needed %d by address and %d through a Service, want 3 and 9", pod, svc)
+	}
+}
+
+// While it is not decided whether a path is cut, no gate may open.
+func TestFailuresThatAreNotDecidedOnAreTold(t *testing.T) {
+	for name, edit := range map[string]func(*picture){
+		"too few for a policy that denies it": func(p *picture) { p.denied(); p.fails(2) },
+		"not for long":                        func(p *picture) { p.fails(100) },
+	} {
+		p := aPicture(v1alpha1.ExpectAllow)
+		edit(p)
+		var e rollout.Evidence
+		c := cell{0, v1alpha1.ViaPodIP}
+		(&session{plan: p.plan}).count(&e, p, c, p.judge()[c])
+		if !slices.Equal(e.Failing, []string{"p"}) || len(e.Cut) > 0 {
+			t.Errorf("%s: failing %q, cut %q; want it failing and not cut", name, e.Failing, e.Cut)
+		}
 	}
 }
