@@ -139,7 +139,9 @@ func (s *session) count(e *rollout.Evidence, p *picture, c cell, j *judged) {
 // wroteSoonBefore reports whether failures that began at a time may be the effect
 // of our newest write.
 func (s *session) wroteSoonBefore(began time.Time) bool {
-	return !s.wrote.IsZero() && began.After(s.wrote.Add(-s.settleTime)) && began.Sub(s.wrote) < recentWrite(s.settleTime)
+	return slices.ContainsFunc(s.wrote, func(wrote time.Time) bool {
+		return began.After(wrote.Add(-s.settleTime)) && began.Sub(wrote) < recentWrite(s.settleTime)
+	})
 }
 
 func since(t, now time.Time) time.Duration {
