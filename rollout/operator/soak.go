@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -102,6 +103,9 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 	case breach:
 		soaked.For, st.broken = 0, breached
 	case g.Complete(e):
+		if soaked.For == 0 {
+			slog.Info("proved", "run", s.plan.Run, "at", st.at, "afterStep", now.Sub(st.entered), "cells", e.Required)
+		}
 		soaked.For += passed
 		st.complete = now
 	}

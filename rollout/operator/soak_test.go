@@ -38,13 +38,13 @@ func TestASoak(t *testing.T) {
 		}
 	}
 	t.Run("proof counts", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		held, unproved, _ := soakFor(s, at, start, 200, always(proof))
 		within(t, "held", held, 9*time.Second, 10*time.Second)
 		within(t, "unproved", unproved, 0, 0)
 	})
 	t.Run("a hiccup every minute makes it longer and ends nothing", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		held, _, _ := soakFor(s, at, start, 20*60*20, func(i int) (rollout.Evidence, time.Time) {
 			if i%(60*20) < 3*20 {
 				return short, time.Time{}
@@ -54,14 +54,14 @@ func TestASoak(t *testing.T) {
 		within(t, "held", held, 18*time.Minute+50*time.Second, 19*time.Minute+10*time.Second)
 	})
 	t.Run("time without proof is counted from the last of it", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 200, always(proof))
 		held, unproved, _ := soakFor(s, at, now, 200, always(short))
 		within(t, "held", held, 9*time.Second, 10*time.Second)
 		within(t, "unproved", unproved, 9*time.Second, 11*time.Second)
 	})
 	t.Run("a leak starts it again and is no silence", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 200, always(proof))
 		held, unproved, now := soakFor(s, at, now, 2000, always(leak))
 		within(t, "held", held, 0, 0)
@@ -70,28 +70,28 @@ func TestASoak(t *testing.T) {
 		within(t, "held after the leak", held, 900*time.Millisecond, 1100*time.Millisecond)
 	})
 	t.Run("one forbidden connection starts it again", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 200, always(proof))
 		once := now.Add(30 * time.Millisecond)
 		held, _, _ := soakFor(s, at, now, 20, func(int) (rollout.Evidence, time.Time) { return proof, once })
 		within(t, "held", held, 900*time.Millisecond, 1100*time.Millisecond)
 	})
 	t.Run("a controller that slept saw nothing", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 20, always(proof))
 		held, _, _ := soakFor(s, at, now.Add(time.Hour), 1, always(proof))
 		within(t, "held", held, time.Second, longestLook+time.Second)
 	})
 	t.Run("another step begins anew", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 200, always(proof))
 		held, _, _ := soakFor(s, rollout.State{Phase: v1alpha1.PhaseEnforce, Step: 2}, now, 1, always(proof))
 		within(t, "held", held, 0, tick)
 	})
 	t.Run("a controller that is started anew goes on where the last one was", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		soakFor(s, at, start, 200, always(proof))
-		after := &session{}
+		after := &session{plan: &Plan{}}
 		after.record.State = s.record.State
 		held, unproved, _ := soakFor(after, at, start.Add(time.Hour), 20, always(proof))
 		within(t, "held", held, 10*time.Second, 11*time.Second)
