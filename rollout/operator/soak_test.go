@@ -165,7 +165,7 @@ func TestASoakGivesNoCreditForTheTimeOfALeak(t *testing.T) {
 	proof := rollout.Evidence{Settled: true, Required: 4, Proved: 4}
 	start := time.Now()
 	for _, name := range []string{"a leak", "one forbidden connection"} {
-		s := &session{settledAt: start}
+		s := &session{plan: &Plan{}, settledAt: start}
 		_, _, now := soakFor(s, at, start, 200, func(int) (rollout.Evidence, time.Time) { return proof, time.Time{} })
 		held, _, _ := soakFor(s, at, now, 2, func(i int) (rollout.Evidence, time.Time) {
 			e, once := proof, time.Time{}
