@@ -123,7 +123,11 @@ func TestJudge(t *testing.T) {
 		}, false, false, false, false},
 		{"reached is right while the live policies allow it", v1alpha1.ExpectDeny, func(*picture) {}, false, false, false, false},
 		{"blocked with a witness holds", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3) }, true, true, false, false},
-		{"blocked with a success among the newest attempts is no proof", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[0].state.ConnectedSinceMark, p.sights[0].state.StreakSinceMark = 1, 2 }, true, false, false, false},
+		{"blocked with a success among the newest attempts is no proof", v1alpha1.ExpectDeny, func(p *picture) {
+			p.denied()
+			p.fails(3)
+			p.sights[0].state.ConnectedSinceMark, p.sights[0].state.StreakSinceMark = 1, 2
+		}, true, false, false, false},
 		{"failures that nothing stopped are no proof, whatever the newest one was", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(9); p.sights[0].state.StoppedSinceMark = 2 }, true, false, false, false},
 		{"blocked long ago is no proof", v1alpha1.ExpectDeny, func(p *picture) {
 			p.denied()
