@@ -139,4 +139,3 @@ func (r *recorder) end() (*recording, error) {
 	r.rec.trim()
 	return &r.rec, nil
 }
-

@@ -36,7 +36,7 @@ type recording struct {
 type moment struct {
 	At     int64          `json:"at"` // milliseconds since the recording began
 	Heard  *heardLine     `json:"heard,omitempty"`
-	Object *form        `json:"object,omitempty"`
+	Object *form          `json:"object,omitempty"`
 	State  *rollout.State `json:"state,omitempty"`
 }
 
@@ -78,6 +78,21 @@ func lean(o client.Object) *form {
 	return nil
 }
 
+// object is the one that the form is of.
+func (f *form) object() client.Object {
+	switch {
+	case f.Namespace != nil:
+		return f.Namespace
+	case f.Policy != nil:
+		return f.Policy
+	case f.Pod != nil:
+		return f.Pod
+	case f.Service != nil:
+		return f.Service
+	}
+	return f.EndpointSlice
+}
+
 func leanMeta(m metav1.ObjectMeta) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
 		Labels: m.Labels, Annotations: m.Annotations, OwnerReferences: m.OwnerReferences, DeletionTimestamp: m.DeletionTimestamp}
@@ -99,8 +114,8 @@ func leanPod(p *corev1.Pod) *corev1.Pod {
 
 // content is an object without the version of it, to tell whether anything changed
 // that is kept.
-func (o *form) content() string {
-	c := *o
+func (f *form) content() string {
+	c := *f
 	if c.Pod != nil {
 		c.Pod = c.Pod.DeepCopy()
 		c.Pod.ResourceVersion = ""
