@@ -40,7 +40,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 	s.enter(here)
 	if !step.Scope.Live() {
 		s.acknowledge(time.Now())
-		s.settle(w, time.Now())
+		s.settle(w, time.Now(), false)
 		return nil
 	}
 	if clear, err := r.noOthers(s, w); err != nil || !clear {
@@ -94,7 +94,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		return nil
 	}
 	s.acknowledge(time.Now())
-	s.settle(w, time.Now())
+	s.settle(w, time.Now(), true)
 	return nil
 }
 

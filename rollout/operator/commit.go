@@ -38,6 +38,6 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 		return nil
 	}
 	s.acknowledge(time.Now())
-	s.settle(w, time.Now())
+	s.settle(w, time.Now(), true)
 	return nil
 }

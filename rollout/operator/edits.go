@@ -1,9 +1,9 @@
 package operator
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -52,7 +52,7 @@ func (s *session) edited(w *world) string {
 // the forms that the run gives it, and the run alone owns its fields.
 func changedBy(np *networkingv1.NetworkPolicy, forms []wish) string {
 	for _, f := range np.ManagedFields {
-		if f.Manager != fieldManager && f.FieldsV1 != nil && bytes.Contains(f.FieldsV1.Raw, []byte(`"f:spec"`)) {
+		if f.Manager != fieldManager && f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:spec"`) {
 			return fmt.Sprintf("%q", f.Manager)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
@@ -19,6 +20,9 @@ const twinLabel = "tightrope.dev/twin"
 
 // flipDeadline is how long a cluster may take to show the effect of one write.
 const flipDeadline = 10 * time.Second
+
+// leastSettle is assumed of any cluster, however quick the one node was that was measured.
+const leastSettle = 250 * time.Millisecond
 
 // defaultSettle is assumed for how long a policy takes to act, until measured.
 const defaultSettle = 500 * time.Millisecond
@@ -68,18 +72,18 @@ func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *sessio
 		s.mark(c.written)
 		return false, nil
 	}
-	took := time.Since(c.written)
-	if c.seen(s, m) {
+	waited := time.Since(c.written)
+	if took, seen := c.seen(s, m); seen {
 		if c.move > 0 {
 			c.slowest = max(c.slowest, took)
-			s.settleTime = c.slowest
-			s.record.State.Settle = c.slowest
+			s.settleTime = max(c.slowest, leastSettle)
+			s.record.State.Settle = s.settleTime
 		}
 		c.move++
 		c.written = time.Time{}
 		return false, nil
 	}
-	if took < flipDeadline {
+	if waited < flipDeadline {
 		return false, nil
 	}
 	return false, c.failed(m)
@@ -95,22 +99,31 @@ func (c *enforcementCheck) failed(m move) error {
 	return &refusal{reasons: []string{fmt.Sprintf("this cluster enforces NetworkPolicy, but %v after the write this was not so: %s; a rollback could not be promised here", flipDeadline, m.what)}}
 }
 
-// seen reports whether the control pod's newest attempts agree with the move.
-func (c *enforcementCheck) seen(s *session, m move) bool {
+// seen reports whether the control pod's newest attempts agree with the move, and
+// how long after the write the first of them began: by then it had taken effect.
+// The attempts' own time, and that of their report, is no part of it.
+func (c *enforcementCheck) seen(s *session, m move) (took time.Duration, seen bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range s.agents {
-		if a.spec.identity.Name != controlIdentity {
-			continue
-		}
-		st := a.ledger.State(twinCheck)
-		if m.reached {
-			return st.Last.Connected() && st.ConnectedSinceMark >= 1
-		}
-		return st.Last.Blocked() && st.BlockedSinceMark >= 2
+	a := s.agents[s.plan.controlName()]
+	if a == nil {
+		return 0, false
 	}
-	return false
+	st := a.ledger.State(twinCheck)
+	if m.reached {
+		seen = showsAllow(st)
+	} else {
+		seen = showsDeny(st)
+	}
+	return max(0, sight{state: st}.began().Sub(c.written)), seen
 }
+
+// showsAllow and showsDeny report whether the newest attempts since the mark agree
+// with a verdict. One answer is enough; a failure may be a lost packet, so it
+// takes two.
+func showsAllow(s probes.CheckState) bool { return s.Last.Connected() && s.StreakSinceMark >= 1 }
+
+func showsDeny(s probes.CheckState) bool { return s.Last.Blocked() && s.StreakSinceMark >= 2 }
 
 func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world, run runKey, m move, twin types.NamespacedName) error {
 	if err := r.apply(ctx, w.unmet(checkWishes(run, m))); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -76,8 +77,16 @@ func (s *session) compiledFor(w *world) *compiled {
 // fail: what cannot be read is silence.
 func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell]*judged, *picture) {
 	now := time.Now()
+	s.enter(placeOf(at)) // what settled before says nothing of a step whose writes were not made yet
 	e := rollout.Evidence{Preflight: s.preflight, InStep: s.inStep(at, now), Restoring: since(s.tried, now), Unclearable: s.unclearable(at)}
-	if s.plan == nil || len(s.agents) == 0 {
+	if s.plan == nil {
+		return e, nil, nil
+	}
+	if len(s.agents) == 0 { // they may never come: what nobody sees is silent, too
+		e.Silence, e.Unproved = e.InStep, e.InStep
+		if at.Phase != v1alpha1.PhasePreflight {
+			e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
+		}
 		return e, nil, nil
 	}
 	e.Silence = s.silence(now)
@@ -162,13 +171,18 @@ func (s *session) scopeOf(step int) rollout.Scope {
 
 // settle decides when samples begin to count: the writes are acknowledged,
 // every agent runs its plan, the slowest effect that preflight measured has had
-// twice its time, and the markers of every node show the writes.
-func (s *session) settle(w *world, now time.Time) {
-	if !s.settledAt.IsZero() || s.acked.IsZero() || !s.allCurrent() || now.Sub(s.acked) < 2*s.settleTime || !s.shown(w, s.acked) {
+// twice its time, and the markers of every node show the writes. Where nothing
+// was written there is nothing to wait for.
+func (s *session) settle(w *world, now time.Time, wrote bool) {
+	if !s.settledAt.IsZero() || s.acked.IsZero() || !s.allCurrent() {
+		return
+	}
+	if wrote && (now.Sub(s.acked) < 2*s.settleTime || !s.shown(w, s.acked)) {
 		return
 	}
 	s.settledAt = now
 	s.mark(now)
+	slog.Info("settled", "run", s.plan.Run, "at", s.place, "afterStep", now.Sub(s.soaking.entered), "afterWrites", now.Sub(s.acked), "settleTime", s.settleTime)
 }
 
 // advancePreflight makes the checks before the first change, a little per pass,
@@ -199,6 +213,9 @@ func (r *RunReconciler) advancePreflight(ctx context.Context, run *v1alpha1.Poli
 
 func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) error {
 	if s.plan == nil {
+		if away, err := r.clearAway(ctx, run, s, w); err != nil || !away {
+			return err
+		}
 		plan, err := r.planRun(ctx, run, w)
 		if err != nil {
 			return err
@@ -211,11 +228,18 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 			return err
 		}
 		s.record.begin(s.plan, time.Now())
+		s.passed("planned")
 		return nil
 	}
 	up, err := r.ensureAgents(ctx, s, w)
 	if err != nil {
 		return err
+	}
+	if up && s.allCurrent() {
+		s.passed("every probe pod is heard")
+	}
+	if s.checked {
+		s.passed("enforcement checked")
 	}
 	if !s.checked && s.hears(s.plan.controlName()) { // while the others still start
 		s.checked, err = s.check.step(ctx, r, s, w, twinSpec(run.Name).name)
@@ -226,6 +250,7 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	if isolated, err := r.isolateMarkers(ctx, s, w); err != nil || !isolated {
 		return err
 	}
+	s.passed("every node shows the markers")
 	no := &refusal{}
 	if err := r.claim(ctx, s.plan.namespaces(), run, no); err != nil {
 		return err
@@ -235,6 +260,14 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	}
 	s.preflight = rollout.PreflightPassed
 	return nil
+}
+
+// passed logs, once, how long after its start preflight came so far.
+func (s *session) passed(part string) {
+	if !slices.Contains(s.parts, part) {
+		s.parts = append(s.parts, part)
+		slog.Info("preflight", "run", s.plan.Run, "part", part, "after", s.inStep(rollout.State{Phase: v1alpha1.PhasePreflight}, time.Now()).Round(time.Millisecond))
+	}
 }
 
 // ensureAgents makes the twin and every probe pod be there and be heard, and

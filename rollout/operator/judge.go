@@ -282,12 +282,18 @@ func ready(pod *corev1.Pod) bool {
 	return false
 }
 
-// witnessed says whether somebody got through to the same pod of late.
+// witnessed says whether somebody got through to the same pod of late, since the
+// scope took effect. For a Service it must have gone by it, or to a pod that it may
+// send to: one without ready pods lets nobody through.
 func (p *picture) witnessed(s sight, path PlannedPath) probes.Alive {
 	for _, w := range p.sights {
 		serves := w.route.witness && w.route.path == s.route.path || !w.route.witness && w.route.path == path.WitnessPath
-		same := s.route.via == v1alpha1.ViaService || w.route.target == s.route.target
-		if serves && same && w.state.Last.Connected() && p.fresh(w) {
+		same := w.route.via == s.route.via && w.route.target == s.route.target
+		if s.route.via == v1alpha1.ViaService && w.route.via == v1alpha1.ViaPodIP {
+			pod := p.world.pods[w.route.target]
+			same = pod != nil && ready(pod)
+		}
+		if serves && same && w.state.Last.Connected() && w.state.ConnectedSinceMark > 0 && p.fresh(w) {
 			return probes.AliveYes
 		}
 	}

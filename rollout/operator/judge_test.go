@@ -136,6 +136,7 @@ func TestJudge(t *testing.T) {
 		}, true, false, false, false},
 		{"blocked without one proves nothing", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights = p.sights[:1] }, true, false, false, false},
 		{"an old witness is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, true, false, false, false},
+		{"a witness of the time before the scope took effect is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.ConnectedSinceMark = 0 }, true, false, false, false},
 		{"reached although denied is a leak", v1alpha1.ExpectDeny, func(p *picture) { p.denied() }, true, false, false, true},
 		{"not before the scope settled", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.settled = false }, true, false, false, false},
 		{"nor for attempts before the mark", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.sights[0].state.StreakSinceMark = 2 }, true, false, false, false},
@@ -153,6 +154,24 @@ func TestJudge(t *testing.T) {
 					j.required, j.proved, j.cut != nil, j.leak != nil, tt.required, tt.proved, tt.cut, tt.leak)
 			}
 		})
+	}
+}
+
+// A Service has nobody to send to while its pods are not ready. That nobody gets
+// through it then says nothing of a policy, though a witness reaches them by address.
+func TestAServiceWithoutReadyPodsProvesNoPathClosed(t *testing.T) {
+	for _, ready := range []bool{true, false} {
+		p := aPicture(v1alpha1.ExpectDeny)
+		p.plan.Paths[0].Via = []v1alpha1.Via{v1alpha1.ViaService}
+		p.scope = rollout.Everyone
+		p.fails(9)
+		p.sights[0].route = route{via: v1alpha1.ViaService}
+		if !ready {
+			p.world.pods[p.sights[1].route.target].Status.Conditions = nil
+		}
+		if j := p.judge()[cell{0, v1alpha1.ViaService}]; !j.required || j.proved != ready {
+			t.Errorf("pods ready %v: required %v, proved %v (%s)", ready, j.required, j.proved, j.note)
+		}
 	}
 }
 

@@ -110,6 +110,28 @@ func TestPreflightEndsThoughItsPodsMayNotBe(t *testing.T) {
 	}
 }
 
+// A controller is started anew in the middle of a live step and may not make probe
+// pods any more. It sees nothing, and a change that nobody sees is taken back.
+func TestALiveStepEndsThoughItsPodsMayNotBe(t *testing.T) {
+	forbidden := interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+		if p, ok := o.(*corev1.Pod); ok {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, p.Name, errors.New("failed quota: must specify limits.cpu"))
+		}
+		return c.Create(ctx, o, opts...)
+	}}
+	run := aRun(v1alpha1.PhaseEnforce, v1alpha1.IntentRun)
+	r, s := runningOver(t, forbidden, run)
+	s.plan.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
+	key := client.ObjectKeyFromObject(run)
+	_, _ = r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}) // what it cannot do is tried again
+	s.soaking.entered = time.Now().Add(-2 * defaultInconclusive)
+	_, _ = r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key})
+	var now v1alpha1.PolicyRolloutRun
+	if err := r.Get(t.Context(), key, &now); err != nil || now.Status.Phase != v1alpha1.PhaseRollingBack || now.Status.Cause != string(rollout.CauseSilent) {
+		t.Errorf("%v, %s; want it rolled back", err, describe(&now))
+	}
+}
+
 // Nothing that a person asks for depends on saving a report.
 func TestAnAbortIsRecordedThoughTheReportCannotBe(t *testing.T) {
 	tooLarge := func(o client.Object) error {

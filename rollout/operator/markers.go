@@ -218,9 +218,9 @@ func (s *session) shows(m marker, want verdict.Decision) bool {
 	st := a.ledger.State(m.String())
 	switch want {
 	case verdict.Allow:
-		return st.Last.Connected() && st.ConnectedSinceMark >= 1
+		return showsAllow(st)
 	case verdict.Deny:
-		return st.Last.Blocked() && st.BlockedSinceMark >= 2
+		return showsDeny(st)
 	}
 	return false
 }

@@ -147,22 +147,7 @@ func (s *session) harmOfClearing(w *world) string {
 	if len(changes) == 0 {
 		return ""
 	}
-	p := s.look(w, rollout.Bridged, time.Now())
-	without := *p
-	without.live = s.without(w)
-	cut := map[string]string{}
-	for _, x := range p.sights {
-		path := s.plan.Paths[x.route.path]
-		works := p.fresh(x) && x.state.Last.Connected()
-		if !works || !p.mustWork(x) || slices.Contains(s.acceptCuts, path.Name) {
-			continue
-		}
-		if v, ok := without.explain(x, path); ok && v.Decision == verdict.Deny {
-			cut[path.Name] = v.Rule()
-		} else if path.To.Service.Name != "" && x.route.via == v1alpha1.ViaService && without.namesDenied(x) {
-			cut[path.Name] = "the source could not look names up"
-		}
-	}
+	cut := s.cutByClearing(w)
 	if len(cut) == 0 {
 		return ""
 	}
@@ -180,6 +165,45 @@ func (s *session) harmOfClearing(w *world) string {
 		b.WriteString(c.stored())
 	}
 	return b.String()
+}
+
+// cutByClearing are the paths that must work and are not known to be dead, which
+// what is live allows and what would be left denies, with the rules.
+func (s *session) cutByClearing(w *world) map[string]string {
+	p := s.look(w, rollout.Bridged, time.Now())
+	without := *p
+	without.live = s.without(w)
+	cut := map[string]string{}
+	tried := map[cell]bool{}
+	for _, x := range p.sights {
+		path := s.plan.Paths[x.route.path]
+		tried[cell{x.route.path, x.route.via}] = true
+		if !p.mustWork(x) || p.dead(x) || slices.Contains(s.acceptCuts, path.Name) {
+			continue
+		}
+		if v, ok := without.explain(x, path); ok && v.Decision == verdict.Deny && p.predicted(x, path) != verdict.Deny {
+			cut[path.Name] = v.Rule()
+		} else if path.To.Service.Name != "" && x.route.via == v1alpha1.ViaService && without.namesDenied(x) && !p.namesDenied(x) {
+			cut[path.Name] = "the source could not look names up"
+		}
+	}
+	for c := range s.record.rows { // nobody is heard of it: what the policies say has to do
+		path := s.plan.Paths[c.path]
+		if !tried[c] && p.mustWork(sight{route: route{path: c.path, via: c.via}}) && !slices.Contains(s.acceptCuts, path.Name) {
+			for _, conn := range s.plan.connections(w, path) {
+				if v := without.live.Judge(conn); v.Decision == verdict.Deny && p.live.Judge(conn).Decision != verdict.Deny {
+					cut[path.Name] = v.Rule()
+				}
+			}
+		}
+	}
+	return cut
+}
+
+// dead reports whether a path has failed for so long that nothing is lost with it.
+// A target that restarts and a probe pod that is not heard say no such thing.
+func (p *picture) dead(x sight) bool {
+	return p.fresh(x) && x.state.Last.Blocked() && x.state.Newest.Sub(x.state.StreakSince) >= recoverDeadline
 }
 
 // clear takes one kind of object away per pass, inert before gone.

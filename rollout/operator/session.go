@@ -25,7 +25,8 @@ type session struct {
 	refused   error
 	hindrance string // what preflight could not do for now; empty: nothing
 	check     enforcementCheck
-	checked   bool // the check is over
+	checked   bool     // the check is over
+	parts     []string // of preflight that are over
 	record    record
 	soaking   soaking
 	compiled  compiled

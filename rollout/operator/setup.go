@@ -3,6 +3,8 @@ package operator
 import (
 	"context"
 	"fmt"
+	"net"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -44,7 +46,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	if o.Logs == nil {
 		// A connection of their own: sixty streams must not queue before a rollback.
-		logs, err := kubernetes.NewForConfig(rest.CopyConfig(mgr.GetConfig()))
+		// client-go shares one among equal configs, and a dialer makes them unequal.
+		own := rest.CopyConfig(mgr.GetConfig())
+		own.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+		logs, err := kubernetes.NewForConfig(own)
 		if err != nil {
 			return fmt.Errorf("log client: %w", err)
 		}
@@ -62,5 +67,5 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := runs.SetupWithManager(ctx, mgr); err != nil {
 		return err
 	}
-	return (&RolloutReconciler{Client: cached, Live: mgr.GetAPIReader()}).SetupWithManager(mgr)
+	return (&RolloutReconciler{Client: cached, Live: mgr.GetAPIReader(), Events: runs.Events}).SetupWithManager(mgr)
 }

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -19,6 +20,7 @@ type soaking struct {
 	entered  time.Time // when this process first saw the run there
 	looked   time.Time // the newest pass
 	complete time.Time // the newest pass that found the proof complete, or the entry
+	broken   time.Time // the newest cut, leak or forbidden connection
 }
 
 // place tells the steps of a run apart, by what they are and not by the names
@@ -86,7 +88,7 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 	breach := breached.After(st.looked)
 	passed := now.Sub(st.looked)
 	if s.record.State.Soaked.For == 0 {
-		passed = max(passed, since(s.settledAt, now)) // the samples that complete the proof are of that time
+		passed = max(passed, since(later(s.settledAt, st.broken), now)) // the samples that complete the proof are of that time
 	}
 	passed = min(passed, longestLook)
 	st.looked = now
@@ -97,10 +99,13 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 	switch {
 	case len(e.Cut) > 0 || len(e.Leaks) > 0:
 		soaked.For = 0
-		st.complete = now // a leak is an answer: the run is held, not blind
+		st.complete, st.broken = now, now // a leak is an answer: the run is held, not blind
 	case breach:
-		soaked.For = 0
+		soaked.For, st.broken = 0, breached
 	case g.Complete(e):
+		if soaked.For == 0 {
+			slog.Info("proved", "run", s.plan.Run, "at", st.at, "afterStep", now.Sub(st.entered), "cells", e.Required)
+		}
 		soaked.For += passed
 		st.complete = now
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
@@ -37,13 +38,13 @@ func TestASoak(t *testing.T) {
 		}
 	}
 	t.Run("proof counts", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		held, unproved, _ := soakFor(s, at, start, 200, always(proof))
 		within(t, "held", held, 9*time.Second, 10*time.Second)
 		within(t, "unproved", unproved, 0, 0)
 	})
 	t.Run("a hiccup every minute makes it longer and ends nothing", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		held, _, _ := soakFor(s, at, start, 20*60*20, func(i int) (rollout.Evidence, time.Time) {
 			if i%(60*20) < 3*20 {
 				return short, time.Time{}
@@ -53,14 +54,14 @@ func TestASoak(t *testing.T) {
 		within(t, "held", held, 18*time.Minute+50*time.Second, 19*time.Minute+10*time.Second)
 	})
 	t.Run("time without proof is counted from the last of it", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 200, always(proof))
 		held, unproved, _ := soakFor(s, at, now, 200, always(short))
 		within(t, "held", held, 9*time.Second, 10*time.Second)
 		within(t, "unproved", unproved, 9*time.Second, 11*time.Second)
 	})
 	t.Run("a leak starts it again and is no silence", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 200, always(proof))
 		held, unproved, now := soakFor(s, at, now, 2000, always(leak))
 		within(t, "held", held, 0, 0)
@@ -69,28 +70,28 @@ func TestASoak(t *testing.T) {
 		within(t, "held after the leak", held, 900*time.Millisecond, 1100*time.Millisecond)
 	})
 	t.Run("one forbidden connection starts it again", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 200, always(proof))
 		once := now.Add(30 * time.Millisecond)
 		held, _, _ := soakFor(s, at, now, 20, func(int) (rollout.Evidence, time.Time) { return proof, once })
 		within(t, "held", held, 900*time.Millisecond, 1100*time.Millisecond)
 	})
 	t.Run("a controller that slept saw nothing", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 20, always(proof))
 		held, _, _ := soakFor(s, at, now.Add(time.Hour), 1, always(proof))
 		within(t, "held", held, time.Second, longestLook+time.Second)
 	})
 	t.Run("another step begins anew", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		_, _, now := soakFor(s, at, start, 200, always(proof))
 		held, _, _ := soakFor(s, rollout.State{Phase: v1alpha1.PhaseEnforce, Step: 2}, now, 1, always(proof))
 		within(t, "held", held, 0, tick)
 	})
 	t.Run("a controller that is started anew goes on where the last one was", func(t *testing.T) {
-		s := &session{}
+		s := &session{plan: &Plan{}}
 		soakFor(s, at, start, 200, always(proof))
-		after := &session{}
+		after := &session{plan: &Plan{}}
 		after.record.State = s.record.State
 		held, unproved, _ := soakFor(after, at, start.Add(time.Hour), 20, always(proof))
 		within(t, "held", held, 10*time.Second, 11*time.Second)
@@ -118,5 +119,66 @@ func TestPlacesAreNoNames(t *testing.T) {
 	held.Cause = rollout.CauseBaselineChanged
 	if placeOf(held) != placeOf(rollout.State{Phase: v1alpha1.PhaseRollingBack}) {
 		t.Error("a run that was widened is not where it goes back from")
+	}
+}
+
+// A decision is recorded before it is acted on, and the act may fail. Until the
+// writes of the new step were made and have settled, nothing proves that step: what
+// settled was the step before.
+func TestWhatSettledBeforeProvesNothingOfTheNextStep(t *testing.T) {
+	p := aPicture(v1alpha1.ExpectAllow)
+	s := newSession(t.Context(), func() {})
+	s.plan, s.settledAt, s.place = p.plan, time.Now().Add(-time.Minute), place{stage, 0}
+	s.plan.Steps = []rollout.StepPlan{{Phase: v1alpha1.PhaseObserve}, {Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
+	s.record.begin(s.plan, time.Now())
+	s.agents[p.sights[0].agent.spec.name] = &agentState{spec: agentSpec{name: p.sights[0].agent.spec.name}, ledger: probes.NewLedger("d"), lastHeard: time.Now()}
+	if e, _, _ := s.gather(p.world, rollout.State{Phase: v1alpha1.PhaseObserve}); !e.Settled {
+		t.Fatal("the step that settled is not settled")
+	}
+	for _, at := range []rollout.State{{Phase: v1alpha1.PhaseEnforce, Step: 1}, {Phase: v1alpha1.PhaseCommitting, Step: 1}} {
+		if e, _, _ := s.gather(p.world, at); e.Settled || !s.settledAt.IsZero() {
+			t.Errorf("%s counts as settled before anything of it was written", at.Phase)
+		}
+		s.settledAt = time.Now().Add(-time.Minute)
+	}
+}
+
+// History is bounded, and a run that is held and goes on again may fill it. It was
+// live all the same, so a rollback has something to take back.
+func TestARunThatWasHeldWasLive(t *testing.T) {
+	run := aRun(v1alpha1.PhaseRollingBack, v1alpha1.IntentRun)
+	if everLive(run) {
+		t.Error("a run that never applied anything is live")
+	}
+	for range maxHistory / 2 {
+		run.Status.History = append(run.Status.History, v1alpha1.PhaseChange{Phase: v1alpha1.PhaseHeld}, v1alpha1.PhaseChange{Phase: v1alpha1.PhaseRollingBack})
+	}
+	if !everLive(run) {
+		t.Error("a run whose history holds only how it was held is not live")
+	}
+}
+
+// What a leak or a forbidden connection undid is not credited again from the time
+// before it.
+func TestASoakGivesNoCreditForTheTimeOfALeak(t *testing.T) {
+	at := rollout.State{Phase: v1alpha1.PhaseCanary, Step: 1}
+	proof := rollout.Evidence{Settled: true, Required: 4, Proved: 4}
+	start := time.Now()
+	for _, name := range []string{"a leak", "one forbidden connection"} {
+		s := &session{settledAt: start}
+		_, _, now := soakFor(s, at, start, 200, func(int) (rollout.Evidence, time.Time) { return proof, time.Time{} })
+		held, _, _ := soakFor(s, at, now, 2, func(i int) (rollout.Evidence, time.Time) {
+			e, once := proof, time.Time{}
+			switch {
+			case i == 0 && name == "a leak":
+				e.Leaks = []string{"a"}
+			case i == 0:
+				once = now.Add(tick / 2)
+			}
+			return e, once
+		})
+		if held > 2*tick {
+			t.Errorf("%s: held for %v one pass later", name, held)
+		}
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -21,7 +23,8 @@ import (
 // the rollout's summary. It never writes a rollout's spec.
 type RolloutReconciler struct {
 	client.Client
-	Live client.Reader
+	Live   client.Reader
+	Events events.EventRecorder
 }
 
 // SetupWithManager registers the reconciler.
@@ -131,10 +134,12 @@ func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRo
 	}
 	proxy := v1alpha1.PolicyRolloutRun{ObjectMeta: ro.ObjectMeta}
 	proxy.Status.Message, proxy.Status.Conditions = run.Status.Message, st.Conditions
-	setConditions(&proxy, stateOf(&v1alpha1.PolicyRolloutRun{Status: v1alpha1.PolicyRolloutRunStatus{Phase: phase}}))
+	setConditions(&proxy, stateOf(&v1alpha1.PolicyRolloutRun{Status: v1alpha1.PolicyRolloutRunStatus{Phase: phase, Cause: run.Status.Cause}}))
 	st.Conditions = proxy.Status.Conditions
 	if err := r.Status().Update(ctx, ro); err != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("status of rollout %s: %w", ro.Name, err)
+	} else if err == nil && run.UID == "" && phase == v1alpha1.PhaseRefused { // a run that there is speaks for itself
+		r.Events.Eventf(ro, nil, corev1.EventTypeWarning, "Refused", "Advance", "%s", clip(run.Status.Message, 1000))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -84,7 +85,7 @@ func TestARolloutWithALongNameIsRefused(t *testing.T) {
 func reconcileRollout(t *testing.T, c client.WithWatch, name string) v1alpha1.PolicyRolloutStatus {
 	t.Helper()
 	key := types.NamespacedName{Namespace: "a", Name: name}
-	r := &RolloutReconciler{Client: c, Live: c}
+	r := &RolloutReconciler{Client: c, Live: c, Events: events.NewFakeRecorder(100)}
 	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func phaseSince(run *v1alpha1.PolicyRolloutRun) time.Time {
 func everLive(run *v1alpha1.PolicyRolloutRun) bool {
 	for _, h := range run.Status.History {
 		switch h.Phase {
-		case v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseCommitting:
+		case v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseCommitting, v1alpha1.PhaseHeld: // a run that is not live is never held
 			return true
 		}
 	}
@@ -90,6 +90,7 @@ func (s *session) planAgain() {
 	settle := s.record.State.Settle
 	s.plan, s.preflight, s.refused, s.record = nil, rollout.PreflightRunning, nil, record{}
 	s.forms, s.own, s.compiled, s.otherKinds = nil, nil, compiled{}, ""
+	s.isolatedAt, s.releasedAt = time.Time{}, time.Time{}
 	s.record.State.Settle = settle
 }
 

@@ -88,6 +88,23 @@ func (r *RunReconciler) removePods(ctx context.Context, w *world, run runKey) (l
 	return left, nil
 }
 
+// clearAway removes what a plan before this one left of the run, where the run
+// plans again or its operator was stopped in preflight, and reports whether it is
+// gone. Nothing of it was in force but the isolation of the run's own pods.
+func (r *RunReconciler) clearAway(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) (bool, error) {
+	for _, gone := range s.forget(nil) {
+		gone.close()
+	}
+	clear(s.written)
+	s.pods = nil
+	policies, err := r.tidyPolicies(ctx, run, w)
+	if err != nil {
+		return false, err
+	}
+	pods, err := r.removePods(ctx, w, keyOf(run))
+	return policies+pods == 0, err
+}
+
 // leavings are the kinds that a run makes in namespaces, and the label by which
 // its objects are found.
 var leavings = []struct {

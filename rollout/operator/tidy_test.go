@@ -2,11 +2,13 @@ package operator
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
@@ -70,5 +72,35 @@ func TestAnOldCacheDoesNotHideWhatIsLeft(t *testing.T) {
 	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: key.name, UID: key.uid}}
 	if done, err := b.tidy(t.Context(), run, old); done || err != nil {
 		t.Errorf("done %v, %v, and a candidate of the run is left", done, err)
+	}
+}
+
+// A run that plans again finds nothing of the plan before: its markers isolate, and
+// its probe pods stand for, what the new one may know nothing of.
+func TestAPlanBeginsWithNothingOfTheOneBefore(t *testing.T) {
+	run := aRun(v1alpha1.PhasePreflight, v1alpha1.IntentRun)
+	r, s := runningOver(t, interceptor.Funcs{}, run)
+	old := s.plan
+	key := old.key()
+	for _, o := range []client.Object{old.markerWishes()[0].object(), &corev1.Pod{ObjectMeta: key.meta("a", "tightrope-r-1-marker-0-x", roleProbe)}} {
+		if err := r.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.isolatedAt = time.Now().Add(-time.Hour)
+	s.planAgain()
+	for range 3 {
+		w, err := readWorld(t.Context(), r.Client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.advancePreflight(t.Context(), run, s, w) // there is no rollout to plan for
+	}
+	w, err := readWorld(t.Context(), r.Client)
+	if err != nil || len(w.policies) > 0 || len(w.pods) > 0 {
+		t.Errorf("%v; %d policies and %d pods of the plan before are there", err, len(w.policies), len(w.pods))
+	}
+	if !s.isolatedAt.IsZero() {
+		t.Error("the markers of the new plan are late before they are there")
 	}
 }
