@@ -67,6 +67,7 @@ bench: build bench-verdict ## the figures, as ratios where they can be; BENCH=lo
 	@cd clusters/labd && $(GO) test -run '^$$' -bench . -benchmem -benchtime 200x -trimpath ./dataplane/...
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BENCH=$(BENCH) TIGHTROPE_BENCH_REPORT='$(CURDIR)/reports/bench' \
 		$(GO) test -trimpath -count=1 -timeout 30m -run '^TestBars$$' ./clusters/lab && cat reports/bench/lab.md
+	@hack/rollout-cost.sh
 
 SETS ?= 2000
 SEED ?= 0
