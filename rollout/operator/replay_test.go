@@ -203,7 +203,7 @@ func (p *replay) watchWrites() {
 		return
 	}
 	s.acknowledge(now)
-	s.settle(p.world, now)
+	s.settle(p.world, now, step.Scope.Live())
 }
 
 // unlabelled reports whether a pod that a step enforces does not wear the label yet.
