@@ -98,9 +98,9 @@ fuzz-packets: build ## PREDICTED random policy sets on a lab, where packets must
 
 BUSY ?= 8
 RUNS ?= 10
-busy: build ## a good and a bad set of policies, RUNS times each on one lab, beside BUSY busy processes: most of an hour; reports/busy
+busy: build ## a good and a bad set of policies, RUNS times each on one lab, beside BUSY busy processes; recordings in reports/busy
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BUSY=$(BUSY) TIGHTROPE_BUSY_RUNS=$(RUNS) TIGHTROPE_BUSY_REPORT='$(CURDIR)/reports/busy' \
-		$(GO) test -trimpath -count=1 -timeout 3h -v -run '^TestBesideBusyProcesses$$' ./rollout/operator
+		$(GO) test -trimpath -count=1 -timeout 4h -v -run '^TestBesideBusyProcesses$$' ./rollout/operator
 
 clean:
 	@rm -rf bin reports

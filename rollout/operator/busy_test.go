@@ -35,10 +35,11 @@ const (
 
 // TestBesideBusyProcesses rolls a good and a bad set of policies out again and
 // again on one lab, beside processes that take the processors away. `make busy`
-// runs it: it takes most of an hour. What it records becomes testdata/recorded.
+// runs it and leaves a recording of each run in reports/busy; those that show
+// something are kept in testdata/recorded.
 func TestBesideBusyProcesses(t *testing.T) {
 	if os.Getenv("TIGHTROPE_BUSY") == "" {
-		t.Skip("TIGHTROPE_BUSY is not set: make busy runs it, and takes the processors away for most of an hour")
+		t.Skip("TIGHTROPE_BUSY is not set: make busy runs it, and takes the processors away for a quarter of an hour")
 	}
 	busy, runs := number(t, "TIGHTROPE_BUSY"), number(t, "TIGHTROPE_BUSY_RUNS")
 	m := startMachine(t, os.Getenv("TIGHTROPE_BUSY_REPORT"))

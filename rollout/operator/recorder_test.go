@@ -1,10 +1,12 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,10 +68,11 @@ func (r *recorder) watch(ctx context.Context, list client.ObjectList) {
 }
 
 func (r *recorder) saw(ctx context.Context, o client.Object, gone bool) {
+	at := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if run, ok := o.(*v1alpha1.PolicyRolloutRun); ok {
-		r.sawRun(ctx, run)
+		r.sawRun(ctx, run, at)
 		return
 	}
 	x := lean(o)
@@ -77,49 +80,49 @@ func (r *recorder) saw(ctx context.Context, o client.Object, gone bool) {
 		return
 	}
 	x.Gone = gone
-	key, content := fmt.Sprint(reflect.TypeOf(o), client.ObjectKeyFromObject(o)), x.content()
+	key, content := fmt.Sprintf("%T %s", o, client.ObjectKeyFromObject(o)), x.content()
 	if r.contents[key] == content {
 		return
 	}
 	r.contents[key] = content
-	r.add(moment{Object: x})
+	r.add(at, moment{Object: x})
 	if x.Pod != nil && x.Pod.Labels[v1alpha1.LabelRun] != "" && x.Pod.Spec.Containers[0].Name == "agent" && x.Pod.Status.Phase == corev1.PodRunning && r.followers[x.Pod.UID] == nil {
 		name := client.ObjectKeyFromObject(x.Pod)
-		r.followers[x.Pod.UID] = follow(ctx, r.logs, name, func(l probes.Line, _ time.Time) { r.hear(name, l) })
+		r.followers[x.Pod.UID] = follow(ctx, r.logs, name, func(l probes.Line, at time.Time) { r.hear(name, l, at) })
 	}
 }
 
 // sawRun notes a state of the run and, once it is armed, its plan.
-func (r *recorder) sawRun(ctx context.Context, run *v1alpha1.PolicyRolloutRun) {
-	at := stateOf(run)
+func (r *recorder) sawRun(ctx context.Context, run *v1alpha1.PolicyRolloutRun, at time.Time) {
+	state := stateOf(run)
 	if run.Status.PlanDigest != "" && r.rec.Plan == nil {
 		r.rec.Plan, r.failed = loadPlan(ctx, r.client, run.Name, run.Status.PlanDigest)
 	}
-	if r.rec.Plan != nil && !at.Phase.Terminal() {
+	if r.rec.Plan != nil && !state.Phase.Terminal() {
 		if err := r.record.load(ctx, r.client, keyOf(run)); err != nil {
 			r.failed = err
 		}
 		r.rec.Settle = max(r.rec.Settle, r.record.State.Settle)
 	}
 	for _, m := range r.rec.Moments {
-		if m.State != nil && *m.State == at {
+		if m.State != nil && *m.State == state {
 			return
 		}
 	}
-	r.add(moment{State: &at})
+	r.add(at, moment{State: &state})
 }
 
-func (r *recorder) hear(pod types.NamespacedName, l probes.Line) {
+func (r *recorder) hear(pod types.NamespacedName, l probes.Line, at time.Time) {
 	raw, err := json.Marshal(coarse(l))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
-		r.add(moment{Heard: &heardLine{pod, raw}})
+		r.add(at, moment{Heard: &heardLine{pod, raw}})
 	}
 }
 
-func (r *recorder) add(m moment) {
-	m.At = time.Since(r.began).Milliseconds()
+func (r *recorder) add(at time.Time, m moment) {
+	m.At = at.Sub(r.began).Milliseconds()
 	r.rec.Moments = append(r.rec.Moments, m)
 }
 
@@ -134,8 +137,9 @@ func (r *recorder) end() (*recording, error) {
 	case r.failed != nil:
 		return nil, r.failed
 	case r.rec.Plan == nil:
-		return nil, fmt.Errorf("the run was never armed, so it has no plan")
+		return nil, errors.New("the run was never armed, so it has no plan")
 	}
+	slices.SortStableFunc(r.rec.Moments, func(a, b moment) int { return cmp.Compare(a.At, b.At) })
 	r.rec.trim()
 	return &r.rec, nil
 }

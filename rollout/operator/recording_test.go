@@ -40,6 +40,20 @@ type moment struct {
 	State  *rollout.State `json:"state,omitempty"`
 }
 
+func (m moment) came() time.Duration { return time.Duration(m.At) * time.Millisecond }
+
+// split tells the lines from the rest.
+func (r *recording) split() (lines, rest []moment) {
+	for _, m := range r.Moments {
+		if m.Heard != nil {
+			lines = append(lines, m)
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	return lines, rest
+}
+
 // heardLine is a line of a probe pod.
 type heardLine struct {
 	Pod  types.NamespacedName `json:"pod"`
@@ -139,11 +153,13 @@ func coarse(l probes.Line) probes.Line {
 	return l
 }
 
-// trim leaves out what no judgement of a live step rests on: the time before the
-// baseline is observed and, but for the objects that were there, all before that;
-// and what came after the run turned back.
+// trim leaves out what no judgement of a step rests on: what probe pods said before
+// the baseline is observed, all that came after the run turned back, and what is in
+// the plan for the report alone.
 func (r *recording) trim() {
-	const before, after = 5000, 1000 // milliseconds that ledgers need to learn an agent's clock, and that show what was decided
+	// In milliseconds: what ledgers need to learn an agent's clock, and what shows
+	// how the last decision came about.
+	const before, after = 5000, 1000
 	var observe, back int64
 	for _, m := range r.Moments {
 		if m.State == nil {
