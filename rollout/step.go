@@ -55,6 +55,7 @@ type Evidence struct {
 	Leaks       []string      // forbidden paths that connect although everything is enforced
 	Unqualified []string      // before the change: expected paths that do not work and that nobody accepted as such
 	Unexplained []string      // expected paths that fail since a write of ours, for a cause that no policy explains and that unselected paths share
+	Failing     []string      // expected paths whose newest attempts fail, and it is not decided yet whose trouble that is
 	Foreign     string        // what somebody else changed, in words; empty: nothing
 	Required    int           // cells that need proof in this step
 	Proved      int           // cells with enough conclusive samples since the scope took effect, the newest of them fresh
@@ -207,13 +208,14 @@ func (g Gate) open(l Limits, e Evidence) bool {
 }
 
 // Complete reports whether enough of the step's cells are proved. A path that
-// does not work before the change is missing, whatever the percentage.
+// does not work before the change is missing, whatever the percentage, and so is
+// one that may be about to be called cut.
 func (g Gate) Complete(e Evidence) bool {
 	need := int(g.MinCoveragePercent)
 	if need == 0 {
 		need = 100
 	}
-	return e.Settled && e.Required > 0 && e.Proved*100 >= e.Required*need && len(e.Unqualified) == 0
+	return e.Settled && e.Required > 0 && e.Proved*100 >= e.Required*need && len(e.Unqualified) == 0 && len(e.Failing) == 0
 }
 
 func (s State) to(p v1alpha1.Phase, c Cause) State { return State{Phase: p, Step: s.Step, Cause: c} }

@@ -178,3 +178,14 @@ func TestResultOfASilentRollbackIsInconclusive(t *testing.T) {
 		t.Errorf("Result = %q, want RolledBack", got)
 	}
 }
+
+// A lower coverage accepts what is not proved. It does not accept a cut that is in
+// the making.
+func TestALowerCoverageAcceptsNoFailures(t *testing.T) {
+	e := Evidence{Settled: true, Required: 10, Proved: 9}
+	if gate := (Gate{MinCoveragePercent: 90}); !gate.Complete(e) {
+		t.Error("nine of ten is not 90 %")
+	} else if e.Failing = []string{"chat→gateway"}; gate.Complete(e) {
+		t.Error("a path that fails is accepted as one that is not proved")
+	}
+}

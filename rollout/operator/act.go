@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -64,7 +65,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		}
 		s.bridgesAt = time.Now()
 		s.mark(s.bridgesAt)
-		s.wrote = s.bridgesAt
+		s.note(s.bridgesAt)
 		if step.Scope == rollout.Everyone {
 			s.tighten(here.String()+"/bridges", began)
 		}
@@ -123,7 +124,14 @@ func (s *session) tighten(write string, began time.Time) {
 	if s.tighter != write {
 		s.tighter, s.issued, s.tightened = write, began, time.Now()
 	}
-	s.wrote = time.Now()
+	s.note(time.Now())
+}
+
+// note remembers when a write was acknowledged, for as long as failures may be held
+// against it and some more: what one write began the next does not hide.
+func (s *session) note(write time.Time) {
+	old := write.Add(-2 * recentWrite(s.settleTime))
+	s.wrote = append(slices.DeleteFunc(s.wrote, old.After), write)
 }
 
 // acknowledge notes when all writes of the scope were first seen in force.

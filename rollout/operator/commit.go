@@ -21,6 +21,7 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 			return err
 		}
 		s.bridgesAt = time.Now()
+		s.note(s.bridgesAt)
 		return nil
 	}
 	if s.bridgesAt.IsZero() { // written by a process before this one: the wait begins again

@@ -123,5 +123,5 @@ func (s *session) sameBridges(bridges []rollout.Bridge) bool {
 	for _, b := range s.plan.Bridges {
 		planned = append(planned, b.Bridge)
 	}
-	return digestOf(planned) == digestOf(bridges)
+	return len(planned) == len(bridges) && (len(planned) == 0 || digestOf(planned) == digestOf(bridges))
 }

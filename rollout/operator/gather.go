@@ -99,7 +99,7 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	for c, j := range cells {
 		s.count(&e, p, c, j)
 	}
-	for _, names := range []*[]string{&e.Cut, &e.Leaks, &e.Unexplained, &e.Unqualified} {
+	for _, names := range []*[]string{&e.Cut, &e.Leaks, &e.Unexplained, &e.Unqualified, &e.Failing} {
 		slices.Sort(*names)
 		*names = slices.Compact(*names)
 	}
@@ -125,6 +125,9 @@ func (s *session) count(e *rollout.Evidence, p *picture, c cell, j *judged) {
 	if j.leak != nil {
 		e.Leaks = append(e.Leaks, name)
 	}
+	if j.undecided {
+		e.Failing = append(e.Failing, name)
+	}
 	if p.scope == rollout.Nobody && j.required && !j.works && s.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
 		e.Unqualified = append(e.Unqualified, name)
 	}
@@ -136,7 +139,9 @@ func (s *session) count(e *rollout.Evidence, p *picture, c cell, j *judged) {
 // wroteSoonBefore reports whether failures that began at a time may be the effect
 // of our newest write.
 func (s *session) wroteSoonBefore(began time.Time) bool {
-	return !s.wrote.IsZero() && began.After(s.wrote.Add(-s.settleTime)) && began.Sub(s.wrote) < recentWrite(s.settleTime)
+	return slices.ContainsFunc(s.wrote, func(wrote time.Time) bool {
+		return began.After(wrote.Add(-s.settleTime)) && began.Sub(wrote) < recentWrite(s.settleTime)
+	})
 }
 
 func since(t, now time.Time) time.Duration {

@@ -64,6 +64,7 @@ type picture struct {
 type judged struct {
 	tried, required, proved bool
 	works                   bool // before the change: often enough to vote after it
+	undecided               bool // fails, and whose trouble that is shows later
 	note                    string
 	cut, leak               *sight
 	failing                 *sight // too few failures to decide on, but the live policies explain them
@@ -158,13 +159,13 @@ func (p *picture) judgeFailure(s sight, path PlannedPath, j *judged) {
 	case explained && s.state.Streak >= p.needed(s.route.via):
 		j.cut = &s
 	case explained:
-		j.failing = &s
+		j.failing, j.undecided = &s, true
 	case p.alive(s) == probes.AliveNo:
 		j.note = "the target is not ready, so a failure says nothing about the policy"
 	case !p.lasts(s):
-		j.note = "it fails, no policy denies it, and it has not failed for long"
+		j.undecided, j.note = true, "it fails, no policy denies it, and it has not failed for long"
 	case p.isShared(s):
-		j.shared, j.note = &s, "it fails, no policy denies it, and attempts that nothing of ours selects fail with it"
+		j.shared, j.undecided, j.note = &s, true, "it fails, no policy denies it, and attempts that nothing of ours selects fail with it"
 	default:
 		j.cut = &s
 	}
@@ -174,10 +175,14 @@ func (p *picture) judgeFailure(s sight, path PlannedPath, j *judged) {
 // in a state whose policies deny it, reaching the target is what should happen.
 func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	path := p.plan.Paths[c.path]
-	if p.scope != rollout.Everyone && p.predicted(s, path) != verdict.Deny {
+	if p.scope == rollout.Nobody {
 		return
 	}
-	if p.scope == rollout.Nobody {
+	if v, ok := p.explain(s, path); p.scope != rollout.Everyone && !ok {
+		j.required, j.proved = j.required || path.votes(), false
+		j.note = "one of its ends is gone, so nobody knows whether it should be blocked"
+		return
+	} else if p.scope != rollout.Everyone && v.Decision != verdict.Deny {
 		return
 	}
 	j.required = j.required || path.votes()

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -136,6 +138,10 @@ func TestJudge(t *testing.T) {
 		}, true, false, false, false},
 		{"blocked without one proves nothing", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights = p.sights[:1] }, true, false, false, false},
 		{"an old witness is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, true, false, false, false},
+		{"a probe pod that is gone leaves the cell without proof", v1alpha1.ExpectDeny, func(p *picture) {
+			p.denied()
+			delete(p.world.pods, p.sights[0].agent.spec.name)
+		}, true, false, false, false},
 		{"a witness of the time before the scope took effect is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.ConnectedSinceMark = 0 }, true, false, false, false},
 		{"reached although denied is a leak", v1alpha1.ExpectDeny, func(p *picture) { p.denied() }, true, false, false, true},
 		{"not before the scope settled", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.settled = false }, true, false, false, false},
@@ -179,5 +185,46 @@ func TestAPathThroughAServiceNeedsMoreFailures(t *testing.T) {
 	p := aPicture(v1alpha1.ExpectAllow)
 	if pod, svc := p.needed(v1alpha1.ViaPodIP), p.needed(v1alpha1.ViaService); pod != 3 || svc != 9 {
 		t.Errorf("needed %d by address and %d through a Service, want 3 and 9", pod, svc)
+	}
+}
+
+// A run may commit with less than full coverage. Its report and its message do not
+// say that a path was proved which was proved in an earlier step only.
+func TestWhatTheLastStepDidNotProveDoesNotHold(t *testing.T) {
+	p := aPicture(v1alpha1.ExpectDeny)
+	p.plan.Paths[0].Via = []v1alpha1.Via{v1alpha1.ViaPodIP}
+	p.denied()
+	p.fails(3)
+	s := &session{plan: p.plan}
+	s.record.begin(p.plan, p.now)
+	s.record.tally(p, p.judge(), "stage/1")
+	row := s.record.rows[cell{0, v1alpha1.ViaPodIP}]
+	if row.Finding != report.Holds {
+		t.Fatalf("%+v; want it to hold", row)
+	}
+	p.scope, p.sights = rollout.Everyone, p.sights[:1]
+	end := turn{at: rollout.State{Phase: v1alpha1.PhaseCommitting}, next: rollout.State{Phase: v1alpha1.PhaseCommitted}, picture: p, cells: p.judge(),
+		evidence: rollout.Evidence{Required: 10, Proved: 9}}
+	message := s.message(end, nil)
+	s.record.turn(s, end, message, p.now)
+	if row.Finding != report.Inconclusive || row.Note == "" || !strings.Contains(message, "9 of 10") {
+		t.Errorf("finding %s, %q; message %q; want it inconclusive, and nine of ten", row.Finding, row.Note, message)
+	}
+}
+
+// While it is not decided whether a path is cut, no gate may open.
+func TestFailuresThatAreNotDecidedOnAreTold(t *testing.T) {
+	for name, edit := range map[string]func(*picture){
+		"too few for a policy that denies it": func(p *picture) { p.denied(); p.fails(2) },
+		"not for long":                        func(p *picture) { p.fails(100) },
+	} {
+		p := aPicture(v1alpha1.ExpectAllow)
+		edit(p)
+		var e rollout.Evidence
+		c := cell{0, v1alpha1.ViaPodIP}
+		(&session{plan: p.plan}).count(&e, p, c, p.judge()[c])
+		if !slices.Equal(e.Failing, []string{"p"}) || len(e.Cut) > 0 {
+			t.Errorf("%s: failing %q, cut %q; want it failing and not cut", name, e.Failing, e.Cut)
+		}
 	}
 }

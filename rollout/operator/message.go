@@ -54,6 +54,8 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 		return cmp.Or(t.evidence.Unclearable, "the policies of others allow every path again that works now, so the rollback goes on")
 	}
 	switch {
+	case t.next.Phase == v1alpha1.PhaseCommitted && t.evidence.Proved < t.evidence.Required:
+		return fmt.Sprintf("%d policies are in force; %d of %d required ways of paths were proved, as many as spec.stages ask for", len(s.plan.Candidates), t.evidence.Proved, t.evidence.Required)
 	case t.next.Phase == v1alpha1.PhaseCommitted:
 		return fmt.Sprintf("%d policies are in force and every required path was proved", len(s.plan.Candidates))
 	case t.next.Phase == v1alpha1.PhasePreflight && t.evidence.Foreign != "":

@@ -73,7 +73,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 			return err
 		}
 		s.reach(restoreRecover)
-		s.wrote = s.restoreAt
+		s.note(s.restoreAt)
 		s.record.restored(s.restoreAt)
 		s.mark(s.restoreAt)
 	case restoreRecover:

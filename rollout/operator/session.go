@@ -33,16 +33,16 @@ type session struct {
 
 	// What the writes of the current scope did. Times are from this process's
 	// monotonic clock; zero: not yet.
-	place      place     // that the fields below speak of
-	acked      time.Time // every write of the scope acknowledged
-	issued     time.Time // the last write that could take a path away was sent
-	tightened  time.Time // and acknowledged
-	wrote      time.Time // the newest write to any policy or label of ours acknowledged
-	settledAt  time.Time // since when samples count
-	bridgesAt  time.Time // the bridges of the scope acknowledged
-	releasedAt time.Time // the markers were released from the shadow stage
-	isolatedAt time.Time // the markers' policies acknowledged
-	late       string    // which node does not show the newest write yet; empty: none
+	place      place       // that the fields below speak of
+	acked      time.Time   // every write of the scope acknowledged
+	issued     time.Time   // the last write that could take a path away was sent
+	tightened  time.Time   // and acknowledged
+	wrote      []time.Time // the newest writes to any policy or label of ours acknowledged
+	settledAt  time.Time   // since when samples count
+	bridgesAt  time.Time   // the bridges of the scope acknowledged
+	releasedAt time.Time   // the markers were released from the shadow stage
+	isolatedAt time.Time   // the markers' policies acknowledged
+	late       string      // which node does not show the newest write yet; empty: none
 	settleTime time.Duration
 
 	restoring

@@ -179,7 +179,8 @@ func (r *record) turn(s *session, t turn, message string, now time.Time) {
 	leaving := map[rollout.Cause]string{
 		"": "Passed", rollout.CauseCut: "Cut", rollout.CauseLeak: "Leak", rollout.CauseSilent: "Silent",
 		rollout.CauseAborted: "Aborted", rollout.CauseForeign: "Foreign",
-		rollout.CauseRefused: "Refused", rollout.CauseNotEnforced: "NotEnforced",
+		rollout.CauseRefused: "Refused", rollout.CauseNotEnforced: "NotEnforced", rollout.CauseInPlace: "InPlace",
+		rollout.CauseUnexplained: "Unexplained", rollout.CauseBaselineChanged: "BaselineChanged",
 	}[t.next.Cause]
 	if t.at.Phase == v1alpha1.PhaseRollingBack {
 		leaving = map[bool]string{true: "Passed", false: "Failed"}[t.next.Phase == v1alpha1.PhaseRolledBack]
@@ -189,7 +190,7 @@ func (r *record) turn(s *session, t turn, message string, now time.Time) {
 	rep.Message, rep.Cause = message, string(t.next.Cause)
 	rep.Result = t.next.Result()
 	if t.picture != nil && (t.next.Phase.Terminal() || t.next.Phase == v1alpha1.PhaseHeld) {
-		r.measuredLast(t.picture)
+		r.measuredLast(t.picture, t.cells)
 	}
 	if t.next.Phase.Terminal() {
 		r.end(rep.Result, rep.Cause, message, now)

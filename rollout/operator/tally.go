@@ -159,8 +159,14 @@ func (r *record) cut(found []foundCut, decided time.Time) {
 }
 
 // measuredLast makes the rows say what was seen last. A path that must work and
-// fails when the run ends, or is held, does not hold, whatever was proved before.
-func (r *record) measuredLast(p *picture) {
+// fails when the run ends, or is held, does not hold, whatever was proved before;
+// nor does one that the last step left without proof.
+func (r *record) measuredLast(p *picture, cells map[cell]*judged) {
+	for c, j := range cells {
+		if row := r.rows[c]; row != nil && p.scope.Live() && j.required && !j.proved && row.Finding == report.Holds {
+			row.Finding, row.Note = report.Inconclusive, cmp.Or(j.note, "it held in an earlier step and was not proved in the last one")
+		}
+	}
 	for _, s := range p.sights {
 		row := r.rows[cell{s.route.path, s.route.via}]
 		if row == nil || row.Finding == report.CutFinding || !p.mustWork(s) || !s.state.Last.Blocked() || s.state.Streak < p.needed(s.route.via) {

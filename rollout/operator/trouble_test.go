@@ -111,18 +111,20 @@ func deniesIngress(app string) networkingv1.NetworkPolicySpec {
 func TestSharedTroubleAfterAWrite(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		wrote time.Duration // before the failures began; 0: nothing was written
+		wrote []time.Duration // before the failures began
 		want  int
 	}{
-		{"nothing was written", 0, 0},
-		{"a write just before", 2 * time.Second, 1},
-		{"a write long before", time.Minute, 0},
+		{"nothing was written", nil, 0},
+		{"a write just before", []time.Duration{2 * time.Second}, 1},
+		{"a write long before", []time.Duration{time.Minute}, 0},
+		{"a write just before and one after", []time.Duration{2 * time.Second, -5 * time.Second}, 1},
+		{"a write long before and one after", []time.Duration{time.Minute, -5 * time.Second}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := inTrouble()
 			s := &session{plan: p.plan, settleTime: defaultSettle}
-			if tt.wrote > 0 {
-				s.wrote = p.now.Add(-time.Minute).Add(-tt.wrote)
+			for _, before := range tt.wrote {
+				s.note(p.now.Add(-time.Minute).Add(-before))
 			}
 			var e rollout.Evidence
 			for c, j := range p.judge() {
