@@ -157,7 +157,7 @@ func (p *replay) change(f *form) {
 	switch o := o.(type) {
 	case *networkingv1.NetworkPolicy:
 		if s.plan.key().made(o) {
-			s.wrote = now
+			s.note(now)
 			if o.Labels[v1alpha1.LabelRole] == roleBridge {
 				s.bridgesAt = now
 				s.mark(now)
@@ -165,7 +165,7 @@ func (p *replay) change(f *form) {
 		}
 	case *corev1.Pod:
 		if was != nil && o.Labels[v1alpha1.LabelRole] == "" && was.GetLabels()[v1alpha1.LabelEnforced] != o.Labels[v1alpha1.LabelEnforced] {
-			s.wrote = now
+			s.note(now)
 		}
 	}
 }
