@@ -14,8 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/report"
 )
 
@@ -84,21 +82,11 @@ type suspect struct {
 }
 
 // suspectOf says what to look for in the data plane's drops for a failing check.
-// An attempt that could not resolve its target's name was dropped on its way to
-// the name servers.
 func (p *picture) suspectOf(s sight) suspect {
-	path := p.plan.Paths[s.route.path]
-	var x suspect
-	x.protocol = path.protocol()
-	x.pass(p.world.pods[s.agent.spec.name], func(a netip.Addr) { x.from = a })
-	behind := p.world.backends(path.To.Service)
-	switch {
-	case s.state.Last == probes.DNSFailure:
-		behind, x.protocol = p.dns, "UDP"
-	case s.route.via == v1alpha1.ViaPodIP:
-		behind = []backend{{pod: p.world.pods[s.route.target], port: s.route.port}}
-	}
-	for _, b := range behind {
+	e := p.endsOf(s)
+	x := suspect{protocol: e.protocol}
+	x.pass(e.from, func(a netip.Addr) { x.from = a })
+	for _, b := range e.to {
 		x.pass(b.pod, func(a netip.Addr) { x.to = append(x.to, netip.AddrPortFrom(a, uint16(b.port))) })
 	}
 	return x

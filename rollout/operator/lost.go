@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -123,10 +124,8 @@ func (r *RunReconciler) widenSparing(ctx context.Context, run runKey, w *world, 
 	for i := range acting {
 		acting[i].spec = acting[i].have.Spec
 	}
-	if err := r.apply(ctx, w.unmet(sparing(acting, strangers, run.name))); err != nil {
-		return err
-	}
-	return r.widen(ctx, w, sparing(bridges, strangers, run.name))
+	unspared := r.apply(ctx, w.unmet(sparing(acting, strangers, run.name)))
+	return errors.Join(unspared, r.widen(ctx, w, sparing(bridges, strangers, run.name)))
 }
 
 // anythingInForce asks the API server itself whether a policy of the run selects

@@ -170,7 +170,7 @@ func (p *Plan) asksNames(w *world, identity string) bool {
 	names := w.nameService()
 	return names != nil && slices.ContainsFunc(p.Paths, func(path PlannedPath) bool {
 		t := path.To.Service
-		return path.From == identity && path.protocol() == "UDP" && t.Namespace == names.Namespace && t.Name == names.Name && path.Expect == v1alpha1.ExpectAllow
+		return path.From == identity && path.votes() && path.protocol() == "UDP" && t.Namespace == names.Namespace && t.Name == names.Name && path.Expect == v1alpha1.ExpectAllow
 	})
 }
 

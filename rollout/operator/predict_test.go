@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -110,5 +111,39 @@ func TestWhatNoPathExercisesIsNotTested(t *testing.T) {
 	got := p.untested(w)
 	if len(got) != 2 || got[0].What != "what b/p-007 denies on ingress" || got[1].What != "b/shut ingress[1]" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// A path by name needs answers from the name servers. A path of the suite that asks
+// them speaks for it only if its cut stops the run.
+func TestACutOfNamesIsPredictedUnlessAPathSpeaksForIt(t *testing.T) {
+	for _, criticality := range []v1alpha1.Criticality{"", v1alpha1.CriticalityWarning} {
+		w := crowd()
+		w.policies = nil
+		w.services, w.slices = map[types.NamespacedName]*corev1.Service{}, map[types.NamespacedName][]*discoveryv1.EndpointSlice{}
+		serve := func(ns, name, pod, ip string, port int32, protocol corev1.Protocol) v1alpha1.ServiceTarget {
+			w.verdict.Namespaces[ns] = nil
+			p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: pod, Labels: map[string]string{"app": pod}}, Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip}}
+			w.pods[types.NamespacedName{Namespace: ns, Name: pod}] = p
+			key := types.NamespacedName{Namespace: ns, Name: name}
+			w.services[key] = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.1", Ports: []corev1.ServicePort{{Port: port, Protocol: protocol}}}}
+			w.slices[key] = []*discoveryv1.EndpointSlice{{Ports: []discoveryv1.EndpointPort{{Port: &port, Name: ptr.To("")}},
+				Endpoints: []discoveryv1.Endpoint{{Addresses: []string{ip}, TargetRef: &corev1.ObjectReference{Namespace: ns, Name: pod}}}}}
+			return v1alpha1.ServiceTarget{Namespace: ns, Name: name, Port: port, Protocol: string(protocol)}
+		}
+		web, names := PlannedPath{}, PlannedPath{}
+		web.Name, web.From, web.Expect, web.To.Service = "web", "client", v1alpha1.ExpectAllow, serve("b", "web", "web-0", "10.1.0.1", 80, corev1.ProtocolTCP)
+		names.Name, names.From, names.Expect, names.To.Service = "names", "client", v1alpha1.ExpectAllow, serve("kube-system", "kube-dns", "dns-0", "10.1.0.2", 53, corev1.ProtocolUDP)
+		names.Probe.Type, names.Criticality = v1alpha1.ProbeDNS, criticality
+		egress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
+			Egress: []networkingv1.NetworkPolicyEgressRule{{Ports: []networkingv1.NetworkPolicyPort{{Port: ptr.To(intstr.FromInt32(80))}}}}}
+		p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("a", "web-only", "client", egress)}, Paths: []PlannedPath{web, names},
+			Identities: []v1alpha1.Identity{{Name: "client", Namespace: "a", Labels: map[string]string{"app": "client"}}}}
+		no := &refusal{}
+		p.predict(w, p.prospect(w), &nobody, no)
+		want := map[v1alpha1.Criticality]string{"": `path "names" would be cut`, v1alpha1.CriticalityWarning: `path "web" would be cut`}[criticality]
+		if len(no.reasons) != 1 || !strings.Contains(no.reasons[0], want) {
+			t.Errorf("names are %q: refused %q, want one reason, %s", criticality, no.reasons, want)
+		}
 	}
 }

@@ -2,10 +2,12 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -62,18 +64,16 @@ var opposite = map[metav1.LabelSelectorOperator]metav1.LabelSelectorOperator{
 // cannot say, so their pods are marked with a label of ours.
 func except(own, other metav1.LabelSelector, run string) metav1.LabelSelector {
 	own = *own.DeepCopy()
-	switch all := requirements(other); {
-	case len(all) == 0:
+	spared := metav1.LabelSelectorRequirement{Key: v1alpha1.LabelSpared, Operator: metav1.LabelSelectorOpNotIn, Values: []string{run}}
+	switch all := requirements(other); len(all) {
+	case 0:
 		return rollout.MatchNothing()
-	case len(all) == 1:
-		r := *all[0].DeepCopy()
-		r.Operator = opposite[r.Operator]
-		own.MatchExpressions = append(own.MatchExpressions, r)
-	default:
-		spared := metav1.LabelSelectorRequirement{Key: v1alpha1.LabelSpared, Operator: metav1.LabelSelectorOpNotIn, Values: []string{run}}
-		if !slices.ContainsFunc(own.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool { return r.Key == spared.Key }) {
-			own.MatchExpressions = append(own.MatchExpressions, spared)
-		}
+	case 1:
+		spared = *all[0].DeepCopy()
+		spared.Operator = opposite[spared.Operator]
+	}
+	if !slices.ContainsFunc(own.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool { return equality.Semantic.DeepEqual(r, spared) }) {
+		own.MatchExpressions = append(own.MatchExpressions, spared)
 	}
 	return own
 }
@@ -87,10 +87,16 @@ func requirements(s metav1.LabelSelector) []metav1.LabelSelectorRequirement {
 }
 
 // spare takes the run's policies off the pods that strangers isolate: first the
-// label, where one is needed, then bridges and candidates together.
+// label, where one is needed, then bridges and candidates together. What hinders
+// one of these stops the bridges only where they would open such a pod.
 func (r *RunReconciler) spare(ctx context.Context, s *session, w *world, bridges []wish, strangers []verdict.Policy) error {
-	if err := r.markSpared(ctx, w, s.plan.Run, strangers); err != nil {
-		return err
+	unmarked := r.markSpared(ctx, w, s.plan.Run, strangers)
+	if unmarked != nil {
+		bridges = slices.DeleteFunc(slices.Clone(bridges), func(x wish) bool {
+			return slices.ContainsFunc(strangers, func(p verdict.Policy) bool {
+				return p.Namespace == x.namespace && len(requirements(p.Spec.PodSelector)) > 1
+			})
+		})
 	}
 	var acting []wish
 	for _, x := range w.exists(append(s.plan.candidateWishes(rollout.Live), s.plan.finalWishes(rollout.Live)...)) {
@@ -99,13 +105,12 @@ func (r *RunReconciler) spare(ctx context.Context, s *session, w *world, bridges
 			acting = append(acting, x)
 		}
 	}
+	var unspared error
 	if len(strangers) > 0 {
 		acting = slices.DeleteFunc(sparing(acting, strangers, s.plan.Run), func(x wish) bool { return digestOf(x.spec) == digestOf(x.have.Spec) })
-		if err := r.apply(ctx, acting); err != nil {
-			return err
-		}
+		unspared = r.apply(ctx, acting)
 	}
-	return r.widen(ctx, w, bridges)
+	return errors.Join(unmarked, unspared, r.widen(ctx, w, bridges))
 }
 
 // markSpared labels the pods of strangers whose selector no single requirement negates.

@@ -1,14 +1,19 @@
 package operator
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -52,6 +57,67 @@ func TestASelectorExceptAnother(t *testing.T) {
 				if want := selects(&own, pod) && !selects(&other, pod); selects(&left, worn) != want {
 					t.Errorf("%v except %v selects %v: %v, want %v", own, other, pod, !want, want)
 				}
+			}
+		}
+	}
+}
+
+// A rollback that is hindered tries again; what it did before is not done twice.
+func TestASelectorIsNarrowedOnce(t *testing.T) {
+	own := metav1.LabelSelector{MatchLabels: map[string]string{"tier": "web"}}
+	for _, other := range []metav1.LabelSelector{{MatchLabels: map[string]string{"app": "bad"}}, {MatchLabels: map[string]string{"app": "bad", "tier": "web"}}} {
+		once := except(own, other, "r-1")
+		if again := except(once, other, "r-1"); digestOf(again) != digestOf(once) {
+			t.Errorf("narrowed twice: %+v", again)
+		}
+	}
+}
+
+// What hinders the sparing of one pod hinders no widening where that pod is not.
+func TestABridgeIsWidenedThoughSparingFails(t *testing.T) {
+	no := func(o client.Object) error {
+		if _, pod := o.(*corev1.Pod); pod || o.GetName() == theCandidate {
+			return apierrors.NewForbidden(schema.GroupResource{}, o.GetName(), errors.New("a webhook says no"))
+		}
+		return nil
+	}
+	for _, labels := range []map[string]string{{"app": "bad"}, {"app": "bad", "tier": "web"}} {
+		p := aPlan()
+		p.Candidates[0].Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+		p.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
+		elsewhere := p.Bridges[0]
+		elsewhere.Namespace, elsewhere.Object = "b", "tightrope-r-1-bridge-1"
+		p.Bridges = append(p.Bridges, elsewhere)
+		bad := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "bad", Labels: labels}}
+		b := newBench(t, bad)
+		b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
+		b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "quarantine"},
+			Spec: networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: labels}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}))
+		b.Client = interceptor.NewClient(b.api, interceptor.Funcs{
+			Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+				if err := no(o); err != nil {
+					return err
+				}
+				return c.Update(ctx, o, opts...)
+			},
+			Patch: func(_ context.Context, _ client.WithWatch, o client.Object, _ client.Patch, _ ...client.PatchOption) error {
+				return no(o)
+			},
+		})
+		s := newSession(t.Context(), func() {})
+		s.plan = p
+		s.record.begin(p, time.Now())
+		if err := b.restore(t.Context(), s, b.look(), rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseForeign}); err == nil || s.restore != restoreWiden {
+			t.Errorf("%v, stage %v; want what is in the way, and another try", err, s.restore)
+		}
+		for _, x := range []struct {
+			namespace, name string
+			wide            bool
+		}{{"b", elsewhere.Object, true}, {"a", theBridge, len(labels) == 1}} {
+			var np networkingv1.NetworkPolicy
+			b.must(b.api.Get(t.Context(), client.ObjectKey{Namespace: x.namespace, Name: x.name}, &np))
+			if selects(&np.Spec.PodSelector, map[string]string{"app": "fine"}) != x.wide || selects(&np.Spec.PodSelector, labels) && x.namespace == "a" {
+				t.Errorf("%s: selector %+v, want it wide: %v, and never over the pod that somebody isolated", x.name, np.Spec.PodSelector, x.wide)
 			}
 		}
 	}

@@ -77,6 +77,7 @@ type agentState struct {
 	created   time.Time
 	lastHeard time.Time // of the right plan
 	current   bool      // has echoed the digest of its plan
+	judged    bool      // and policies have had their time to judge its pod, which may be new
 	// By check, when an attempt was last heard to fail, and to get through.
 	failedAt, connectedAt map[string]time.Time
 }
@@ -130,13 +131,23 @@ func (s *session) listen(logs LogReader, specs []agentSpec) {
 			a.follower = follow(s.ctx, logs, spec.name, func(l probes.Line, at time.Time) { s.hear(spec.name, l, at) })
 		}
 		if a.digest != digest {
-			a.digest, a.ledger, a.current = digest, probes.NewLedger(digest), false
+			a.digest, a.ledger, a.current, a.judged = digest, probes.NewLedger(digest), false, false
 			a.failedAt, a.connectedAt = map[string]time.Time{}, map[string]time.Time{}
-			if !s.settledAt.IsZero() { // a pod that is new may be judged by policies a little late
-				a.ledger.MarkAll(time.Now().Add(2 * s.settleTime))
-			}
+			s.grant(a)
+		}
+		if a.current && !a.judged {
+			s.grant(a)
+			a.judged = true
 		}
 		a.spec = spec
+	}
+}
+
+// grant makes an agent count only once policies have had the time to judge its pod.
+// Until a step settles nothing counts anyway. It is called with mu held.
+func (s *session) grant(a *agentState) {
+	if !s.settledAt.IsZero() {
+		a.ledger.MarkAll(time.Now().Add(2 * s.settleTime))
 	}
 }
 

@@ -159,7 +159,7 @@ func (s *session) restarted(agent types.NamespacedName) {
 // with mu held.
 func (s *session) anew(agent types.NamespacedName) {
 	if a := s.agents[agent]; a != nil {
-		a.ledger, a.current = probes.NewLedger(a.digest), false
+		a.ledger, a.current, a.judged = probes.NewLedger(a.digest), false, false
 		a.ledger.MarkAll(time.Now())
 	}
 }

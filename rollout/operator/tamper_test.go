@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -286,4 +287,38 @@ func TestOurLabelsAreNoIdentitys(t *testing.T) {
 	if pod.Labels[v1alpha1.LabelRole] != roleProbe || !p.key().made(pod) {
 		t.Errorf("labels %v: the pod hides from its run", pod.Labels)
 	}
+}
+
+// A probe pod that is made in a step starts long after it was asked for, and policies
+// may judge it a little later still. What it says until then proves nothing.
+func TestWhatAProbePodSaysAsItStartsProvesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSession(t.Context(), func() {})
+		defer s.close()
+		s.settleTime, s.settledAt = time.Second, time.Now()
+		name := types.NamespacedName{Namespace: "a", Name: "client"}
+		spec := agentSpec{name: name, plan: probes.Plan{Run: "r-1", Agent: name.String()}}
+		s.listen(noLogs{}, []agentSpec{spec})
+		time.Sleep(10 * time.Second) // its image is pulled
+		seq := uint64(0)
+		speak := func() int64 {
+			from := time.Now()
+			time.Sleep(100 * time.Millisecond)
+			seq++
+			s.hear(name, probes.Line{Agent: name.String(), Boot: "b", Seq: seq, Digest: spec.plan.Digest(), From: from, To: time.Now(), Counts: []probes.Count{{
+				ID: "p", Outcomes: map[probes.Outcome]int{probes.Reached: 1}, Last: probes.Reached, Streak: int(seq), Newest: time.Now(),
+			}}}, time.Now())
+			s.listen(noLogs{}, []agentSpec{spec})
+			return s.agents[name].ledger.State("p").ConnectedSinceMark
+		}
+		for range 5 {
+			if n := speak(); n > 0 {
+				t.Fatalf("%d attempts count %d lines after the pod was first heard", n, seq)
+			}
+		}
+		time.Sleep(2 * s.settleTime)
+		if speak(); speak() == 0 {
+			t.Error("its attempts never count")
+		}
+	})
 }
