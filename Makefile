@@ -18,7 +18,7 @@ COMMANDS := tightrope controller agent twin standin
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: build commands labd demo test test-all check generate bench bench-verdict lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
+.PHONY: build commands labd demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -95,6 +95,12 @@ PREDICTED ?= 200
 fuzz-packets: build ## PREDICTED random policy sets on a lab, where packets must do what the engine says
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_PREDICT_SETS=$(PREDICTED) \
 		$(GO) test -trimpath -count=1 -timeout 60m -v -run '^TestPacketsDoWhatWasPredicted$$' ./clusters/lab
+
+BUSY ?= 8
+RUNS ?= 10
+busy: build ## a good and a bad set of policies, RUNS times each on one lab, beside BUSY busy processes; recordings in reports/busy
+	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BUSY=$(BUSY) TIGHTROPE_BUSY_RUNS=$(RUNS) TIGHTROPE_BUSY_REPORT='$(CURDIR)/reports/busy' \
+		$(GO) test -trimpath -count=1 -timeout 4h -v -run '^TestBesideBusyProcesses$$' ./rollout/operator
 
 clean:
 	@rm -rf bin reports
