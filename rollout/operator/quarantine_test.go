@@ -160,3 +160,27 @@ func TestARollbackSparesAPodThatSomebodyIsolated(t *testing.T) {
 		})
 	}
 }
+
+// A policy that isolates a pod once the bridges are wide, or where none is needed,
+// takes the candidate off that pod all the same.
+func TestAPodThatIsIsolatedDuringARollbackIsSpared(t *testing.T) {
+	p := aPlan()
+	p.Bridges = nil
+	p.Candidates[0].Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+	p.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
+	b := newBench(t)
+	b.must(b.apply(t.Context(), b.look().absent(p.candidateWishes(rollout.Live))))
+	s := newSession(t.Context(), func() {})
+	defer s.close()
+	s.plan = p
+	s.record.begin(p, time.Now())
+	at := rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseAborted}
+	b.must(b.restore(t.Context(), s, b.look(), at))
+	bad := map[string]string{"app": "bad"}
+	b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "quarantine"},
+		Spec: networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: bad}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}))
+	b.must(b.restore(t.Context(), s, b.look(), at))
+	if np := b.get(theCandidate); selects(&np.Spec.PodSelector, bad) {
+		t.Errorf("the candidate still selects the pod: %+v", np.Spec.PodSelector)
+	}
+}

@@ -173,10 +173,11 @@ func (r *record) qualify(p *picture, cells map[cell]*judged) {
 		case j.works:
 			r.State.Qualified = append(r.State.Qualified, c.String())
 		default:
-			r.Report.NotTested = append(r.Report.NotTested, report.NotTested{
-				What:   fmt.Sprintf("path %q by %s", path.Name, c.via),
-				Reason: "it did not work before the change, so nothing can be said of what the change did to it: " + j.note,
-			})
+			not := report.NotTested{What: fmt.Sprintf("path %q by %s", path.Name, c.via),
+				Reason: "it did not work before the change, so nothing can be said of what the change did to it: " + j.note}
+			if !slices.Contains(r.Report.NotTested, not) { // a decision that was not recorded is made again
+				r.Report.NotTested = append(r.Report.NotTested, not)
+			}
 		}
 	}
 	slices.Sort(r.State.Qualified)

@@ -98,7 +98,7 @@ func (s *session) wide(at rollout.State, strangers []verdict.Policy) []wish {
 func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at rollout.State) error {
 	r.dateBreaks(ctx, s)
 	strangers := s.strangers(w)
-	if changed := w.unmet(s.wide(at, strangers)); len(changed) > 0 {
+	if changed := w.unmet(s.wide(at, strangers)); len(changed)+len(strangers) > 0 {
 		if err := r.spare(ctx, s, w, changed, strangers); err != nil {
 			return err
 		}

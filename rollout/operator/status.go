@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -183,7 +184,8 @@ func (r *record) turn(s *session, t turn, message string, now time.Time) {
 		rollout.CauseUnexplained: "Unexplained", rollout.CauseBaselineChanged: "BaselineChanged",
 	}[t.next.Cause]
 	if t.at.Phase == v1alpha1.PhaseRollingBack {
-		leaving = map[bool]string{true: "Passed", false: "Failed"}[t.next.Phase == v1alpha1.PhaseRolledBack]
+		leaving = map[v1alpha1.Phase]string{v1alpha1.PhaseRolledBack: "Passed", v1alpha1.PhaseHeld: "BaselineChanged"}[t.next.Phase]
+		leaving = cmp.Or(leaving, "Failed")
 	}
 	r.phase(s.stepName(t.next), s.scope(t.next).String(), leaving, now)
 	rep := &r.Report
