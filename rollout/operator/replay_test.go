@@ -78,7 +78,11 @@ type replay struct {
 
 func newReplay(ctx context.Context, rec *recording) *replay {
 	p := &replay{rec: rec, stored: stored{}, left: map[place]bool{}}
-	s := newSession(ctx, func() { p.due = time.Time{} })
+	s := newSession(ctx, func() { // a pass that is asked for comes soon, but not one for every line
+		if soon := p.session.soaking.looked.Add(tick); soon.Before(p.due) {
+			p.due = soon
+		}
+	})
 	s.plan, s.settleTime, s.record.State.Settle = rec.Plan, rec.Settle, rec.Settle
 	s.record.begin(rec.Plan, time.Now())
 	p.session = s
