@@ -231,7 +231,7 @@ func (m *machine) run(t *testing.T, n int, name string) *report.Report {
 	return rep
 }
 
-// firstRule is what the first cut was blamed on, or else what the run said.
+// firstRule is what the first cut was blamed on; a dash: nothing was cut.
 func firstRule(rep *report.Report) string {
 	if len(rep.Cuts) > 0 {
 		return rep.Cuts[0].Rule
