@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -126,11 +127,13 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	setConditions(run, t.next)
 }
 
+// clip bounds a text to n bytes, and cuts no character in two: names of paths have
+// arrows in them.
 func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	return s[:n]
+	return strings.ToValidUTF8(s[:n], "")
 }
 
 func reasonOf(at rollout.State) string {
