@@ -48,3 +48,35 @@ func TestABackendIsWhereTheKubeletSaysItIs(t *testing.T) {
 		})
 	}
 }
+
+// A pod of a dual-stack Service may be open at one address and shut at the other:
+// each address is a check of its own, and no answer at one vouches for the other.
+func TestEachAddressOfAPodIsACheckOfItsOwn(t *testing.T) {
+	key := types.NamespacedName{Namespace: "a", Name: "server"}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "server"}, Status: corev1.PodStatus{
+		Phase: corev1.PodRunning, PodIP: "10.0.0.2", PodIPs: []corev1.PodIP{{IP: "10.0.0.2"}, {IP: "fd00::2"}}}}
+	w := &world{
+		pods:     map[types.NamespacedName]*corev1.Pod{key: pod},
+		services: map[types.NamespacedName]*corev1.Service{key: {Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}},
+	}
+	for _, address := range []string{"fd00::2", "10.0.0.2"} {
+		w.slices = map[types.NamespacedName][]*discoveryv1.EndpointSlice{key: append(w.slices[key], &discoveryv1.EndpointSlice{
+			Ports:     []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080)}},
+			Endpoints: []discoveryv1.Endpoint{{Addresses: []string{address}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "a", Name: "server"}}}})}
+	}
+	p := &Plan{Paths: []PlannedPath{{}}}
+	p.Paths[0].From, p.Paths[0].WitnessIdentity = "client", "other"
+	p.Paths[0].To.Service = v1alpha1.ServiceTarget{Namespace: "a", Name: "server", Port: 80}
+	for _, from := range []string{"client", "other"} {
+		routes, checks := p.checksFrom(w, from)
+		hosts := map[string]bool{}
+		for _, c := range checks {
+			if c.Type == "TCP" && routes[c.ID].via == v1alpha1.ViaPodIP {
+				hosts[c.Host] = c.Host == routes[c.ID].address
+			}
+		}
+		if len(routes) != len(checks) || !hosts["10.0.0.2"] || !hosts["fd00::2"] {
+			t.Errorf("%s: checks %+v by routes %+v, want one of each address", from, checks, routes)
+		}
+	}
+}

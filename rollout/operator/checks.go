@@ -154,11 +154,19 @@ func (p *Plan) checksFrom(w *world, identity string) (map[string]route, []probes
 	return routes, checks
 }
 
+// addBackends tries each pod behind a path's Service, at each of its addresses: a
+// pod of a dual-stack Service has two, and one may be open while the other is shut.
 func (p *Plan) addBackends(w *world, path PlannedPath, prefix string, r route, add func(string, route, probes.Check)) {
+	last := ""
 	for _, b := range w.backends(path.To.Service) {
 		r.target = types.NamespacedName{Namespace: b.pod.Namespace, Name: b.pod.Name}
 		r.address, r.port = b.addr, b.port
-		add(prefix+"/"+b.pod.Name, r, p.check(path, b.addr, b.port))
+		id := prefix + "/" + b.pod.Name
+		if b.pod.Name == last {
+			id += "/" + b.addr
+		}
+		last = b.pod.Name
+		add(id, r, p.check(path, b.addr, b.port))
 	}
 }
 

@@ -293,7 +293,7 @@ func ready(pod *corev1.Pod) bool {
 func (p *picture) witnessed(s sight, path PlannedPath) probes.Alive {
 	for _, w := range p.sights {
 		serves := w.route.witness && w.route.path == s.route.path || !w.route.witness && w.route.path == path.WitnessPath
-		same := w.route.via == s.route.via && w.route.target == s.route.target
+		same := w.route.via == s.route.via && w.route.target == s.route.target && w.route.address == s.route.address
 		if s.route.via == v1alpha1.ViaService && w.route.via == v1alpha1.ViaPodIP {
 			pod := p.world.pods[w.route.target]
 			same = pod != nil && ready(pod)

@@ -142,6 +142,7 @@ func TestJudge(t *testing.T) {
 			p.denied()
 			delete(p.world.pods, p.sights[0].agent.spec.name)
 		}, true, false, false, false},
+		{"a witness at the pod's other address is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].route.address = "fd00::2" }, true, false, false, false},
 		{"a witness of the time before the scope took effect is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.ConnectedSinceMark = 0 }, true, false, false, false},
 		{"reached although denied is a leak", v1alpha1.ExpectDeny, func(p *picture) { p.denied() }, true, false, false, true},
 		{"not before the scope settled", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.settled = false }, true, false, false, false},

@@ -3,7 +3,6 @@ package operator
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -117,15 +116,11 @@ func (r *RunReconciler) widenSparing(ctx context.Context, run runKey, w *world, 
 			}
 		}
 	}
-	if err := r.markSpared(ctx, w, run.name, strangers); err != nil {
-		return err
-	}
 	acting := neutral(run, w.policies, roleCandidate, roleFinal)
 	for i := range acting {
 		acting[i].spec = acting[i].have.Spec
 	}
-	unspared := r.apply(ctx, w.unmet(sparing(acting, strangers, run.name)))
-	return errors.Join(unspared, r.widen(ctx, w, sparing(bridges, strangers, run.name)))
+	return r.spare(ctx, run.name, w, acting, sparing(bridges, strangers, run.name), strangers)
 }
 
 // anythingInForce asks the API server itself whether a policy of the run selects

@@ -89,8 +89,8 @@ func requirements(s metav1.LabelSelector) []metav1.LabelSelectorRequirement {
 // spare takes the run's policies off the pods that strangers isolate: first the
 // label, where one is needed, then bridges and candidates together. What hinders
 // one of these stops the bridges only where they would open such a pod.
-func (r *RunReconciler) spare(ctx context.Context, s *session, w *world, bridges []wish, strangers []verdict.Policy) error {
-	unmarked := r.markSpared(ctx, w, s.plan.Run, strangers)
+func (r *RunReconciler) spare(ctx context.Context, run string, w *world, acting, bridges []wish, strangers []verdict.Policy) error {
+	unmarked := r.markSpared(ctx, w, run, strangers)
 	if unmarked != nil {
 		bridges = slices.DeleteFunc(slices.Clone(bridges), func(x wish) bool {
 			return slices.ContainsFunc(strangers, func(p verdict.Policy) bool {
@@ -98,19 +98,24 @@ func (r *RunReconciler) spare(ctx context.Context, s *session, w *world, bridges
 			})
 		})
 	}
-	var acting []wish
-	for _, x := range w.exists(append(s.plan.candidateWishes(rollout.Live), s.plan.finalWishes(rollout.Live)...)) {
-		if !inert(x.have) {
-			x.spec = *x.have.Spec.DeepCopy()
-			acting = append(acting, x)
-		}
-	}
 	var unspared error
 	if len(strangers) > 0 {
-		acting = slices.DeleteFunc(sparing(acting, strangers, s.plan.Run), func(x wish) bool { return digestOf(x.spec) == digestOf(x.have.Spec) })
+		acting = slices.DeleteFunc(sparing(acting, strangers, run), func(x wish) bool { return digestOf(x.spec) == digestOf(x.have.Spec) })
 		unspared = r.apply(ctx, acting)
 	}
 	return errors.Join(unmarked, unspared, r.widen(ctx, w, bridges))
+}
+
+// acting are the policies of the run that select pods now, as they stand.
+func (s *session) acting(w *world) []wish {
+	var out []wish
+	for _, x := range w.exists(append(s.plan.candidateWishes(rollout.Live), s.plan.finalWishes(rollout.Live)...)) {
+		if !inert(x.have) {
+			x.spec = *x.have.Spec.DeepCopy()
+			out = append(out, x)
+		}
+	}
+	return out
 }
 
 // markSpared labels the pods of strangers whose selector no single requirement negates.

@@ -81,13 +81,23 @@ func TestABridgeIsWidenedThoughSparingFails(t *testing.T) {
 		}
 		return nil
 	}
-	for _, labels := range []map[string]string{{"app": "bad"}, {"app": "bad", "tier": "web"}} {
+	for _, tt := range []struct {
+		labels map[string]string
+		lost   bool // the run's plan
+	}{
+		{labels: map[string]string{"app": "bad"}}, {labels: map[string]string{"app": "bad", "tier": "web"}},
+		{labels: map[string]string{"app": "bad"}, lost: true}, {labels: map[string]string{"app": "bad", "tier": "web"}, lost: true},
+	} {
+		labels := tt.labels
 		p := aPlan()
 		p.Candidates[0].Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
 		p.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
 		elsewhere := p.Bridges[0]
 		elsewhere.Namespace, elsewhere.Object = "b", "tightrope-r-1-bridge-1"
 		p.Bridges = append(p.Bridges, elsewhere)
+		other := p.Candidates[0]
+		other.Policy.Namespace, other.Object = "b", "tightrope-r-1-candidate-1"
+		p.Candidates = append(p.Candidates, other)
 		bad := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "bad", Labels: labels}}
 		b := newBench(t, bad)
 		b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
@@ -107,7 +117,14 @@ func TestABridgeIsWidenedThoughSparingFails(t *testing.T) {
 		s := newSession(t.Context(), func() {})
 		s.plan = p
 		s.record.begin(p, time.Now())
-		if err := b.restore(t.Context(), s, b.look(), rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseForeign}); err == nil || s.restore != restoreWiden {
+		w := b.look()
+		var err error
+		if tt.lost {
+			err = b.widenSparing(t.Context(), p.key(), w, widenWithoutPlan(p.key(), w.policies))
+		} else {
+			err = b.restore(t.Context(), s, w, rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseForeign})
+		}
+		if err == nil || s.restore != restoreWiden {
 			t.Errorf("%v, stage %v; want what is in the way, and another try", err, s.restore)
 		}
 		for _, x := range []struct {

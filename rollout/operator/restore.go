@@ -69,7 +69,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	switch s.restore {
 	case restoreWiden:
 		strangers := s.strangers(w)
-		if err := r.spare(ctx, s, w, s.wide(at, strangers), strangers); err != nil {
+		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), s.wide(at, strangers), strangers); err != nil {
 			return err
 		}
 		s.reach(restoreRecover)
@@ -99,7 +99,7 @@ func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at ro
 	r.dateBreaks(ctx, s)
 	strangers := s.strangers(w)
 	if changed := w.unmet(s.wide(at, strangers)); len(changed)+len(strangers) > 0 {
-		if err := r.spare(ctx, s, w, changed, strangers); err != nil {
+		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), changed, strangers); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -122,7 +123,9 @@ func (w *world) allBackends(t v1alpha1.ServiceTarget) []backend {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b backend) int { return strings.Compare(a.pod.Name, b.pod.Name) })
+	slices.SortFunc(out, func(a, b backend) int {
+		return cmp.Or(strings.Compare(a.pod.Name, b.pod.Name), strings.Compare(a.addr, b.addr))
+	})
 	return out
 }
 
