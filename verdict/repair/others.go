@@ -59,6 +59,7 @@ func (o Options) besides(before, after *verdict.Snapshot, c verdict.Conn) []stri
 			}
 		}
 	}
+	slices.Sort(all)
 	return all
 }
 

@@ -43,16 +43,22 @@ type Told struct {
 // and all where the pod has no usual one. Fixed are its labels that stay the
 // same; others are the other pods that there are, without its own replicas.
 func Tell(fixed map[string]string, others []*verdict.Pod) Told {
-	labels := map[string]string{}
+	usual := map[string]string{}
 	for _, key := range nameLabels {
 		if value, ok := fixed[key]; ok {
-			labels[key] = value
+			usual[key] = value
 			break
 		}
 	}
-	if len(labels) == 0 {
-		labels = unversioned(fixed)
+	if len(usual) == 0 {
+		usual = unversioned(fixed)
 	}
+	return Extend(usual, fixed, others)
+}
+
+// Extend is Tell with the labels to begin with.
+func Extend(labels, fixed map[string]string, others []*verdict.Pod) Told {
+	labels = maps.Clone(labels)
 	also := matching(labels, others)
 	for len(also) > 0 {
 		key, left := best(fixed, labels, also)
