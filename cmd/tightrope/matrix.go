@@ -182,7 +182,11 @@ func (o *matrixOptions) draw(ctx context.Context, out io.Writer) error {
 
 // writeDiff compares the set with another.
 func (o *matrixOptions) writeDiff(c *cobra.Command) error {
-	after, err := manifest.Read(o.diff, c.InOrStdin(), manifest.Options{})
+	stated, err := o.options()
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	after, err := manifest.Read(o.diff, c.InOrStdin(), stated)
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--diff: %w", err)}
 	}

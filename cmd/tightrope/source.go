@@ -21,6 +21,7 @@ type source struct {
 	files      []string
 	kubeconfig string
 	context    string
+	stated
 	callers    bool // read which Services the API server calls, too
 }
 
@@ -28,11 +29,15 @@ func (s *source) flags(c *cobra.Command) {
 	c.Flags().StringArrayVarP(&s.files, "filename", "f", nil, "file or directory of manifests, or - for standard input; repeatable; without it: the current cluster")
 	c.Flags().StringVar(&s.kubeconfig, "kubeconfig", "", "cluster to read; empty means $KUBECONFIG, then the user's own")
 	c.Flags().StringVar(&s.context, "context", "", "context of the kubeconfig; empty means its current one")
+	s.stated.flags(c)
 }
 
 // read reads the manifests, or else the cluster. Origin says in a few words
 // which. Every error is bad input.
 func (s *source) read(c *cobra.Command) (set *manifest.Set, origin string, err error) {
+	if err := s.forFiles(s.files); err != nil {
+		return nil, "", err
+	}
 	if len(s.files) == 0 {
 		return readCluster(c.Context(), s.kubeconfig, s.context, s.callers)
 	}
@@ -41,7 +46,11 @@ func (s *source) read(c *cobra.Command) (set *manifest.Set, origin string, err e
 			return nil, "", fmt.Errorf("--%s names a cluster, and -f manifests: give one of the two", flag)
 		}
 	}
-	set, err = manifest.Read(s.files, c.InOrStdin(), manifest.Options{})
+	o, err := s.options()
+	if err != nil {
+		return nil, "", err
+	}
+	set, err = manifest.Read(s.files, c.InOrStdin(), o)
 	return set, strings.Join(s.files, ", "), err
 }
 

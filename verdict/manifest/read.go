@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -15,6 +16,15 @@ type Options struct {
 	Namespace string // of objects that state none; empty means default, as kubectl has it
 	MaxFile   int64  // bytes of one file; 0 means 32 MiB
 	MaxTotal  int64  // bytes of all files; 0 means 256 MiB
+
+	// PodCIDRs are where pods have their addresses: a pod of which none is known is
+	// judged as one with any address of them. nil: it may have any.
+	PodCIDRs []netip.Prefix
+	// ServiceCIDRs are where Services have their addresses. nil: not known.
+	ServiceCIDRs []netip.Prefix
+	// NamespaceLabels are labels that namespaces have besides those in the input, by
+	// namespace. One that the input does not declare has these and no others.
+	NamespaceLabels map[string]map[string]string
 }
 
 func (o Options) withDefaults() Options {
@@ -97,7 +107,7 @@ func (r *reading) finish() (*Set, error) {
 		r.sort()
 		return nil, &Error{Problems: r.problems}
 	}
-	set := assemble(r.raw, r.foreign)
+	set := assemble(r.raw, r.foreign, r.options)
 	set.sources = r.sources
 	set.Notes = append(r.notes, set.Notes...)
 	return set, nil
