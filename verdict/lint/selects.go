@@ -49,6 +49,8 @@ func selectsNothing(v *view) []draft {
 				}
 				d.edit, d.moves = set(field, text(elsewhere[0])), true
 			}
+		} else if near := v.nearestPods(&p.Spec.PodSelector, here); near != "" {
+			d.fix = near + " " + d.fix
 		}
 		drafts = append(drafts, d)
 	}
@@ -193,6 +195,8 @@ func (v *view) emptyPeer(r rule, i int) (draft, bool) {
 		d.why = "Without namespaceSelector a podSelector selects in the policy's own namespace (NetworkPolicyPeer.podSelector), " + r.policy.Namespace + "; pods like that are in " + some(elsewhere) + "."
 		d.fix = "Add a namespaceSelector to the same item."
 		d.edit = set(r.at(r.peersKey(), i, "namespaceSelector"), anyOf(elsewhere))
+	} else if near := v.nearestPods(peer.PodSelector, scope); near != "" {
+		d.fix = near + " " + d.fix
 	}
 	return d, true
 }
