@@ -22,39 +22,66 @@ var drifting = []string{
 	"serving.kserve.io/revision",
 }
 
-// operated is what a set of manifests cannot show.
-const operated = " (Pods that an operator makes of its own kinds of object are not among what manifests show.)"
-
 // selectsNothing finds policies that select no pod, in namespaces that have some.
+// What manifests do not show may be there all the same, as pods that an operator
+// makes: where no label looks misspelt, and no other namespace has such pods, it
+// is only said which pods are not known (see unseen).
 func selectsNothing(v *view) []draft {
 	var drafts []draft
+	var absent unseen
 	for _, p := range v.policies {
 		here := v.in(p.Namespace)
 		if len(here) == 0 || len(v.selected(p)) > 0 || drifts(&p.Spec.PodSelector) != "" {
 			continue
 		}
-		d := draft{policy: p, at: at("spec", "podSelector"), severity: Warning}
-		d.what = "The policy selects no pod, so it protects and isolates nothing."
-		d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here)) + operated
-		d.fix = "Write labels that the pods have, or delete the policy."
-		if m := v.meant(&p.Spec.PodSelector, here); m != nil {
-			d.severity, d.fix, d.edit = Error, m.fix, m.edit(d.at)
-			d.at = m.at(d.at)
-		} else if elsewhere := v.elsewhere(&p.Spec.PodSelector, p.Namespace); len(elsewhere) > 0 {
-			d.fix = fmt.Sprintf("A policy selects pods of its own namespace only. Pods like that are in %s: put the policy there.", some(elsewhere))
-			if len(elsewhere) == 1 && v.freeName(elsewhere[0], p.Name) == p.Name { // else it would replace the one there
-				field := at("metadata", "namespace")
-				if p.root != nil {
-					field = at("namespace")
-				}
-				d.edit, d.moves = set(field, text(elsewhere[0])), true
-			}
-		} else if near := v.nearestPods(&p.Spec.PodSelector, here); near != "" {
-			d.fix = near + " " + d.fix
+		if d, ok := v.misselects(p, here); ok {
+			drafts = append(drafts, d)
+		} else {
+			absent.add(p, at("spec", "podSelector"), &p.Spec.PodSelector)
 		}
-		drafts = append(drafts, d)
 	}
-	return drafts
+	return append(drafts, absent.drafts("selects", "select",
+		"A policy without pods has no effect. Pods that an operator makes, that come at run time or that other files hold are not among what is checked.")...)
+}
+
+// misselects is about a policy that selects no pod where something tells that it
+// was meant to: a label that pods have otherwise, pods of another namespace, or a
+// cluster, which has all its pods.
+func (v *view) misselects(p *policy, here []*class) (draft, bool) {
+	d := draft{policy: p, at: at("spec", "podSelector"), severity: Warning}
+	d.what = "The policy selects no pod, so it protects and isolates nothing."
+	d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here))
+	d.fix = "Write labels that the pods have, or delete the policy."
+	free := slices.DeleteFunc(slices.Clone(here), v.hasOwnPolicy)
+	if m := v.meant(&p.Spec.PodSelector, free); m != nil {
+		d.severity, d.fix, d.edit = Error, m.fix, m.edit(d.at)
+		d.at = m.at(d.at)
+		return d, true
+	}
+	if elsewhere := v.elsewhere(&p.Spec.PodSelector, p.Namespace); len(elsewhere) > 0 {
+		d.fix = fmt.Sprintf("A policy selects pods of its own namespace only. Pods like that are in %s: put the policy there.", some(elsewhere))
+		if len(elsewhere) == 1 && v.freeName(elsewhere[0], p.Name) == p.Name { // else it would replace the one there
+			field := at("metadata", "namespace")
+			if p.root != nil {
+				field = at("namespace")
+			}
+			d.edit, d.moves = set(field, text(elsewhere[0])), true
+		}
+		return d, true
+	}
+	near := nearestPods(&p.Spec.PodSelector, free)
+	if near.class != nil {
+		d.fix = near.String() + " " + d.fix
+	}
+	return d, near.meant() || p.live()
+}
+
+// hasOwnPolicy reports whether some policy selects the class and not the whole
+// namespace: then no other one was meant for it.
+func (v *view) hasOwnPolicy(c *class) bool {
+	return slices.ContainsFunc(v.policies, func(p *policy) bool {
+		return p.Namespace == c.Namespace && !everything(&p.Spec.PodSelector) && v.selector(&p.Spec.PodSelector).Matches(labels.Set(c.Labels))
+	})
 }
 
 func some(all []string) string {
@@ -151,54 +178,95 @@ func sameNotion(a, b string) bool {
 }
 
 // peerSelectsNothing finds peers that select no pod of namespaces that have some.
+// As with policies, without a sign of a mistake it is only said who is not known.
 func peerSelectsNothing(v *view) []draft {
 	var drafts []draft
+	var absent unseen
 	for _, p := range v.policies {
 		for _, r := range p.allRules() {
 			for i := range r.peers {
-				if apart(r, i) >= 0 {
+				if apart(r, i) >= 0 || r.peers[i].IPBlock != nil {
 					continue // read together: see peers-or-instead-of-and
 				}
 				if d, ok := v.emptyPeer(r, i); ok {
 					drafts = append(drafts, d)
+				} else if v.unseenPeer(r, i) {
+					absent.add(p, r.at(r.peersKey(), i, "podSelector"), r.peers[i].PodSelector)
 				}
 			}
 		}
 	}
-	return drafts
+	return append(drafts, absent.drafts("lets in or out", "let in or out",
+		"A rule lets pods through once they are there. Pods that an operator makes, that come at run time or that other files hold are not among what is checked.")...)
 }
 
+// emptyPeer is about a peer that selects no pod where something tells that it was
+// meant to.
 func (v *view) emptyPeer(r rule, i int) (draft, bool) {
 	peer := &r.peers[i]
-	if peer.IPBlock != nil {
-		return draft{}, false
-	}
 	scope, known := v.scope(r.policy.Namespace, peer)
-	d := draft{policy: r.policy, at: r.at(r.peersKey(), i), severity: Warning}
 	if len(scope) == 0 {
 		return v.unknownNamespace(r, i, known)
 	}
-	if peer.PodSelector == nil || drifts(peer.PodSelector) != "" || slices.ContainsFunc(scope, func(c *class) bool {
-		return v.selector(peer.PodSelector).Matches(labels.Set(c.Labels))
-	}) {
+	if !v.nobody(peer, scope) {
 		return draft{}, false
 	}
-	selector := d.at.plus("podSelector")
-	d.at = selector
+	selector := r.at(r.peersKey(), i, "podSelector")
+	d := draft{policy: r.policy, at: selector, severity: Warning}
 	d.what = fmt.Sprintf("The peer %s selects no pod, so the rule lets nobody %s there.", metav1.FormatLabelSelector(peer.PodSelector), map[networkingv1.PolicyType]string{egress: "out", ingress: "in"}[r.direction])
-	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope)) + operated
+	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope))
 	d.fix = "Write labels that the pods have, or delete the peer."
-	if m := v.meant(peer.PodSelector, scope); m != nil {
+	free := slices.DeleteFunc(slices.Clone(scope), func(c *class) bool { return v.names(r.policy, c) })
+	if m := v.meant(peer.PodSelector, free); m != nil {
 		d.severity, d.at, d.fix, d.edit = Error, m.at(selector), m.fix, m.edit(selector)
-	} else if elsewhere := v.elsewhere(peer.PodSelector, r.policy.Namespace); peer.NamespaceSelector == nil && len(elsewhere) > 0 {
+		return d, true
+	}
+	if elsewhere := v.elsewhere(peer.PodSelector, r.policy.Namespace); peer.NamespaceSelector == nil && len(elsewhere) > 0 {
 		d.severity = Error
 		d.why = "Without namespaceSelector a podSelector selects in the policy's own namespace (NetworkPolicyPeer.podSelector), " + r.policy.Namespace + "; pods like that are in " + some(elsewhere) + "."
 		d.fix = "Add a namespaceSelector to the same item."
 		d.edit = set(r.at(r.peersKey(), i, "namespaceSelector"), anyOf(elsewhere))
-	} else if near := v.nearestPods(peer.PodSelector, scope); near != "" {
-		d.fix = near + " " + d.fix
+		return d, true
 	}
-	return d, true
+	near := nearestPods(peer.PodSelector, slices.DeleteFunc(free, v.hasOwnPolicy))
+	if near.class != nil {
+		d.fix = near.String() + " " + d.fix
+	}
+	return d, near.meant() || r.policy.live()
+}
+
+// nobody reports whether the peer selects none of the classes, by labels that stay.
+func (v *view) nobody(peer *networkingv1.NetworkPolicyPeer, scope []*class) bool {
+	return peer.PodSelector != nil && drifts(peer.PodSelector) == "" && !slices.ContainsFunc(scope, func(c *class) bool {
+		return v.selector(peer.PodSelector).Matches(labels.Set(c.Labels))
+	})
+}
+
+// unseenPeer reports whether the peer is for pods that are to be in namespaces of
+// the input and are not. Of a peer for namespaces by their labels nobody knows
+// which there are.
+func (v *view) unseenPeer(r rule, i int) bool {
+	peer := &r.peers[i]
+	scope, _ := v.scope(r.policy.Namespace, peer)
+	return len(scope) > 0 && v.nobody(peer, scope) && (peer.NamespaceSelector == nil || peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName] != "")
+}
+
+// names reports whether the policy already has the class, as one of its own pods
+// or by another peer: then a peer that selects nothing was not meant for it.
+func (v *view) names(p *policy, c *class) bool {
+	if p.Namespace == c.Namespace && !everything(&p.Spec.PodSelector) && v.selector(&p.Spec.PodSelector).Matches(labels.Set(c.Labels)) {
+		return true
+	}
+	for _, r := range p.allRules() {
+		for i := range r.peers {
+			if peer := &r.peers[i]; peer.PodSelector != nil && !everything(peer.PodSelector) {
+				if ok, _ := v.takes(p.Namespace, peer, c); ok {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // scope lists the classes of the namespaces that the peer looks in, and whether
