@@ -25,7 +25,7 @@ func newExplainCommand() *cobra.Command {
 			if err := checkOutput(format); err != nil {
 				return err
 			}
-			set, _, err := from.read(c)
+			set, _, err := from.judged(c)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -46,6 +46,7 @@ func newExplainCommand() *cobra.Command {
 		},
 	}
 	from.flags(c)
+	from.rolloutFlag(c, false)
 	outputFlag(c, &format)
 	f := c.Flags()
 	f.StringVar(&names.From, "from", "", "source: NAMESPACE/POD, NAMESPACE/WORKLOAD, KIND/NAMESPACE/NAME or an address")

@@ -94,7 +94,7 @@ func (o *planOptions) previews(c *cobra.Command, args []string) ([]preview.Previ
 		here.Objects.Rollouts, here.Objects.Suites = set.Objects.Rollouts, set.Objects.Suites
 		set = &here
 	}
-	tellNotes(c.ErrOrStderr(), set)
+	tellNotes(c.ErrOrStderr(), set, o.verbose)
 	var all []preview.Preview
 	for _, r := range set.Objects.Rollouts {
 		p, err := preview.Of(set, r)

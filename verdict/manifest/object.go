@@ -69,7 +69,7 @@ var understood = map[header]func(*reading, Source, *yaml.Node){
 		func(r *raw) *[]Typed[networkingv1.NetworkPolicy] { return &r.NetworkPolicies }, checkNetworkPolicy),
 	{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"}: clusterPolicy,
 	{"policy.networking.k8s.io/v1beta1", "ClusterNetworkPolicy"}:  clusterPolicy, // the same schema
-	{tightrope, "PolicyRollout"}: namespaced(func(r *raw) *[]Typed[v1alpha1.PolicyRollout] { return &r.rollouts }, checkRollout),
+	{tightrope, "PolicyRollout"}:                                  namespaced(func(r *raw) *[]Typed[v1alpha1.PolicyRollout] { return &r.rollouts }, checkRollout),
 	{tightrope, "ConnectivitySuite"}: namespaced(
 		func(r *raw) *[]Typed[v1alpha1.ConnectivitySuite] { return &r.Suites }, checkSuite),
 }
@@ -103,11 +103,11 @@ func (r *reading) object(at Source, n *yaml.Node, listed header, named bool) {
 	case h.isList() && field(n, "items") != nil:
 		r.list(at, n, h.item())
 	case h.apiVersion == tightrope && h.kind == "Scenario":
-		r.problem(at.Position, "", "a Scenario is not a manifest: rehearse it with tightrope run %s", at.File)
+		r.notManifest(at.Position, named, "is a Scenario, not a manifest: rehearse it with tightrope run "+at.File)
 	case isForeign(h):
 		r.readForeign(at, n)
 	case why != "":
-		r.problem(at.Position, "", "%s", why)
+		r.fault(at.Kind, at.Position, "", "%s", why)
 	default:
 		r.skip(at, n)
 	}
