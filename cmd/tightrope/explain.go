@@ -35,7 +35,7 @@ func newExplainCommand() *cobra.Command {
 			}
 			a := explain.Explain(set, q)
 			if format == "json" {
-				err = writeJSON(c.OutOrStdout(), a)
+				err = writeJSON(c.OutOrStdout(), explanation{from.head("Explanation", set), a})
 			} else {
 				err = explain.WriteText(c.OutOrStdout(), a, terminalOf(c.OutOrStdout()))
 			}

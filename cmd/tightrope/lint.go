@@ -73,7 +73,7 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 	var b bytes.Buffer
 	switch {
 	case o.format == "json":
-		err = writeJSON(&b, map[string]any{"findings": findings})
+		err = writeJSON(&b, lintReport{o.head("LintReport", set), findings})
 	case o.fix:
 		printCorrections(&b, set)
 		tellUncorrected(c.ErrOrStderr(), findings)

@@ -173,9 +173,9 @@ func (o *matrixOptions) draw(ctx context.Context, out io.Writer) error {
 		return matrix.WriteCSVByWorkload(ctx, out, q.Cells())
 	}
 	if o.by == "pod" {
-		return matrix.WriteJSON(ctx, out, q.Rows())
+		return matrix.WriteJSON(ctx, out, o.head("Matrix", o.set), q.Rows())
 	}
-	return matrix.WriteJSONByWorkload(ctx, out, q.Cells())
+	return matrix.WriteJSONByWorkload(ctx, out, o.head("WorkloadMatrix", o.set), q.Cells())
 }
 
 // writeDiff compares the set with another.
@@ -205,7 +205,7 @@ func (o *matrixOptions) writeDiff(c *cobra.Command) error {
 	changes := compare.Diff(o.query.Snapshot, verdict.Compile(after.World, after.Pods), options)
 	policies := matrix.Differing(o.set.World, after.World)
 	if o.format == "json" {
-		err = matrix.WriteDiffJSON(c.OutOrStdout(), changes, policies)
+		err = writeJSON(c.OutOrStdout(), matrixDifference{other.head("MatrixDifference", after), matrix.DifferenceOf(changes, policies)})
 	} else {
 		err = matrix.WriteDiffText(c.OutOrStdout(), changes, policies, terminalOf(c.OutOrStdout()))
 	}

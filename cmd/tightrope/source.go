@@ -24,6 +24,7 @@ type source struct {
 	callers     bool // read which Services the API server calls, too
 	verbose     bool
 	withRollout bool // judge as if the policies of the rollouts were applied
+	planned     bool // the rollouts are what the command is about
 }
 
 func (s *source) flags(c *cobra.Command) {
@@ -80,42 +81,6 @@ func (s *source) applied(set *manifest.Set, origin string) (*manifest.Set, error
 		return nil, fmt.Errorf("--with-rollout: no PolicyRollout is in %s: add its file with -f, or leave the flag out", origin)
 	}
 	return set.WithCandidates(), nil
-}
-
-// tell tells the notes of the set, and what becomes of its rollouts.
-func (s *source) tell(w io.Writer, set *manifest.Set) {
-	for _, r := range set.Objects.Rollouts {
-		how := "not applied: judge with them by --with-rollout"
-		if s.withRollout {
-			how = "judged as if applied"
-		}
-		fmt.Fprintf(w, "note: %s: %s\n", report.Sanitize(r.InWords()), how)
-	}
-	tellNotes(w, set, s.verbose)
-}
-
-// maxNotes of the input are told; the rest is counted, unless all are asked for.
-const maxNotes = 5
-
-// tellNotes says what of the input was left out or is not known.
-func tellNotes(w io.Writer, set *manifest.Set, verbose bool) {
-	for i, n := range set.Notes {
-		if i == maxNotes && !verbose {
-			fmt.Fprintf(w, "note: and %d more: -v lists them\n", len(set.Notes)-i)
-			break
-		}
-		fmt.Fprintf(w, "note: %s\n", report.Sanitize(n.String()))
-	}
-	objects := 0
-	for _, s := range set.Skipped {
-		objects += s.Count
-		if verbose {
-			fmt.Fprintf(w, "note: %s: the kind is not read\n", report.Sanitize(s.String()))
-		}
-	}
-	if objects > 0 && !verbose {
-		fmt.Fprintf(w, "note: %s of %s not read: -v names the kinds\n", many(objects, "object"), many(len(set.Skipped), "kind"))
-	}
 }
 
 // terminalOf says how wide text may be, and whether it may have colour.
