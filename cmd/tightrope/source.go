@@ -22,7 +22,10 @@ type source struct {
 	kubeconfig string
 	context    string
 	stated
-	callers    bool // read which Services the API server calls, too
+	callers     bool // read which Services the API server calls, too
+	verbose     bool
+	withRollout bool // judge as if the policies of the rollouts were applied
+	planned     bool // the rollouts are what the command is about
 }
 
 func (s *source) flags(c *cobra.Command) {
@@ -30,11 +33,17 @@ func (s *source) flags(c *cobra.Command) {
 	c.Flags().StringVar(&s.kubeconfig, "kubeconfig", "", "cluster to read; empty means $KUBECONFIG, then the user's own")
 	c.Flags().StringVar(&s.context, "context", "", "context of the kubeconfig; empty means its current one")
 	s.stated.flags(c)
+	c.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "list every note about the input, and the kinds that are not read")
+}
+
+// rolloutFlag is for the commands that can judge with and without rollouts.
+func (s *source) rolloutFlag(c *cobra.Command, applied bool) {
+	c.Flags().BoolVar(&s.withRollout, "with-rollout", applied, "judge as if the policies of each PolicyRollout in the input were applied")
 }
 
 // read reads the manifests, or else the cluster. Origin says in a few words
 // which. Every error is bad input.
-func (s *source) read(c *cobra.Command) (set *manifest.Set, origin string, err error) {
+func (s *source) read(c *cobra.Command, use manifest.Use) (set *manifest.Set, origin string, err error) {
 	if err := s.forFiles(s.files); err != nil {
 		return nil, "", err
 	}
@@ -50,22 +59,38 @@ func (s *source) read(c *cobra.Command) (set *manifest.Set, origin string, err e
 	if err != nil {
 		return nil, "", err
 	}
+	o.Use = use
 	set, err = manifest.Read(s.files, c.InOrStdin(), o)
 	return set, strings.Join(s.files, ", "), err
 }
 
-// maxNotes of the input are told; the rest is counted.
-const maxNotes = 5
-
-// tellNotes says what of the input was skipped or is not known.
-func tellNotes(w io.Writer, set *manifest.Set) {
-	for i, n := range set.Notes {
-		if i == maxNotes {
-			fmt.Fprintf(w, "note: and %d more\n", len(set.Notes)-i)
-			return
-		}
-		fmt.Fprintf(w, "note: %s\n", report.Sanitize(n.String()))
+// judged reads what a command judges: with --with-rollout, the policies of the
+// rollouts too. It tells what the input does not say, and which rollouts it judges.
+func (s *source) judged(c *cobra.Command) (*manifest.Set, string, error) {
+	use := manifest.ForPolicies
+	if s.withRollout {
+		use = manifest.ForCandidates
 	}
+	set, origin, err := s.read(c, use)
+	if err != nil {
+		return nil, "", err
+	}
+	if set, err = s.applied(set, origin); err != nil {
+		return nil, "", err
+	}
+	s.tell(c.ErrOrStderr(), set)
+	return set, origin, nil
+}
+
+// applied is the set with the policies of its rollouts, if that is asked for.
+func (s *source) applied(set *manifest.Set, origin string) (*manifest.Set, error) {
+	switch {
+	case !s.withRollout:
+		return set, nil
+	case len(set.Objects.Rollouts) == 0:
+		return nil, fmt.Errorf("--with-rollout: no PolicyRollout is in %s: add its file with -f, or leave the flag out", origin)
+	}
+	return set.WithCandidates(), nil
 }
 
 // terminalOf says how wide text may be, and whether it may have colour.

@@ -43,6 +43,10 @@ func noDefaultDeny(v *view) []draft {
 	return drafts
 }
 
+// serves reports whether somebody may want to connect to the class: its pods
+// declare a port, or a Service leads to them.
+func (c *class) serves() bool { return len(c.Ports) > 0 || len(c.services) > 0 }
+
 // foreign reports whether a policy of a kind that is not understood may decide
 // about pods of the namespace.
 func (v *view) foreign(namespace string) bool {
@@ -64,8 +68,8 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 	d.what = fmt.Sprintf("%s are open in one direction.", names(open))
 	d.why = fmt.Sprintf("A pod that no policy selects for a direction may do everything there; no policy of namespace %s selects all its pods for %s.", namespace, typesText(missing))
 	if len(bare) > 0 {
-		if len(v.world.ClusterPolicies) == 0 {
-			d.severity = Warning // else a ClusterNetworkPolicy may deny by default
+		if len(v.world.ClusterPolicies) == 0 && slices.ContainsFunc(bare, (*class).serves) {
+			d.severity = Warning // else a ClusterNetworkPolicy may deny by default, or there is nothing to reach
 		}
 		d.what = fmt.Sprintf("Namespace %s has policies, but none isolates %s.", namespace, names(bare))
 	}
