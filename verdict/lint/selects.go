@@ -22,8 +22,13 @@ var drifting = []string{
 	"serving.kserve.io/revision",
 }
 
-// operated is what a set of manifests cannot show.
-const operated = " (Pods that an operator makes of its own kinds of object are not among what manifests show.)"
+// proven is Error, unless pods that the input does not show may prove it wrong.
+func proven(unseen string) Severity {
+	if unseen != "" {
+		return Warning
+	}
+	return Error
+}
 
 // selectsNothing finds policies that select no pod, in namespaces that have some.
 func selectsNothing(v *view) []draft {
@@ -33,12 +38,17 @@ func selectsNothing(v *view) []draft {
 		if len(here) == 0 || len(v.selected(p)) > 0 || drifts(&p.Spec.PodSelector) != "" {
 			continue
 		}
+		meant := v.meant(&p.Spec.PodSelector, here)
+		unseen := v.unseen(p.Namespace, &p.Spec.PodSelector)
+		if meant == nil && unseen != "" {
+			continue
+		}
 		d := draft{policy: p, at: at("spec", "podSelector"), severity: Warning}
 		d.what = "The policy selects no pod, so it protects and isolates nothing."
-		d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here)) + operated
+		d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here))
 		d.fix = "Write labels that the pods have, or delete the policy."
-		if m := v.meant(&p.Spec.PodSelector, here); m != nil {
-			d.severity, d.fix, d.edit = Error, m.fix, m.edit(d.at)
+		if m := meant; m != nil {
+			d.severity, d.fix, d.edit = proven(unseen), m.fix, m.edit(d.at)
 			d.at = m.at(d.at)
 		} else if elsewhere := v.elsewhere(&p.Spec.PodSelector, p.Namespace); len(elsewhere) > 0 {
 			d.fix = fmt.Sprintf("A policy selects pods of its own namespace only. Pods like that are in %s: put the policy there.", some(elsewhere))
@@ -183,15 +193,23 @@ func (v *view) emptyPeer(r rule, i int) (draft, bool) {
 	}) {
 		return draft{}, false
 	}
+	meant, unseen := v.meant(peer.PodSelector, scope), v.unseenPeers(r.policy.Namespace, peer)
+	elsewhere := v.elsewhere(peer.PodSelector, r.policy.Namespace)
+	if peer.NamespaceSelector != nil {
+		elsewhere = nil
+	}
+	if meant == nil && len(elsewhere) == 0 && unseen != "" {
+		return draft{}, false
+	}
 	selector := d.at.plus("podSelector")
 	d.at = selector
 	d.what = fmt.Sprintf("The peer %s selects no pod, so the rule lets nobody %s there.", metav1.FormatLabelSelector(peer.PodSelector), map[networkingv1.PolicyType]string{egress: "out", ingress: "in"}[r.direction])
-	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope)) + operated
+	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope))
 	d.fix = "Write labels that the pods have, or delete the peer."
-	if m := v.meant(peer.PodSelector, scope); m != nil {
-		d.severity, d.at, d.fix, d.edit = Error, m.at(selector), m.fix, m.edit(selector)
-	} else if elsewhere := v.elsewhere(peer.PodSelector, r.policy.Namespace); peer.NamespaceSelector == nil && len(elsewhere) > 0 {
-		d.severity = Error
+	if m := meant; m != nil {
+		d.severity, d.at, d.fix, d.edit = proven(unseen), m.at(selector), m.fix, m.edit(selector)
+	} else if len(elsewhere) > 0 {
+		d.severity = proven(unseen)
 		d.why = "Without namespaceSelector a podSelector selects in the policy's own namespace (NetworkPolicyPeer.podSelector), " + r.policy.Namespace + "; pods like that are in " + some(elsewhere) + "."
 		d.fix = "Add a namespaceSelector to the same item."
 		d.edit = set(r.at(r.peersKey(), i, "namespaceSelector"), anyOf(elsewhere))

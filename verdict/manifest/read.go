@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,6 +59,7 @@ type reading struct {
 	problems  []Problem
 	notes     []Note
 	skipped   map[string]int // by kind
+	hiding    map[string]int // by kind, those of which a controller may make pods
 	unnamed   int            // objects that took the default namespace
 	raw       raw
 	maps      []Source // ConfigMaps, which are read once a rollout asks
@@ -66,7 +68,7 @@ type reading struct {
 }
 
 func newReading(o Options) *reading {
-	return &reading{options: o.withDefaults(), skipped: map[string]int{}, sources: map[string]Source{}}
+	return &reading{options: o.withDefaults(), skipped: map[string]int{}, hiding: map[string]int{}, sources: map[string]Source{}}
 }
 
 // maxGathered bounds problems and notes, so that hostile input does not fill
@@ -144,6 +146,9 @@ func (r *reading) noteSkipped() {
 	slices.Sort(kinds)
 	for _, kind := range kinds {
 		r.note(Position{}, "", "%s skipped: the kind is not read", count(r.skipped[kind], kind))
+	}
+	for _, kind := range slices.Sorted(maps.Keys(r.hiding)) {
+		r.note(Position{}, "", "%s: a controller may make pods of the kind, which are not known here", count(r.hiding[kind], kind))
 	}
 	if r.unnamed > 0 {
 		r.note(Position{}, "", "%s without a namespace: taken to be in %s", count(r.unnamed, "object"), r.options.Namespace)
