@@ -46,7 +46,7 @@ func metricsForgotten(v *view) []draft {
 
 func metricsDrafts(o *openings, s Severity) []draft {
 	var drafts []draft
-	for _, x := range o.all {
+	for _, x := range o.merged() {
 		d := x.draft(s)
 		scraper, scraped, verb := x.peer.name(), names(x.subjects), "declare"
 		if x.direction == egress {
@@ -60,7 +60,7 @@ func metricsDrafts(o *openings, s Severity) []draft {
 		if by := o.view.askedBy(x); by != "" {
 			d.why += " " + by + " asks for them."
 		}
-		d.fix = fmt.Sprintf("Allow %s from %s in %s.", portsText(x.ports), scraper, x.policy.Key())
+		d.fix = fmt.Sprintf("Allow %s from %s %s.", portsText(x.ports), scraper, d.fix)
 		drafts = append(drafts, d)
 	}
 	return drafts

@@ -17,22 +17,31 @@ type likeness struct {
 	differs []string // "key: value" as the class has it, for each label that it has otherwise
 }
 
-// nearestPods names the class that has most of what a selector asks for, and the
-// labels that it has otherwise. It is empty where no class has anything like it.
-func (v *view) nearestPods(s *metav1.LabelSelector, here []*class) string {
+// nearestPods is the class that has most of what a selector asks for; the zero
+// likeness where no class has anything like it.
+func nearestPods(s *metav1.LabelSelector, here []*class) likeness {
 	var best likeness
 	for _, c := range here {
-		if l := like(s, c); l.score > best.score {
+		if l := like(s, c); l.score > best.score && len(l.differs) > 0 {
 			best = l
 		}
 	}
+	return best
+}
+
+// meant reports whether all that differs are values that likely name the same
+// thing, so that the selector was likely written for these pods.
+func (l likeness) meant() bool { return l.class != nil && l.related == len(l.differs) }
+
+// String says which pods they are and what they have; empty of the zero likeness.
+func (l likeness) String() string {
 	switch {
-	case best.score == 0 || len(best.differs) == 0:
+	case l.class == nil:
 		return ""
-	case best.related == len(best.differs):
-		return fmt.Sprintf("Did you mean %s, which the pods of %s have?", strings.Join(best.differs, ", "), best.class.name())
+	case l.meant():
+		return fmt.Sprintf("Did you mean %s, which the pods of %s have?", strings.Join(l.differs, ", "), l.class.name())
 	}
-	return fmt.Sprintf("The nearest pods are those of %s, which have %s.", best.class.name(), strings.Join(best.differs, ", "))
+	return fmt.Sprintf("The nearest pods are those of %s, which have %s.", l.class.name(), strings.Join(l.differs, ", "))
 }
 
 func like(s *metav1.LabelSelector, c *class) likeness {

@@ -75,7 +75,7 @@ func (v *view) together(r rule, i, j int) (all []*class, known bool) {
 	if len(v.in(r.policy.Namespace)) == 0 {
 		return nil, false // what the podSelector means there is not known
 	}
-	return all, known && v.unseen(r.policy.Namespace, r.peers[j].PodSelector) == ""
+	return all, known && !v.made(r.policy.Namespace, r.peers[j].PodSelector)
 }
 
 func splitDraft(r rule, i, j int, where []*class, known bool) draft {
