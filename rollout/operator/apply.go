@@ -115,7 +115,7 @@ func (w *world) seen(wishes []wish) []wish {
 	}
 	out := slices.Clone(wishes)
 	for i, x := range out {
-		if np := have[x.key()]; np != nil && x.run.made(np) {
+		if np := have[x.key()]; np != nil && x.ours(np) {
 			out[i].have = np
 		}
 	}
@@ -156,6 +156,21 @@ func (x wish) object() *networkingv1.NetworkPolicy {
 	if x.selector != nil {
 		np.Annotations[v1alpha1.AnnotationSelector] = selectorText(x.selector)
 	}
+	return np
+}
+
+// ours reports whether what has the wished name is the run's. The run's label is
+// enough where no run's UID contradicts it: somebody may take the annotation off a
+// live candidate, and a rollback must take that candidate away all the same.
+func (x wish) ours(np *networkingv1.NetworkPolicy) bool {
+	unsigned := x.run.uid != "" && np.Labels[v1alpha1.LabelRun] == x.run.name && np.Annotations[v1alpha1.AnnotationRunUID] == ""
+	return x.run.made(np) || unsigned
+}
+
+// marked is a copy of what is there, with all marks of the run on it.
+func (x wish) marked() *networkingv1.NetworkPolicy {
+	np, want := x.have.DeepCopy(), x.object()
+	np.Labels, np.Annotations = merged(np.Labels, want.Labels), merged(np.Annotations, want.Annotations)
 	return np
 }
 

@@ -67,7 +67,7 @@ func (r *RunReconciler) createPolicy(ctx context.Context, x wish) error {
 }
 
 func (r *RunReconciler) updatePolicy(ctx context.Context, x wish) error {
-	np := x.have.DeepCopy()
+	np := x.marked()
 	np.Spec = x.spec
 	err := r.Update(ctx, np, client.FieldOwner(fieldManager))
 	if !apierrors.IsConflict(err) {
@@ -152,10 +152,8 @@ func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
 	if !x.run.marks(x.have) {
 		return nil
 	}
-	np := x.have.DeepCopy()
+	np := x.marked()
 	np.Spec = x.spec
-	want := x.object()
-	np.Labels, np.Annotations = merged(np.Labels, want.Labels), merged(np.Annotations, want.Annotations)
 	return r.Update(ctx, np, client.FieldOwner(fieldManager))
 }
 
@@ -163,7 +161,7 @@ func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
 // already is fine. The wishes come from world.exists.
 func (r *RunReconciler) remove(ctx context.Context, wishes []wish) error {
 	return eachWish("delete", wishes, func(x wish) error {
-		if x.have == nil || !x.run.made(x.have) {
+		if x.have == nil || !x.ours(x.have) {
 			return nil
 		}
 		np := x.have.DeepCopy()

@@ -59,6 +59,17 @@ func (v *view) blocks(f func(b block)) {
 	}
 }
 
+// linkLocals are link-local addresses that pods need in some clusters.
+var linkLocals = []struct {
+	address string
+	port    port
+	what    string
+}{
+	{nodeLocal, port{dnsPort, udp}, "NodeLocal DNSCache listens on 169.254.20.10"},
+	{"169.254.170.23", port{80, tcp}, "EKS Pod Identity gives out credentials on 169.254.170.23"},
+	{"169.254.169.254", port{dnsPort, udp}, "Google's Cloud DNS answers on 169.254.169.254 port 53"},
+}
+
 // linkLocal finds an except of all link-local addresses. Meant against the
 // metadata service, it also cuts off others that pods need.
 func linkLocal(v *view) []draft {
@@ -69,15 +80,40 @@ func linkLocal(v *view) []draft {
 		if b.rule.direction != egress || i < 0 || !b.cidr.Contains(whole.Addr()) || len(v.selected(b.rule.policy)) == 0 {
 			return
 		}
+		cut := v.linkLocalsCut(b)
+		if len(cut) == 0 {
+			return
+		}
 		drafts = append(drafts, draft{
 			policy: b.rule.policy, at: b.at("except", i), severity: Warning,
 			what: "Leaving out all of 169.254.0.0/16 cuts off more than the metadata service.",
-			why:  "NodeLocal DNSCache listens on 169.254.20.10, EKS Pod Identity gives out credentials on 169.254.170.23, and Google's Cloud DNS answers on 169.254.169.254 port 53.",
+			why:  strings.Join(cut, ", and ") + ".",
 			fix:  "Leave out 169.254.169.254/32 only; on GKE with Cloud DNS allow port 53 there in a rule of its own.",
 			edit: set(b.at("except", i), text(metadata4)),
 		})
 	})
 	return drafts
+}
+
+// linkLocalsCut says which link-local addresses the block's rule would let its
+// pods reach without the except, and no other rule does.
+func (v *view) linkLocalsCut(b block) []string {
+	var cut []string
+	for _, need := range linkLocals {
+		if !lists(b.rule.ports, need.port.number, need.port.protocol) {
+			continue
+		}
+		to := verdict.End{IP: netip.MustParseAddr(need.address)}
+		if slices.ContainsFunc(v.selected(b.rule.policy), func(c *class) bool {
+			from := c.Pod
+			from.IPs = nil
+			conn := verdict.Conn{From: verdict.End{Pod: &from}, To: to, Port: need.port.number, Protocol: need.port.protocol}
+			return !c.HostNetwork && v.snapshot.Judge(conn).Egress.Decision == verdict.Deny
+		}) {
+			cut = append(cut, need.what)
+		}
+	}
+	return cut
 }
 
 // metadataOpen finds egress to the world that includes the metadata service,
@@ -104,7 +140,7 @@ func metadataOpen(v *view) []draft {
 }
 
 // serviceAddress finds egress to the address of a Service: policies see the
-// connection after its translation to a pod, so the block never matches.
+// connection after its translation to an endpoint, so the block never matches.
 func serviceAddress(v *view) []draft {
 	var drafts []draft
 	v.blocks(func(b block) {
@@ -113,10 +149,17 @@ func serviceAddress(v *view) []draft {
 		}
 		for i := range v.set.Services {
 			s := &v.set.Services[i]
-			if !slices.ContainsFunc(clusterIPs(s), b.has) || len(s.Pods) == 0 || v.podsIn(b, s) || v.allowedAsPods(b.rule, s) {
+			if !slices.ContainsFunc(clusterIPs(s), b.has) || v.podsIn(b, s) || v.allowedAsPods(b.rule, s) {
 				continue
 			}
-			if v.cache && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) {
+			if len(s.Pods) == 0 {
+				if d, ok := v.podlessDraft(b, s); ok {
+					drafts = append(drafts, d)
+					return
+				}
+				continue
+			}
+			if v.cache && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) && !forServices(b.cidr) {
 				continue // the cache answers on that address; or the pods may be in the block
 			}
 			drafts = append(drafts, v.serviceDraft(b, s))
@@ -124,6 +167,49 @@ func serviceAddress(v *view) []draft {
 		}
 	})
 	return drafts
+}
+
+// serviceRanges are the networks that distributions give to Services by default:
+// kubeadm, k3s and RKE2, EKS (two), MicroK8s, OpenShift, GKE.
+var serviceRanges = []netip.Prefix{
+	netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("10.43.0.0/16"), netip.MustParsePrefix("10.100.0.0/16"),
+	netip.MustParsePrefix("172.20.0.0/16"), netip.MustParsePrefix("10.152.183.0/24"), netip.MustParsePrefix("172.30.0.0/16"),
+	netip.MustParsePrefix("34.118.224.0/20"),
+}
+
+// forServices reports whether a network lies in one that is commonly Services'.
+func forServices(cidr netip.Prefix) bool {
+	return slices.ContainsFunc(serviceRanges, func(r netip.Prefix) bool { return r.Bits() <= cidr.Bits() && r.Contains(cidr.Addr()) })
+}
+
+// podlessDraft is for a Service whose endpoints are no pods of the input, such as
+// default/kubernetes. It is not one where the policy has other addresses as well,
+// which may be those of the endpoints.
+func (v *view) podlessDraft(b block, s *manifest.Service) (draft, bool) {
+	if s.Selector != nil || !b.cidr.IsSingleIP() && !forServices(b.cidr) {
+		return draft{}, false
+	}
+	endpoints := func(peer networkingv1.NetworkPolicyPeer) bool { return peer.IPBlock != nil && peer.IPBlock.CIDR != b.CIDR }
+	for _, own := range b.rule.policy.rules(egress) {
+		if overlap(own.ports, b.rule.ports) && (len(own.peers) == 0 || slices.ContainsFunc(own.peers, endpoints)) {
+			return draft{}, false
+		}
+	}
+	name := s.Namespace + "/" + s.Name
+	return draft{
+		policy: b.rule.policy, at: b.at("cidr"), severity: Warning,
+		what: fmt.Sprintf("%s is the address of Service %s, which most network plugins replace before policies look.", b.CIDR, name),
+		why:  "The address is translated to that of an endpoint, and the rule does not match what comes out (NetworkPolicy specification: ipBlock is for addresses outside of the cluster).",
+		fix:  fmt.Sprintf("Write the addresses of its endpoints (kubectl get endpointslices -n %s -l kubernetes.io/service-name=%s) and the port that they show.", s.Namespace, s.Name),
+	}, true
+}
+
+// overlap reports whether a port is, as it is written, in both lists; an empty
+// list has every port.
+func overlap(a, b []networkingv1.NetworkPolicyPort) bool {
+	return len(a) == 0 || len(b) == 0 || slices.ContainsFunc(a, func(p networkingv1.NetworkPolicyPort) bool {
+		return p.Port == nil || p.Port.IntVal != 0 && lists(b, p.Port.IntVal, protocolOf(p))
+	})
 }
 
 // podsIn reports whether the block covers a pod of the Service, or that may be.
@@ -170,7 +256,7 @@ func (v *view) serviceDraft(b block, s *manifest.Service) draft {
 			ports = append(ports, port{on, sp.Protocol})
 		}
 	}
-	peer := podsNode(b.rule.policy.Namespace, target.Namespace, target.identity())
+	peer := podsNode(b.rule.policy.Namespace, target.Namespace, v.tell(target).Labels)
 	d.edit = add(at("spec", "egress"), ruleNode("to", []*yaml.Node{peer}, ports...))
 	return d
 }
@@ -196,7 +282,7 @@ func podAddress(v *view) []draft {
 			if c.HostNetwork || !slices.ContainsFunc(c.pods, func(i int) bool { return slices.Contains(v.set.Pods[i].IPs, b.cidr.Addr()) }) {
 				continue
 			}
-			peer := podsNode(b.rule.policy.Namespace, c.Namespace, c.identity())
+			peer := podsNode(b.rule.policy.Namespace, c.Namespace, v.tell(c).Labels)
 			drafts = append(drafts, draft{
 				policy: b.rule.policy, at: b.at("cidr"), severity: Warning,
 				what: fmt.Sprintf("%s is the address of a pod of %s, which it loses when it is replaced.", b.CIDR, c.name()),

@@ -3,6 +3,7 @@ package lint
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -42,6 +43,10 @@ func noDefaultDeny(v *view) []draft {
 	return drafts
 }
 
+// serves reports whether somebody may want to connect to the class: its pods
+// declare a port, or a Service leads to them.
+func (c *class) serves() bool { return len(c.Ports) > 0 || len(c.services) > 0 }
+
 // foreign reports whether a policy of a kind that is not understood may decide
 // about pods of the namespace.
 func (v *view) foreign(namespace string) bool {
@@ -63,21 +68,16 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 	d.what = fmt.Sprintf("%s are open in one direction.", names(open))
 	d.why = fmt.Sprintf("A pod that no policy selects for a direction may do everything there; no policy of namespace %s selects all its pods for %s.", namespace, typesText(missing))
 	if len(bare) > 0 {
-		if len(v.world.ClusterPolicies) == 0 {
-			d.severity = Warning // else a ClusterNetworkPolicy may deny by default
+		if len(v.world.ClusterPolicies) == 0 && slices.ContainsFunc(bare, (*class).serves) {
+			d.severity = Warning // else a ClusterNetworkPolicy may deny by default, or there is nothing to reach
 		}
 		d.what = fmt.Sprintf("Namespace %s has policies, but none isolates %s.", namespace, names(bare))
 	}
-	d.fix = "Add a policy that denies by default, once what these pods need is allowed."
-	types := list()
-	for _, t := range missing {
-		types.Content = append(types.Content, text(string(t)))
+	denial := verdict.Policy{Namespace: namespace, Name: v.freeName(namespace, "default-deny"), Spec: networkingv1.NetworkPolicySpec{PolicyTypes: missing}}
+	d.fix = "Allow what these pods need, names first; then add a policy that denies the rest, in one PolicyRollout, which tries it on a few pods before all."
+	if cut := v.cuts(v.with(denial), namespace); len(cut) > 0 {
+		d.fix = fmt.Sprintf("No bare denial: it would cut %s. %s", strings.Join(cut, ", "), d.fix)
 	}
-	d.document = newDocument(object(
-		"apiVersion", text("networking.k8s.io/v1"), "kind", text("NetworkPolicy"),
-		"metadata", object("namespace", text(namespace), "name", text(v.freeName(namespace, "default-deny"))),
-		"spec", object("podSelector", flow(object()), "policyTypes", flow(types)),
-	))
 	return d
 }
 

@@ -32,6 +32,10 @@ type policy struct {
 	node *yaml.Node
 }
 
+// live reports whether the policy is one of a cluster, which has all its pods;
+// manifests need not hold them.
+func (p *policy) live() bool { return p.source.File == "" }
+
 // policiesOf lists those of the set and the candidates of its rollouts, which
 // replace those of the same name: that is what the rollout will do.
 func policiesOf(set *manifest.Set) []*policy {
@@ -153,6 +157,14 @@ func (r rule) onlyPods() bool {
 func (r rule) definite() bool {
 	return r.direction == ingress || !slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool {
 		return p.NamespaceSelector != nil && p.NamespaceSelector.MatchLabels[corev1.LabelMetadataName] == ""
+	})
+}
+
+// anywhere reports whether the rule leads to every pod of every namespace, so that
+// it tells nothing of whom it is meant for.
+func (r rule) anywhere() bool {
+	return r.direction == egress && slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool {
+		return everything(p.NamespaceSelector) && (p.PodSelector == nil || everything(p.PodSelector))
 	})
 }
 

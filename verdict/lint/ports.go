@@ -63,6 +63,9 @@ func servicePort(v *view) []draft {
 				if q.Port == nil || q.Port.IntVal == 0 || q.EndPort != nil || isDNS(targets) {
 					continue
 				}
+				if r.anywhere() && slices.Contains(apiPorts, q.Port.IntVal) {
+					continue // it is for the API server: see api-server-by-selector
+				}
 				if m := v.misported(r, targets, port{q.Port.IntVal, protocolOf(q)}); m != nil {
 					drafts = append(drafts, m.draft(r, i, protocolOf(q)))
 				}
@@ -97,7 +100,7 @@ func (v *view) misported(r rule, targets []*class, p port) *misport {
 		for _, s := range c.services {
 			for _, sp := range s.Ports {
 				on, ok := sp.On(&c.Pod)
-				if !ok || sp.Port != p.number || sp.Protocol != p.protocol || on == p.number || covers(r.ports, c, port{on, p.protocol}) {
+				if !ok || sp.Port != p.number || sp.Protocol != p.protocol || on == p.number || v.opened(r, c, port{on, p.protocol}) {
 					continue
 				}
 				if found == nil {
@@ -107,6 +110,17 @@ func (v *view) misported(r rule, targets []*class, p port) *misport {
 		}
 	}
 	return found
+}
+
+// opened reports whether the rule, or another one of its policy that is for the
+// class whoever the peers are, lists the port.
+func (v *view) opened(r rule, c *class, p port) bool {
+	return covers(r.ports, c, p) || slices.ContainsFunc(r.policy.rules(r.direction), func(o rule) bool {
+		return len(o.ports) > 0 && covers(o.ports, c, p) && (len(o.peers) == 0 || r.direction == egress && slices.ContainsFunc(o.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+			takes, known := v.takes(r.policy.Namespace, &peer, c)
+			return takes && known
+		}))
+	})
 }
 
 // listens reports whether the class is known to listen on the port: its
@@ -134,7 +148,11 @@ func (m *misport) draft(r rule, i int, protocol corev1.Protocol) draft {
 	service := m.service.Namespace + "/" + m.service.Name
 	d.what = fmt.Sprintf("The rule lists %d, the port of Service %s, but its pods listen on %d.", m.service32, service, m.target)
 	d.why = fmt.Sprintf("Policies see a connection after the Service's translation, with the target port (NetworkPolicy specification); %s listens on %d/%s, so the connection is cut.", m.class.name(), m.target, protocol)
-	if m.declared && r.definite() {
+	switch {
+	case r.anywhere():
+		d.severity = Info // the rule need not be meant for this Service
+		d.why += " That matters if the rule is meant for it."
+	case m.declared && r.definite():
 		d.severity = Error
 	}
 	if r.direction == ingress || r.onlyPods() {
@@ -167,6 +185,7 @@ func namedPortUnknown(v *view) []draft {
 		if r.definite() {
 			d.severity = Error
 		}
+		known = slices.DeleteFunc(known, r.listsName)
 		d.what = fmt.Sprintf("No pod that the rule is about declares a port named %q over %s.", name, protocol)
 		d.why = fmt.Sprintf("A name is looked up among the container ports of the target pods (NetworkPolicyPort.port), here those of %s, and one that is not declared matches nothing.", names(targets))
 		d.fix = "Write the port's number, or a name that the pods declare" + orNothing(": ", strings.Join(known, ", ")) + "."
@@ -176,10 +195,25 @@ func namedPortUnknown(v *view) []draft {
 		} else if port := v.behindName(targets, name, protocol); port != 0 {
 			d.fix = fmt.Sprintf("%q is the name of a Service's port, which policies do not see: write the number %d.", name, port)
 			d.edit = set(d.at, intNode(port))
+		} else if r.opensSome(targets) {
+			d.severity = Info // one of several ports may be there only if a setting asks for it
 		}
 		drafts = append(drafts, d)
 	})
 	return drafts
+}
+
+// listsName reports whether the rule lists a port by that name.
+func (r rule) listsName(name string) bool {
+	return slices.ContainsFunc(r.ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port != nil && p.Port.StrVal == name })
+}
+
+// opensSome reports whether some port of the rule is one that a target declares,
+// so that the rule lets something through.
+func (r rule) opensSome(targets []*class) bool {
+	return slices.ContainsFunc(targets, func(c *class) bool {
+		return slices.ContainsFunc(c.Ports, func(p verdict.Port) bool { return covers(r.ports, c, portOf(p)) })
+	})
 }
 
 func orNothing(before, s string) string {

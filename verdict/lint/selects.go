@@ -6,53 +6,76 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
 
 // drifting are labels whose values controllers choose anew for every revision or
 // pod, so that a selector with one matches nothing after the next rollout.
-var drifting = []string{
-	"pod-template-hash", "controller-revision-hash", "pod-template-generation", "statefulset.kubernetes.io/pod-name",
-	"apps.kubernetes.io/pod-index", "controller-uid", "batch.kubernetes.io/controller-uid",
-	"serving.knative.dev/revision", "serving.knative.dev/revisionUID", "serving.knative.dev/configurationGeneration",
-	"serving.kserve.io/revision",
-}
-
-// operated is what a set of manifests cannot show.
-const operated = " (Pods that an operator makes of its own kinds of object are not among what manifests show.)"
+var drifting = repair.Drifting
 
 // selectsNothing finds policies that select no pod, in namespaces that have some.
+// What manifests do not show may be there all the same, as pods that an operator
+// makes: where no label looks misspelt, and no other namespace has such pods, it
+// is only said which pods are not known (see unseen).
 func selectsNothing(v *view) []draft {
 	var drafts []draft
+	var absent unseen
 	for _, p := range v.policies {
 		here := v.in(p.Namespace)
 		if len(here) == 0 || len(v.selected(p)) > 0 || drifts(&p.Spec.PodSelector) != "" {
 			continue
 		}
-		d := draft{policy: p, at: at("spec", "podSelector"), severity: Warning}
-		d.what = "The policy selects no pod, so it protects and isolates nothing."
-		d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here)) + operated
-		d.fix = "Write labels that the pods have, or delete the policy."
-		if m := v.meant(&p.Spec.PodSelector, here); m != nil {
-			d.severity, d.fix, d.edit = Error, m.fix, m.edit(d.at)
-			d.at = m.at(d.at)
-		} else if elsewhere := v.elsewhere(&p.Spec.PodSelector, p.Namespace); len(elsewhere) > 0 {
-			d.fix = fmt.Sprintf("A policy selects pods of its own namespace only. Pods like that are in %s: put the policy there.", some(elsewhere))
-			if len(elsewhere) == 1 && v.freeName(elsewhere[0], p.Name) == p.Name { // else it would replace the one there
-				field := at("metadata", "namespace")
-				if p.root != nil {
-					field = at("namespace")
-				}
-				d.edit, d.moves = set(field, text(elsewhere[0])), true
-			}
+		if d, ok := v.misselects(p, here); ok {
+			drafts = append(drafts, d)
+		} else {
+			absent.add(p, at("spec", "podSelector"), &p.Spec.PodSelector)
 		}
-		drafts = append(drafts, d)
 	}
-	return drafts
+	return append(drafts, absent.drafts("selects", "select",
+		"A policy without pods has no effect. Pods that an operator makes, that come at run time or that other files hold are not among what is checked.")...)
+}
+
+// misselects is about a policy that selects no pod where something tells that it
+// was meant to: a label that pods have otherwise, pods of another namespace, or a
+// cluster, which has all its pods.
+func (v *view) misselects(p *policy, here []*class) (draft, bool) {
+	d := draft{policy: p, at: at("spec", "podSelector"), severity: Warning}
+	d.what = "The policy selects no pod, so it protects and isolates nothing."
+	d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here))
+	d.fix = "Write labels that the pods have, or delete the policy."
+	free := slices.DeleteFunc(slices.Clone(here), v.hasOwnPolicy)
+	if m := v.meant(&p.Spec.PodSelector, free); m != nil {
+		d.severity, d.fix, d.edit = Error, m.fix, m.edit(d.at)
+		d.at = m.at(d.at)
+		return d, true
+	}
+	if elsewhere := v.elsewhere(&p.Spec.PodSelector, p.Namespace); len(elsewhere) > 0 {
+		d.fix = fmt.Sprintf("A policy selects pods of its own namespace only. Pods like that are in %s: put the policy there.", some(elsewhere))
+		if len(elsewhere) == 1 && v.freeName(elsewhere[0], p.Name) == p.Name { // else it would replace the one there
+			field := at("metadata", "namespace")
+			if p.root != nil {
+				field = at("namespace")
+			}
+			d.edit, d.moves = set(field, text(elsewhere[0])), true
+		}
+		return d, true
+	}
+	near := nearestPods(&p.Spec.PodSelector, free)
+	if near.class != nil {
+		d.fix = near.String() + " " + d.fix
+	}
+	return d, near.meant() || p.live()
+}
+
+// hasOwnPolicy reports whether some policy selects the class and not the whole
+// namespace: then no other one was meant for it.
+func (v *view) hasOwnPolicy(c *class) bool {
+	return slices.ContainsFunc(v.policies, func(p *policy) bool {
+		return p.Namespace == c.Namespace && !everything(&p.Spec.PodSelector) && v.selector(&p.Spec.PodSelector).Matches(labels.Set(c.Labels))
+	})
 }
 
 func some(all []string) string {
@@ -148,109 +171,6 @@ func sameNotion(a, b string) bool {
 	return ok || slices.Contains(name, a) && slices.Contains(name, b)
 }
 
-// peerSelectsNothing finds peers that select no pod of namespaces that have some.
-func peerSelectsNothing(v *view) []draft {
-	var drafts []draft
-	for _, p := range v.policies {
-		for _, r := range p.allRules() {
-			for i := range r.peers {
-				if apart(r, i) >= 0 {
-					continue // read together: see peers-or-instead-of-and
-				}
-				if d, ok := v.emptyPeer(r, i); ok {
-					drafts = append(drafts, d)
-				}
-			}
-		}
-	}
-	return drafts
-}
-
-func (v *view) emptyPeer(r rule, i int) (draft, bool) {
-	peer := &r.peers[i]
-	if peer.IPBlock != nil {
-		return draft{}, false
-	}
-	scope, known := v.scope(r.policy.Namespace, peer)
-	d := draft{policy: r.policy, at: r.at(r.peersKey(), i), severity: Warning}
-	if len(scope) == 0 {
-		return v.unknownNamespace(r, i, known)
-	}
-	if peer.PodSelector == nil || drifts(peer.PodSelector) != "" || slices.ContainsFunc(scope, func(c *class) bool {
-		return v.selector(peer.PodSelector).Matches(labels.Set(c.Labels))
-	}) {
-		return draft{}, false
-	}
-	selector := d.at.plus("podSelector")
-	d.at = selector
-	d.what = fmt.Sprintf("The peer %s selects no pod, so the rule lets nobody %s there.", metav1.FormatLabelSelector(peer.PodSelector), map[networkingv1.PolicyType]string{egress: "out", ingress: "in"}[r.direction])
-	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope)) + operated
-	d.fix = "Write labels that the pods have, or delete the peer."
-	if m := v.meant(peer.PodSelector, scope); m != nil {
-		d.severity, d.at, d.fix, d.edit = Error, m.at(selector), m.fix, m.edit(selector)
-	} else if elsewhere := v.elsewhere(peer.PodSelector, r.policy.Namespace); peer.NamespaceSelector == nil && len(elsewhere) > 0 {
-		d.severity = Error
-		d.why = "Without namespaceSelector a podSelector selects in the policy's own namespace (NetworkPolicyPeer.podSelector), " + r.policy.Namespace + "; pods like that are in " + some(elsewhere) + "."
-		d.fix = "Add a namespaceSelector to the same item."
-		d.edit = set(r.at(r.peersKey(), i, "namespaceSelector"), anyOf(elsewhere))
-	}
-	return d, true
-}
-
-// scope lists the classes of the namespaces that the peer looks in, and whether
-// they are known to be all of those namespaces.
-func (v *view) scope(home string, peer *networkingv1.NetworkPolicyPeer) (scope []*class, known bool) {
-	known = true
-	wide := networkingv1.NetworkPolicyPeer{NamespaceSelector: peer.NamespaceSelector, PodSelector: &metav1.LabelSelector{}}
-	for _, c := range v.classes {
-		ok, certain := v.takes(home, &wide, c)
-		if known = known && certain; ok {
-			scope = append(scope, c)
-		}
-	}
-	return scope, known
-}
-
-// unknownNamespace finds a namespaceSelector by name with a misspelt name. A
-// name that is like no other may be that of a namespace that is not in the set.
-func (v *view) unknownNamespace(r rule, i int, known bool) (draft, bool) {
-	peer := &r.peers[i]
-	if peer.NamespaceSelector == nil || !known {
-		return draft{}, false
-	}
-	name := peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName]
-	all := slices.Collect(maps.Keys(v.world.Namespaces))
-	for _, c := range v.classes {
-		if !slices.Contains(all, c.Namespace) {
-			all = append(all, c.Namespace)
-		}
-	}
-	meant, ok := nearest(name, all)
-	if name == "" || slices.Contains(all, name) || slices.Contains([]string{"default", "kube-system", "kube-public", "kube-node-lease"}, name) || !ok {
-		return draft{}, false
-	}
-	field := r.at(r.peersKey(), i, "namespaceSelector", "matchLabels", corev1.LabelMetadataName)
-	return draft{
-		policy: r.policy, at: field, severity: Warning,
-		what: fmt.Sprintf("No namespace is named %s, so the rule lets nobody in or out there.", name),
-		why:  fmt.Sprintf("What is checked holds %s, and nothing in namespace %s.", meant, name),
-		fix:  fmt.Sprintf("Did you mean %s?", meant),
-		edit: set(field, text(meant)),
-	}, true
-}
-
-// anyOf selects namespaces by name.
-func anyOf(namespaces []string) *yaml.Node {
-	if len(namespaces) == 1 {
-		return namespaceNode(namespaces[0])
-	}
-	values := list()
-	for _, n := range namespaces {
-		values.Content = append(values.Content, text(n))
-	}
-	return object("matchExpressions", list(object("key", text(corev1.LabelMetadataName), "operator", text("In"), "values", values)))
-}
-
 // drifts is the label of the selector whose values change by themselves; empty
 // if there is none.
 func drifts(s *metav1.LabelSelector) string {
@@ -313,8 +233,9 @@ func selectsEverything(v *view) []draft {
 				policy: p, at: at("spec", "podSelector"), severity: Warning,
 				what: fmt.Sprintf("The policy is named after %s and selects every pod of its namespace.", c.name()),
 				why:  fmt.Sprintf("An empty podSelector selects all pods (NetworkPolicySpec.podSelector): its rules open the same for %s.", names(here)),
-				fix:  fmt.Sprintf("Select %s, or name the policy after what it is for.", selectorText(c.identity())),
-				edit: set(at("spec", "podSelector"), labelsNode(c.identity())),
+				// No correction is written: with a narrower selector the policy isolates
+				// the others no more.
+				fix: fmt.Sprintf("Select %s and isolate the other pods by a policy of their own, or name this one after what it is for.", selectorText(v.tell(c).Labels)),
 			})
 			break
 		}

@@ -1,0 +1,92 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// apiPorts are where API servers listen behind the Service default/kubernetes.
+var apiPorts = []int32{443, 6443, 8443}
+
+// apiServerBySelector finds egress rules that are meant for the API server and
+// select pods: it runs on the network of its node, or outside of the cluster.
+func apiServerBySelector(v *view) []draft {
+	var drafts []draft
+	for _, p := range v.policies {
+		for _, r := range p.allRules() {
+			if r.direction != egress || len(r.ports) == 0 || !namesAPIPort(r) {
+				continue
+			}
+			for i := range r.peers {
+				meant := v.meansAPIServer(r, i)
+				if meant == "" || v.reachesAPIServer(p) {
+					continue
+				}
+				drafts = append(drafts, draft{
+					policy: p, at: r.at("to", i), severity: Warning,
+					what: "The peer selects no pod that is the API server.",
+					why:  meant + " Selectors match pods that have a network of their own; the API server is on its node's network or outside of the cluster (NetworkPolicy specification, hostNetwork pods).",
+					fix:  "If the API server is meant, allow an ipBlock with the addresses of its endpoints (kubectl get endpointslices -n default kubernetes), on the port that they show.",
+				})
+			}
+		}
+	}
+	return drafts
+}
+
+func namesAPIPort(r rule) bool {
+	return slices.ContainsFunc(r.ports, func(p networkingv1.NetworkPolicyPort) bool {
+		return p.Port != nil && slices.Contains(apiPorts, p.Port.IntVal) && protocolOf(p) == tcp
+	})
+}
+
+// meansAPIServer says why a peer can only be meant for the API server; empty
+// where it is not so.
+func (v *view) meansAPIServer(r rule, i int) string {
+	peer := &r.peers[i]
+	if peer.IPBlock != nil {
+		return ""
+	}
+	if peer.PodSelector != nil {
+		for _, key := range []string{"component", "app", "k8s-app", "app.kubernetes.io/name"} {
+			if strings.HasSuffix(peer.PodSelector.MatchLabels[key], "kube-apiserver") {
+				return key + ": " + peer.PodSelector.MatchLabels[key] + " is the label of the API server's pods, which share the network of their node."
+			}
+		}
+	}
+	if peer.NamespaceSelector == nil || peer.PodSelector != nil && !everything(peer.PodSelector) {
+		return ""
+	}
+	if everything(peer.NamespaceSelector) {
+		if !lists6443(r) || slices.ContainsFunc(v.classes, func(c *class) bool { return listens(c, port{6443, tcp}) }) {
+			return ""
+		}
+		return "The rule lists 6443, where API servers listen, and its peer takes every pod."
+	}
+	home, known := v.matchesNamespace(peer.NamespaceSelector, corev1.NamespaceDefault)
+	if !home || !known || slices.ContainsFunc(v.classes, func(c *class) bool { ok, _ := v.takes(r.policy.Namespace, peer, c); return ok }) {
+		return ""
+	}
+	return "The Service of the API server is in namespace default, and no pod of the input is."
+}
+
+func lists6443(r rule) bool {
+	return slices.ContainsFunc(r.ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port != nil && p.Port.IntVal == 6443 })
+}
+
+// reachesAPIServer reports whether another rule lets the policy's pods reach
+// addresses on one of the API server's ports. Which addresses it has is not known.
+func (v *view) reachesAPIServer(p *policy) bool {
+	open := func(p *policy) bool {
+		return slices.ContainsFunc(p.rules(egress), func(r rule) bool {
+			return !r.onlyPods() && slices.ContainsFunc(apiPorts, func(n int32) bool { return lists(r.ports, n, tcp) })
+		})
+	}
+	selected := v.selected(p)
+	return open(p) || len(selected) > 0 && !slices.ContainsFunc(selected, func(c *class) bool {
+		return !slices.ContainsFunc(v.isolated[c][egress], open)
+	})
+}

@@ -1,0 +1,77 @@
+package lint
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// podsByBlock finds pods that may look up names only by a rule for addresses.
+// Some network plugins never match pods by address.
+func podsByBlock(v *view) []draft {
+	var drafts []draft
+	found := map[*policy][]*class{}
+	for _, l := range v.dns {
+		if l.udp == verdict.Deny || v.locally(l.class) || v.resolvesAsPods(l.class) {
+			continue
+		}
+		r, i := v.resolvesByBlock(l)
+		if i < 0 {
+			continue
+		}
+		p := r.policy
+		if found[p] = append(found[p], l.class); len(found[p]) > 1 {
+			continue
+		}
+		d := draft{policy: p, at: r.at("to", i, "ipBlock"), severity: Warning}
+		d.why = "An ipBlock is meant for addresses outside of the cluster (NetworkPolicy specification). Cilium, and data planes that are built on it (such as GKE Dataplane V2), never match a pod by its address: there, these pods can look up no name and call no other pod."
+		d.fix = "Add a rule that selects the DNS pods, and one for each group of pods that these pods call."
+		d.edit = add(at("spec", "egress"), v.dnsRule(p, l.resolver))
+		drafts = append(drafts, d)
+	}
+	for i := range drafts {
+		drafts[i].what = fmt.Sprintf("%s may reach the cluster's DNS only by an ipBlock, which some network plugins do not match with pods.", names(found[drafts[i].policy]))
+	}
+	return drafts
+}
+
+// resolvesAsPods reports whether some rule lets the class reach DNS pods by
+// selectors, or by having no peers. Labels that are not known count as matching.
+func (v *view) resolvesAsPods(c *class) bool {
+	return v.anyEgress(c, func(r rule) bool {
+		return len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+			return slices.ContainsFunc(v.dnsPods, func(dns resolver) bool {
+				takes, known := v.takes(r.policy.Namespace, &peer, dns.class)
+				return peer.IPBlock == nil && (takes || !known) && (lists(r.ports, dns.udp, udp) || covers(r.ports, dns.class, port{dns.udp, udp}))
+			})
+		})
+	})
+}
+
+// resolvesByBlock finds the rule and the peer by which the class reaches its resolver.
+func (v *view) resolvesByBlock(l lookups) (r rule, index int) {
+	index = -1
+	v.anyEgress(l.class, func(one rule) bool {
+		if !lists(one.ports, l.resolver.udp, udp) {
+			return false
+		}
+		r, index = one, slices.IndexFunc(one.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+			if peer.IPBlock == nil {
+				return false
+			}
+			cidr, err := netip.ParsePrefix(peer.IPBlock.CIDR)
+			return err == nil && (wide(peer.IPBlock.CIDR) || slices.ContainsFunc(l.resolver.IPs, cidr.Contains))
+		})
+		return index >= 0
+	})
+	return r, index
+}
+
+// anyEgress reports whether an egress rule of a policy that isolates the class is so.
+func (v *view) anyEgress(c *class, is func(rule) bool) bool {
+	return slices.ContainsFunc(v.isolated[c][egress], func(p *policy) bool { return slices.ContainsFunc(p.rules(egress), is) })
+}
