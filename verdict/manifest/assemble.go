@@ -15,6 +15,7 @@ import (
 
 // assemble makes a Set of objects that are right, each for itself. It is pure.
 func assemble(objects raw, others []foreign, o Options) *Set {
+	objects.classify()
 	s := &Set{Objects: objects.Objects, World: verdict.World{Namespaces: map[string]map[string]string{}}}
 	for _, ns := range objects.Namespaces {
 		s.World.Namespaces[ns.Name] = ns.Object.Labels

@@ -28,6 +28,8 @@ type raw struct {
 	jobs         []Typed[batchv1.Job]
 	cronJobs     []Typed[batchv1.CronJob]
 	rollouts     []Typed[v1alpha1.PolicyRollout] // without their candidates
+	operated     []operated                      // pods that operators make of custom resources
+	gateways     map[string]string               // classes of Gateways by namespace/name
 }
 
 // header is what every object begins with.
@@ -104,6 +106,8 @@ func (r *reading) object(at Source, n *yaml.Node, listed header, named bool) {
 		read(r, at, n)
 	case callers[h]:
 		r.readCaller(at, n)
+	case loose[groupKind{h.group(), h.kind}] != nil:
+		loose[groupKind{h.group(), h.kind}](r, at, n)
 	case h.isList() && field(n, "items") != nil:
 		r.list(at, n, h.item())
 	case h.apiVersion == tightrope && h.kind == "Scenario":
@@ -120,11 +124,18 @@ func (r *reading) object(at Source, n *yaml.Node, listed header, named bool) {
 // skip counts a kind that is not read. One that makes pods, as many operators'
 // kinds do, is told by name: its pods are missing from the answers.
 func (r *reading) skip(at Source, n *yaml.Node) {
-	if field(strict.Value(n, "spec.template.spec"), "containers") != nil {
+	hides := makesPods(header{at.APIVersion, at.Kind})
+	switch {
+	case field(strict.Value(n, "spec.template.spec"), "containers") != nil:
 		r.note(at.Position, strict.Show(at.Kind+" "+text(n, "metadata", "name")), "has a template of pods, and %s is not a kind that is expanded: its pods are missing", strict.Show(at.APIVersion))
-		return
+		if hides {
+			r.keepCustom(at, n)
+		}
+	case hides:
+		r.hide(at, n)
+	default:
+		r.skipped[strict.Show(at.Kind)]++
 	}
-	r.skipped[strict.Show(at.Kind)]++
 }
 
 // notManifest is a problem with what the user named, and a note about what was

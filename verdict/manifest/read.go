@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -69,6 +70,7 @@ type reading struct {
 	problems  []Problem
 	notes     []Note
 	skipped   map[string]int // by kind
+	hiding    map[string]int // by kind, those of which a controller may make pods
 	unnamed   int            // objects that took the default namespace
 	raw       raw
 	maps      []Source // ConfigMaps, which are read once a rollout asks
@@ -78,7 +80,7 @@ type reading struct {
 }
 
 func newReading(o Options) *reading {
-	return &reading{options: o.withDefaults(), skipped: map[string]int{}, sources: map[string]Source{}, kept: map[string]any{}}
+	return &reading{options: o.withDefaults(), skipped: map[string]int{}, sources: map[string]Source{}, kept: map[string]any{}, hiding: map[string]int{}}
 }
 
 // maxGathered bounds problems and notes, so that hostile input does not fill
@@ -100,6 +102,9 @@ func (r *reading) note(at Position, object, format string, args ...any) {
 // finish looks at what only the whole input tells, and puts the Set together.
 func (r *reading) finish() (*Set, error) {
 	r.resolveRollouts()
+	for _, kind := range slices.Sorted(maps.Keys(r.hiding)) {
+		r.note(Position{}, "", "%s: a controller may make pods of the kind, which are not known here", count(r.hiding[kind], kind))
+	}
 	if r.unnamed > 0 {
 		r.note(Position{}, "", "%s without a namespace: taken to be in %s", count(r.unnamed, "object"), r.options.Namespace)
 	}

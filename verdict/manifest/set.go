@@ -58,6 +58,10 @@ type Objects struct {
 	Rollouts        []Rollout
 	Suites          []Typed[v1alpha1.ConnectivitySuite]
 	Callbacks       []Callback
+	Customs         []Custom   // of which a controller may make pods that are not known
+	Monitors        []Monitor  // that ask for metrics to be fetched
+	Entrances       []Entrance // Services that clients outside of the cluster reach
+	Accounts        []Account  // service accounts with annotations
 }
 
 // Rollout is a PolicyRollout with the policies that it would roll out, wherever
@@ -88,6 +92,8 @@ type Workload struct {
 	// TemplatePath is where the template stands in the object, for example
 	// spec.template; empty for a pod.
 	TemplatePath string
+	// Labels are the controller's own, which its pods need not have.
+	Labels map[string]string
 	// Unfixed are the label keys that its controller adds to its pods with values
 	// that are not known beforehand, such as pod-template-hash. The pods here have
 	// them with the value "unknown".
