@@ -12,6 +12,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
+	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
 
 // remedySets names folders of manifests, separated by colons, whose denials are
@@ -60,6 +61,9 @@ func changesOnly(t *testing.T, name string, x *explainer, pods []*verdict.Pod, c
 		}
 		return false
 	}
+	if len(r.Besides) > 0 && one.told(c.From.Pod) && one.told(c.To.Pod) {
+		t.Errorf("%s: the addition for %s to %s on %d also allows %v, and labels tell those apart\n%s", name, c.From, c.To, c.Port, r.Besides, r)
+	}
 	after := verdict.Compile(r.World, nil)
 	if v := after.Judge(c); v.Decision != verdict.Allow {
 		t.Errorf("%s: %s to %s on %d, with what is offered: %s", name, c.From, c.To, c.Port, v.Reason)
@@ -77,6 +81,18 @@ func changesOnly(t *testing.T, name string, x *explainer, pods []*verdict.Pod, c
 		}
 	}
 	return true
+}
+
+// told reports whether some label of the pod's, or several, tells it from the other
+// workloads of its namespace.
+func (x *explainer) told(p *verdict.Pod) bool {
+	var others []*verdict.Pod
+	for i := range x.set.Pods {
+		if q := &x.set.Pods[i]; q.Namespace == p.Namespace && x.workload(q) != x.workload(p) {
+			others = append(others, q)
+		}
+	}
+	return len(repair.Tell(x.fixed(p), others).Also) == 0
 }
 
 // oneOfEach is a pod of each workload that has a name of its own, at most 30.
