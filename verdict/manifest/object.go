@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
@@ -60,13 +61,16 @@ var understood = map[header]func(*reading, Source, *yaml.Node){
 	{"v1", "Pod"}:                   namespaced(func(r *raw) *[]Typed[corev1.Pod] { return &r.Pods }, checkPod),
 	{"v1", "Service"}:               namespaced(func(r *raw) *[]Typed[corev1.Service] { return &r.Services }, checkService),
 	{"v1", "ReplicationController"}: namespaced(func(r *raw) *[]Typed[corev1.ReplicationController] { return &r.controllers }, checkController),
-	{"v1", "ConfigMap"}:             (*reading).keepConfigMap,
-	{"apps/v1", "Deployment"}:       namespaced(func(r *raw) *[]Typed[appsv1.Deployment] { return &r.deployments }, checkDeployment),
-	{"apps/v1", "StatefulSet"}:      namespaced(func(r *raw) *[]Typed[appsv1.StatefulSet] { return &r.statefulSets }, checkStatefulSet),
-	{"apps/v1", "DaemonSet"}:        namespaced(func(r *raw) *[]Typed[appsv1.DaemonSet] { return &r.daemonSets }, checkDaemonSet),
-	{"apps/v1", "ReplicaSet"}:       namespaced(func(r *raw) *[]Typed[appsv1.ReplicaSet] { return &r.replicaSets }, checkReplicaSet),
-	{"batch/v1", "Job"}:             namespaced(func(r *raw) *[]Typed[batchv1.Job] { return &r.jobs }, checkJob),
-	{"batch/v1", "CronJob"}:         namespaced(func(r *raw) *[]Typed[batchv1.CronJob] { return &r.cronJobs }, checkCronJob),
+	{"v1", "Endpoints"}:             namespaced(func(r *raw) *[]Typed[corev1.Endpoints] { return &r.Endpoints }, nil),
+	{"discovery.k8s.io/v1", "EndpointSlice"}: namespaced(
+		func(r *raw) *[]Typed[discoveryv1.EndpointSlice] { return &r.EndpointSlices }, nil),
+	{"v1", "ConfigMap"}:        (*reading).keepConfigMap,
+	{"apps/v1", "Deployment"}:  namespaced(func(r *raw) *[]Typed[appsv1.Deployment] { return &r.deployments }, checkDeployment),
+	{"apps/v1", "StatefulSet"}: namespaced(func(r *raw) *[]Typed[appsv1.StatefulSet] { return &r.statefulSets }, checkStatefulSet),
+	{"apps/v1", "DaemonSet"}:   namespaced(func(r *raw) *[]Typed[appsv1.DaemonSet] { return &r.daemonSets }, checkDaemonSet),
+	{"apps/v1", "ReplicaSet"}:  namespaced(func(r *raw) *[]Typed[appsv1.ReplicaSet] { return &r.replicaSets }, checkReplicaSet),
+	{"batch/v1", "Job"}:        namespaced(func(r *raw) *[]Typed[batchv1.Job] { return &r.jobs }, checkJob),
+	{"batch/v1", "CronJob"}:    namespaced(func(r *raw) *[]Typed[batchv1.CronJob] { return &r.cronJobs }, checkCronJob),
 	{"networking.k8s.io/v1", "NetworkPolicy"}: namespaced(
 		func(r *raw) *[]Typed[networkingv1.NetworkPolicy] { return &r.NetworkPolicies }, checkNetworkPolicy),
 	{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"}: clusterPolicy,

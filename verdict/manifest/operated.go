@@ -38,7 +38,7 @@ func (r *reading) operate(n *yaml.Node, o operated) {
 		r.hide(o.Source, n)
 		return
 	}
-	if r.keep(o.Source, o.template) && len(r.raw.operated) < maxGathered {
+	if r.keep(o.Source, []any{o.labels, o.replicas, o.template}) && len(r.raw.operated) < maxGathered {
 		r.raw.operated = append(r.raw.operated, o)
 	}
 }

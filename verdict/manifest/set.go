@@ -1,7 +1,10 @@
 package manifest
 
 import (
+	"net/netip"
+
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
@@ -34,6 +37,9 @@ type Set struct {
 	// no document declares, sorted: of these, only the name is known.
 	Undeclared []string
 
+	// PodCIDRs and ServiceCIDRs are those that were stated; empty: not known.
+	PodCIDRs, ServiceCIDRs []netip.Prefix
+
 	sources map[string]Source
 }
 
@@ -44,6 +50,8 @@ type Objects struct {
 	Nodes           []Typed[corev1.Node]
 	Pods            []Typed[corev1.Pod]
 	Services        []Typed[corev1.Service]
+	EndpointSlices  []Typed[discoveryv1.EndpointSlice]
+	Endpoints       []Typed[corev1.Endpoints]
 	ConfigMaps      []Typed[corev1.ConfigMap] // those that a PolicyRollout names
 	NetworkPolicies []Typed[networkingv1.NetworkPolicy]
 	ClusterPolicies []Typed[v1alpha2.ClusterNetworkPolicy]
@@ -101,6 +109,10 @@ type Service struct {
 	Pods     []int // indexes in Set.Pods
 	Headless bool  // no address of its own: clients connect to the pods' ports
 	Spec     *corev1.ServiceSpec
+	// Addresses lead to it from inside the cluster: see Set.At.
+	Addresses []netip.Addr
+	// Endpoints are the addresses that EndpointSlices and Endpoints list for it.
+	Endpoints []Endpoint
 }
 
 // Note says what was left out, assumed or is not known.
