@@ -27,6 +27,7 @@ var mistakes = []Mistake{
 	{"any-namespace-by-label", "an ingress rule takes pods by label out of every namespace", spec + "NetworkPolicyPeer.namespaceSelector", anyNamespace},
 	{"api-server-by-selector", "a rule that is meant for the API server selects pods", page + " (hostNetwork pods), projectcalico/libcalico-go#1060", apiServerBySelector},
 	{"client-address-hidden", "a rule is for clients' addresses that a Service may replace with a node's", "kubernetes.io/docs/tutorials/services/source-ip", clientAddress},
+	{"clients-forgotten", "clients outside of the cluster may not reach a Service of type LoadBalancer", "kubernetes.io/docs/concepts/services-networking/service (type LoadBalancer); " + page + " (ipBlock)", clientsForgotten},
 	{"configured-target-cut", "pods may not reach what their environment or arguments tell them to call", page + " (isolated pods); kubernetes.io/docs/concepts/services-networking/dns-pod-service", configuredCut},
 	{"deny-that-allows", "a policy named after a denial has an empty rule, which allows everything", spec + "NetworkPolicySpec.ingress", denyThatAllows},
 	{"dns-forgotten", "pods that may connect out may not look up names", page + " (default deny egress)", dnsForgotten},
@@ -63,7 +64,7 @@ var mistakes = []Mistake{
 	{"selects-everything", "a policy named after one workload selects all", spec + "NetworkPolicySpec.podSelector", selectsEverything},
 	{"selects-nothing", "a policy selects no pod", spec + "NetworkPolicySpec.podSelector", selectsNothing},
 	{"service-closed", "policies let something in, and nothing to where Services lead", page + " (isolated pods)", serviceClosed},
-	{"service-port-for-target-port", "a rule lists a Service's port where its pods listen on another one", page + " (Services)", servicePort},
+	{"service-port-for-target-port", "a rule lists a Service's port where its pods listen on another one", page + " (Services)", servicePorts},
 	{"workload-identity-cut", "pods of a service account with a cloud identity may not get its tokens", "cloud.google.com, docs.aws.amazon.com, azure.github.io (workload identity)", identityCut},
 	{"webhook-forgotten", "the API server cannot call a webhook or an aggregated API", "kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers", webhookForgotten},
 }
