@@ -65,7 +65,7 @@ var table = map[string]folder{
 	"scenarios/e2e":          {"", []string{everything}},
 	"api/strict":             {"refuses", nil},
 	"verdict/manifest":       {"reads", []string{"api/v1alpha1", "api/strict", "verdict"}},
-	"verdict/lint":           {"warns", []string{"api/v1alpha1", "catalog", "verdict", "verdict/manifest"}},
+	"verdict/lint":           {"warns", []string{"api/v1alpha1", "catalog", "verdict", "verdict/manifest", "verdict/repair"}},
 }
 
 // testImports are arrows that only tests may draw.

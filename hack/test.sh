@@ -38,15 +38,15 @@ packages() { "$go" list ./... | grep -E "$@"; }
 # Packages that do one thing at a time run without the race detector: it could
 # find nothing there, and makes long searches ten times as long (arch_test.go holds this).
 alone='/(rollout|verdict/(class|compare|cover|literal/random))$'
-# Packages that bring up labs go one after the other: two cores are few, and a
-# starved probe proves nothing.
+# Packages that bring up labs mostly wait, so two go at a time. More would starve
+# probes on a machine with two cores, and a starved probe proves nothing.
 labs='/(clusters/lab|cmd/tightrope|rollout/operator|scenarios/e2e)$'
 
 main() {
 	CGO_ENABLED=${race:+1} step . "$go" test "${raced[@]}" $(packages -v "$labs|$alone")
 	CGO_ENABLED=0 step . "$go" test "${flags[@]}" $(packages "$alone")
 	CGO_ENABLED=0 step . "$go" test "${flags[@]}" -run '^TestDifferential$' ./verdict/literal # many more verdicts than under the race detector
-	CGO_ENABLED=${race:+1} step . "$go" test -p 1 -timeout 30m "${raced[@]}" $(packages "$labs")
+	CGO_ENABLED=${race:+1} step . "$go" test -p 2 -timeout 30m "${raced[@]}" $(packages "$labs")
 	# This module compiles Kubernetes, so its tests share the flags of make labd, and so its cache.
 	CGO_ENABLED=0 step clusters/labd "$go" test -p 1 -timeout 30m "${flags[@]}" -trimpath ./...
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/report"
@@ -31,7 +32,7 @@ func printCorrections(w io.Writer, set *manifest.Set) {
 func missing(set *manifest.Set) []lint.Finding {
 	var all []lint.Finding
 	for _, f := range lint.Check(set) {
-		if f.Object.Kind == "Namespace" && f.Corrected != "" && f.Severity >= lint.Warning && !f.Suppressed {
+		if f.New && f.Severity >= lint.Warning && !f.Suppressed && !slices.ContainsFunc(all, func(g lint.Finding) bool { return g.Corrected == f.Corrected }) {
 			all = append(all, f)
 		}
 	}

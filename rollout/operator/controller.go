@@ -154,7 +154,11 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		return hindered
 	}
 	if err := r.act(ctx, s, w, next); err != nil {
+		s.hindrance = err.Error()
 		return err
+	}
+	if next.Phase != v1alpha1.PhasePreflight {
+		s.hindrance = "" // of preflight it says what preflight could not do
 	}
 	if time.Since(s.record.savedAt) > saveEvery {
 		return errors.Join(hindered, s.record.save(ctx, r.Client, run))

@@ -130,6 +130,14 @@ func TestALiveStepEndsThoughItsPodsMayNotBe(t *testing.T) {
 	if err := r.Get(t.Context(), key, &now); err != nil || now.Status.Phase != v1alpha1.PhaseRollingBack || now.Status.Cause != string(rollout.CauseSilent) {
 		t.Errorf("%v, %s; want it rolled back", err, describe(&now))
 	}
+	if !strings.Contains(now.Status.Message, "failed quota: must specify limits.cpu") {
+		t.Errorf("message %q does not say what was in the way", now.Status.Message)
+	}
+	s.hindrance = "a webhook says no"
+	s.fillStatus(&now, turn{next: rollout.State{Phase: v1alpha1.PhaseRollbackFailed}}, nil)
+	if !strings.Contains(now.Status.Message, "a webhook says no") {
+		t.Errorf("message %q does not say why the rollback failed", now.Status.Message)
+	}
 }
 
 // Nothing that a person asks for depends on saving a report.

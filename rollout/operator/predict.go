@@ -138,7 +138,13 @@ func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
 	own := func(key string) bool {
 		return slices.ContainsFunc(p.Candidates, func(c Candidate) bool { return c.Key() == key })
 	}
-	mend := repair.Of(p.after(w), c, repair.Options{Own: own, Inline: true})
+	var pods []verdict.Pod
+	for _, pod := range w.pods {
+		if pod.Labels[v1alpha1.LabelRole] == "" { // probe pods go when the run ends
+			pods = append(pods, verdict.PodOf(pod))
+		}
+	}
+	mend := repair.Of(p.after(w), c, repair.Options{Own: own, Inline: true, Pods: pods})
 	return fmt.Sprintf("To allow %q, add %s\nTo see the data plane cut it all the same, add to the rollout:\n%s", path, mend,
 		rollout.ExceptionYAML(v1alpha1.ExceptionPredictedCut, path))
 }

@@ -87,7 +87,8 @@ func (p *Preview) mend(c rollout.Change, r manifest.Rollout) {
 	for _, policy := range c.Candidates {
 		candidates[policy.Key()] = true
 	}
-	o := repair.Options{Own: func(policy string) bool { return candidates[policy] }, Inline: r.Object.Spec.Policies.ConfigMapRef == nil}
+	o := repair.Options{Own: func(policy string) bool { return candidates[policy] }, Inline: r.Object.Spec.Policies.ConfigMapRef == nil,
+		Pods: c.Pods, Workload: p.name}
 	world := c.After()
 	for i := range p.Paths {
 		path := &p.Paths[i]

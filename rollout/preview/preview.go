@@ -36,6 +36,8 @@ type Preview struct {
 	Assumed []string
 	// Notes say what is odd about the rollout and stops nothing.
 	Notes []string
+
+	name func(*verdict.Pod) string // of a pod's workload
 }
 
 // Path is a path of a suite, judged for every pod behind its target.
@@ -127,9 +129,9 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 		return p, err
 	}
 	p.Assumed = t.assumed
-	name := workloads(set)
+	p.name = workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
-		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: name, DeclaredOnly: true, PodsOnly: true})
+		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
 	p.Paths = judged(paths, p.Summary.Paths)
 	if err := p.except(r); err != nil {
 		return p, err

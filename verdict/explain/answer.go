@@ -78,6 +78,7 @@ type explainer struct {
 	snapshot *verdict.Snapshot
 	conn     verdict.Conn
 	verdict  verdict.Verdict
+	owners   map[string]*manifest.Workload // by pod
 }
 
 func (x *explainer) answer(note string, counts [3]int) Answer {

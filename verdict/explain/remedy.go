@@ -1,10 +1,12 @@
 package explain
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
 	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
 
@@ -28,7 +30,7 @@ func (x *explainer) next() (string, []Addition) {
 	case verdict.Unknown:
 		return "The policies alone do not tell. Ask the cluster itself: connect from the pod, or roll out with a path that says what must work.", []Addition{}
 	}
-	r := repair.Of(x.set.World, x.conn, repair.Options{Labels: x.telling})
+	r := repair.Of(x.set.World, x.conn, repair.Options{Pods: x.set.Pods, Workload: x.workload, Fixed: x.fixed})
 	additions := []Addition{}
 	for _, a := range r.Additions {
 		ns, name, _ := strings.Cut(a.Policy, "/")
@@ -38,23 +40,52 @@ func (x *explainer) next() (string, []Addition) {
 		}
 		additions = append(additions, one)
 	}
+	besides := ":"
+	if len(r.Besides) > 0 {
+		besides = fmt.Sprintf(", but it also allows %s, because no label tells those pods apart:", listed(firstOf(r.Besides), ""))
+	}
 	switch len(additions) {
 	case 0:
 		return r.Why, additions
 	case 1:
-		return "If it should be allowed, this is enough:", additions
+		return "If it should be allowed, this is enough" + besides, additions
 	}
-	return "If it should be allowed, both of these are needed, because each end has policies of its own:", additions
+	return "If it should be allowed, both of these are needed, because each end has policies of its own" + besides, additions
 }
 
-// telling are the labels to select a pod by: those that its controller does not
-// change.
-func (x *explainer) telling(p *verdict.Pod) map[string]string {
-	var unfixed []string
-	for _, w := range x.set.Workloads {
-		if slices.ContainsFunc(w.Pods, func(i int) bool { return x.set.Pods[i].Key() == p.Key() }) {
-			unfixed = append(unfixed, w.Unfixed...)
+// firstOf are the first three, and how many there are besides.
+func firstOf(all []string) []string {
+	if more := len(all) - 3; more > 0 {
+		return append(slices.Clone(all[:3]), fmt.Sprintf("%d more", more))
+	}
+	return all
+}
+
+// owner is the workload that a pod is of; nil: it is not one of the set's.
+func (x *explainer) owner(p *verdict.Pod) *manifest.Workload {
+	if x.owners == nil {
+		x.owners = map[string]*manifest.Workload{}
+		for i := range x.set.Workloads {
+			for _, pod := range x.set.Workloads[i].Pods {
+				x.owners[x.set.Pods[pod].Key()] = &x.set.Workloads[i]
+			}
 		}
 	}
-	return repair.Telling(p, unfixed...)
+	return x.owners[p.Key()]
+}
+
+func (x *explainer) workload(p *verdict.Pod) string {
+	if w := x.owner(p); w != nil {
+		return w.Kind + "/" + w.Namespace + "/" + w.Name
+	}
+	return p.Key()
+}
+
+// fixed are the labels to select a pod by: those that its controller does not
+// change.
+func (x *explainer) fixed(p *verdict.Pod) map[string]string {
+	if w := x.owner(p); w != nil {
+		return repair.Fixed(p, w.Unfixed...)
+	}
+	return repair.Fixed(p)
 }

@@ -23,7 +23,7 @@ func rulesWithoutType(v *view) []draft {
 				what: fmt.Sprintf("The %s rules have no effect: policyTypes does not list %s.", word(d), d),
 				why:  fmt.Sprintf("A policy isolates its pods only in the directions that policyTypes lists (NetworkPolicySpec.policyTypes), so %s stay open for %s.", selectedText(v, p), word(d)),
 				fix:  fmt.Sprintf("Add %s to policyTypes.", d),
-				edit: add(at("spec", "policyTypes"), text(string(d))),
+				edit: add(at("spec", "policyTypes"), text(string(d))), closes: true,
 			})
 		}
 	}
@@ -99,7 +99,7 @@ func emptyEgressIgnored(v *view) []draft {
 			what: "The empty egress list denies nothing.",
 			why:  fmt.Sprintf("Without policyTypes a policy affects egress only if it has egress rules (NetworkPolicySpec.policyTypes): %s may still connect to everything.", selectedText(v, p)),
 			fix:  "List the directions in policyTypes.",
-			edit: set(at("spec", "policyTypes"), flow(list(types...))),
+			edit: set(at("spec", "policyTypes"), flow(list(types...))), closes: true,
 		})
 	}
 	return drafts
@@ -151,7 +151,7 @@ func redundantRules(v *view) []draft {
 				what: fmt.Sprintf("An empty rule allows all %s, so the other %s no effect.", word(d), plural(len(rules)-1)),
 				why:  fmt.Sprintf("Rules add up, and one without peers and ports allows everything (NetworkPolicySpec.%s): %s are open.", word(d), selectedText(v, p)),
 				fix:  "Delete the empty rule; if everything is meant to be allowed, delete the others.",
-				edit: drop(rules[open].at()),
+				edit: drop(rules[open].at()), closes: true,
 			})
 		}
 	}
@@ -185,7 +185,7 @@ func denyThatAllows(v *view) []draft {
 				what: fmt.Sprintf("The policy is named %s and allows all %s.", p.Name, word(d)),
 				why:  fmt.Sprintf("One empty rule allows everything; no rule at all allows nothing (NetworkPolicySpec.%s).", word(d)),
 				fix:  fmt.Sprintf("Write %s: [].", word(d)),
-				edit: edits(set(at("spec", word(d)), flow(list())), explicitTypes(p)),
+				edit: edits(set(at("spec", word(d)), flow(list())), explicitTypes(p)), closes: true,
 			})
 		}
 	}

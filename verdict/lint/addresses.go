@@ -256,7 +256,7 @@ func (v *view) serviceDraft(b block, s *manifest.Service) draft {
 			ports = append(ports, port{on, sp.Protocol})
 		}
 	}
-	peer := podsNode(b.rule.policy.Namespace, target.Namespace, target.identity())
+	peer := podsNode(b.rule.policy.Namespace, target.Namespace, v.tell(target).Labels)
 	d.edit = add(at("spec", "egress"), ruleNode("to", []*yaml.Node{peer}, ports...))
 	return d
 }
@@ -282,7 +282,7 @@ func podAddress(v *view) []draft {
 			if c.HostNetwork || !slices.ContainsFunc(c.pods, func(i int) bool { return slices.Contains(v.set.Pods[i].IPs, b.cidr.Addr()) }) {
 				continue
 			}
-			peer := podsNode(b.rule.policy.Namespace, c.Namespace, c.identity())
+			peer := podsNode(b.rule.policy.Namespace, c.Namespace, v.tell(c).Labels)
 			drafts = append(drafts, draft{
 				policy: b.rule.policy, at: b.at("cidr"), severity: Warning,
 				what: fmt.Sprintf("%s is the address of a pod of %s, which it loses when it is replaced.", b.CIDR, c.name()),

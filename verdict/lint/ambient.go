@@ -44,13 +44,14 @@ func ambientProbes(v *view) []draft {
 				continue
 			}
 			p := v.isolated[c][ingress][0]
-			drafts = append(drafts, draft{
+			d := draft{
 				policy: p, at: at("spec", "ingress"), severity: Error,
 				what: fmt.Sprintf("The kubelet cannot probe %s.", c.name()),
 				why:  fmt.Sprintf("In Istio's ambient mode its probes of port %d come from %s and not from the node, and no rule allows that; the pods never become ready.", n, probeSource),
-				fix:  fmt.Sprintf("Allow ingress from ipBlock %s/32.", probeSource),
-				edit: add(at("spec", "ingress"), ruleNode("from", []*yaml.Node{blockNode(probeSource + "/32")})),
-			})
+			}
+			where := d.grant(v, ingress, []*class{c}, ruleNode("from", []*yaml.Node{blockNode(probeSource + "/32")}), nil)
+			d.fix = fmt.Sprintf("Allow ingress from ipBlock %s/32 %s.", probeSource, where)
+			drafts = append(drafts, d)
 			break
 		}
 	}

@@ -6,10 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	networkingv1 "k8s.io/api/networking/v1"
-
-	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // blamed is a policy with the lookups that one rule more in it would make work.
@@ -52,70 +49,6 @@ func (v *view) isolators(c *class, d networkingv1.PolicyType) string {
 		all = append(all, p.Key())
 	}
 	return fmt.Sprintf("%s is isolated for %s by %s", c.name(), word(d), strings.Join(all, " and "))
-}
-
-// opening is what a policy has to let through for something to work.
-type opening struct {
-	policy    *policy
-	direction networkingv1.PolicyType
-	subjects  []*class // selected by the policy
-	peer      *class
-	labels    map[string]string // that select the peer
-	ports     []port            // empty: every port
-}
-
-// openings collects them, one for each policy, direction and peer.
-type openings struct {
-	view *view
-	all  []*opening
-}
-
-// need notes what stands in the way of a connection, if anything certainly
-// does. Each denying side is one thing to open. labels choose the pods of both
-// ends, in place of each one's own; every says to open all ports.
-func (o *openings) need(from, to *class, p port, labels map[string]string, every bool) {
-	v := o.view.between(from, to, p.number, p.protocol)
-	if v.Egress.Decision == verdict.Deny {
-		o.note(egress, from, to, p, labels, every)
-	}
-	if v.Ingress.Decision == verdict.Deny {
-		o.note(ingress, to, from, p, labels, every)
-	}
-}
-
-func (o *openings) note(d networkingv1.PolicyType, subject, peer *class, p port, labels map[string]string, every bool) {
-	isolating := o.view.isolated[subject][d]
-	if len(isolating) == 0 {
-		return // a ClusterNetworkPolicy denies: no NetworkPolicy can open it
-	}
-	if labels == nil {
-		labels = peer.identity()
-	}
-	i := slices.IndexFunc(o.all, func(x *opening) bool {
-		return x.policy == isolating[0] && x.direction == d && x.peer.Namespace == peer.Namespace && maps.Equal(x.labels, labels)
-	})
-	if i < 0 {
-		i, o.all = len(o.all), append(o.all, &opening{policy: isolating[0], direction: d, peer: peer, labels: labels})
-	}
-	x := o.all[i]
-	if !slices.Contains(x.subjects, subject) {
-		x.subjects = append(x.subjects, subject)
-	}
-	if !every && !slices.Contains(x.ports, p) {
-		x.ports = append(x.ports, p)
-	}
-}
-
-// edit adds the rule that opens it.
-func (x *opening) edit() edit {
-	key := map[networkingv1.PolicyType]string{egress: "to", ingress: "from"}[x.direction]
-	peer := podsNode(x.policy.Namespace, x.peer.Namespace, x.labels)
-	return add(at("spec", word(x.direction)), ruleNode(key, []*yaml.Node{peer}, x.ports...))
-}
-
-// draft says where it stands and how to correct it.
-func (x *opening) draft(s Severity) draft {
-	return draft{policy: x.policy, at: at("spec", word(x.direction)), severity: s, edit: x.edit()}
 }
 
 // portsText lists ports for people: 9090/TCP, 7000/UDP.

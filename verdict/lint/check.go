@@ -18,6 +18,7 @@ type draft struct {
 	edit      edit   // from the policy's root; nil where only a person knows what is right
 	moves     bool   // the edit makes another object of the policy, as one of another namespace
 	document  string // a policy to add, where none is to be edited
+	closes    bool   // the edit takes away what works today
 }
 
 // Check lists the mistakes in the set, sorted by file, line and rule; objects of
@@ -46,7 +47,7 @@ func examine(set *manifest.Set) []mistaken {
 	v := newView(set)
 	for _, m := range mistakes {
 		for _, d := range m.find(v) {
-			all = append(all, mistaken{d, m.ID})
+			all = append(all, mistaken{v.harmless(d), m.ID})
 		}
 	}
 	return all
@@ -55,7 +56,7 @@ func examine(set *manifest.Set) []mistaken {
 func (m mistaken) suppressed() bool { return slices.Contains(m.policy.ignored, m.id) }
 
 func (m mistaken) finding() Finding {
-	f := Finding{Rule: m.id, Severity: m.severity, What: m.what, Why: m.why, Fix: m.fix, Corrected: m.document}
+	f := Finding{Rule: m.id, Severity: m.severity, What: m.what, Why: m.why, Fix: m.fix, Corrected: m.document, New: m.document != ""}
 	f.Object = Object{Kind: "NetworkPolicy", Namespace: m.policy.Namespace, Name: m.policy.Name}
 	f.Position = m.policy.position(m.at)
 	f.Suppressed = m.suppressed()

@@ -3,6 +3,7 @@ package lint
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -72,16 +73,11 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 		}
 		d.what = fmt.Sprintf("Namespace %s has policies, but none isolates %s.", namespace, names(bare))
 	}
-	d.fix = "Add a policy that denies by default, once what these pods need is allowed."
-	types := list()
-	for _, t := range missing {
-		types.Content = append(types.Content, text(string(t)))
+	denial := verdict.Policy{Namespace: namespace, Name: v.freeName(namespace, "default-deny"), Spec: networkingv1.NetworkPolicySpec{PolicyTypes: missing}}
+	d.fix = "Allow what these pods need, names first; then add a policy that denies the rest, in one PolicyRollout, which tries it on a few pods before all."
+	if cut := v.cuts(v.with(denial), namespace); len(cut) > 0 {
+		d.fix = fmt.Sprintf("No bare denial: it would cut %s. %s", strings.Join(cut, ", "), d.fix)
 	}
-	d.document = newDocument(object(
-		"apiVersion", text("networking.k8s.io/v1"), "kind", text("NetworkPolicy"),
-		"metadata", object("namespace", text(namespace), "name", text(v.freeName(namespace, "default-deny"))),
-		"spec", object("podSelector", flow(object()), "policyTypes", flow(types)),
-	))
 	return d
 }
 

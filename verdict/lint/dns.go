@@ -83,6 +83,9 @@ func dnsForgotten(v *view) []draft {
 		d.what = fmt.Sprintf("%s may connect out and may not look up names: no rule allows port %d to the cluster's DNS.", names(group.classes()), l.resolver.udp)
 		d.why = fmt.Sprintf("%s, and %s; every call by name fails, which looks like a dead target.", v.isolators(l.class, egress), l.resolver.describe())
 		d.fix = "Allow UDP and TCP to the DNS pods in " + p.Key() + "."
+		if others := v.silent(p); len(others) > 0 {
+			d.fix += fmt.Sprintf(" The rule is for %s too, which use no cluster DNS by default.", names(others))
+		}
 		if r := v.unproven(p); r != nil && l.resolver.assumed {
 			d.severity = Warning
 			d.at = r.at("to")
@@ -93,6 +96,11 @@ func dnsForgotten(v *view) []draft {
 		drafts = append(drafts, d)
 	}
 	return drafts
+}
+
+// silent are the classes that the policy selects and that ask no cluster DNS.
+func (v *view) silent(p *policy) []*class {
+	return slices.DeleteFunc(v.selected(p), func(c *class) bool { return c.HostNetwork || usesClusterDNS(c) })
 }
 
 // needsNames is an Error where some rule leads to pods or to the world, which

@@ -85,9 +85,11 @@ type Finding struct {
 	Fix      string   `json:"fix"`  // what to do
 	// Corrected is the whole YAML document of the object with this mistake
 	// corrected: the source's with its comments and order, re-encoded where there
-	// is no source. For a policy that is missing it is the one to add. It is empty
-	// where only a person knows what is right.
+	// is no source. It is empty where only a person knows what is right.
 	Corrected string `json:"corrected,omitempty"`
+	// New is true where Corrected is a policy to add beside the object, which stays
+	// as it is.
+	New bool `json:"new,omitempty"`
 	// Suppressed is true where the policy's annotation asks to leave it out.
 	Suppressed bool `json:"suppressed,omitempty"`
 }

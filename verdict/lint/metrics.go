@@ -46,7 +46,7 @@ func metricsForgotten(v *view) []draft {
 
 func metricsDrafts(o *openings, s Severity) []draft {
 	var drafts []draft
-	for _, x := range o.all {
+	for _, x := range o.merged() {
 		d := x.draft(s)
 		scraper, scraped, verb := x.peer.name(), names(x.subjects), "declare"
 		if x.direction == egress {
@@ -57,7 +57,7 @@ func metricsDrafts(o *openings, s Severity) []draft {
 		}
 		d.what = fmt.Sprintf("%s cannot fetch the metrics of %s on %s.", scraper, scraped, portsText(x.ports))
 		d.why = fmt.Sprintf("%s, and no rule allows it; the pods %s metrics there, and their alerts stop firing without any user noticing.", o.view.isolators(x.subjects[0], x.direction), verb)
-		d.fix = fmt.Sprintf("Allow %s from %s in %s.", portsText(x.ports), scraper, x.policy.Key())
+		d.fix = fmt.Sprintf("Allow %s from %s %s.", portsText(x.ports), scraper, d.fix)
 		drafts = append(drafts, d)
 	}
 	return drafts

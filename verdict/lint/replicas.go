@@ -61,19 +61,21 @@ func known() []family {
 // peerPorts finds groups of pods that need each other and are cut apart.
 func peerPorts(v *view) []draft {
 	var drafts []draft
-	for _, c := range v.classes {
-		for _, f := range known() {
+	for _, f := range known() {
+		o := &openings{view: v}
+		for _, c := range v.classes {
 			if !f.is(c) {
 				continue
 			}
-			o := &openings{view: v}
 			for _, peer := range f.peers(v, c) {
 				for _, p := range f.ports {
-					o.need(c, peer, p, f.labels(c), f.every)
+					o.need(c, peer, p, f.labels(v, c), f.every)
 				}
 			}
-			drafts = append(drafts, f.drafts(o)...)
 		}
+		drafts = append(drafts, f.drafts(o)...)
+	}
+	for _, c := range v.classes {
 		drafts = append(drafts, v.declaredPeers(c)...)
 	}
 	return unique(drafts)
@@ -94,7 +96,7 @@ func (v *view) declaredPeers(c *class) []draft {
 	o := &openings{view: v}
 	for _, peer := range f.peers(v, c) {
 		for _, p := range f.ports {
-			o.need(c, peer, p, f.labels(c), false)
+			o.need(c, peer, p, f.labels(v, c), false)
 		}
 	}
 	return f.drafts(o)
@@ -131,16 +133,16 @@ func (f family) peers(v *view, c *class) []*class {
 }
 
 // labels select the whole group.
-func (f family) labels(c *class) map[string]string {
+func (f family) labels(v *view, c *class) map[string]string {
 	if f.group != "" {
 		return map[string]string{f.group: c.Labels[f.group]}
 	}
-	return c.identity()
+	return v.tell(c).Labels
 }
 
 func (f family) drafts(o *openings) []draft {
 	var drafts []draft
-	for _, x := range o.all {
+	for _, x := range o.merged() {
 		d := x.draft(Error)
 		d.what = fmt.Sprintf("%s: its own pods may not reach each other (%s %s).", names(x.subjects), word(x.direction), strings.TrimSpace(portsText(x.ports)))
 		ports := portsText(x.ports)
@@ -149,7 +151,7 @@ func (f family) drafts(o *openings) []draft {
 			d.what = fmt.Sprintf("%s: the pods of its group may not reach each other on every port (%s).", names(x.subjects), word(x.direction))
 		}
 		d.why = fmt.Sprintf("%s, and no rule allows it; %s: %s.", o.view.isolators(x.subjects[0], x.direction), f.title, f.source)
-		d.fix = fmt.Sprintf("Allow %s among the pods %s.", ports, selectorText(x.labels))
+		d.fix = fmt.Sprintf("Allow %s among the pods %s, %s.", ports, selectorText(x.labels), d.fix)
 		drafts = append(drafts, d)
 	}
 	return drafts
@@ -159,7 +161,7 @@ func (f family) drafts(o *openings) []draft {
 func unique(drafts []draft) []draft {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(drafts, func(d draft) bool {
-		key := d.policy.Key() + d.at.String() + d.fix
+		key := d.policy.Key() + d.at.String() + d.fix + d.document
 		had := seen[key]
 		seen[key] = true
 		return had

@@ -8,16 +8,13 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
 
 // drifting are labels whose values controllers choose anew for every revision or
 // pod, so that a selector with one matches nothing after the next rollout.
-var drifting = []string{
-	"pod-template-hash", "controller-revision-hash", "pod-template-generation", "statefulset.kubernetes.io/pod-name",
-	"apps.kubernetes.io/pod-index", "controller-uid", "batch.kubernetes.io/controller-uid",
-	"serving.knative.dev/revision", "serving.knative.dev/revisionUID", "serving.knative.dev/configurationGeneration",
-	"serving.kserve.io/revision",
-}
+var drifting = repair.Drifting
 
 // selectsNothing finds policies that select no pod, in namespaces that have some.
 // What manifests do not show may be there all the same, as pods that an operator
@@ -236,8 +233,9 @@ func selectsEverything(v *view) []draft {
 				policy: p, at: at("spec", "podSelector"), severity: Warning,
 				what: fmt.Sprintf("The policy is named after %s and selects every pod of its namespace.", c.name()),
 				why:  fmt.Sprintf("An empty podSelector selects all pods (NetworkPolicySpec.podSelector): its rules open the same for %s.", names(here)),
-				fix:  fmt.Sprintf("Select %s, or name the policy after what it is for.", selectorText(c.identity())),
-				edit: set(at("spec", "podSelector"), labelsNode(c.identity())),
+				// No correction is written: with a narrower selector the policy isolates
+				// the others no more.
+				fix: fmt.Sprintf("Select %s and isolate the other pods by a policy of their own, or name this one after what it is for.", selectorText(v.tell(c).Labels)),
 			})
 			break
 		}

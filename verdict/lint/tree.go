@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
 // path leads from the root of a policy to a field: keys and indexes.
@@ -131,12 +133,16 @@ func set(p path, value *yaml.Node) edit {
 	}
 }
 
-// add appends the item to the list, which it makes where it is missing.
+// add appends the item to the list, which it makes where it is missing. An item
+// that is there already is not added again: two mistakes may lack the same rule.
 func add(p path, item *yaml.Node) edit {
 	return func(root *yaml.Node) {
 		old := lookup(root, p)
 		if old == nil || old.Kind != yaml.SequenceNode {
 			set(p, list(item))(root)
+			return
+		}
+		if slices.ContainsFunc(old.Content, func(n *yaml.Node) bool { return manifest.Same(n, item) }) {
 			return
 		}
 		item := copied(item)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
+	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
 
 const (
@@ -80,10 +81,13 @@ type view struct {
 	dnsPods []resolver
 	cache   bool // whether NodeLocal DNSCache is in the set
 	dns     []lookups
+	told    map[*class]repair.Told // that were asked for
+	offered map[string]string      // documents of policies to add, by namespace/name
 }
 
 func newView(set *manifest.Set) *view {
-	v := &view{set: set, homes: map[string][]*class{}, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{}}
+	v := &view{set: set, homes: map[string][]*class{}, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{},
+		told: map[*class]repair.Told{}, offered: map[string]string{}}
 	v.policies = policiesOf(set)
 	v.world = set.World
 	v.world.Policies = nil

@@ -119,10 +119,11 @@ func (v *view) webhookDraft(c *class, called calledPort) draft {
 }
 
 func (v *view) forgottenDraft(c *class, p port) draft {
-	return draft{
+	d := draft{
 		policy: v.isolated[c][ingress][0], at: at("spec", "ingress"),
 		what: fmt.Sprintf("The API server cannot call the webhook of %s on %s.", c.name(), portsText([]port{p})),
-		fix:  "Allow the port from everyone, as in the corrected document, or from the ipBlocks of the control plane.",
-		edit: add(at("spec", "ingress"), ruleNode("from", nil, p)),
 	}
+	where := d.grant(v, ingress, []*class{c}, ruleNode("from", nil, p), []port{p})
+	d.fix = fmt.Sprintf("Allow the port from everyone %s, or from the ipBlocks of the control plane.", where)
+	return d
 }

@@ -3,7 +3,6 @@ package repair
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,30 +15,66 @@ import (
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
-// addition is the rule that is missing, in the policy that is about this
-// workload; where only policies about everything cover it, or those of others, a
-// policy of its own.
-func (o Options) addition(w verdict.World, c verdict.Conn, d networkingv1.PolicyType, s verdict.Side) Addition {
+// addition is the rule that is missing, in the policy that is about this workload
+// alone. Where the policy selects other pods too, or belongs to somebody else, a
+// policy of its own. It says why where neither can be for this workload.
+func (o Options) addition(w verdict.World, c verdict.Conn, d networkingv1.PolicyType, s verdict.Side) (Addition, string) {
 	subject, peer := c.From, c.To
 	if d == networkingv1.PolicyTypeIngress {
 		subject, peer = peer, subject
 	}
+	others := o.tell(peer.Pod)
+	if peer.Pod != nil && len(others.Labels) == 0 {
+		return Addition{}, o.unlabelled(peer.Pod)
+	}
 	i := slices.IndexFunc(w.Policies, func(p verdict.Policy) bool { return p.Key() == o.blamed(w, c, d, s) })
-	if i >= 0 && len(w.Policies[i].Spec.PodSelector.MatchLabels)+len(w.Policies[i].Spec.PodSelector.MatchExpressions) > 0 {
+	own := o.tell(subject.Pod)
+	if i >= 0 && o.into(w, w.Policies[i], d, subject.Pod, own) {
 		p := w.Policies[i]
 		a := Addition{Policy: p.Key(), Direction: d, Spec: *p.Spec.DeepCopy()}
-		a.YAML = o.allow(&a.Spec, c, d, peer, subject)
-		return a
+		a.YAML = allow(&a.Spec, c, d, peerOf(peer, subject, others.Labels))
+		return a, ""
 	}
-	labels := o.Labels(subject.Pod)
+	switch cut := o.open(w, d, own.Also); {
+	case len(own.Labels) == 0:
+		return Addition{}, o.unlabelled(subject.Pod)
+	case len(cut) > 0:
+		return Addition{}, fmt.Sprintf("No label tells %s from %s, and a policy that selects both would isolate those for %s: give its pods a label of their own.",
+			subject, brief(keys(cut)), strings.ToLower(string(d)))
+	}
 	a := Addition{New: true, Direction: d, Spec: networkingv1.NetworkPolicySpec{
-		PodSelector: metav1.LabelSelector{MatchLabels: labels}, PolicyTypes: []networkingv1.PolicyType{d},
+		PodSelector: metav1.LabelSelector{MatchLabels: own.Labels}, PolicyTypes: []networkingv1.PolicyType{d},
 	}}
-	name := free(w, subject.Pod.Namespace, newName(labels, c, d))
+	name := free(w, subject.Pod.Namespace, newName(own.Labels, c, d))
 	a.Policy = subject.Pod.Namespace + "/" + name
-	o.allow(&a.Spec, c, d, peer, subject)
+	allow(&a.Spec, c, d, peerOf(peer, subject, others.Labels))
 	a.YAML = o.whole(subject.Pod.Namespace, name, a.Spec)
-	return a
+	return a, ""
+}
+
+// into reports whether the rule goes into the policy: it selects by labels, and
+// no more pods than a new policy could.
+func (o Options) into(w verdict.World, p verdict.Policy, d networkingv1.PolicyType, subject *verdict.Pod, own Told) bool {
+	if len(p.Spec.PodSelector.MatchLabels)+len(p.Spec.PodSelector.MatchExpressions) == 0 {
+		return false
+	}
+	n := 0
+	for _, q := range o.others(subject) {
+		if ok, err := p.Isolates(*q, d); ok || err != nil {
+			n++
+		}
+	}
+	return n == 0 || n <= len(own.Also) || len(own.Labels) == 0 || len(o.open(w, d, own.Also)) > 0
+}
+
+// open are the pods of these that no policy isolates in the direction.
+func (o Options) open(w verdict.World, d networkingv1.PolicyType, pods []*verdict.Pod) []*verdict.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod *verdict.Pod) bool {
+		return slices.ContainsFunc(w.Policies, func(p verdict.Policy) bool {
+			ok, err := p.Isolates(*pod, d)
+			return ok && err == nil
+		})
+	})
 }
 
 // blamed is the policy to look at first among those that may be changed; empty
@@ -58,6 +93,12 @@ func newName(labels map[string]string, c verdict.Conn, d networkingv1.PolicyType
 	for _, key := range nameLabels {
 		if value := labels[key]; value != "" {
 			name = strings.ToLower(strings.ReplaceAll(value, "_", "-"))
+			break
+		}
+	}
+	for _, key := range partLabels {
+		if value := labels[key]; value != "" && len(labels) > 1 {
+			name += "-" + strings.ToLower(strings.ReplaceAll(value, "_", "-"))
 			break
 		}
 	}
@@ -80,9 +121,9 @@ func free(w verdict.World, namespace, name string) string {
 }
 
 // allow appends the rule to the spec and returns it as a list item.
-func (o Options) allow(spec *networkingv1.NetworkPolicySpec, c verdict.Conn, d networkingv1.PolicyType, peer, subject verdict.End) string {
+func allow(spec *networkingv1.NetworkPolicySpec, c verdict.Conn, d networkingv1.PolicyType, peer networkingv1.NetworkPolicyPeer) string {
 	port, protocol := intstr.FromInt32(c.Port), cmp.Or(c.Protocol, corev1.ProtocolTCP)
-	peers := []networkingv1.NetworkPolicyPeer{o.peer(peer, subject)}
+	peers := []networkingv1.NetworkPolicyPeer{peer}
 	ports := []networkingv1.NetworkPolicyPort{{Protocol: &protocol, Port: &port}}
 	if d == networkingv1.PolicyTypeEgress {
 		r := networkingv1.NetworkPolicyEgressRule{To: peers, Ports: ports}
@@ -94,11 +135,13 @@ func (o Options) allow(spec *networkingv1.NetworkPolicySpec, c verdict.Conn, d n
 	return Item(r)
 }
 
-func (o Options) peer(e, from verdict.End) networkingv1.NetworkPolicyPeer {
+// peerOf selects the end by its labels, as seen from a policy for the other one;
+// an address by itself.
+func peerOf(e, from verdict.End, labels map[string]string) networkingv1.NetworkPolicyPeer {
 	if e.Pod == nil {
 		return networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: netip.PrefixFrom(e.IP, e.IP.BitLen()).String()}}
 	}
-	p := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: o.Labels(e.Pod)}}
+	p := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: labels}}
 	if from.Pod == nil || from.Pod.Namespace != e.Pod.Namespace {
 		p.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: e.Pod.Namespace}}
 	}
@@ -112,22 +155,4 @@ func (o Options) whole(namespace, name string, spec networkingv1.NetworkPolicySp
 	}
 	return document(map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
 		"metadata": map[string]string{"namespace": namespace, "name": name}, "spec": spec})
-}
-
-// nameLabels are the keys by which workloads are usually told apart.
-var nameLabels = []string{"app.kubernetes.io/name", "app", "k8s-app", "name"}
-
-// Telling are the labels to select a pod by: the usual one, else all but those of
-// the given keys and the hash of its ReplicaSet.
-func Telling(p *verdict.Pod, unfixed ...string) map[string]string {
-	for _, key := range nameLabels {
-		if value, ok := p.Labels[key]; ok {
-			return map[string]string{key: value}
-		}
-	}
-	all := maps.Clone(p.Labels)
-	for _, key := range append(unfixed, "pod-template-hash") {
-		delete(all, key)
-	}
-	return all
 }

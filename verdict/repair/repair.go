@@ -18,6 +18,10 @@ type Repair struct {
 	// Why there is no repair, as a sentence; empty where there is one, and where
 	// nothing is denied.
 	Why string
+	// Besides are other connections that the additions allow on the same port, as
+	// "NAMESPACE/POD to NAMESPACE/POD": no label tells those pods apart. It is empty
+	// where Options.Pods is.
+	Besides []string
 	// World is the given one with the additions, from which the repair of the next
 	// connection can start, so that the two fit together.
 	World verdict.World
@@ -49,16 +53,26 @@ type Options struct {
 	// Inline writes new policies as items of a PolicyRollout's spec.policies.inline,
 	// not as NetworkPolicies.
 	Inline bool
-	// Labels are those by which to select a pod; nil: its usual one, else all.
-	Labels func(*verdict.Pod) map[string]string
+	// Pods are those that there are. An addition is made for its connection only: it
+	// takes as few other pods as labels allow. nil: no others are known.
+	Pods []verdict.Pod
+	// Workload names the workload of a pod, whose replicas an addition is for
+	// together; nil: pods of a namespace with the same fixed labels are replicas.
+	Workload func(*verdict.Pod) string
+	// Fixed are the labels of a pod that stay the same; nil: all but Drifting.
+	Fixed func(*verdict.Pod) map[string]string
 }
 
 func (o Options) withDefaults() Options {
 	if o.Own == nil {
 		o.Own = func(string) bool { return true }
 	}
-	if o.Labels == nil {
-		o.Labels = func(p *verdict.Pod) map[string]string { return Telling(p) }
+	if o.Fixed == nil {
+		o.Fixed = func(p *verdict.Pod) map[string]string { return Fixed(p) }
+	}
+	if o.Workload == nil {
+		fixed := o.Fixed
+		o.Workload = func(p *verdict.Pod) string { return fmt.Sprint(p.Namespace, fixed(p)) }
 	}
 	return o
 }
@@ -66,10 +80,12 @@ func (o Options) withDefaults() Options {
 var directions = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress, networkingv1.PolicyTypeIngress}
 
 // Of says what to add to the policies of a world so that they allow a connection:
-// one addition for each end that denies it.
+// one addition for each end that denies it. What would cut another connection is
+// not said.
 func Of(w verdict.World, c verdict.Conn, o Options) Repair {
 	o = o.withDefaults()
-	v := verdict.Compile(w, nil).Judge(c)
+	before := verdict.Compile(w, nil)
+	v := before.Judge(c)
 	r := Repair{World: w}
 	if v.Decision != verdict.Deny {
 		return r
@@ -82,11 +98,17 @@ func Of(w verdict.World, c verdict.Conn, o Options) Repair {
 		if !slices.ContainsFunc(w.Policies, func(p verdict.Policy) bool { return p.Key() == side.Policy }) {
 			return Repair{World: w, Why: fmt.Sprintf("Only the policy %s can change this; a NetworkPolicy that allows it has no say before it.", side.Policy)}
 		}
-		r.add(o.addition(r.World, c, d, side))
+		a, why := o.addition(r.World, c, d, side)
+		if why != "" {
+			return Repair{World: w, Why: why}
+		}
+		r.add(a)
 	}
-	if v := verdict.Compile(r.World, nil).Judge(c); v.Decision != verdict.Allow {
+	after := verdict.Compile(r.World, nil)
+	if v := after.Judge(c); v.Decision != verdict.Allow {
 		return Repair{World: w, Why: fmt.Sprintf("A rule for it would not be enough: %s.", v.Reason)}
 	}
+	r.Besides = o.besides(before, after, c)
 	return r
 }
 
@@ -116,6 +138,9 @@ func (r Repair) String() string {
 	}
 	if len(r.Additions) == 0 {
 		return r.Why
+	}
+	if len(r.Besides) > 0 {
+		b.WriteString("\n# no label tells them apart: this also allows " + brief(r.Besides))
 	}
 	return b.String()
 }

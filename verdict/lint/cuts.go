@@ -1,0 +1,125 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	networkingv1 "k8s.io/api/networking/v1"
+	kyaml "sigs.k8s.io/yaml"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
+)
+
+const (
+	mostCuts   = 3      // that are named
+	mostJudged = 20_000 // connections that are judged to find them
+)
+
+// harmless takes away a correction that would cut what works: names that pods look
+// up, and connections to Services. The fix then says what it would cut.
+func (v *view) harmless(d draft) draft {
+	if !d.closes || d.edit == nil {
+		return d
+	}
+	spec, ok := d.policy.edited(d.edit)
+	if !ok {
+		return d
+	}
+	if cut := v.cuts(v.with(verdict.Policy{Namespace: d.policy.Namespace, Name: d.policy.Name, Spec: spec}), d.policy.Namespace); len(cut) > 0 {
+		d.edit = nil
+		d.fix += fmt.Sprintf(" This alone would cut %s: allow first what is needed.", strings.Join(cut, ", "))
+	}
+	return d
+}
+
+// edited is the spec of the policy with the edit made; false where it cannot be read.
+func (p *policy) edited(e edit) (spec networkingv1.NetworkPolicySpec, ok bool) {
+	tree, root := p.tree(), p.root
+	if tree == nil {
+		tree, root = encoded(p.object), nil
+	}
+	own := lookup(manifest.Plain(tree), root)
+	if own == nil {
+		return spec, false
+	}
+	e(own)
+	raw, err := yaml.Marshal(lookup(own, at("spec")))
+	return spec, err == nil && kyaml.Unmarshal(raw, &spec) == nil
+}
+
+// with is the world with the policy added, or in the place of the one of its name.
+func (v *view) with(p verdict.Policy) verdict.World {
+	w := v.world
+	w.Policies = slices.DeleteFunc(slices.Clone(w.Policies), func(q verdict.Policy) bool { return q.Key() == p.Key() })
+	w.Policies = append(w.Policies, p)
+	return w
+}
+
+// cuts names some of what is allowed today and denied in the other world, of what
+// pods of the namespace need: names first, then Services.
+func (v *view) cuts(w verdict.World, namespace string) []string {
+	after := verdict.Compile(w, nil)
+	var all []string
+	if silent := v.silenced(after, namespace); len(silent) > 0 {
+		all = append(all, "the name lookups of "+names(silent))
+	}
+	judged := 0
+	for _, pair := range v.pairs(namespace) {
+		for _, s := range pair.to.services {
+			for _, sp := range s.Ports {
+				on, ok := sp.On(&pair.to.Pod)
+				if judged++; !ok || judged > mostJudged || len(all) == mostCuts {
+					continue
+				}
+				c := verdict.Conn{From: verdict.End{Pod: &pair.from.Pod}, To: verdict.End{Pod: &pair.to.Pod}, Port: on, Protocol: sp.Protocol}
+				if after.Judge(c).Decision == verdict.Deny && v.snapshot.Judge(c).Decision == verdict.Allow {
+					all = append(all, fmt.Sprintf("%s to %s on %d/%s", pair.from.name(), pair.to.name(), on, sp.Protocol))
+				}
+			}
+		}
+	}
+	return all
+}
+
+// silenced are the classes that can look up names today and not in the other world.
+func (v *view) silenced(after *verdict.Snapshot, namespace string) []*class {
+	var all []*class
+	for _, c := range v.in(namespace) {
+		if c.HostNetwork || !usesClusterDNS(c) {
+			continue
+		}
+		can := func(s *verdict.Snapshot) bool {
+			return slices.ContainsFunc(v.dnsPods, func(r resolver) bool { return v.ask(s, c, r, r.udp, udp) != verdict.Deny })
+		}
+		if !can(after) && can(v.snapshot) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// pair is a connection's two ends.
+type pair struct{ from, to *class }
+
+// pairs are what may pass within the namespace, then out of it and into it.
+func (v *view) pairs(namespace string) []pair {
+	var inner, outer []pair
+	for _, c := range v.in(namespace) {
+		for _, o := range v.classes {
+			switch {
+			case o == c, resolves(o):
+			case o.Namespace == namespace:
+				inner = append(inner, pair{o, c})
+			default:
+				outer = append(outer, pair{c, o}, pair{o, c})
+			}
+			if len(inner)+len(outer) > mostJudged {
+				return append(inner, outer...)
+			}
+		}
+	}
+	return append(inner, outer...)
+}
