@@ -113,8 +113,8 @@ func emptyList(v *view) []draft {
 		for _, r := range p.allRules() {
 			if r.peers != nil && len(r.peers) == 0 {
 				d := emptyDraft(v, r, r.peersKey(), "everyone")
-				if r.direction == egress {
-					d.severity = Info // many write it to say so
+				if r.direction == egress || strings.Contains(p.Name, "allow-all") {
+					d.severity = Info // it is written to say so
 				}
 				drafts = append(drafts, d)
 			}
