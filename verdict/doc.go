@@ -1,6 +1,7 @@
 // Package verdict predicts. Given namespaces, pods and policies, it says whether
 // a connection is allowed, and by which rule, or denied, and by which policy. It
-// reads NetworkPolicy v1 and ClusterNetworkPolicy v1alpha2. It opens no socket.
+// reads NetworkPolicy v1 and ClusterNetworkPolicy v1alpha2 and v1beta1. It opens
+// no socket.
 //
 //	egress of the source ──┐                             each side: Admin ──► NetworkPolicy ──► Baseline ──► Allow
 //	                       ├──► Deny if either denies, else Unknown if either is, else Allow

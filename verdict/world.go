@@ -57,7 +57,8 @@ type World struct {
 	Nodes []Node
 }
 
-// ClusterPolicy is a ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2.
+// ClusterPolicy is a ClusterNetworkPolicy of policy.networking.k8s.io, v1alpha2 or
+// v1beta1: their schemas are the same.
 type ClusterPolicy struct {
 	Name string
 	Spec v1alpha2.ClusterNetworkPolicySpec

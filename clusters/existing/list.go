@@ -2,6 +2,7 @@ package existing
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/pager"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
+	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 	npaclient "sigs.k8s.io/network-policy-api/pkg/client/clientset/versioned"
 )
 
@@ -111,7 +113,7 @@ var policyGroups = []string{
 }
 
 // otherPolicies lists ClusterNetworkPolicies, if the cluster has them in the
-// version that is understood, and the names of all other kinds of policies.
+// versions that are understood, and the names of all other kinds of policies.
 func (l *Lists) otherPolicies(ctx context.Context, cfg *rest.Config, d discovery.DiscoveryInterface) error {
 	resources, err := policyResources(d)
 	if err != nil {
@@ -122,12 +124,8 @@ func (l *Lists) otherPolicies(ctx context.Context, cfg *rest.Config, d discovery
 		return fmt.Errorf("cluster at %s: %w", cfg.Host, err)
 	}
 	for _, r := range resources {
-		if r.gvr.GroupVersion().String() == v1alpha2.GroupVersion.String() && r.kind == "ClusterNetworkPolicy" {
-			client, err := npaclient.NewForConfig(cfg)
-			if err != nil {
-				return fmt.Errorf("cluster at %s: %w", cfg.Host, err)
-			}
-			if err := all(ctx, r.String(), client.PolicyV1alpha2().ClusterNetworkPolicies().List, &l.ClusterPolicies); err != nil {
+		if slices.Contains(understood, r.gvr.GroupVersion().String()) && r.kind == "ClusterNetworkPolicy" {
+			if err := l.clusterPolicies(ctx, cfg, r); err != nil {
 				return err
 			}
 			continue
@@ -139,6 +137,33 @@ func (l *Lists) otherPolicies(ctx context.Context, cfg *rest.Config, d discovery
 		for i := range l.Foreign[from:] {
 			l.Foreign[from+i].SetGroupVersionKind(r.gvr.GroupVersion().WithKind(r.kind))
 		}
+	}
+	return nil
+}
+
+// understood are the versions of ClusterNetworkPolicy that are read: they have one schema.
+var understood = []string{v1alpha2.GroupVersion.String(), v1beta1.GroupVersion.String()}
+
+// clusterPolicies lists ClusterNetworkPolicies in the version of the resource, as
+// v1alpha2, which has the same fields.
+func (l *Lists) clusterPolicies(ctx context.Context, cfg *rest.Config, r resource) error {
+	client, err := npaclient.NewForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("cluster at %s: %w", cfg.Host, err)
+	}
+	if r.gvr.Version == v1alpha2.GroupVersion.Version {
+		return all(ctx, r.String(), client.PolicyV1alpha2().ClusterNetworkPolicies().List, &l.ClusterPolicies)
+	}
+	var stored []v1beta1.ClusterNetworkPolicy
+	if err := all(ctx, r.String(), client.PolicyV1beta1().ClusterNetworkPolicies().List, &stored); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(stored)
+	if err == nil {
+		err = json.Unmarshal(raw, &l.ClusterPolicies)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s of %s: %w", r, r.gvr.GroupVersion(), err)
 	}
 	return nil
 }
@@ -182,14 +207,14 @@ func policyResources(d discovery.DiscoveryInterface) ([]resource, error) {
 	return found, nil
 }
 
-// inOrder are a group's versions: the one that is understood first, then the
+// inOrder are a group's versions: those that are understood first, then the
 // preferred one.
 func inOrder(g metav1.APIGroup) []string {
 	var all []string
 	for _, v := range g.Versions {
 		all = append(all, v.GroupVersion)
 	}
-	first := []string{v1alpha2.GroupVersion.String(), g.PreferredVersion.GroupVersion}
+	first := append(slices.Clone(understood), g.PreferredVersion.GroupVersion)
 	slices.SortStableFunc(all, func(a, b string) int { return rank(first, a) - rank(first, b) })
 	return all
 }

@@ -140,6 +140,17 @@ func TestListReadsEveryPageAndWritesNothing(t *testing.T) {
 	}
 }
 
+// A cluster of a later network-policy-api may serve v1beta1 only.
+func TestClusterNetworkPoliciesOfV1beta1AreRead(t *testing.T) {
+	l, err := list(t, &api{
+		objects: map[string][]string{"apis/policy.networking.k8s.io/v1beta1/clusternetworkpolicies": {"/top", "/base"}},
+		groups:  map[string][]string{"policy.networking.k8s.io/v1beta1": {"ClusterNetworkPolicy"}},
+	})
+	if err != nil || len(l.Foreign) > 0 || len(l.ClusterPolicies) != 2 || l.ClusterPolicies[0].Name != "top" {
+		t.Errorf("%v, %+v", err, l)
+	}
+}
+
 func TestAClusterWithoutClusterNetworkPolicyIsRead(t *testing.T) {
 	l, err := list(t, &api{objects: map[string][]string{"api/v1/pods": {"ai/a"}}})
 	if err != nil || len(l.Pods) != 1 || l.ClusterPolicies != nil || l.Foreign != nil {

@@ -25,7 +25,7 @@ func newExplainCommand() *cobra.Command {
 			if err := checkOutput(format); err != nil {
 				return err
 			}
-			set, _, err := from.read(c)
+			set, _, err := from.judged(c)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -35,7 +35,7 @@ func newExplainCommand() *cobra.Command {
 			}
 			a := explain.Explain(set, q)
 			if format == "json" {
-				err = writeJSON(c.OutOrStdout(), a)
+				err = writeJSON(c.OutOrStdout(), explanation{from.head("Explanation", set), a})
 			} else {
 				err = explain.WriteText(c.OutOrStdout(), a, terminalOf(c.OutOrStdout()))
 			}
@@ -46,6 +46,7 @@ func newExplainCommand() *cobra.Command {
 		},
 	}
 	from.flags(c)
+	from.rolloutFlag(c, false)
 	outputFlag(c, &format)
 	f := c.Flags()
 	f.StringVar(&names.From, "from", "", "source: NAMESPACE/POD, NAMESPACE/WORKLOAD, KIND/NAMESPACE/NAME or an address")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/verdict/lint"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
 type lintOptions struct {
@@ -46,6 +47,7 @@ func newLintCommand() *cobra.Command {
 		},
 	}
 	o.flags(c)
+	o.rolloutFlag(c, true)
 	outputFlag(c, &o.format)
 	c.Flags().BoolVar(&o.fix, "fix", false, "print the corrected documents instead of the findings")
 	c.Flags().BoolVar(&o.write, "write", false, "write the corrected documents into their files")
@@ -54,7 +56,7 @@ func newLintCommand() *cobra.Command {
 }
 
 func (o *lintOptions) lint(c *cobra.Command) error {
-	set, _, err := o.read(c)
+	set, err := o.checked(c)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -62,16 +64,16 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 		if err := writeCorrections(c.ErrOrStderr(), set); err != nil {
 			return &exitError{exitUsage, fmt.Errorf("--write: %w", err)}
 		}
-		if set, _, err = o.read(c); err != nil { // what is left counts
+		if set, err = o.checked(c); err != nil { // what is left counts
 			return &exitError{exitInconclusive, fmt.Errorf("after the correction: %w", err)}
 		}
 	}
-	tellNotes(c.ErrOrStderr(), set)
+	o.tell(c.ErrOrStderr(), set)
 	findings := slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed && !o.suppressed })
 	var b bytes.Buffer
 	switch {
 	case o.format == "json":
-		err = writeJSON(&b, map[string]any{"findings": findings})
+		err = writeJSON(&b, lintReport{o.head("LintReport", set), findings})
 	case o.fix:
 		printCorrections(&b, set)
 		tellUncorrected(c.ErrOrStderr(), findings)
@@ -88,6 +90,19 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 		return &exitError{exitCut, nil}
 	}
 	return nil
+}
+
+// checked reads what lint checks.
+func (o *lintOptions) checked(c *cobra.Command) (*manifest.Set, error) {
+	use := manifest.ForPolicies
+	if o.withRollout {
+		use = manifest.ForLint
+	}
+	set, _, err := o.read(c, use)
+	if err == nil && !o.withRollout {
+		set = set.WithoutRollouts()
+	}
+	return set, err
 }
 
 // writeFindings lists findings under their files; those of a cluster first.

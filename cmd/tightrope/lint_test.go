@@ -46,7 +46,7 @@ func TestLintSaysWhatItPassesOver(t *testing.T) {
 	if err := os.WriteFile(file, []byte(guarded+"---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, out, errs := said(t, "lint", "-f", file)
+	code, out, errs := said(t, "lint", "-f", file, "-v")
 	if code != exitCut {
 		t.Errorf("exit code %d: %s", code, errs)
 	}

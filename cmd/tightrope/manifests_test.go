@@ -186,7 +186,10 @@ func TestBadManifestsAreToldWithTheirPlace(t *testing.T) {
 		"a pipe":                  {pipe, "pipe"},
 		"what is not there":       {filepath.Join(t.TempDir(), "none"), "none"},
 	} {
-		for _, command := range [][]string{{"matrix"}, {"lint"}, {"plan"}, {"explain", "--from", "a/b", "--to", "c/d", "--port", "1"}} {
+		for _, command := range [][]string{{"matrix"}, {"lint"}, {"plan"}, {"explain", "--from", "a/b", "--to", "c/d", "--port", "1", "--with-rollout"}} {
+			if name == "a dangling reference" && command[0] == "matrix" {
+				command = append(command, "--with-rollout") // without it, no rollout is needed
+			}
 			t.Run(name+"/"+command[0], func(t *testing.T) {
 				code, out, errs := said(t, append(command, "-f", tt.path)...)
 				if code != exitUsage || out != "" {

@@ -53,6 +53,7 @@ func newMatrixCommand() *cobra.Command {
 		},
 	}
 	o.flags(c)
+	o.rolloutFlag(c, false)
 	f := c.Flags()
 	f.StringSliceVar(&o.ports, "ports", nil, "ports to ask every target for, such as 80/TCP,serve/UDP; default: those its containers declare")
 	f.StringArrayVar(&o.from, "from", nil, "sources: NAMESPACE, NAMESPACE/POD, NAMESPACE/WORKLOAD or KIND/NAMESPACE/NAME; repeatable; default: every pod")
@@ -103,7 +104,7 @@ func (o *matrixOptions) prepare(c *cobra.Command) (err error) {
 	if err != nil {
 		return fmt.Errorf("--to-ip: %w", err)
 	}
-	if o.set, o.origin, err = o.read(c); err != nil {
+	if o.set, o.origin, err = o.judged(c); err != nil {
 		return err
 	}
 	if o.query.From, err = o.choose(o.from); err != nil {
@@ -142,9 +143,6 @@ func (o *matrixOptions) choose(names []string) ([]matrix.End, error) {
 }
 
 func (o *matrixOptions) write(c *cobra.Command) error {
-	if o.format == "text" {
-		tellNotes(c.ErrOrStderr(), o.set)
-	}
 	if len(o.diff) > 0 {
 		return o.writeDiff(c)
 	}
@@ -175,14 +173,15 @@ func (o *matrixOptions) draw(ctx context.Context, out io.Writer) error {
 		return matrix.WriteCSVByWorkload(ctx, out, q.Cells())
 	}
 	if o.by == "pod" {
-		return matrix.WriteJSON(ctx, out, q.Rows())
+		return matrix.WriteJSON(ctx, out, o.head("Matrix", o.set), q.Rows())
 	}
-	return matrix.WriteJSONByWorkload(ctx, out, q.Cells())
+	return matrix.WriteJSONByWorkload(ctx, out, o.head("WorkloadMatrix", o.set), q.Cells())
 }
 
 // writeDiff compares the set with another.
 func (o *matrixOptions) writeDiff(c *cobra.Command) error {
-	after, err := manifest.Read(o.diff, c.InOrStdin(), manifest.Options{})
+	other := source{files: o.diff, verbose: o.verbose, withRollout: o.withRollout}
+	after, _, err := other.judged(c)
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--diff: %w", err)}
 	}
@@ -206,7 +205,7 @@ func (o *matrixOptions) writeDiff(c *cobra.Command) error {
 	changes := compare.Diff(o.query.Snapshot, verdict.Compile(after.World, after.Pods), options)
 	policies := matrix.Differing(o.set.World, after.World)
 	if o.format == "json" {
-		err = matrix.WriteDiffJSON(c.OutOrStdout(), changes, policies)
+		err = writeJSON(c.OutOrStdout(), matrixDifference{other.head("MatrixDifference", after), matrix.DifferenceOf(changes, policies)})
 	} else {
 		err = matrix.WriteDiffText(c.OutOrStdout(), changes, policies, terminalOf(c.OutOrStdout()))
 	}

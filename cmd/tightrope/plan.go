@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -23,10 +22,11 @@ type planOptions struct {
 	live      bool
 	format    string
 	manifests string
+	set       *manifest.Set
 }
 
 func newPlanCommand() *cobra.Command {
-	o := &planOptions{}
+	o := &planOptions{source: source{planned: true}}
 	c := &cobra.Command{
 		Use:   "plan -f ROLLOUT [-f DIR]... | plan SCENARIO",
 		Short: "Say what a rollout would do, before anything is applied",
@@ -94,7 +94,8 @@ func (o *planOptions) previews(c *cobra.Command, args []string) ([]preview.Previ
 		here.Objects.Rollouts, here.Objects.Suites = set.Objects.Rollouts, set.Objects.Suites
 		set = &here
 	}
-	tellNotes(c.ErrOrStderr(), set)
+	o.tell(c.ErrOrStderr(), set)
+	o.set = set
 	var all []preview.Preview
 	for _, r := range set.Objects.Rollouts {
 		p, err := preview.Of(set, r)
@@ -194,9 +195,11 @@ func (o *planOptions) write(c *cobra.Command, all []preview.Preview) error {
 		}
 	}
 	if o.format == "json" {
-		e := json.NewEncoder(c.OutOrStdout())
-		e.SetIndent("", "  ")
-		if err := e.Encode(map[string]any{"plans": all}); err != nil {
+		rep := planReport{o.head("PlanReport", o.set), []preview.Document{}}
+		for _, p := range all {
+			rep.Plans = append(rep.Plans, p.Document())
+		}
+		if err := writeJSON(c.OutOrStdout(), rep); err != nil {
 			return err
 		}
 	}

@@ -39,7 +39,7 @@ func TestPlanPredictsTheScenariosOfTheLibrary(t *testing.T) {
 		code     int
 		says     []string
 	}{
-		{"zero-trust-ai-platform", exitOK, []string{"26 hold, 0 cut, 0 leak, 0 inconclusive", "Every path that votes would hold", "every path that must work does in every mix"}},
+		{"zero-trust-ai-platform", exitOK, []string{"26 hold, 0 cut, 0 leak, 0 inconclusive", "Every critical path would keep working", "every path that a suite requires works in every combination"}},
 		{"gw-forgot-dns", exitCut, []string{"24 hold, 2 cut", "CUT  llm-gateway→DNS/UDP\n       ai/llm-gateway egress: no rule allows 53/UDP to kube-system/coredns", "CUT  llm-gateway→DNS/TCP",
 			"accepted by an exception: it shows that probe pods find the cut", "[dns-forgotten]", "The controller would try it, because exceptions accept every predicted cut"}},
 		{"../../scenarios/e2e/testdata/broad-neighbour.yaml", exitCut, []string{"1 hold, 0 cut, 1 leak", "LEAK  stranger→store\n       shop/broad ingress[0]", "The controller would hold it"}},

@@ -18,21 +18,30 @@ import (
 
 // source is where policies and pods are read from: manifests, or a cluster.
 type source struct {
-	files      []string
-	kubeconfig string
-	context    string
-	callers    bool // read which Services the API server calls, too
+	files       []string
+	kubeconfig  string
+	context     string
+	callers     bool // read which Services the API server calls, too
+	verbose     bool
+	withRollout bool // judge as if the policies of the rollouts were applied
+	planned     bool // the rollouts are what the command is about
 }
 
 func (s *source) flags(c *cobra.Command) {
 	c.Flags().StringArrayVarP(&s.files, "filename", "f", nil, "file or directory of manifests, or - for standard input; repeatable; without it: the current cluster")
 	c.Flags().StringVar(&s.kubeconfig, "kubeconfig", "", "cluster to read; empty means $KUBECONFIG, then the user's own")
 	c.Flags().StringVar(&s.context, "context", "", "context of the kubeconfig; empty means its current one")
+	c.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "list every note about the input, and the kinds that are not read")
+}
+
+// rolloutFlag is for the commands that can judge with and without rollouts.
+func (s *source) rolloutFlag(c *cobra.Command, applied bool) {
+	c.Flags().BoolVar(&s.withRollout, "with-rollout", applied, "judge as if the policies of each PolicyRollout in the input were applied")
 }
 
 // read reads the manifests, or else the cluster. Origin says in a few words
 // which. Every error is bad input.
-func (s *source) read(c *cobra.Command) (set *manifest.Set, origin string, err error) {
+func (s *source) read(c *cobra.Command, use manifest.Use) (set *manifest.Set, origin string, err error) {
 	if len(s.files) == 0 {
 		return readCluster(c.Context(), s.kubeconfig, s.context, s.callers)
 	}
@@ -41,22 +50,37 @@ func (s *source) read(c *cobra.Command) (set *manifest.Set, origin string, err e
 			return nil, "", fmt.Errorf("--%s names a cluster, and -f manifests: give one of the two", flag)
 		}
 	}
-	set, err = manifest.Read(s.files, c.InOrStdin(), manifest.Options{})
+	set, err = manifest.Read(s.files, c.InOrStdin(), manifest.Options{Use: use})
 	return set, strings.Join(s.files, ", "), err
 }
 
-// maxNotes of the input are told; the rest is counted.
-const maxNotes = 5
-
-// tellNotes says what of the input was skipped or is not known.
-func tellNotes(w io.Writer, set *manifest.Set) {
-	for i, n := range set.Notes {
-		if i == maxNotes {
-			fmt.Fprintf(w, "note: and %d more\n", len(set.Notes)-i)
-			return
-		}
-		fmt.Fprintf(w, "note: %s\n", report.Sanitize(n.String()))
+// judged reads what a command judges: with --with-rollout, the policies of the
+// rollouts too. It tells what the input does not say, and which rollouts it judges.
+func (s *source) judged(c *cobra.Command) (*manifest.Set, string, error) {
+	use := manifest.ForPolicies
+	if s.withRollout {
+		use = manifest.ForCandidates
 	}
+	set, origin, err := s.read(c, use)
+	if err != nil {
+		return nil, "", err
+	}
+	if set, err = s.applied(set, origin); err != nil {
+		return nil, "", err
+	}
+	s.tell(c.ErrOrStderr(), set)
+	return set, origin, nil
+}
+
+// applied is the set with the policies of its rollouts, if that is asked for.
+func (s *source) applied(set *manifest.Set, origin string) (*manifest.Set, error) {
+	switch {
+	case !s.withRollout:
+		return set, nil
+	case len(set.Objects.Rollouts) == 0:
+		return nil, fmt.Errorf("--with-rollout: no PolicyRollout is in %s: add its file with -f, or leave the flag out", origin)
+	}
+	return set.WithCandidates(), nil
 }
 
 // terminalOf says how wide text may be, and whether it may have colour.

@@ -34,7 +34,7 @@ func (p Preview) conclude(out *page) {
 	case p.Result() == Refused:
 		out.line("Nothing was applied. The controller would refuse it, and no exception changes that. Next: see what stands in the way, above.")
 	case len(cuts) > 0:
-		out.line("Nothing was applied. The controller would refuse it: %s would be cut. Next: add the rules above (tightrope lint knows more) and plan again.", count(len(cuts), "path"))
+		out.line("Nothing was applied. The controller would refuse it: %s would be cut. Next: add the rules above (tightrope lint finds more), and plan again.", count(len(cuts), "path"))
 		out.line("Or, if a cut is wanted, accept it in the PolicyRollout; packets then decide, and a cut is rolled back:")
 		out.block("  ", rollout.ExceptionYAML(v1alpha1.ExceptionPredictedCut, cuts...))
 	case p.Controller == Hold:
@@ -42,7 +42,7 @@ func (p Preview) conclude(out *page) {
 	case p.Result() == Breaks:
 		out.line("Nothing was applied. The controller would try it, because exceptions accept every predicted cut; a cut that packets show is rolled back.")
 	case p.Result() == Clean:
-		out.line("Nothing was applied. Every path that votes would hold. Next: apply the rollout; probes then show what packets do.")
+		out.line("Nothing was applied. Every critical path would keep working. Next: apply the rollout; probes then show what packets do.")
 	default:
 		out.line("Nothing was applied. Some paths cannot be judged from these objects. Next: add what is missing, or plan on the cluster.")
 	}

@@ -28,7 +28,9 @@ type Preview struct {
 	Controller Act
 	Paths      []Path
 	Summary    rollout.Summary
-	Steps      []rollout.StepPlan
+	// Impacts are the changes of Summary, what somebody uses first.
+	Impacts []Impact
+	Steps   []rollout.StepPlan
 	// Findings are the mistakes in the candidates that break or may break something,
 	// those that nobody suppressed.
 	Findings []lint.Finding
@@ -81,10 +83,15 @@ type Result uint8
 // The results, in the order in which one hides another.
 const (
 	Unclear Result = iota // some path is inconclusive
-	Clean                 // every path that votes holds
-	Breaks                // some path that votes would be cut or leak
+	Clean                 // every critical path holds
+	Breaks                // some critical path would be cut or leak
 	Refused               // the change would not be tried, and no exception changes that
 )
+
+// String names the result for people.
+func (r Result) String() string {
+	return [...]string{"unclear", "clean", "breaks", "refused"}[r]
+}
 
 // Result says how it ends: with no path at all, nothing was shown.
 func (p Preview) Result() Result {
@@ -132,6 +139,7 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.name = workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
 		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
+	p.Impacts = impacts(set, edges, p.Summary.Changes.List, p.name)
 	p.Paths = judged(paths, p.Summary.Paths)
 	if err := p.except(r); err != nil {
 		return p, err

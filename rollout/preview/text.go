@@ -71,7 +71,7 @@ func (p Preview) writePaths(out *page) {
 		}
 		vote := ""
 		if path.Warning {
-			vote = " (a warning: it does not vote)"
+			vote = " (criticality Warning: it stops nothing)"
 		}
 		out.line("  %s  %s%s", strings.ToUpper(path.Finding.String()), path.Name, vote)
 		out.line("       %s", path.Rule)
@@ -102,40 +102,32 @@ func (p Preview) writeTested(out *page) {
 func (p Preview) writeChanges(out *page) {
 	c := p.Summary.Changes
 	out.line("")
-	out.line("BLAST RADIUS: of the connections between pods on declared ports, %d close, %d open, %d become unknown, %d become known", c.Closed, c.Opened, c.BecameUnknown, c.BecameKnown)
-	told := 0
-	for _, kind := range []compare.Kind{compare.Opened, compare.BecameUnknown, compare.Closed, compare.BecameKnown} {
-		for _, g := range grouped(c.List, kind) {
-			if told++; told <= maxChanges {
-				out.line("  %s  %s → %s  %s", kind.String(), g.from, g.to, strings.Join(g.ports, ", "))
+	out.line("BLAST RADIUS: %s; on declared ports, %d connections between pods close, %d open, %d become unknown, %d become known",
+		count(concerned(p.Impacts), "workload"), c.Closed, c.Opened, c.BecameUnknown, c.BecameKnown)
+	told, lines := 0, 0
+	for _, section := range []struct {
+		use  Use
+		name string
+	}{{Required, "what a suite requires"}, {Served, "ports of Services"}, {Forbidden, "what a suite forbids"}, {Declared, "other declared ports"}} {
+		for i, g := range grouped(used(p.Impacts, section.use)) {
+			if lines++; lines > maxChanges {
+				continue
 			}
+			if i == 0 {
+				out.line("  %s:", section.name)
+			}
+			told++
+			out.line("    %s  %s  %s  from %s", g.kind.String(), g.to, shortList(g.ports, 6), shortList(g.from, 4))
 		}
 	}
-	if more := told - maxChanges; more > 0 || c.LeftOff > 0 {
-		out.line("  and %d more lines: -o json has them all, with the rules%s", max(more, 0), leftOff(c.LeftOff))
+	if lines > told || c.LeftOff > 0 {
+		out.line("  and %s: -o json has them all, with the rules%s", count(lines-told, "more line"), leftOff(c.LeftOff))
 	}
 }
 
-// group is the ports of one workload on which another's connections change in
-// the same way.
-type group struct {
-	from, to string
-	ports    []string
-}
-
-// grouped keeps the order of the list.
-func grouped(list []compare.Change, kind compare.Kind) []group {
-	var all []group
-	for _, c := range list {
-		switch last := len(all) - 1; {
-		case c.Kind() != kind:
-		case last >= 0 && all[last].from == c.From && all[last].to == c.To:
-			all[last].ports = append(all[last].ports, portOf(c))
-		default:
-			all = append(all, group{c.From, c.To, []string{portOf(c)}})
-		}
-	}
-	return all
+// used are the impacts of one use.
+func used(all []Impact, use Use) []Impact {
+	return slices.DeleteFunc(slices.Clone(all), func(i Impact) bool { return i.Use != use })
 }
 
 func leftOff(n int) string {
@@ -171,12 +163,12 @@ func (p Preview) writeSelected(out *page) {
 			for _, share := range s.Workloads {
 				names = append(names, share.Workload)
 			}
-			whom = fmt.Sprintf("%d pods of %s", s.Pods, shortList(names, 4))
+			whom = fmt.Sprintf("%s of %s", count(s.Pods, "pod"), shortList(names, 4))
 		}
 		fmt.Fprintf(tw, "  %s\t%s\t%s\n", report.Sanitize(s.Policy), state, report.Sanitize(whom))
 	}
 	for _, key := range p.Summary.Removed {
-		fmt.Fprintf(tw, "  %s\t%s\t\n", report.Sanitize(key), "the present one goes")
+		fmt.Fprintf(tw, "  %s\t%s\t\n", report.Sanitize(key), "the present policy is removed")
 	}
 	tw.Flush()
 	out.raw(table.String())
@@ -191,7 +183,7 @@ func shortList(names []string, most int) string {
 
 func (p Preview) writeOrder(out *page) {
 	out.line("")
-	out.line("ORDER: %d bridges; a restore is one write for each", len(p.Summary.Bridges))
+	out.line("ORDER: %s; a rollback writes each once", count(len(p.Summary.Bridges), "bridge"))
 	for i, s := range p.Steps {
 		out.line("  %d. %s: %s", i+1, s.Name, s.Scope.String())
 	}
@@ -206,13 +198,13 @@ func (p Preview) writeProof(out *page) {
 	out.line("")
 	proof := p.Summary.Proof
 	if len(proof.Failures) == 0 && len(p.Summary.Refusals) == 0 {
-		out.line("ON THE WAY: every path that must work does in every mix of pod states")
+		out.line("DURING THE ROLLOUT: every path that a suite requires works in every combination of source and target state")
 	} else {
-		out.line("ON THE WAY: %d paths that must work do not in every mix of pod states", len(proof.Failures))
+		out.line("DURING THE ROLLOUT: %s denied or undetermined in at least one combination of source and target state", requiredPaths(len(proof.Failures)))
 	}
 	exposures := proof.Exposures
 	if len(exposures)+proof.ExposuresLeftOff > 0 {
-		out.line("  %d connections are open for a while that are closed before and after:", len(exposures)+proof.ExposuresLeftOff)
+		out.line("  %s open for a while, and closed before and after:", connections(len(exposures)+proof.ExposuresLeftOff))
 	}
 	for i, e := range exposures {
 		if i == maxChanges {
@@ -224,6 +216,20 @@ func (p Preview) writeProof(out *page) {
 	for _, r := range p.Summary.Refusals {
 		out.line("  REFUSED  %s", r)
 	}
+}
+
+func requiredPaths(n int) string {
+	if n == 1 {
+		return "1 required path is"
+	}
+	return fmt.Sprintf("%d required paths are", n)
+}
+
+func connections(n int) string {
+	if n == 1 {
+		return "1 connection is"
+	}
+	return fmt.Sprintf("%d connections are", n)
 }
 
 func (p Preview) writeFindings(out *page) {

@@ -20,7 +20,7 @@ type Answer struct {
 	From     string `json:"from"`
 	To       string `json:"to"`
 	Port     string `json:"port"` // 443/TCP
-	Verdict  string `json:"verdict"`
+	Verdict  string `json:"verdict" jsonschema:"enum=Allow,enum=Deny,enum=Unknown"`
 	Sentence string `json:"sentence"`
 	// Notes say what a name came to, and whether other pods differ.
 	Notes []string `json:"notes"`
@@ -40,7 +40,7 @@ func (a Answer) Unknown() bool { return a.decision == verdict.Unknown }
 // Side is what decides at one end.
 type Side struct {
 	Title    string   `json:"-"`
-	Verdict  string   `json:"verdict"`
+	Verdict  string   `json:"verdict" jsonschema:"enum=Allow,enum=Deny,enum=Unknown"`
 	Rule     string   `json:"rule"`     // as in the matrix
 	Policies []string `json:"policies"` // that isolate the pod in the direction, sorted
 	Text     string   `json:"text"`     // why, in plain words

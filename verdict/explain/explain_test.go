@@ -128,7 +128,7 @@ func TestAnAnswerComesFirstAndNamesTheDecidingLines(t *testing.T) {
 	}{
 		{"a Service leads to another port", Names{From: "apps/web", To: "svc/ai/model", Port: "80"},
 			"Yes: apps/web-a may connect to ai/model-0 on 8000/TCP.",
-			[]string{"Service ai/model on port 80 leads to port 8000 of ai/model-0", "Rule spec.egress[0] of apps/web lets it out", "Rule spec.ingress[0] of ai/model lets it in", lineOf(t, "  - to: # the model"), "# the model", lineOf(t, "  - from:")}},
+			[]string{"Service ai/model on port 80 leads to port 8000 of ai/model-0", "Rule spec.egress[0] of apps/web lets it out", "Rule spec.ingress[0] of ai/model lets it in", lineOf(t, "  - to: # the model"), "│ - to: │ - namespaceSelector", lineOf(t, "  - from:")}},
 		{"the peer is right and the port is not", Names{From: "deployment/apps/web", To: "ai/model-0", Port: "metrics"},
 			"No: apps/web-a may not connect to ai/model-0 on 9090/TCP.",
 			[]string{"Port metrics of ai/model-0 is 9090", "Its rule spec.ingress[0] comes nearest: it is about apps/web-a, but only on 8000/TCP", "both of these are needed", "to spec.egress of apps/web", "- {port: 9090, protocol: TCP}"}},
@@ -153,6 +153,9 @@ func TestAnAnswerComesFirstAndNamesTheDecidingLines(t *testing.T) {
 				if !strings.Contains(strings.Join(strings.Fields(text), " "), want) {
 					t.Errorf("it does not say %q:\n%s", want, text)
 				}
+			}
+			if strings.Contains(text, "the model\n") {
+				t.Errorf("it shows a comment:\n%s", text)
 			}
 			if n := strings.Count(text, "\n"); n > 50 {
 				t.Errorf("%d lines are more than a screen:\n%s", n, text)

@@ -156,7 +156,7 @@ func portsIn(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType, i i
 }
 
 // show puts the lines of a rule, or of the head of the policy for rule -1, where
-// a reader finds them, as they are written.
+// a reader finds them, without their comments.
 func (s *Side) show(x *explainer, policy string, d networkingv1.PolicyType, rule int) {
 	ns, name, _ := strings.Cut(policy, "/")
 	at := "spec.podSelector"
@@ -166,7 +166,7 @@ func (s *Side) show(x *explainer, policy string, d networkingv1.PolicyType, rule
 	s.Where = x.set.Where("NetworkPolicy", ns, name, at).String()
 	if source, ok := x.set.Source("NetworkPolicy", ns, name); ok && source.Node() != nil && rule >= 0 {
 		if n := within(source.Node(), "spec", strings.ToLower(string(d))); n != nil && rule < len(n.Content) {
-			s.Lines = repair.Written(n.Content[rule])
+			s.Lines = repair.Written(bare(n.Content[rule]))
 			return
 		}
 	}
@@ -180,6 +180,16 @@ func (s *Side) show(x *explainer, policy string, d networkingv1.PolicyType, rule
 	} else {
 		s.Lines = repair.Item(spec.Ingress[rule])
 	}
+}
+
+// bare takes the comments out of a rule, which the caller owns: a page of them would
+// push out of sight what decides.
+func bare(n *yaml.Node) *yaml.Node {
+	n.HeadComment, n.LineComment, n.FootComment = "", "", ""
+	for _, child := range n.Content {
+		bare(child)
+	}
+	return n
 }
 
 func within(n *yaml.Node, keys ...string) *yaml.Node {

@@ -128,6 +128,9 @@ func dump(s *Set) string {
 	for _, n := range s.Notes {
 		line("note %s", n)
 	}
+	if len(s.Skipped) > 0 {
+		line("skipped %v", s.Skipped)
+	}
 	return b.String()
 }
 

@@ -67,14 +67,18 @@ var understood = map[header]func(*reading, Source, *yaml.Node){
 	{"batch/v1", "CronJob"}:         namespaced(func(r *raw) *[]Typed[batchv1.CronJob] { return &r.cronJobs }, checkCronJob),
 	{"networking.k8s.io/v1", "NetworkPolicy"}: namespaced(
 		func(r *raw) *[]Typed[networkingv1.NetworkPolicy] { return &r.NetworkPolicies }, checkNetworkPolicy),
-	{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"}: cluster(
-		func(r *raw) *[]Typed[v1alpha2.ClusterNetworkPolicy] { return &r.ClusterPolicies }, checkClusterPolicy),
-	{tightrope, "PolicyRollout"}: namespaced(func(r *raw) *[]Typed[v1alpha1.PolicyRollout] { return &r.rollouts }, checkRollout),
+	{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"}: clusterPolicy,
+	{"policy.networking.k8s.io/v1beta1", "ClusterNetworkPolicy"}:  clusterPolicy, // the same schema
+	{tightrope, "PolicyRollout"}:                                  namespaced(func(r *raw) *[]Typed[v1alpha1.PolicyRollout] { return &r.rollouts }, checkRollout),
 	{tightrope, "ConnectivitySuite"}: namespaced(
 		func(r *raw) *[]Typed[v1alpha1.ConnectivitySuite] { return &r.Suites }, checkSuite),
 }
 
 const tightrope = "tightrope.dev/v1alpha1"
+
+// clusterPolicy reads a ClusterNetworkPolicy of either version: network-policy-api
+// v0.3.0 serves v1alpha2 and v1beta1 with one schema, and stores v1beta1.
+var clusterPolicy = cluster(func(r *raw) *[]Typed[v1alpha2.ClusterNetworkPolicy] { return &r.ClusterPolicies }, checkClusterPolicy)
 
 // object reads one object, or each of a List.
 func (r *reading) object(at Source, n *yaml.Node, listed header, named bool) {
@@ -99,11 +103,11 @@ func (r *reading) object(at Source, n *yaml.Node, listed header, named bool) {
 	case h.isList() && field(n, "items") != nil:
 		r.list(at, n, h.item())
 	case h.apiVersion == tightrope && h.kind == "Scenario":
-		r.problem(at.Position, "", "a Scenario is not a manifest: rehearse it with tightrope run %s", at.File)
+		r.notManifest(at.Position, named, "is a Scenario, not a manifest: rehearse it with tightrope run "+at.File)
 	case isForeign(h):
 		r.readForeign(at, n)
 	case why != "":
-		r.problem(at.Position, "", "%s", why)
+		r.fault(at.Kind, at.Position, "", "%s", why)
 	default:
 		r.skip(at, n)
 	}

@@ -12,6 +12,7 @@ import (
 
 // Options tune reading. The zero value works.
 type Options struct {
+	Use       Use    // what the input is read for; the zero value needs everything
 	Namespace string // of objects that state none; empty means default, as kubectl has it
 	MaxFile   int64  // bytes of one file; 0 means 32 MiB
 	MaxTotal  int64  // bytes of all files; 0 means 256 MiB
@@ -62,11 +63,12 @@ type reading struct {
 	raw       raw
 	maps      []Source // ConfigMaps, which are read once a rollout asks
 	sources   map[string]Source
+	kept      map[string]any // objects as they were read, by the keys of sources
 	foreign   []foreign
 }
 
 func newReading(o Options) *reading {
-	return &reading{options: o.withDefaults(), skipped: map[string]int{}, sources: map[string]Source{}}
+	return &reading{options: o.withDefaults(), skipped: map[string]int{}, sources: map[string]Source{}, kept: map[string]any{}}
 }
 
 // maxGathered bounds problems and notes, so that hostile input does not fill
@@ -88,7 +90,9 @@ func (r *reading) note(at Position, object, format string, args ...any) {
 // finish looks at what only the whole input tells, and puts the Set together.
 func (r *reading) finish() (*Set, error) {
 	r.resolveRollouts()
-	r.noteSkipped()
+	if r.unnamed > 0 {
+		r.note(Position{}, "", "%s without a namespace: taken to be in %s", count(r.unnamed, "object"), r.options.Namespace)
+	}
 	if len(r.problems) == 0 && len(r.sources)+len(r.foreign) == 0 {
 		r.problem(Position{}, "", "nothing to judge: %s without a policy, a pod or a workload%s", count(r.files, "file"), r.hints())
 	}
@@ -98,7 +102,7 @@ func (r *reading) finish() (*Set, error) {
 		return nil, &Error{Problems: r.problems}
 	}
 	set := assemble(r.raw, r.foreign)
-	set.sources = r.sources
+	set.sources, set.Skipped = r.sources, r.skippedKinds()
 	set.Notes = append(r.notes, set.Notes...)
 	return set, nil
 }
@@ -133,21 +137,10 @@ func (r *reading) hints() string {
 	for _, n := range r.notes[:min(len(r.notes), 3)] {
 		text += "; " + n.String()
 	}
+	for _, s := range r.skippedKinds()[:min(len(r.skipped), 3)] {
+		text += "; " + s.String() + ", a kind that is not read"
+	}
 	return text
-}
-
-func (r *reading) noteSkipped() {
-	kinds := []string{}
-	for kind := range r.skipped {
-		kinds = append(kinds, kind)
-	}
-	slices.Sort(kinds)
-	for _, kind := range kinds {
-		r.note(Position{}, "", "%s skipped: the kind is not read", count(r.skipped[kind], kind))
-	}
-	if r.unnamed > 0 {
-		r.note(Position{}, "", "%s without a namespace: taken to be in %s", count(r.unnamed, "object"), r.options.Namespace)
-	}
 }
 
 // count is "1 file" or "2 files".

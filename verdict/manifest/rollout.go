@@ -101,7 +101,7 @@ func (r *reading) resolveRollouts() {
 	read := map[string]bool{}
 	for _, rollout := range r.raw.rollouts {
 		for i, ref := range rollout.Object.Spec.Suites {
-			if _, ok := r.sources[key("ConnectivitySuite", rollout.Namespace, ref.Name)]; !ok {
+			if _, ok := r.sources[key("ConnectivitySuite", rollout.Namespace, ref.Name)]; !ok && r.options.Use.needs("ConnectivitySuite") {
 				at := index("spec.suites", i) + ".name"
 				r.problem(rollout.Where(at), rollout.subject(), "%s: there is no ConnectivitySuite %s in the input: name the file that has it too",
 					at, strict.Show(rollout.Namespace+"/"+ref.Name))
@@ -109,7 +109,9 @@ func (r *reading) resolveRollouts() {
 		}
 		done := Rollout{Typed: rollout, Candidates: inline(rollout)}
 		if ref := rollout.Object.Spec.Policies.ConfigMapRef; ref != nil {
-			done.Candidates = r.candidates(rollout, ref.Name, read)
+			if done.Candidates = r.candidates(rollout, ref.Name, read); done.Candidates == nil {
+				continue // the fault is told
+			}
 		}
 		r.raw.Rollouts = append(r.raw.Rollouts, done)
 	}
@@ -139,7 +141,7 @@ func (r *reading) candidates(rollout Typed[v1alpha1.PolicyRollout], name string,
 	i := slices.IndexFunc(r.maps, func(s Source) bool { return s.Namespace == rollout.Namespace && s.Name == name })
 	if i < 0 {
 		const at = "spec.policies.configMapRef.name"
-		r.problem(rollout.Where(at), rollout.subject(), "%s: there is no ConfigMap %s in the input: name the file that has it too", at, strict.Show(rollout.Namespace+"/"+name))
+		r.fault(rollout.Kind, rollout.Where(at), rollout.subject(), "%s: there is no ConfigMap %s in the input: name the file that has it too", at, strict.Show(rollout.Namespace+"/"+name))
 		return nil
 	}
 	source, inner := r.maps[i], newReading(r.options)
@@ -162,7 +164,12 @@ func (r *reading) candidates(rollout Typed[v1alpha1.PolicyRollout], name string,
 	case len(inner.raw.NetworkPolicies) == 0:
 		inner.problem(source.Position, source.subject(), "holds no NetworkPolicy for %s to roll out", rollout.subject())
 	}
-	r.problems = append(r.problems, inner.problems...)
+	for _, p := range inner.problems {
+		r.fault(rollout.Kind, p.Position, p.Object, "%s", p.Message)
+	}
+	if len(inner.problems) > 0 {
+		return nil
+	}
 	return inner.raw.NetworkPolicies
 }
 

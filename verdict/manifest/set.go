@@ -25,8 +25,10 @@ type Set struct {
 	Services []Service
 	// Objects are the objects as they were written, in the order of the input.
 	Objects Objects
-	// Notes say what was skipped, assumed or is not known. None is a problem.
+	// Notes say what was left out, assumed or is not known. None is a problem.
 	Notes []Note
+	// Skipped are the kinds that are not read, sorted: no verdict depends on them.
+	Skipped []Skipped
 
 	// Undeclared are the namespaces that pods, policies and candidates are in and
 	// no document declares, sorted: of these, only the name is known.
@@ -95,7 +97,7 @@ type Service struct {
 	Spec     *corev1.ServiceSpec
 }
 
-// Note says what was skipped, assumed or is not known.
+// Note says what was left out, assumed or is not known.
 type Note struct {
 	Position        // zero where no place is to blame
 	Object   string // as "NetworkPolicy ai/gateway"; may be empty

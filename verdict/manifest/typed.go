@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -52,7 +53,7 @@ func readInto[T any](r *reading, at Source, n *yaml.Node, namespace string, list
 			faults = append(faults, check(object)...)
 		}
 	}
-	if r.faulty(at, n, faults) || !r.keep(at) {
+	if r.faulty(at, n, faults) || !r.keep(at, object) {
 		return
 	}
 	*list = append(*list, Typed[T]{Source: at, Object: object})
@@ -69,7 +70,7 @@ func (r *reading) faulty(at Source, n *yaml.Node, faults []strict.Fault) bool {
 		if f.Path != "" {
 			what = f.Path + ": " + what
 		}
-		r.problem(at.document.position(where), at.subject(), "%s", what)
+		r.fault(at.Kind, at.document.position(where), at.subject(), "%s", what)
 	}
 	return len(faults) > 0
 }
@@ -82,15 +83,22 @@ func (s Source) subject() string {
 	return s.String()
 }
 
-// keep enters an object, unless it is there already.
-func (r *reading) keep(at Source) bool {
+// keep enters an object, unless it is there already. The same object in two files,
+// as a Namespace often is, says nothing new; of a NetworkPolicy, somebody would
+// correct one and forget the other.
+func (r *reading) keep(at Source, object any) bool {
 	k := key(at.Kind, at.Namespace, at.Name)
-	if first, ok := r.sources[k]; ok {
-		r.problem(at.Position, at.subject(), "is declared twice: first at %s", first.Position)
-		return false
+	first, ok := r.sources[k]
+	switch {
+	case !ok:
+		r.sources[k], r.kept[k] = at, object
+		return true
+	case at.Kind != "NetworkPolicy" && equality.Semantic.DeepEqual(r.kept[k], object):
+		r.note(at.Position, at.subject(), "is the same as at %s", first.Position)
+	default:
+		r.twice(at, first.Position)
 	}
-	r.sources[k] = at
-	return true
+	return false
 }
 
 // checkMeta holds metadata against the rules for names and labels. Names of

@@ -2,7 +2,6 @@ package matrix
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -46,55 +45,46 @@ func Differing(before, after verdict.World) []string {
 	return names
 }
 
-// WriteDiffJSON writes what changes between two sets: {"changes":[…]}, by
-// workload, the totals, and the policies that differ. Unlike the list, the
-// totals are never bounded.
-func WriteDiffJSON(w io.Writer, c compare.Changes, policies []string) error {
-	doc := jsonChanges{Changes: []jsonChange{}, Policies: append([]string{}, policies...), Opened: c.Opened, Closed: c.Closed, BecameUnknown: c.BecameUnknown, BecameKnown: c.BecameKnown,
+// DifferenceOf is what changes between two sets, by workload, with the totals and
+// the policies that differ. Unlike the list, the totals are never bounded.
+func DifferenceOf(c compare.Changes, policies []string) Difference {
+	doc := Difference{Changes: []ChangeEntry{}, Policies: append([]string{}, policies...), Opened: c.Opened, Closed: c.Closed, BecameUnknown: c.BecameUnknown, BecameKnown: c.BecameKnown,
 		LeftOff: c.LeftOff, OnlyBefore: append([]string{}, c.OnlyBefore...), OnlyAfter: append([]string{}, c.OnlyAfter...)}
 	for _, x := range c.List {
-		doc.Changes = append(doc.Changes, jsonChange{
+		doc.Changes = append(doc.Changes, ChangeEntry{
 			x.From, x.To, portOf(x), string(x.Protocol), x.Kind().String(), x.Before.String(), x.After.String(), x.BeforeRule, x.AfterRule, x.Pairs,
-			jsonSample{jsonEndOf(endOf(x.ExampleFrom)), jsonEndOf(endOf(x.ExampleTo))},
+			SamplePair{entryEnd(endOf(x.ExampleFrom)), entryEnd(endOf(x.ExampleTo))},
 		})
 	}
-	out := bufio.NewWriter(w)
-	e := json.NewEncoder(out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(doc); err != nil {
-		return fmt.Errorf("write the changes: %w", err)
-	}
-	if err := out.Flush(); err != nil {
-		return fmt.Errorf("write the changes: %w", err)
-	}
-	return nil
+	return doc
 }
 
-type jsonChanges struct {
-	Changes       []jsonChange `json:"changes"`
-	Opened        int          `json:"opened"`
-	Closed        int          `json:"closed"`
-	BecameUnknown int          `json:"becameUnknown"`
-	BecameKnown   int          `json:"becameKnown"`
-	LeftOff       int          `json:"leftOff"`
-	Policies      []string     `json:"policies"` // that differ, whether or not a change is theirs
-	OnlyBefore    []string     `json:"onlyBefore"`
-	OnlyAfter     []string     `json:"onlyAfter"`
+// Difference is what changes between two sets, for other programs.
+type Difference struct {
+	Changes       []ChangeEntry `json:"changes"`
+	Opened        int           `json:"opened"` // pairs of pods and a port, as all counts here
+	Closed        int           `json:"closed"`
+	BecameUnknown int           `json:"becameUnknown"`
+	BecameKnown   int           `json:"becameKnown"`
+	LeftOff       int           `json:"leftOff"`  // connections that no change stands for
+	Policies      []string      `json:"policies"` // that differ, whether or not a change is theirs
+	OnlyBefore    []string      `json:"onlyBefore"`
+	OnlyAfter     []string      `json:"onlyAfter"`
 }
 
-type jsonChange struct {
+// ChangeEntry is a change between two workloads on a port.
+type ChangeEntry struct {
 	From       string     `json:"from"` // workload, or address
 	To         string     `json:"to"`
 	Port       string     `json:"port"` // 80, 1024-65535, or * for every port that nothing mentions
 	Protocol   string     `json:"protocol"`
-	Change     string     `json:"change"`
-	Before     string     `json:"before"`
-	After      string     `json:"after"`
+	Change     string     `json:"change" jsonschema:"enum=opened,enum=closed,enum=became unknown,enum=became known"`
+	Before     string     `json:"before" jsonschema:"enum=Allow,enum=Deny,enum=Unknown"`
+	After      string     `json:"after" jsonschema:"enum=Allow,enum=Deny,enum=Unknown"`
 	BeforeRule string     `json:"beforeRule"`
 	AfterRule  string     `json:"afterRule"`
-	Pairs      int        `json:"pairs"`
-	Sample     jsonSample `json:"sample"`
+	Pairs      int        `json:"pairs"`  // of pods
+	Sample     SamplePair `json:"sample"` // the pods that the rules are of
 }
 
 func endOf(e verdict.End) End { return End{Pod: e.Pod, IP: e.IP} }

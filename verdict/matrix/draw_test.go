@@ -158,7 +158,7 @@ func TestADiffSaysWhatChangesWithBothRules(t *testing.T) {
 		Workload: func(p *verdict.Pod) string { return p.Namespace + "/" + strings.TrimRight(p.Name, "-01") }})
 	policies := Differing(q.Snapshot.World(), world)
 	var text, raw bytes.Buffer
-	if err := errors.Join(WriteDiffText(&text, changes, policies, Terminal{}), WriteDiffJSON(&raw, changes, policies)); err != nil {
+	if err := errors.Join(WriteDiffText(&text, changes, policies, Terminal{}), json.NewEncoder(&raw).Encode(DifferenceOf(changes, policies))); err != nil {
 		t.Fatal(err)
 	}
 	want := `Closed
@@ -179,7 +179,7 @@ Opened
 	if text.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", &text, want)
 	}
-	var doc jsonChanges
+	var doc Difference
 	if err := json.Unmarshal(raw.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}

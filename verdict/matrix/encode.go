@@ -15,83 +15,110 @@ import (
 // checkEvery is how many rows are written between two looks at the context.
 const checkEvery = 4096
 
-// WriteJSON writes {"results":[…]}, a row a line, in the one form that other
-// tools read: from, to, port, protocol, verdict, ingressRule, egressRule. It
-// keeps no row. The context ends it early, with an error and half a document.
-func WriteJSON(ctx context.Context, w io.Writer, rows iter.Seq[Row]) error {
-	return writeList(ctx, w, rows, func(r Row) any {
-		return jsonRow{jsonEndOf(*r.From), jsonEndOf(*r.To), r.Port.Shown(), string(r.Port.Protocol),
+// WriteJSON writes the fields of head, which is an object or nil, and "results":
+// a row a line, in the one form that other tools read. It keeps no row. The
+// context ends it early, with an error and half a document.
+func WriteJSON(ctx context.Context, w io.Writer, head any, rows iter.Seq[Row]) error {
+	return writeList(ctx, w, head, rows, func(r Row) any {
+		return Entry{entryEnd(*r.From), entryEnd(*r.To), r.Port.Shown(), string(r.Port.Protocol),
 			r.Decision.String(), ruleOf(r.Ingress), ruleOf(r.Egress)}
 	})
 }
 
-type jsonRow struct {
-	From        jsonEnd `json:"from"`
-	To          jsonEnd `json:"to"`
-	Port        string  `json:"port"`
-	Protocol    string  `json:"protocol"`
-	Verdict     string  `json:"verdict"`
-	IngressRule string  `json:"ingressRule"`
-	EgressRule  string  `json:"egressRule"`
+// Entry is a row as other programs read it.
+type Entry struct {
+	From        EntryEnd `json:"from"`
+	To          EntryEnd `json:"to"`
+	Port        string   `json:"port"` // number, or name where the port was asked for by name
+	Protocol    string   `json:"protocol"`
+	Verdict     string   `json:"verdict" jsonschema:"enum=Allow,enum=Deny,enum=Unknown,enum=Mixed"` // Mixed by workload only
+	IngressRule string   `json:"ingressRule"`                                                       // that decides, or why none does
+	EgressRule  string   `json:"egressRule"`
 }
 
-type jsonEnd struct {
+// EntryEnd is a pod or a workload of a namespace, or an address.
+type EntryEnd struct {
 	Namespace string `json:"namespace,omitempty"`
 	Pod       string `json:"pod,omitempty"`
 	Workload  string `json:"workload,omitempty"` // by workload, instead of Pod
 	IP        string `json:"ip,omitempty"`
 }
 
-func jsonEndOf(e End) jsonEnd {
+func entryEnd(e End) EntryEnd {
 	if e.Pod == nil {
-		return jsonEnd{IP: e.IP.String()}
+		return EntryEnd{IP: e.IP.String()}
 	}
-	return jsonEnd{Namespace: e.Pod.Namespace, Pod: e.Pod.Name}
+	return EntryEnd{Namespace: e.Pod.Namespace, Pod: e.Pod.Name}
 }
 
-// WriteJSONByWorkload writes {"results":[…]} with a row for each two workloads
-// and port. Its ends have workload (kind/name) where WriteJSON has pod, its
+// WriteJSONByWorkload writes the fields of head and "results" with a row for each
+// two workloads and port. Its ends have workload (kind/name) where WriteJSON has pod, its
 // verdict may also be Mixed, pairs counts the pairs of pods behind it, and the
 // rules are those of sample, the pair that speaks for the others.
-func WriteJSONByWorkload(ctx context.Context, w io.Writer, cells iter.Seq[Cell]) error {
-	return writeList(ctx, w, cells, func(c Cell) any {
+func WriteJSONByWorkload(ctx context.Context, w io.Writer, head any, cells iter.Seq[Cell]) error {
+	return writeList(ctx, w, head, cells, func(c Cell) any {
 		s := c.Sample
-		return jsonCell{
-			jsonRow{jsonWorkload(c.From), jsonWorkload(c.To), c.Port.Shown(), string(c.Port.Protocol), c.Outcome.String(), ruleOf(s.Ingress), ruleOf(s.Egress)},
-			jsonPairs{c.Pairs[Allow], c.Pairs[Deny], c.Pairs[Unknown]}, jsonSample{jsonEndOf(*s.From), jsonEndOf(*s.To)},
+		return WorkloadEntry{
+			Entry{jsonWorkload(c.From), jsonWorkload(c.To), c.Port.Shown(), string(c.Port.Protocol), c.Outcome.String(), ruleOf(s.Ingress), ruleOf(s.Egress)},
+			PairCounts{c.Pairs[Allow], c.Pairs[Deny], c.Pairs[Unknown]}, SamplePair{entryEnd(*s.From), entryEnd(*s.To)},
 		}
 	})
 }
 
-type jsonCell struct {
-	jsonRow
-	Pairs  jsonPairs  `json:"pairs"`
-	Sample jsonSample `json:"sample"`
+// WorkloadEntry is a row by workload as other programs read it.
+type WorkloadEntry struct {
+	Entry
+	Pairs  PairCounts `json:"pairs"`
+	Sample SamplePair `json:"sample"`
 }
 
-type jsonPairs struct {
+// PairCounts counts pairs of pods by their verdict.
+type PairCounts struct {
 	Allow   int `json:"allow"`
 	Deny    int `json:"deny"`
 	Unknown int `json:"unknown"`
 }
 
-type jsonSample struct {
-	From jsonEnd `json:"from"`
-	To   jsonEnd `json:"to"`
+// SamplePair is the pair of pods that speaks for the others.
+type SamplePair struct {
+	From EntryEnd `json:"from"`
+	To   EntryEnd `json:"to"`
 }
 
-func jsonWorkload(w *Workload) jsonEnd {
+func jsonWorkload(w *Workload) EntryEnd {
 	if w.Namespace == "" {
-		return jsonEnd{IP: w.Name}
+		return EntryEnd{IP: w.Name}
 	}
-	return jsonEnd{Namespace: w.Namespace, Workload: w.Kind + "/" + w.Name}
+	return EntryEnd{Namespace: w.Namespace, Workload: w.Kind + "/" + w.Name}
 }
 
-func writeList[T any](ctx context.Context, w io.Writer, rows iter.Seq[T], form func(T) any) error {
+// opening is the document up to its first row.
+func opening(head any) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if head == nil {
+		head = struct{}{}
+	}
+	if err := e.Encode(head); err != nil {
+		return "", fmt.Errorf("write the matrix: %w", err)
+	}
+	before := strings.TrimSuffix(strings.TrimSpace(b.String()), "}")
+	if before != "{" {
+		before += ","
+	}
+	return before + `"results":[`, nil
+}
+
+func writeList[T any](ctx context.Context, w io.Writer, head any, rows iter.Seq[T], form func(T) any) error {
+	before, err := opening(head)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriterSize(w, 1<<16)
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
-	before, n := `{"results":[`, 0
+	n := 0
 	for r := range rows {
 		if n++; n%checkEvery == 0 && ctx.Err() != nil {
 			return fmt.Errorf("the matrix ends after %d rows: %w", n-1, context.Cause(ctx))
@@ -120,7 +147,7 @@ func writeList[T any](ctx context.Context, w io.Writer, rows iter.Seq[T], form f
 func WriteCSV(ctx context.Context, w io.Writer, rows iter.Seq[Row]) error {
 	head := []string{"from_namespace", "from_pod", "from_ip", "to_namespace", "to_pod", "to_ip", "port", "protocol", "verdict", "ingress_rule", "egress_rule"}
 	return writeCSV(ctx, w, head, rows, func(r Row) []string {
-		a, b := jsonEndOf(*r.From), jsonEndOf(*r.To)
+		a, b := entryEnd(*r.From), entryEnd(*r.To)
 		return []string{a.Namespace, a.Pod, a.IP, b.Namespace, b.Pod, b.IP, r.Port.Shown(), string(r.Port.Protocol), r.Decision.String(), ruleOf(r.Ingress), ruleOf(r.Egress)}
 	})
 }

@@ -116,7 +116,7 @@ func TestJSONHasExactlyTheseFields(t *testing.T) {
 	q.From = []End{q.From[0], {IP: netip.MustParseAddr("192.0.2.1")}}
 	q.To = q.To[2:3]
 	var b bytes.Buffer
-	if err := WriteJSON(t.Context(), &b, q.Rows()); err != nil {
+	if err := WriteJSON(t.Context(), &b, nil, q.Rows()); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"results":[
@@ -136,8 +136,8 @@ func TestJSONHasExactlyTheseFields(t *testing.T) {
 
 func TestAnEmptyMatrixIsStillADocument(t *testing.T) {
 	for name, write := range map[string]func(io.Writer) error{
-		"pods":      func(w io.Writer) error { return WriteJSON(t.Context(), w, Query{}.Rows()) },
-		"workloads": func(w io.Writer) error { return WriteJSONByWorkload(t.Context(), w, Query{}.Cells()) },
+		"pods":      func(w io.Writer) error { return WriteJSON(t.Context(), w, nil, Query{}.Rows()) },
+		"workloads": func(w io.Writer) error { return WriteJSONByWorkload(t.Context(), w, nil, Query{}.Cells()) },
 	} {
 		var b bytes.Buffer
 		if err := write(&b); err != nil || strings.TrimSpace(b.String()) != `{"results":[]}` {
@@ -159,7 +159,7 @@ func TestPodsOfAWorkloadThatDifferAreMixed(t *testing.T) {
 	}
 	q.Snapshot = verdict.Compile(world, pods)
 	var b bytes.Buffer
-	if err := WriteJSONByWorkload(t.Context(), &b, q.Cells()); err != nil {
+	if err := WriteJSONByWorkload(t.Context(), &b, nil, q.Cells()); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"from":{"namespace":"apps","workload":"deployment/web"},"to":{"namespace":"ai","workload":"statefulset/api"},"port":"9090","protocol":"TCP","verdict":"Mixed",` +
@@ -229,11 +229,11 @@ func TestCellsAgreeWithRows(t *testing.T) {
 func TestCSVIsTheSameData(t *testing.T) {
 	q := platform(2, 10)
 	var b, j bytes.Buffer
-	if err := errors.Join(WriteCSV(t.Context(), &b, q.Rows()), WriteJSON(t.Context(), &j, q.Rows())); err != nil {
+	if err := errors.Join(WriteCSV(t.Context(), &b, q.Rows()), WriteJSON(t.Context(), &j, nil, q.Rows())); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(&b).ReadAll()
-	var doc struct{ Results []jsonRow }
+	var doc struct{ Results []Entry }
 	if err := errors.Join(err, json.Unmarshal(j.Bytes(), &doc)); err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestASpreadsheetRunsNothing(t *testing.T) {
 func TestRowsAreWrittenAsTheyAreJudged(t *testing.T) {
 	q := platform(6, 20)
 	for name, write := range map[string]func(context.Context, io.Writer) error{
-		"json": func(ctx context.Context, w io.Writer) error { return WriteJSON(ctx, w, q.Rows()) },
+		"json": func(ctx context.Context, w io.Writer) error { return WriteJSON(ctx, w, nil, q.Rows()) },
 		"csv":  func(ctx context.Context, w io.Writer) error { return WriteCSV(ctx, w, q.Rows()) },
 	} {
 		ctx, stop := context.WithCancelCause(t.Context())
@@ -293,7 +293,7 @@ func (f *firstWrite) Write(p []byte) (int, error) {
 func TestAFullDiskIsAnError(t *testing.T) {
 	q := small(t)
 	for name, err := range map[string]error{
-		"json": WriteJSON(t.Context(), full{}, q.Rows()), "csv": WriteCSV(t.Context(), full{}, q.Rows()),
+		"json": WriteJSON(t.Context(), full{}, nil, q.Rows()), "csv": WriteCSV(t.Context(), full{}, q.Rows()),
 		"html": WriteHTML(t.Context(), full{}, q, Page{}),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "no space") {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// closing is the platform with a rollout that takes the gateway from its caller,
+// and one that is there twice, in another form.
+const closing = gateway + `---
+apiVersion: tightrope.dev/v1alpha1
+kind: PolicyRollout
+metadata: {name: closing, namespace: ai}
+spec:
+  suites: [{name: elsewhere}]
+  stages: [{name: all, mode: Enforce}]
+  policies:
+    inline:
+    - {name: llm-gateway, namespace: ai, spec: {podSelector: {matchLabels: {app: llm-gateway}}, policyTypes: [Ingress]}}
+`
+
+// Each command says whether it judges with the policies of a rollout.
+func TestARolloutIsAppliedWhereItIsAskedFor(t *testing.T) {
+	path := manifests(t, closing)
+	explain := []string{"explain", "--from", "apps/chat-api", "--to", "ai/llm-gateway", "--port", "4000", "-f", path}
+	for _, tt := range []struct {
+		args []string
+		says []string
+	}{
+		{explain, []string{"Yes: apps/chat-api may connect", "note: 1 policy of PolicyRollout ai/closing: not applied"}},
+		{append(explain, "--with-rollout"), []string{"No: apps/chat-api may not connect", "judged as if applied", path + ":45"}},
+		{[]string{"matrix", "-f", path, "--to", "ai"}, []string{"2 allowed", "not applied: judge with them by --with-rollout"}},
+		{[]string{"matrix", "-f", path, "--to", "ai", "--with-rollout"}, []string{"1 allowed, 2 denied", "judged as if applied"}},
+		{[]string{"matrix", "-f", path, "--diff", path, "--with-rollout"}, []string{"No connection changes", "judged as if applied"}},
+		{[]string{"lint", "-f", path}, []string{"judged as if applied"}},
+		{[]string{"lint", "-f", path, "--with-rollout=false"}, []string{"0 errors"}},
+	} {
+		code, out, errs := said(t, tt.args...)
+		if code != exitOK {
+			t.Errorf("%s: exit code %d: %s", tt.args, code, errs)
+		}
+		contains(t, out+errs, tt.says...)
+	}
+	if _, out, errs := said(t, "lint", "-f", path, "--with-rollout=false"); strings.Contains(out+errs, "closing") {
+		t.Errorf("without rollouts: %s%s", out, errs)
+	}
+	code, _, errs := said(t, "matrix", "-f", manifests(t, gateway), "--with-rollout")
+	if code != exitUsage {
+		t.Errorf("no rollout to apply: exit code %d", code)
+	}
+	contains(t, errs, "no PolicyRollout is in", "leave the flag out")
+}
+
+// A second rollout of a name stops only the commands that need rollouts.
+func TestWhatACommandDoesNotNeedDoesNotStopIt(t *testing.T) {
+	twice := manifests(t, closing+strings.Replace(closing[len(gateway):], "[Ingress]", "[Egress]", 1))
+	explain := []string{"explain", "--from", "apps/chat-api", "--to", "ai/llm-gateway", "--port", "4000", "-f", twice}
+	for _, args := range [][]string{explain, {"matrix", "-f", twice}, {"lint", "-f", twice}} {
+		code, _, errs := said(t, args...)
+		if code != exitOK {
+			t.Errorf("%s: exit code %d", args[0], code)
+		}
+		contains(t, errs, "PolicyRollout ai/closing: is", "left out", "declared twice")
+	}
+	for _, args := range [][]string{append(explain, "--with-rollout"), {"plan", "-f", twice}} {
+		code, _, errs := said(t, args...)
+		if code != exitUsage {
+			t.Errorf("%s: exit code %d", args[0], code)
+		}
+		contains(t, errs, "PolicyRollout ai/closing: is declared twice")
+	}
+}
+
+// What is not read is counted, and named on request.
+func TestKindsThatAreNotReadAreNamedOnRequest(t *testing.T) {
+	text := gateway
+	for _, kind := range []string{"ServiceAccount", "Role", "RoleBinding", "Widget", "Gadget", "Gizmo", "Secret"} {
+		text += "---\napiVersion: example.org/v1\nkind: " + kind + "\nmetadata: {name: a}\n"
+	}
+	path := manifests(t, text)
+	for _, args := range [][]string{{"matrix", "-f", path}, {"lint", "-f", path}, {"explain", "--from", "apps/batch", "--to", "ai/llm-gateway", "--port", "4000", "-f", path}} {
+		_, _, errs := said(t, args...)
+		contains(t, errs, "note: 7 objects of 7 kinds not read: -v names the kinds")
+		_, _, errs = said(t, append(args, "-v")...)
+		contains(t, errs, "note: 1 Gizmo: the kind is not read", "note: 1 Widget: the kind is not read", "note: 1 Secret: the kind is not read")
+	}
+}
