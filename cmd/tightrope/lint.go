@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/verdict/lint"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
@@ -37,8 +40,8 @@ func newLintCommand() *cobra.Command {
 		Example: "  tightrope lint -f policies/\n  tightrope lint -f policies/ --fix",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkOutput(o.format); err != nil {
-				return err
+			if !slices.Contains([]string{"text", "json", "sarif"}, o.format) {
+				return &exitError{exitUsage, fmt.Errorf("--output=%q: text, json or sarif", o.format)}
 			}
 			if o.write && (len(o.files) == 0 || slices.Contains(o.files, "-")) {
 				return &exitError{exitUsage, errors.New("--write writes into files: name them with -f")}
@@ -48,7 +51,7 @@ func newLintCommand() *cobra.Command {
 	}
 	o.flags(c)
 	o.rolloutFlag(c, true)
-	outputFlag(c, &o.format)
+	c.Flags().StringVarP(&o.format, "output", "o", "text", "text, json, or sarif (SARIF 2.1.0, for code review)")
 	c.Flags().BoolVar(&o.fix, "fix", false, "print the corrected documents instead of the findings")
 	c.Flags().BoolVar(&o.write, "write", false, "write the corrected documents into their files")
 	c.Flags().BoolVar(&o.suppressed, "suppressed", false, "list findings that an annotation suppresses, too")
@@ -69,11 +72,13 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 		}
 	}
 	o.tell(c.ErrOrStderr(), set)
-	findings := slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed && !o.suppressed })
+	findings := slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed && !o.suppressed && o.format != "sarif" })
 	var b bytes.Buffer
 	switch {
 	case o.format == "json":
 		err = writeJSON(&b, lintReport{o.head("LintReport", set), findings})
+	case o.format == "sarif":
+		err = writeJSON(&b, lint.SARIF(findings, lint.SARIFOptions{Version: lab.Stamp, Notes: o.notes(set, true), Relative: relative, Fixes: lint.Replacements(set)}))
 	case o.fix:
 		printCorrections(&b, set)
 		tellUncorrected(c.ErrOrStderr(), findings)
@@ -103,6 +108,18 @@ func (o *lintOptions) checked(c *cobra.Command) (*manifest.Set, error) {
 		set = set.WithoutRollouts()
 	}
 	return set, err
+}
+
+// relative is the file's name from the working directory, if it is below it.
+func relative(file string) string {
+	here, err := os.Getwd()
+	if err != nil || !filepath.IsAbs(file) {
+		return file
+	}
+	if name, err := filepath.Rel(here, file); err == nil && filepath.IsLocal(name) {
+		return name
+	}
+	return file
 }
 
 // writeFindings lists findings under their files; those of a cluster first.

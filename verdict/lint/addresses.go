@@ -189,7 +189,9 @@ func (v *view) podlessDraft(b block, s *manifest.Service) (draft, bool) {
 	if s.Selector != nil || !b.cidr.IsSingleIP() && !forServices(b.cidr) {
 		return draft{}, false
 	}
-	endpoints := func(peer networkingv1.NetworkPolicyPeer) bool { return peer.IPBlock != nil && peer.IPBlock.CIDR != b.CIDR }
+	endpoints := func(peer networkingv1.NetworkPolicyPeer) bool {
+		return peer.IPBlock != nil && peer.IPBlock.CIDR != b.CIDR
+	}
 	for _, own := range b.rule.policy.rules(egress) {
 		if overlap(own.ports, b.rule.ports) && (len(own.peers) == 0 || slices.ContainsFunc(own.peers, endpoints)) {
 			return draft{}, false
