@@ -1,15 +1,19 @@
 package lint
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // ingressClosed finds pods that a Service leads to and that nobody may connect
 // to: what isolates them has no rule at all. Whoever is to call them is cut off,
 // the ingress controller, metrics and replicas among them.
 func ingressClosed(v *view) []draft {
 	groups := map[*policy][]*class{}
+	led := v.passed() // of these ingress-controller-forgotten tells
 	for _, c := range v.classes {
 		isolating := v.isolated[c][ingress]
-		if len(isolating) == 0 || c.HostNetwork || len(c.services) == 0 || v.anyIngress(c) {
+		if len(isolating) == 0 || c.HostNetwork || len(c.services) == 0 || v.anyIngress(c) || slices.ContainsFunc(led, func(p passed) bool { return p.class == c }) {
 			continue
 		}
 		groups[isolating[0]] = append(groups[isolating[0]], c)

@@ -27,6 +27,7 @@ func metricsForgotten(v *view) []draft {
 		return v.unscrapable()
 	}
 	strong, weak := &openings{view: v}, &openings{view: v}
+	unmonitored := len(v.set.Objects.Monitors) == 0 // where there are some, what none asks for is not fetched
 	for _, c := range v.classes {
 		for _, m := range v.metricPorts(c) {
 			if slices.Contains(fetching, c) || slices.ContainsFunc(fetching, func(s *class) bool {
@@ -34,7 +35,7 @@ func metricsForgotten(v *view) []draft {
 			}) {
 				continue
 			}
-			if m.offered && !v.letsUnseenIn(c, m.port) {
+			if (m.asked || m.offered && unmonitored) && !v.letsUnseenIn(c, m.port) {
 				strong.need(fetching[0], c, m.port, nil, false)
 			} else {
 				weak.need(fetching[0], c, m.port, nil, false)
@@ -128,46 +129,47 @@ func (c *class) images() []string {
 	return all
 }
 
-// metricPort is a port with metrics. It is offered if a Service leads to it or
-// an annotation asks for scraping; else a container only declares it.
+// metricPort is a port with metrics. It is asked for if a monitor or an annotation
+// says so, and offered if a Service leads to it by such a name; else a container
+// only declares it.
 type metricPort struct {
 	port
-	offered bool
+	offered, asked bool
 }
 
 func (v *view) metricPorts(c *class) []metricPort {
 	var all []metricPort
-	put := func(p port, offered bool) {
+	put := func(p port, offered, asked bool) {
 		if i := slices.IndexFunc(all, func(m metricPort) bool { return m.port == p }); i >= 0 {
-			all[i].offered = all[i].offered || offered
+			all[i].offered, all[i].asked = all[i].offered || offered, all[i].asked || asked
 		} else {
-			all = append(all, metricPort{p, offered})
+			all = append(all, metricPort{p, offered, asked})
 		}
 	}
 	for _, s := range c.services {
 		for _, p := range s.Ports {
 			if on, ok := p.On(&c.Pod); ok && namesMetrics(p.Name) {
-				put(port{on, p.Protocol}, true)
+				put(port{on, p.Protocol}, true, false)
 			}
 		}
 	}
 	for _, p := range c.Ports {
 		if namesMetrics(p.Name) {
-			put(portOf(p), false)
+			put(portOf(p), false, false)
 		}
 	}
 	for _, m := range v.monitored(c) {
-		put(m.port, true)
+		put(m.port, true, true)
 	}
 	for _, annotations := range v.annotations(c) {
 		if annotations["prometheus.io/scrape"] != "true" {
 			continue
 		}
 		if n, err := strconv.ParseInt(annotations["prometheus.io/port"], 10, 32); err == nil {
-			put(port{int32(n), tcp}, true)
+			put(port{int32(n), tcp}, true, true)
 		}
 		for i := range all {
-			all[i].offered = true
+			all[i].offered, all[i].asked = true, true
 		}
 	}
 	return all
