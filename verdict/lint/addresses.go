@@ -87,7 +87,7 @@ func linkLocal(v *view) []draft {
 		drafts = append(drafts, draft{
 			policy: b.rule.policy, at: b.at("except", i), severity: Warning,
 			what: "Leaving out all of 169.254.0.0/16 cuts off more than the metadata service.",
-			why:  strings.Join(cut, ", and ") + ".",
+			why:  strings.Join(cut, "; ") + ".",
 			fix:  "Leave out 169.254.169.254/32 only; on GKE with Cloud DNS allow port 53 there in a rule of its own.",
 			edit: set(b.at("except", i), text(metadata4)),
 		})

@@ -129,7 +129,7 @@ func (v *view) shutDraft(p passed) draft {
 
 func carrierDrafts(o *openings, by map[*class]*manifest.Entrance) []draft {
 	var drafts []draft
-	for _, x := range o.all {
+	for _, x := range o.merged() {
 		target, carrier := x.subjects[0], x.peer
 		if x.direction == egress {
 			target, carrier = x.peer, x.subjects[0]
@@ -145,7 +145,7 @@ func carrierDrafts(o *openings, by map[*class]*manifest.Entrance) []draft {
 			d.why += fmt.Sprintf("; %s leads clients there, who get errors (502, 503 or 504)", e)
 		}
 		d.why += "."
-		d.fix = fmt.Sprintf("Allow %s from %s to %s in %s.", portsText(x.ports), carrier.name(), target.name(), x.policy.Key())
+		d.fix = fmt.Sprintf("Allow %s from %s to %s %s.", portsText(x.ports), carrier.name(), target.name(), d.fix)
 		drafts = append(drafts, d)
 	}
 	return drafts

@@ -43,7 +43,7 @@ func (s *Set) Backends(service *Service, port ServicePort) []Backend {
 		if number == 0 && port.TargetPort.Type == intstr.Int {
 			number = port.TargetPort.IntVal
 		}
-		b := Backend{Pod: slices.IndexFunc(s.Pods, s.isAt(e.IP)), IP: e.IP, Port: number}
+		b := Backend{Pod: slices.IndexFunc(s.Pods, isAt(e.IP)), IP: e.IP, Port: number}
 		if b.Pod >= 0 {
 			b.IP = netip.Addr{}
 		}

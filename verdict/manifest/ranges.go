@@ -143,9 +143,9 @@ func (s *Set) IsPods(ip netip.Addr) bool { return within(s.PodCIDRs, ip) }
 // IsServices: see IsPods.
 func (s *Set) IsServices(ip netip.Addr) bool { return within(s.ServiceCIDRs, ip) }
 
-// isAt reports whether a pod has the address.
-func (s *Set) isAt(ip netip.Addr) func(verdict.Pod) bool {
+// isAt reports whether a pod has the address as its own, and not its node's.
+func isAt(ip netip.Addr) func(verdict.Pod) bool {
 	return func(p verdict.Pod) bool {
-		return slices.ContainsFunc(p.IPs, func(own netip.Addr) bool { return own.Unmap() == ip })
+		return !p.HostNetwork && slices.ContainsFunc(p.IPs, func(own netip.Addr) bool { return own.Unmap() == ip })
 	}
 }
