@@ -2,7 +2,6 @@ package lint
 
 import (
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -10,6 +9,9 @@ import (
 
 // apiPorts are where API servers listen behind the Service default/kubernetes.
 var apiPorts = []int32{443, 6443, 8443}
+
+// apiServers are the values by which its pods, or its Service, are labelled.
+var apiServers = []string{"kube-apiserver", "openshift-kube-apiserver", "apiserver"}
 
 // apiServerBySelector finds egress rules that are meant for the API server and
 // select pods: it runs on the network of its node, or outside of the cluster.
@@ -52,8 +54,8 @@ func (v *view) meansAPIServer(r rule, i int) string {
 	}
 	if peer.PodSelector != nil {
 		for _, key := range []string{"component", "app", "k8s-app", "app.kubernetes.io/name"} {
-			if strings.HasSuffix(peer.PodSelector.MatchLabels[key], "kube-apiserver") {
-				return key + ": " + peer.PodSelector.MatchLabels[key] + " is the label of the API server's pods, which share the network of their node."
+			if slices.Contains(apiServers, peer.PodSelector.MatchLabels[key]) {
+				return key + ": " + peer.PodSelector.MatchLabels[key] + " is a label of the API server's Service or of its pods, which share the network of their node."
 			}
 		}
 	}

@@ -27,6 +27,7 @@ var mistakes = []Mistake{
 	{"any-namespace-by-label", "an ingress rule takes pods by label out of every namespace", spec + "NetworkPolicyPeer.namespaceSelector", anyNamespace},
 	{"api-server-by-selector", "a rule that is meant for the API server selects pods", page + " (hostNetwork pods), projectcalico/libcalico-go#1060", apiServerBySelector},
 	{"client-address-hidden", "a rule is for clients' addresses that a Service may replace with a node's", "kubernetes.io/docs/tutorials/services/source-ip", clientAddress},
+	{"clients-forgotten", "clients outside of the cluster may not reach a Service of type LoadBalancer", "kubernetes.io/docs/concepts/services-networking/service (type LoadBalancer); " + page + " (ipBlock)", clientsForgotten},
 	{"configured-target-cut", "pods may not reach what their environment or arguments tell them to call", page + " (isolated pods); kubernetes.io/docs/concepts/services-networking/dns-pod-service", configuredCut},
 	{"deny-that-allows", "a policy named after a denial has an empty rule, which allows everything", spec + "NetworkPolicySpec.ingress", denyThatAllows},
 	{"dns-forgotten", "pods that may connect out may not look up names", page + " (default deny egress)", dnsForgotten},
