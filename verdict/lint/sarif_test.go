@@ -110,7 +110,7 @@ func undone(t *testing.T, root string, f Finding, fix sarifFix) {
 		t.Fatal(err)
 	}
 	region := change.Replacements[0].Deleted
-	from, to := offset(t, string(raw), region.StartLine, region.StartColumn), offset(t, string(raw), region.EndLine, region.EndColumn)
+	from, to := byteAt(t, string(raw), region.StartLine, region.StartColumn), byteAt(t, string(raw), region.EndLine, region.EndColumn)
 	text := string(raw)[:from] + change.Replacements[0].Inserted.Text + string(raw)[to:]
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -124,8 +124,8 @@ func undone(t *testing.T, root string, f Finding, fix sarifFix) {
 	}
 }
 
-// offset of a place in a text, lines and UTF-16 columns counted from 1.
-func offset(t *testing.T, text string, line, column int) int {
+// byteAt is the offset of a place in a text, lines and UTF-16 columns counted from 1.
+func byteAt(t *testing.T, text string, line, column int) int {
 	t.Helper()
 	at := 0
 	for range line - 1 {
