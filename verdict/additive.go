@@ -73,7 +73,11 @@ func (s *Snapshot) matchesPeer(p *peer, end *End, r *run, d direction) answer {
 	case p.invalid != "":
 		return answer{why: p.invalid}
 	case p.block != nil:
-		return p.block.matches(r.addrs[d])
+		a := p.block.matches(r.addrs[d])
+		if a.is == maybe && len(r.addrs[d]) > 0 && end.Pod != nil && len(end.Pod.IPs) == 0 {
+			return unsure("ipBlock %s: it covers a part of where the address of %s may be", p.block.text, end)
+		}
+		return a
 	case end.Pod == nil:
 		return never
 	}

@@ -197,7 +197,7 @@ func (c *compiler) readdress() {
 	}
 	c.atoms.moved = moved[:0]
 	for id, p := range c.next.Pods() {
-		if len(moved) > 8 || slices.ContainsFunc(moved, func(q netip.Prefix) bool { return holdsAny(q, p.IPs) }) {
+		if len(moved) > 8 || slices.ContainsFunc(moved, func(q netip.Prefix) bool { return holdsAny(q, p.Addresses()) }) {
 			c.put(id, c.placeOf(id))
 		}
 	}

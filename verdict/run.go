@@ -62,7 +62,7 @@ func (e End) addresses() []netip.Addr {
 	case e.IP.IsValid():
 		return canonical([]netip.Addr{e.IP})
 	case e.Pod != nil:
-		return canonical(e.Pod.IPs)
+		return canonical(e.Pod.Addresses())
 	}
 	return nil
 }
@@ -102,6 +102,6 @@ func (c *Conn) declared() []Port {
 
 // pair are the addresses of a pod by family.
 func pair(p *Pod) [2][]netip.Addr {
-	four, six := split(canonical(p.IPs))
+	four, six := split(canonical(p.Addresses()))
 	return [2][]netip.Addr{four, six}
 }

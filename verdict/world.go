@@ -22,13 +22,25 @@ type Pod struct {
 	Namespace, Name string
 	Labels          map[string]string
 	IPs             []netip.Addr
-	Ports           []Port
-	HostNetwork     bool   // shares the address of its node, which v1 leaves undefined
-	Node            string // empty: not scheduled, or not known
+	// StandIns are used where IPs is empty: the pod has one of them, or one that no
+	// ipBlock tells from one of them. Empty: nothing is known of its address.
+	StandIns    []netip.Addr
+	Ports       []Port
+	HostNetwork bool   // shares the address of its node, which v1 leaves undefined
+	Node        string // empty: not scheduled, or not known
 }
 
 // Key is namespace/name.
 func (p Pod) Key() string { return p.Namespace + "/" + p.Name }
+
+// Addresses are what ipBlocks are matched with: the pod's own, else those that
+// stand for them.
+func (p *Pod) Addresses() []netip.Addr {
+	if len(p.IPs) > 0 {
+		return p.IPs
+	}
+	return p.StandIns
+}
 
 // Policy is a NetworkPolicy. Its spec need not be defaulted.
 type Policy struct {

@@ -20,8 +20,9 @@ type Dialect struct {
 	// keys; null as a field that is absent; and YAML 1.1, where an unquoted yes or
 	// off is true or false. Aliases have to be bounded before: see Expansion.
 	Kubectl bool
-	// Loose are fields of the outermost value within which unknown fields are
-	// ignored: what a newer API server than ours reports is no fault.
+	// Loose are fields of the outermost value which may be unknown, as may what is
+	// within them: what another version of the API server reports is no fault.
+	// Kubernetes 1.24 to 1.27, for one, gave every NetworkPolicy an empty status.
 	Loose []string
 }
 
@@ -97,11 +98,12 @@ func readsItself(t reflect.Type) bool {
 func (r *reader) decodeStruct(n *yaml.Node, v reflect.Value, at *step) {
 	fields := fieldsOf(v.Type())
 	r.eachKey(n, at, func(key, value *yaml.Node, at *step) {
+		loose := r.loose || at.parent == nil && contains(r.dialect.Loose, key.Value)
 		if index, ok := fields[key.Value]; ok {
 			defer func(was bool) { r.loose = was }(r.loose)
-			r.loose = r.loose || at.parent == nil && contains(r.dialect.Loose, key.Value)
+			r.loose = loose
 			r.decode(value, v.FieldByIndex(index), at)
-		} else if !r.loose {
+		} else if !loose {
 			r.add(key, at, "unknown field%s", DidYouMean(key.Value, sortedKeys(fields)))
 		}
 	})

@@ -57,6 +57,11 @@ func TestLooseFieldsMayHoldMore(t *testing.T) {
 	if pod.Status.PodIP != "10.0.0.1" {
 		t.Errorf("podIP %q", pod.Status.PodIP)
 	}
+	var policy networkingv1.NetworkPolicy // which has no status
+	faults = Decode(parse(t, "status: {conditions: []}\nspec: {status: {}}"), &policy, Dialect{Kubectl: true, Loose: []string{"status"}})
+	if len(faults) != 1 || faults[0].Path != "spec.status" {
+		t.Errorf("%+v", faults)
+	}
 }
 
 func TestExpansionCountsWithoutExpanding(t *testing.T) {

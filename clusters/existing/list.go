@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -34,6 +35,7 @@ type Lists struct {
 	Nodes           []corev1.Node
 	Pods            []corev1.Pod
 	Services        []corev1.Service
+	EndpointSlices  []discoveryv1.EndpointSlice
 	NetworkPolicies []networkingv1.NetworkPolicy
 	ClusterPolicies []v1alpha2.ClusterNetworkPolicy
 	Deployments     []appsv1.Deployment
@@ -46,7 +48,8 @@ type Lists struct {
 	Foreign []metav1.PartialObjectMetadata
 	// Callers are objects that name Services for the API server to call.
 	Callers []unstructured.Unstructured
-	// Unlisted are resources of callers that may not be listed.
+	// Unlisted are resources that may not be listed, and that verdicts on pods do
+	// without.
 	Unlisted []string
 }
 
@@ -68,6 +71,7 @@ func List(ctx context.Context, cfg *rest.Config) (Lists, error) {
 		func() error { return all(ctx, "nodes", core.Nodes().List, &l.Nodes) },
 		func() error { return all(ctx, "pods", core.Pods("").List, &l.Pods) },
 		func() error { return all(ctx, "services", core.Services("").List, &l.Services) },
+		func() error { return l.endpoints(ctx, client) },
 		func() error {
 			return all(ctx, "networkpolicies.networking.k8s.io", client.NetworkingV1().NetworkPolicies("").List, &l.NetworkPolicies)
 		},
@@ -84,6 +88,18 @@ func List(ctx context.Context, cfg *rest.Config) (Lists, error) {
 		}
 	}
 	return l, nil
+}
+
+// endpoints lists where Services lead. Roles that were made before this was read
+// do not allow it, and most answers do without.
+func (l *Lists) endpoints(ctx context.Context, client *kubernetes.Clientset) error {
+	const resource = "endpointslices.discovery.k8s.io"
+	err := all(ctx, resource, client.DiscoveryV1().EndpointSlices("").List, &l.EndpointSlices)
+	if apierrors.IsForbidden(err) {
+		l.Unlisted = append(l.Unlisted, resource)
+		return nil
+	}
+	return err
 }
 
 // all lists every page of a resource.

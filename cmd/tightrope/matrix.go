@@ -180,7 +180,7 @@ func (o *matrixOptions) draw(ctx context.Context, out io.Writer) error {
 
 // writeDiff compares the set with another.
 func (o *matrixOptions) writeDiff(c *cobra.Command) error {
-	other := source{files: o.diff, verbose: o.verbose, withRollout: o.withRollout}
+	other := source{files: o.diff, verbose: o.verbose, withRollout: o.withRollout, stated: o.stated}
 	after, _, err := other.judged(c)
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--diff: %w", err)}

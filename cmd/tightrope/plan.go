@@ -109,8 +109,15 @@ func (o *planOptions) previews(c *cobra.Command, args []string) ([]preview.Previ
 
 // input is what the files hold, or the scenario.
 func (o *planOptions) input(c *cobra.Command, args []string) (*manifest.Set, error) {
+	if err := o.forFiles(o.files); err != nil {
+		return nil, err
+	}
 	if len(args) == 0 {
-		return manifest.Read(o.files, c.InOrStdin(), manifest.Options{})
+		stated, err := o.options()
+		if err != nil {
+			return nil, err
+		}
+		return manifest.Read(o.files, c.InOrStdin(), stated)
 	}
 	s, err := scenarios.Load(args[0])
 	if err != nil {

@@ -45,7 +45,7 @@ func TestLintWritesALogForCodeReview(t *testing.T) {
 				t.Errorf("-f %s: a result is in %q", path, uri)
 			}
 		}
-		if notes := log.Runs[0].Invocations[0].Notes; !fixed || len(notes) != 2 || !strings.Contains(notes[0].Message.Text, "judged as if applied") {
+		if notes := log.Runs[0].Invocations[0].Notes; !fixed || len(notes) == 0 || !strings.Contains(notes[0].Message.Text, "judged as if applied") {
 			t.Errorf("fixed %t, notes %v", fixed, notes)
 		}
 	}

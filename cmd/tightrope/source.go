@@ -18,9 +18,10 @@ import (
 
 // source is where policies and pods are read from: manifests, or a cluster.
 type source struct {
-	files       []string
-	kubeconfig  string
-	context     string
+	files      []string
+	kubeconfig string
+	context    string
+	stated
 	callers     bool // read which Services the API server calls, too
 	verbose     bool
 	withRollout bool // judge as if the policies of the rollouts were applied
@@ -31,6 +32,7 @@ func (s *source) flags(c *cobra.Command) {
 	c.Flags().StringArrayVarP(&s.files, "filename", "f", nil, "file or directory of manifests, or - for standard input; repeatable; without it: the current cluster")
 	c.Flags().StringVar(&s.kubeconfig, "kubeconfig", "", "cluster to read; empty means $KUBECONFIG, then the user's own")
 	c.Flags().StringVar(&s.context, "context", "", "context of the kubeconfig; empty means its current one")
+	s.stated.flags(c)
 	c.Flags().BoolVarP(&s.verbose, "verbose", "v", false, "list every note about the input, and the kinds that are not read")
 }
 
@@ -42,6 +44,9 @@ func (s *source) rolloutFlag(c *cobra.Command, applied bool) {
 // read reads the manifests, or else the cluster. Origin says in a few words
 // which. Every error is bad input.
 func (s *source) read(c *cobra.Command, use manifest.Use) (set *manifest.Set, origin string, err error) {
+	if err := s.forFiles(s.files); err != nil {
+		return nil, "", err
+	}
 	if len(s.files) == 0 {
 		return readCluster(c.Context(), s.kubeconfig, s.context, s.callers)
 	}
@@ -50,7 +55,12 @@ func (s *source) read(c *cobra.Command, use manifest.Use) (set *manifest.Set, or
 			return nil, "", fmt.Errorf("--%s names a cluster, and -f manifests: give one of the two", flag)
 		}
 	}
-	set, err = manifest.Read(s.files, c.InOrStdin(), manifest.Options{Use: use})
+	o, err := s.options()
+	if err != nil {
+		return nil, "", err
+	}
+	o.Use = use
+	set, err = manifest.Read(s.files, c.InOrStdin(), o)
 	return set, strings.Join(s.files, ", "), err
 }
 

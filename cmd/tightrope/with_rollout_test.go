@@ -74,14 +74,16 @@ func TestWhatACommandDoesNotNeedDoesNotStopIt(t *testing.T) {
 // What is not read is counted, and named on request.
 func TestKindsThatAreNotReadAreNamedOnRequest(t *testing.T) {
 	text := gateway
-	for _, kind := range []string{"ServiceAccount", "Role", "RoleBinding", "Widget", "Gadget", "Gizmo", "Secret"} {
-		text += "---\napiVersion: example.org/v1\nkind: " + kind + "\nmetadata: {name: a}\n"
+	for _, kind := range []string{"rbac.authorization.k8s.io/v1 Role", "rbac.authorization.k8s.io/v1 RoleBinding", "policy/v1 PodDisruptionBudget",
+		"storage.k8s.io/v1 StorageClass", "autoscaling/v2 HorizontalPodAutoscaler", "v1 LimitRange", "v1 Secret"} {
+		group, kind, _ := strings.Cut(kind, " ")
+		text += "---\napiVersion: " + group + "\nkind: " + kind + "\nmetadata: {name: a}\n"
 	}
 	path := manifests(t, text)
 	for _, args := range [][]string{{"matrix", "-f", path}, {"lint", "-f", path}, {"explain", "--from", "apps/batch", "--to", "ai/llm-gateway", "--port", "4000", "-f", path}} {
 		_, _, errs := said(t, args...)
 		contains(t, errs, "note: 7 objects of 7 kinds not read: -v names the kinds")
 		_, _, errs = said(t, append(args, "-v")...)
-		contains(t, errs, "note: 1 Gizmo: the kind is not read", "note: 1 Widget: the kind is not read", "note: 1 Secret: the kind is not read")
+		contains(t, errs, "note: 1 PodDisruptionBudget: the kind is not read", "note: 1 Role: the kind is not read", "note: 1 Secret: the kind is not read")
 	}
 }

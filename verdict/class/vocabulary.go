@@ -173,7 +173,7 @@ func (v *Vocabulary) writeAddresses(b *strings.Builder, p *verdict.Pod) {
 		return // no policy looks at addresses
 	}
 	var all []string
-	for _, ip := range p.IPs {
+	for _, ip := range p.Addresses() {
 		a := ip.Unmap().WithZone("")
 		if !a.IsValid() {
 			continue

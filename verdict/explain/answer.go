@@ -52,6 +52,11 @@ type Side struct {
 // first that is denied, else the first that is unknown, else the first.
 func Explain(set *manifest.Set, q Question) Answer {
 	x := &explainer{set: set, snapshot: verdict.Compile(set.World, set.Pods)}
+	if q.Unmapped != "" {
+		if a, ok := x.unmapped(q); ok {
+			return a
+		}
+	}
 	worst := -1
 	var counts [3]int
 	for i := range q.From {
@@ -79,6 +84,7 @@ type explainer struct {
 	conn     verdict.Conn
 	verdict  verdict.Verdict
 	owners   map[string]*manifest.Workload // by pod
+	states   []string                      // what the input would have to say, each with its flag
 }
 
 func (x *explainer) answer(note string, counts [3]int) Answer {
@@ -133,7 +139,7 @@ func (x *explainer) side(d networkingv1.PolicyType, s verdict.Side) Side {
 	case s.Decision == verdict.Allow:
 		side.Text = capital(s.Reason) + "."
 	case s.Decision == verdict.Unknown:
-		side.Text = fmt.Sprintf("It is not known what happens here: %s.", s.Reason)
+		x.unknown(&side, d, s, isolating)
 	default:
 		x.denied(&side, d, s, isolating)
 	}
@@ -184,6 +190,9 @@ func (x *explainer) denied(side *Side, d networkingv1.PolicyType, s verdict.Side
 	}
 	rule, why := x.nearest(p, d)
 	side.Text += fmt.Sprintf(" The first to look at is %s. %s", p.Key(), why)
+	if rule >= 0 {
+		side.Text = strings.TrimSpace(side.Text + " " + x.almost(p, d, rule))
+	}
 	side.show(x, p.Key(), d, rule)
 }
 

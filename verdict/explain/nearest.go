@@ -82,21 +82,39 @@ func or(s, otherwise string) string {
 // matches asks the engine whether the policy alone, with its one rule, allows
 // the connection in the direction.
 func (x *explainer) matches(p verdict.Policy, d networkingv1.PolicyType) bool {
+	return x.decides(p, d) == verdict.Allow
+}
+
+// decides asks the engine what the policy alone says in the direction.
+func (x *explainer) decides(p verdict.Policy, d networkingv1.PolicyType) verdict.Decision {
 	w := verdict.World{Namespaces: x.set.World.Namespaces, Nodes: x.set.World.Nodes, Policies: []verdict.Policy{p}}
 	v := verdict.Compile(w, nil).Judge(x.conn)
 	if d == networkingv1.PolicyTypeEgress {
-		return v.Egress.Decision == verdict.Allow
+		return v.Egress.Decision
 	}
-	return v.Ingress.Decision == verdict.Allow
+	return v.Ingress.Decision
+}
+
+// withPeer is the policy with one rule of one peer.
+func withPeer(p verdict.Policy, d networkingv1.PolicyType, i, j int) verdict.Policy {
+	p = only(p, d, i, true, true)
+	if d == networkingv1.PolicyTypeEgress {
+		p.Spec.Egress[0].To = p.Spec.Egress[0].To[j : j+1]
+	} else {
+		p.Spec.Ingress[0].From = p.Spec.Ingress[0].From[j : j+1]
+	}
+	return p
+}
+
+func peersIn(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType, i int) []networkingv1.NetworkPolicyPeer {
+	if d == networkingv1.PolicyTypeEgress {
+		return spec.Egress[i].To
+	}
+	return spec.Ingress[i].From
 }
 
 func peersOf(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType, i int) string {
-	var peers []networkingv1.NetworkPolicyPeer
-	if d == networkingv1.PolicyTypeEgress {
-		peers = spec.Egress[i].To
-	} else {
-		peers = spec.Ingress[i].From
-	}
+	peers := peersIn(spec, d, i)
 	var all []string
 	for _, p := range peers[:min(3, len(peers))] {
 		all = append(all, peerInWords(p))
@@ -110,7 +128,7 @@ func peersOf(spec networkingv1.NetworkPolicySpec, d networkingv1.PolicyType, i i
 func peerInWords(p networkingv1.NetworkPolicyPeer) string {
 	switch {
 	case p.IPBlock != nil:
-		return "addresses in " + p.IPBlock.CIDR
+		return "addresses in " + p.IPBlock.CIDR + except(p.IPBlock.Except)
 	case p.NamespaceSelector == nil:
 		return pods(p.PodSelector) + " of its own namespace"
 	}
@@ -121,6 +139,13 @@ func peerInWords(p networkingv1.NetworkPolicyPeer) string {
 		where = " of every namespace"
 	}
 	return pods(p.PodSelector) + where
+}
+
+func except(all []string) string {
+	if len(all) == 0 {
+		return ""
+	}
+	return " but " + listed(firstOf(all), "")
 }
 
 func pods(s *metav1.LabelSelector) string {

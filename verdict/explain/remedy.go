@@ -28,6 +28,9 @@ func (x *explainer) next() (string, []Addition) {
 	case verdict.Allow:
 		return "Nothing needs to be done. To close it, take the rule away that lets it through, or add a policy for the pod where there is none.", []Addition{}
 	case verdict.Unknown:
+		if len(x.states) > 0 {
+			return strings.TrimSpace(strings.Join(x.states, " ") + " " + x.guess()), []Addition{}
+		}
 		return "The policies alone do not tell. Ask the cluster itself: connect from the pod, or roll out with a path that says what must work.", []Addition{}
 	}
 	r := repair.Of(x.set.World, x.conn, repair.Options{Pods: x.set.Pods, Workload: x.workload, Fixed: x.fixed})

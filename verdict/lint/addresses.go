@@ -87,7 +87,7 @@ func linkLocal(v *view) []draft {
 		drafts = append(drafts, draft{
 			policy: b.rule.policy, at: b.at("except", i), severity: Warning,
 			what: "Leaving out all of 169.254.0.0/16 cuts off more than the metadata service.",
-			why:  strings.Join(cut, ", and ") + ".",
+			why:  strings.Join(cut, "; ") + ".",
 			fix:  "Leave out 169.254.169.254/32 only; on GKE with Cloud DNS allow port 53 there in a rule of its own.",
 			edit: set(b.at("except", i), text(metadata4)),
 		})
@@ -189,7 +189,9 @@ func (v *view) podlessDraft(b block, s *manifest.Service) (draft, bool) {
 	if s.Selector != nil || !b.cidr.IsSingleIP() && !forServices(b.cidr) {
 		return draft{}, false
 	}
-	endpoints := func(peer networkingv1.NetworkPolicyPeer) bool { return peer.IPBlock != nil && peer.IPBlock.CIDR != b.CIDR }
+	endpoints := func(peer networkingv1.NetworkPolicyPeer) bool {
+		return peer.IPBlock != nil && peer.IPBlock.CIDR != b.CIDR
+	}
 	for _, own := range b.rule.policy.rules(egress) {
 		if overlap(own.ports, b.rule.ports) && (len(own.peers) == 0 || slices.ContainsFunc(own.peers, endpoints)) {
 			return draft{}, false

@@ -60,6 +60,9 @@ func (m mistaken) finding() Finding {
 	f.Object = Object{Kind: "NetworkPolicy", Namespace: m.policy.Namespace, Name: m.policy.Name}
 	f.Position = m.policy.position(m.at)
 	f.Suppressed = m.suppressed()
+	if owner := m.policy.owner(); owner != "" {
+		f.Fix += " " + owner + " owns the policy and may write it back: change it there."
+	}
 	if m.namespace != "" {
 		f.Object = Object{Kind: "Namespace", Name: m.namespace}
 	}

@@ -25,7 +25,7 @@ func peerSelectsNothing(v *view) []draft {
 				}
 				if d, ok := v.emptyPeer(r, i); ok {
 					drafts = append(drafts, d)
-				} else if v.unseenPeer(r, i) && !v.unseenOwn(p, r.peers[i]) {
+				} else if v.unseenPeer(r, i) && !v.unseenOwn(p, r.peers[i]) && !v.operatedPeer(p.Namespace, &r.peers[i]) {
 					absent.add(p, r.at(r.peersKey(), i, "podSelector"), r.peers[i].PodSelector)
 				}
 			}
@@ -52,12 +52,13 @@ func (v *view) emptyPeer(r rule, i int) (draft, bool) {
 	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope))
 	d.fix = "Write labels that the pods have, or delete the peer."
 	free := slices.DeleteFunc(slices.Clone(scope), func(c *class) bool { return v.names(r.policy, c) })
+	made := v.madePeer(r.policy.Namespace, peer)
 	if m := v.meant(peer.PodSelector, free); m != nil {
-		d.severity, d.at, d.fix, d.edit = Error, m.at(selector), m.fix, m.edit(selector)
+		d.severity, d.at, d.fix, d.edit = proven(made), m.at(selector), m.fix, m.edit(selector)
 		return d, true
 	}
 	if elsewhere := v.elsewhere(peer.PodSelector, r.policy.Namespace); peer.NamespaceSelector == nil && len(elsewhere) > 0 {
-		d.severity = Error
+		d.severity = proven(made)
 		d.why = "Without namespaceSelector a podSelector selects in the policy's own namespace (NetworkPolicyPeer.podSelector), " + r.policy.Namespace + "; pods like that are in " + some(elsewhere) + "."
 		d.fix = "Add a namespaceSelector to the same item."
 		d.edit = set(r.at(r.peersKey(), i, "namespaceSelector"), anyOf(elsewhere))
@@ -67,7 +68,7 @@ func (v *view) emptyPeer(r rule, i int) (draft, bool) {
 	if near.class != nil {
 		d.fix = near.String() + " " + d.fix
 	}
-	return d, near.meant() || r.policy.live()
+	return d, !made && (near.meant() || r.policy.live())
 }
 
 // nobody reports whether the peer selects none of the classes, by labels that stay.

@@ -34,7 +34,7 @@ func metricsForgotten(v *view) []draft {
 			}) {
 				continue
 			}
-			if m.offered {
+			if m.offered && !v.letsUnseenIn(c, m.port) {
 				strong.need(fetching[0], c, m.port, nil, false)
 			} else {
 				weak.need(fetching[0], c, m.port, nil, false)
@@ -57,6 +57,9 @@ func metricsDrafts(o *openings, s Severity) []draft {
 		}
 		d.what = fmt.Sprintf("%s cannot fetch the metrics of %s on %s.", scraper, scraped, portsText(x.ports))
 		d.why = fmt.Sprintf("%s, and no rule allows it; the pods %s metrics there, and their alerts stop firing without any user noticing.", o.view.isolators(x.subjects[0], x.direction), verb)
+		if by := o.view.askedBy(x); by != "" {
+			d.why += " " + by + " asks for them."
+		}
 		d.fix = fmt.Sprintf("Allow %s from %s %s.", portsText(x.ports), scraper, d.fix)
 		drafts = append(drafts, d)
 	}
@@ -78,12 +81,24 @@ func (v *view) unscrapable() []draft {
 			drafts = append(drafts, draft{
 				policy: isolating[0], at: at("spec", "ingress"), severity: Warning,
 				what: fmt.Sprintf("Nobody may fetch the metrics of %s on %s.", c.name(), portsText([]port{m.port})),
-				why:  v.isolators(c, ingress) + ", and no rule lists the port, which the pods or their Service offer for scraping.",
+				why:  v.isolators(c, ingress) + ", and no rule lists the port, which the pods, their Service or a monitor offer for scraping.",
 				fix:  "Allow the port from the pods that scrape it (Prometheus or the like), which are not among what is checked.",
 			})
 		}
 	}
 	return drafts
+}
+
+// askedBy names a monitor that asks for the metrics; empty if there is none.
+func (v *view) askedBy(x *opening) string {
+	for _, c := range append(slices.Clone(x.subjects), x.peer) {
+		for _, m := range v.monitored(c) {
+			if slices.Contains(x.ports, m.port) {
+				return m.by.String()
+			}
+		}
+	}
+	return ""
 }
 
 func scrapes(c *class) bool {
@@ -140,6 +155,9 @@ func (v *view) metricPorts(c *class) []metricPort {
 		if namesMetrics(p.Name) {
 			put(portOf(p), false)
 		}
+	}
+	for _, m := range v.monitored(c) {
+		put(m.port, true)
 	}
 	for _, annotations := range v.annotations(c) {
 		if annotations["prometheus.io/scrape"] != "true" {

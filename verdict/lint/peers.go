@@ -75,7 +75,7 @@ func (v *view) together(r rule, i, j int) (all []*class, known bool) {
 	if len(v.in(r.policy.Namespace)) == 0 {
 		return nil, false // what the podSelector means there is not known
 	}
-	return all, known
+	return all, known && !v.made(r.policy.Namespace, r.peers[j].PodSelector)
 }
 
 func splitDraft(r rule, i, j int, where []*class, known bool) draft {
@@ -86,7 +86,7 @@ func splitDraft(r rule, i, j int, where []*class, known bool) draft {
 	d.why = fmt.Sprintf("Items of a list are alternatives; selectors within one item must both match (NetworkPolicyPeer). No pod of %s matches %s, but %s does.", r.policy.Namespace, metav1.FormatLabelSelector(pods), names(where))
 	if !known {
 		d.severity = Warning
-		d.why += " Whether its namespace has those labels is not known."
+		d.why += " Whether its namespace has those labels, or others are made here, is not known."
 	}
 	d.fix = "Put both selectors into one item: without the second dash."
 	d.edit = func(root *yaml.Node) {

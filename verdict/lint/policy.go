@@ -69,6 +69,14 @@ func ignored(annotations map[string]string) []string {
 	return strings.FieldsFunc(annotations[Annotation], func(r rune) bool { return r == ',' || r == ' ' })
 }
 
+// owner is the controller that keeps the policy as it is; empty if there is none.
+func (p *policy) owner() string {
+	if ref := metav1.GetControllerOf(p.object); ref != nil {
+		return ref.Kind + " " + ref.Name
+	}
+	return ""
+}
+
 // breadth orders policies from the one that a forgotten rule belongs in to the
 // one that it does not: rules before none, a selection before everything.
 func (p *policy) breadth(d networkingv1.PolicyType) int {

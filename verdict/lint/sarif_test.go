@@ -110,7 +110,7 @@ func undone(t *testing.T, root string, f Finding, fix sarifFix) {
 		t.Fatal(err)
 	}
 	region := change.Replacements[0].Deleted
-	from, to := byteAt(t, string(raw), region.StartLine, region.StartColumn), byteAt(t, string(raw), region.EndLine, region.EndColumn)
+	from, to := offsetIn(t, string(raw), region.StartLine, region.StartColumn), offsetIn(t, string(raw), region.EndLine, region.EndColumn)
 	text := string(raw)[:from] + change.Replacements[0].Inserted.Text + string(raw)[to:]
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -124,8 +124,8 @@ func undone(t *testing.T, root string, f Finding, fix sarifFix) {
 	}
 }
 
-// byteAt is the offset of a place in a text, lines and UTF-16 columns counted from 1.
-func byteAt(t *testing.T, text string, line, column int) int {
+// offsetIn is the offset of a place in a text, lines and UTF-16 columns counted from 1.
+func offsetIn(t *testing.T, text string, line, column int) int {
 	t.Helper()
 	at := 0
 	for range line - 1 {

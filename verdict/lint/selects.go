@@ -30,7 +30,7 @@ func selectsNothing(v *view) []draft {
 		}
 		if d, ok := v.misselects(p, here); ok {
 			drafts = append(drafts, d)
-		} else {
+		} else if !v.operated(p.Namespace) { // a note says that such pods are not known
 			absent.add(p, at("spec", "podSelector"), &p.Spec.PodSelector)
 		}
 	}
@@ -46,9 +46,9 @@ func (v *view) misselects(p *policy, here []*class) (draft, bool) {
 	d.what = "The policy selects no pod, so it protects and isolates nothing."
 	d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here))
 	d.fix = "Write labels that the pods have, or delete the policy."
-	free := slices.DeleteFunc(slices.Clone(here), v.hasOwnPolicy)
+	free, made := slices.DeleteFunc(slices.Clone(here), v.hasOwnPolicy), v.made(p.Namespace, &p.Spec.PodSelector)
 	if m := v.meant(&p.Spec.PodSelector, free); m != nil {
-		d.severity, d.fix, d.edit = Error, m.fix, m.edit(d.at)
+		d.severity, d.fix, d.edit = proven(made), m.fix, m.edit(d.at)
 		d.at = m.at(d.at)
 		return d, true
 	}
@@ -67,7 +67,7 @@ func (v *view) misselects(p *policy, here []*class) (draft, bool) {
 	if near.class != nil {
 		d.fix = near.String() + " " + d.fix
 	}
-	return d, near.meant() || p.live()
+	return d, !made && (near.meant() || p.live())
 }
 
 // hasOwnPolicy reports whether some policy selects the class and not the whole

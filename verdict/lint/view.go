@@ -76,13 +76,15 @@ type view struct {
 	isolated map[*class]map[networkingv1.PolicyType][]*policy
 	parsed   map[*metav1.LabelSelector]labels.Selector
 
-	noted   map[string]map[string]string   // annotations of Services by namespace/name
-	called  map[string][]manifest.Callback // by Service
-	dnsPods []resolver
-	cache   bool // whether NodeLocal DNSCache is in the set
-	dns     []lookups
-	told    map[*class]repair.Told // that were asked for
-	offered map[string]string      // documents of policies to add, by namespace/name
+	noted    map[string]map[string]string   // annotations of Services by namespace/name
+	called   map[string][]manifest.Callback // by Service
+	labelled map[string]map[string]string   // labels of Services by namespace/name
+	before   map[string][]*class            // classes behind a Service, by namespace/name
+	dnsPods  []resolver
+	cache    bool // whether NodeLocal DNSCache is in the set
+	dns      []lookups
+	told     map[*class]repair.Told // that were asked for
+	offered  map[string]string      // documents of policies to add, by namespace/name
 }
 
 func newView(set *manifest.Set) *view {
@@ -101,9 +103,9 @@ func newView(set *manifest.Set) *view {
 	for _, c := range v.classes {
 		v.homes[c.Namespace] = append(v.homes[c.Namespace], c)
 	}
-	v.noted = map[string]map[string]string{}
+	v.noted, v.labelled, v.before = map[string]map[string]string{}, map[string]map[string]string{}, map[string][]*class{}
 	for _, o := range set.Objects.Services {
-		v.noted[o.Namespace+"/"+o.Name] = o.Object.Annotations
+		v.noted[o.Namespace+"/"+o.Name], v.labelled[o.Namespace+"/"+o.Name] = o.Object.Annotations, o.Object.Labels
 	}
 	v.called = map[string][]manifest.Callback{}
 	for _, cb := range set.Objects.Callbacks {
@@ -156,6 +158,7 @@ func (v *view) addServices() {
 		for _, pod := range s.Pods {
 			if c := of[pod]; c != nil && !slices.Contains(c.services, s) {
 				c.services = append(c.services, s)
+				v.before[s.Namespace+"/"+s.Name] = append(v.before[s.Namespace+"/"+s.Name], c)
 			}
 		}
 	}

@@ -75,7 +75,7 @@ func addresses(e verdict.End) []netip.Addr {
 	case e.IP.IsValid():
 		all = []netip.Addr{e.IP}
 	case e.Pod != nil:
-		all = slices.DeleteFunc(slices.Clone(e.Pod.IPs), func(a netip.Addr) bool { return !a.IsValid() })
+		all = slices.DeleteFunc(slices.Clone(e.Pod.Addresses()), func(a netip.Addr) bool { return !a.IsValid() })
 	}
 	for i, a := range all {
 		all[i] = a.Unmap().WithZone("")

@@ -14,10 +14,17 @@ import (
 )
 
 // assemble makes a Set of objects that are right, each for itself. It is pure.
-func assemble(objects raw, others []foreign) *Set {
+func assemble(objects raw, others []foreign, o Options) *Set {
+	objects.classify()
 	s := &Set{Objects: objects.Objects, World: verdict.World{Namespaces: map[string]map[string]string{}}}
 	for _, ns := range objects.Namespaces {
 		s.World.Namespaces[ns.Name] = ns.Object.Labels
+	}
+	for name, stated := range o.NamespaceLabels {
+		all := maps.Clone(stated)
+		maps.Copy(all, s.World.Namespaces[name])
+		maps.Copy(all, stated)
+		s.World.Namespaces[name] = all
 	}
 	for _, p := range objects.NetworkPolicies {
 		s.World.Policies = append(s.World.Policies, verdict.Policy{Namespace: p.Namespace, Name: p.Name, Spec: p.Object.Spec})
@@ -35,6 +42,7 @@ func assemble(objects raw, others []foreign) *Set {
 	s.workloads(objects)
 	s.services()
 	s.undeclared()
+	s.state(o)
 	return s
 }
 

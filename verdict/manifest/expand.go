@@ -48,30 +48,31 @@ func running(j *batchv1.Job) int32 {
 // and a Job of a CronJob are theirs, and no workloads of their own.
 func (r *roster) enter(objects raw) {
 	for _, d := range objects.deployments {
-		r.made(d.Source, replicas(d.Object.Spec.Replicas), &d.Object.Spec.Template, plan{}, "pod-template-hash")
+		r.made(d.Source, d.Object, replicas(d.Object.Spec.Replicas), &d.Object.Spec.Template, plan{}, "pod-template-hash")
 	}
 	for _, s := range objects.statefulSets {
-		r.made(s.Source, replicas(s.Object.Spec.Replicas), &s.Object.Spec.Template, statefulSet(s.Object), appsv1.ControllerRevisionHashLabelKey)
+		r.made(s.Source, s.Object, replicas(s.Object.Spec.Replicas), &s.Object.Spec.Template, statefulSet(s.Object), appsv1.ControllerRevisionHashLabelKey)
 		r.adopt(s.Source, s.Object.Spec.Selector, s.Name+"-")
 	}
 	for _, d := range objects.daemonSets {
-		r.made(d.Source, -1, &d.Object.Spec.Template, plan{}, appsv1.ControllerRevisionHashLabelKey, "pod-template-generation")
+		r.made(d.Source, d.Object, -1, &d.Object.Spec.Template, plan{}, appsv1.ControllerRevisionHashLabelKey, "pod-template-generation")
 		r.adopt(d.Source, d.Object.Spec.Selector, "")
 	}
 	for _, c := range objects.cronJobs {
 		spec := c.Object.Spec.JobTemplate.Spec
-		i := r.made(c.Source, replicas(spec.Parallelism), &c.Object.Spec.JobTemplate.Spec.Template, job("", spec),
+		i := r.made(c.Source, c.Object, replicas(spec.Parallelism), &c.Object.Spec.JobTemplate.Spec.Template, job("", spec),
 			batchv1.JobNameLabel, "job-name", batchv1.ControllerUidLabel, "controller-uid")
 		r.all[i].TemplatePath = "spec.jobTemplate.spec.template"
+		r.all[i].Labels = labels.Merge(c.Object.Spec.JobTemplate.Labels, c.Object.Labels)
 	}
 	for _, s := range objects.replicaSets {
 		if !r.owned(s.Source, s.Object, replicas(s.Object.Spec.Replicas), &s.Object.Spec.Template) {
-			r.made(s.Source, replicas(s.Object.Spec.Replicas), &s.Object.Spec.Template, plan{})
+			r.made(s.Source, s.Object, replicas(s.Object.Spec.Replicas), &s.Object.Spec.Template, plan{})
 			r.adopt(s.Source, s.Object.Spec.Selector, "")
 		}
 	}
 	for _, c := range objects.controllers {
-		r.made(c.Source, replicas(c.Object.Spec.Replicas), c.Object.Spec.Template, plan{})
+		r.made(c.Source, c.Object, replicas(c.Object.Spec.Replicas), c.Object.Spec.Template, plan{})
 		selector := c.Object.Spec.Selector
 		if len(selector) == 0 {
 			selector = c.Object.Spec.Template.Labels
@@ -80,14 +81,18 @@ func (r *roster) enter(objects raw) {
 	}
 	for _, j := range objects.jobs {
 		if !r.owned(j.Source, j.Object, running(j.Object), &j.Object.Spec.Template) {
-			r.made(j.Source, running(j.Object), &j.Object.Spec.Template, job(j.Name, j.Object.Spec),
+			r.made(j.Source, j.Object, running(j.Object), &j.Object.Spec.Template, job(j.Name, j.Object.Spec),
 				batchv1.ControllerUidLabel, "controller-uid")
 		}
 	}
+	for _, o := range objects.operated {
+		i := r.workload(Workload{Source: o.Source, Labels: o.labels, Replicas: o.replicas, Template: o.template, TemplatePath: "spec", Unfixed: o.unfixed})
+		r.plans[i] = o.plan
+	}
 }
 
-func (r *roster) made(at Source, replicas int32, template *corev1.PodTemplateSpec, p plan, unfixed ...string) int {
-	i := r.workload(Workload{Source: at, Replicas: replicas, Template: template, TemplatePath: "spec.template", Unfixed: unfixed})
+func (r *roster) made(at Source, object metav1.Object, replicas int32, template *corev1.PodTemplateSpec, p plan, unfixed ...string) int {
+	i := r.workload(Workload{Source: at, Labels: object.GetLabels(), Replicas: replicas, Template: template, TemplatePath: "spec.template", Unfixed: unfixed})
 	r.plans[i] = p
 	return i
 }

@@ -125,6 +125,18 @@ func dump(s *Set) string {
 			line("  candidate %s at %s, podSelector at %s", c.Source, c.Position, c.Where("spec.podSelector"))
 		}
 	}
+	for _, c := range s.Objects.Customs {
+		line("custom %s into %q at %s", c.Source, c.Into, c.Position)
+	}
+	for _, m := range s.Objects.Monitors {
+		line("monitor %s ofPods=%t namespaces=%v ports=%v prober=%s:%d", m.Source, m.OfPods, m.Namespaces, m.Ports, m.Prober, m.ProberPort)
+	}
+	for _, e := range s.Objects.Entrances {
+		line("entrance %s -> %s port %s class %q gateways %v", e.Source, e.Service, e.Port.String(), e.Class, e.Gateways)
+	}
+	for _, a := range s.Objects.Accounts {
+		line("account %s %v", a.Source, a.Annotations)
+	}
 	for _, n := range s.Notes {
 		line("note %s", n)
 	}

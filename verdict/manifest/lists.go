@@ -4,6 +4,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +18,7 @@ type Lists struct {
 	Nodes           []corev1.Node
 	Pods            []corev1.Pod
 	Services        []corev1.Service
+	EndpointSlices  []discoveryv1.EndpointSlice
 	NetworkPolicies []networkingv1.NetworkPolicy
 	ClusterPolicies []v1alpha2.ClusterNetworkPolicy
 	Deployments     []appsv1.Deployment
@@ -29,7 +31,8 @@ type Lists struct {
 	Foreign []metav1.PartialObjectMetadata
 	// Callers are objects that name Services for the API server to call.
 	Callers []unstructured.Unstructured
-	// Unlisted are resources of callers that may not be listed.
+	// Unlisted are resources that may not be listed, and that verdicts on pods do
+	// without.
 	Unlisted []string
 }
 
@@ -41,6 +44,7 @@ func FromLists(l Lists) *Set {
 	list(r, "v1", "Node", l.Nodes, &r.raw.Nodes)
 	list(r, "v1", "Pod", l.Pods, &r.raw.Pods)
 	list(r, "v1", "Service", l.Services, &r.raw.Services)
+	list(r, discoveryv1.SchemeGroupVersion.String(), "EndpointSlice", l.EndpointSlices, &r.raw.EndpointSlices)
 	list(r, "networking.k8s.io/v1", "NetworkPolicy", l.NetworkPolicies, &r.raw.NetworkPolicies)
 	list(r, v1alpha2.GroupVersion.String(), "ClusterNetworkPolicy", l.ClusterPolicies, &r.raw.ClusterPolicies)
 	list(r, "apps/v1", "Deployment", l.Deployments, &r.raw.deployments)
@@ -59,9 +63,13 @@ func FromLists(l Lists) *Set {
 		r.takeCaller(&l.Callers[i])
 	}
 	for _, resource := range l.Unlisted {
+		if resource == "endpointslices.discovery.k8s.io" {
+			r.note(Position{}, "", "%s may not be listed with this kubeconfig, so it is not known where Services without selector lead", resource)
+			continue
+		}
 		r.note(Position{}, "", "%s may not be listed with this kubeconfig, so lint does not know which Services the API server calls by them", resource)
 	}
-	set := assemble(r.raw, r.foreign)
+	set := assemble(r.raw, r.foreign, r.options)
 	set.sources, set.Notes = r.sources, append(r.notes, set.Notes...)
 	return set
 }

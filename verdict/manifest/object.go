@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
@@ -27,6 +28,8 @@ type raw struct {
 	jobs         []Typed[batchv1.Job]
 	cronJobs     []Typed[batchv1.CronJob]
 	rollouts     []Typed[v1alpha1.PolicyRollout] // without their candidates
+	operated     []operated                      // pods that operators make of custom resources
+	gateways     map[string]string               // classes of Gateways by namespace/name
 }
 
 // header is what every object begins with.
@@ -58,13 +61,16 @@ var understood = map[header]func(*reading, Source, *yaml.Node){
 	{"v1", "Pod"}:                   namespaced(func(r *raw) *[]Typed[corev1.Pod] { return &r.Pods }, checkPod),
 	{"v1", "Service"}:               namespaced(func(r *raw) *[]Typed[corev1.Service] { return &r.Services }, checkService),
 	{"v1", "ReplicationController"}: namespaced(func(r *raw) *[]Typed[corev1.ReplicationController] { return &r.controllers }, checkController),
-	{"v1", "ConfigMap"}:             (*reading).keepConfigMap,
-	{"apps/v1", "Deployment"}:       namespaced(func(r *raw) *[]Typed[appsv1.Deployment] { return &r.deployments }, checkDeployment),
-	{"apps/v1", "StatefulSet"}:      namespaced(func(r *raw) *[]Typed[appsv1.StatefulSet] { return &r.statefulSets }, checkStatefulSet),
-	{"apps/v1", "DaemonSet"}:        namespaced(func(r *raw) *[]Typed[appsv1.DaemonSet] { return &r.daemonSets }, checkDaemonSet),
-	{"apps/v1", "ReplicaSet"}:       namespaced(func(r *raw) *[]Typed[appsv1.ReplicaSet] { return &r.replicaSets }, checkReplicaSet),
-	{"batch/v1", "Job"}:             namespaced(func(r *raw) *[]Typed[batchv1.Job] { return &r.jobs }, checkJob),
-	{"batch/v1", "CronJob"}:         namespaced(func(r *raw) *[]Typed[batchv1.CronJob] { return &r.cronJobs }, checkCronJob),
+	{"v1", "Endpoints"}:             namespaced(func(r *raw) *[]Typed[corev1.Endpoints] { return &r.Endpoints }, nil),
+	{"discovery.k8s.io/v1", "EndpointSlice"}: namespaced(
+		func(r *raw) *[]Typed[discoveryv1.EndpointSlice] { return &r.EndpointSlices }, nil),
+	{"v1", "ConfigMap"}:        (*reading).keepConfigMap,
+	{"apps/v1", "Deployment"}:  namespaced(func(r *raw) *[]Typed[appsv1.Deployment] { return &r.deployments }, checkDeployment),
+	{"apps/v1", "StatefulSet"}: namespaced(func(r *raw) *[]Typed[appsv1.StatefulSet] { return &r.statefulSets }, checkStatefulSet),
+	{"apps/v1", "DaemonSet"}:   namespaced(func(r *raw) *[]Typed[appsv1.DaemonSet] { return &r.daemonSets }, checkDaemonSet),
+	{"apps/v1", "ReplicaSet"}:  namespaced(func(r *raw) *[]Typed[appsv1.ReplicaSet] { return &r.replicaSets }, checkReplicaSet),
+	{"batch/v1", "Job"}:        namespaced(func(r *raw) *[]Typed[batchv1.Job] { return &r.jobs }, checkJob),
+	{"batch/v1", "CronJob"}:    namespaced(func(r *raw) *[]Typed[batchv1.CronJob] { return &r.cronJobs }, checkCronJob),
 	{"networking.k8s.io/v1", "NetworkPolicy"}: namespaced(
 		func(r *raw) *[]Typed[networkingv1.NetworkPolicy] { return &r.NetworkPolicies }, checkNetworkPolicy),
 	{"policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"}: clusterPolicy,
@@ -100,6 +106,8 @@ func (r *reading) object(at Source, n *yaml.Node, listed header, named bool) {
 		read(r, at, n)
 	case callers[h]:
 		r.readCaller(at, n)
+	case loose[groupKind{h.group(), h.kind}] != nil:
+		loose[groupKind{h.group(), h.kind}](r, at, n)
 	case h.isList() && field(n, "items") != nil:
 		r.list(at, n, h.item())
 	case h.apiVersion == tightrope && h.kind == "Scenario":
@@ -116,11 +124,18 @@ func (r *reading) object(at Source, n *yaml.Node, listed header, named bool) {
 // skip counts a kind that is not read. One that makes pods, as many operators'
 // kinds do, is told by name: its pods are missing from the answers.
 func (r *reading) skip(at Source, n *yaml.Node) {
-	if field(strict.Value(n, "spec.template.spec"), "containers") != nil {
+	hides := makesPods(header{at.APIVersion, at.Kind})
+	switch {
+	case field(strict.Value(n, "spec.template.spec"), "containers") != nil:
 		r.note(at.Position, strict.Show(at.Kind+" "+text(n, "metadata", "name")), "has a template of pods, and %s is not a kind that is expanded: its pods are missing", strict.Show(at.APIVersion))
-		return
+		if hides {
+			r.keepCustom(at, n)
+		}
+	case hides:
+		r.hide(at, n)
+	default:
+		r.skipped[strict.Show(at.Kind)]++
 	}
-	r.skipped[strict.Show(at.Kind)]++
 }
 
 // notManifest is a problem with what the user named, and a note about what was

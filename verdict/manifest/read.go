@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -16,6 +18,15 @@ type Options struct {
 	Namespace string // of objects that state none; empty means default, as kubectl has it
 	MaxFile   int64  // bytes of one file; 0 means 32 MiB
 	MaxTotal  int64  // bytes of all files; 0 means 256 MiB
+
+	// PodCIDRs are where pods have their addresses: a pod of which none is known is
+	// judged as one with any address of them. nil: it may have any.
+	PodCIDRs []netip.Prefix
+	// ServiceCIDRs are where Services have their addresses. nil: not known.
+	ServiceCIDRs []netip.Prefix
+	// NamespaceLabels are labels that namespaces have besides those in the input, by
+	// namespace. One that the input does not declare has these and no others.
+	NamespaceLabels map[string]map[string]string
 }
 
 func (o Options) withDefaults() Options {
@@ -59,6 +70,7 @@ type reading struct {
 	problems  []Problem
 	notes     []Note
 	skipped   map[string]int // by kind
+	hiding    map[string]int // by kind, those of which a controller may make pods
 	unnamed   int            // objects that took the default namespace
 	raw       raw
 	maps      []Source // ConfigMaps, which are read once a rollout asks
@@ -68,7 +80,7 @@ type reading struct {
 }
 
 func newReading(o Options) *reading {
-	return &reading{options: o.withDefaults(), skipped: map[string]int{}, sources: map[string]Source{}, kept: map[string]any{}}
+	return &reading{options: o.withDefaults(), skipped: map[string]int{}, sources: map[string]Source{}, kept: map[string]any{}, hiding: map[string]int{}}
 }
 
 // maxGathered bounds problems and notes, so that hostile input does not fill
@@ -90,6 +102,9 @@ func (r *reading) note(at Position, object, format string, args ...any) {
 // finish looks at what only the whole input tells, and puts the Set together.
 func (r *reading) finish() (*Set, error) {
 	r.resolveRollouts()
+	for _, kind := range slices.Sorted(maps.Keys(r.hiding)) {
+		r.note(Position{}, "", "%s: a controller may make pods of the kind, which are not known here", count(r.hiding[kind], kind))
+	}
 	if r.unnamed > 0 {
 		r.note(Position{}, "", "%s without a namespace: taken to be in %s", count(r.unnamed, "object"), r.options.Namespace)
 	}
@@ -101,7 +116,7 @@ func (r *reading) finish() (*Set, error) {
 		r.sort()
 		return nil, &Error{Problems: r.problems}
 	}
-	set := assemble(r.raw, r.foreign)
+	set := assemble(r.raw, r.foreign, r.options)
 	set.sources, set.Skipped = r.sources, r.skippedKinds()
 	set.Notes = append(r.notes, set.Notes...)
 	return set, nil

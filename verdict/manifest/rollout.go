@@ -159,7 +159,7 @@ func (r *reading) candidates(rollout Typed[v1alpha1.PolicyRollout], name string,
 	}
 	switch {
 	case len(inner.problems) > 0:
-	case len(inner.sources)+len(inner.foreign)+len(inner.skipped)+len(inner.maps) > len(inner.raw.NetworkPolicies):
+	case len(inner.sources)+len(inner.foreign)+len(inner.skipped)+len(inner.maps)+inner.raw.loosely() > len(inner.raw.NetworkPolicies):
 		inner.problem(source.Position, source.subject(), "holds other objects than NetworkPolicies, which no rollout rolls out")
 	case len(inner.raw.NetworkPolicies) == 0:
 		inner.problem(source.Position, source.subject(), "holds no NetworkPolicy for %s to roll out", rollout.subject())

@@ -39,9 +39,11 @@ func (s *Set) services() {
 	for i, pod := range s.Pods {
 		byNamespace[pod.Namespace] = append(byNamespace[pod.Namespace], i)
 	}
+	endpoints := s.endpoints()
 	for _, typed := range s.Objects.Services {
 		spec := &typed.Object.Spec
-		service := Service{Source: typed.Source, Spec: spec, Headless: spec.ClusterIP == corev1.ClusterIPNone}
+		service := Service{Source: typed.Source, Spec: spec, Headless: spec.ClusterIP == corev1.ClusterIPNone,
+			Addresses: addressesOf(typed.Object), Endpoints: endpoints[typed.Namespace+"/"+typed.Name]}
 		for _, port := range spec.Ports {
 			service.Ports = append(service.Ports, servicePort(port))
 		}

@@ -1,7 +1,10 @@
 package manifest
 
 import (
+	"net/netip"
+
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
@@ -34,6 +37,9 @@ type Set struct {
 	// no document declares, sorted: of these, only the name is known.
 	Undeclared []string
 
+	// PodCIDRs and ServiceCIDRs are those that were stated; empty: not known.
+	PodCIDRs, ServiceCIDRs []netip.Prefix
+
 	sources map[string]Source
 }
 
@@ -44,12 +50,18 @@ type Objects struct {
 	Nodes           []Typed[corev1.Node]
 	Pods            []Typed[corev1.Pod]
 	Services        []Typed[corev1.Service]
+	EndpointSlices  []Typed[discoveryv1.EndpointSlice]
+	Endpoints       []Typed[corev1.Endpoints]
 	ConfigMaps      []Typed[corev1.ConfigMap] // those that a PolicyRollout names
 	NetworkPolicies []Typed[networkingv1.NetworkPolicy]
 	ClusterPolicies []Typed[v1alpha2.ClusterNetworkPolicy]
 	Rollouts        []Rollout
 	Suites          []Typed[v1alpha1.ConnectivitySuite]
 	Callbacks       []Callback
+	Customs         []Custom   // of which a controller may make pods that are not known
+	Monitors        []Monitor  // that ask for metrics to be fetched
+	Entrances       []Entrance // Services that clients outside of the cluster reach
+	Accounts        []Account  // service accounts with annotations
 }
 
 // Rollout is a PolicyRollout with the policies that it would roll out, wherever
@@ -80,6 +92,8 @@ type Workload struct {
 	// TemplatePath is where the template stands in the object, for example
 	// spec.template; empty for a pod.
 	TemplatePath string
+	// Labels are the controller's own, which its pods need not have.
+	Labels map[string]string
 	// Unfixed are the label keys that its controller adds to its pods with values
 	// that are not known beforehand, such as pod-template-hash. The pods here have
 	// them with the value "unknown".
@@ -95,6 +109,10 @@ type Service struct {
 	Pods     []int // indexes in Set.Pods
 	Headless bool  // no address of its own: clients connect to the pods' ports
 	Spec     *corev1.ServiceSpec
+	// Addresses lead to it from inside the cluster: see Set.At.
+	Addresses []netip.Addr
+	// Endpoints are the addresses that EndpointSlices and Endpoints list for it.
+	Endpoints []Endpoint
 }
 
 // Note says what was left out, assumed or is not known.

@@ -1,0 +1,152 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
+)
+
+// controller is software whose pods stand between clients and the Services of
+// Ingresses and routes.
+type controller struct {
+	classes []string          // parts of the names of its classes
+	labels  map[string]string // of its pods; an empty value is any
+}
+
+// controllers are known by the labels that their own manifests and charts give.
+var controllers = []controller{
+	{[]string{"nginx"}, map[string]string{"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}},
+	{[]string{"nginx"}, map[string]string{"app.kubernetes.io/name": "nginx-ingress"}},
+	{[]string{"nginx"}, map[string]string{"app.kubernetes.io/name": "nginx-gateway-fabric"}},
+	{[]string{"traefik"}, map[string]string{"app.kubernetes.io/name": "traefik"}},
+	{[]string{"traefik"}, map[string]string{"app": "traefik"}},
+	{[]string{"kong"}, map[string]string{"app.kubernetes.io/name": "kong"}},
+	{[]string{"kong"}, map[string]string{"app.kubernetes.io/name": "gateway", "app.kubernetes.io/component": "app"}},
+	{[]string{"haproxy"}, map[string]string{"app.kubernetes.io/name": "kubernetes-ingress"}},
+	{[]string{"haproxy"}, map[string]string{"app.kubernetes.io/name": "haproxy-ingress"}},
+	{[]string{"contour"}, map[string]string{"app.kubernetes.io/name": "contour", "app.kubernetes.io/component": "envoy"}},
+	{[]string{"contour"}, map[string]string{"app": "envoy"}},
+	{[]string{"istio"}, map[string]string{"istio": "ingressgateway"}},
+	{[]string{"envoy", "eg"}, map[string]string{"gateway.envoyproxy.io/owning-gateway-name": ""}},
+	{[]string{"istio", "nginx", "kgateway", "agentgateway"}, map[string]string{"gateway.networking.k8s.io/gateway-name": ""}},
+	{[]string{"openshift"}, map[string]string{"ingresscontroller.operator.openshift.io/deployment-ingresscontroller": ""}},
+	{[]string{"apisix"}, map[string]string{"app.kubernetes.io/name": "apisix"}},
+	{[]string{"ambassador", "emissary"}, map[string]string{"app.kubernetes.io/name": "emissary-ingress"}},
+	{[]string{"nginx"}, map[string]string{"app.kubernetes.io/name": "rke2-ingress-nginx"}},
+}
+
+// is reports whether the class's pods are the controller's.
+func (k controller) is(c *class) bool {
+	for key, value := range k.labels {
+		if own, ok := c.Labels[key]; !ok || value != "" && own != value {
+			return false
+		}
+	}
+	return !c.HostNetwork
+}
+
+// serves reports whether the controller may serve an entrance of that class.
+func (k controller) serves(name string) bool {
+	return name == "" || slices.ContainsFunc(k.classes, func(part string) bool { return strings.Contains(name, part) })
+}
+
+// passed is a port of a class that an Ingress or a route leads to.
+type passed struct {
+	port
+	class *class
+	by    *manifest.Entrance
+}
+
+// controllerForgotten finds Services that an Ingress or a route leads to and that
+// the pods which carry the requests may not reach.
+func controllerForgotten(v *view) []draft {
+	strong, weak := &openings{view: v}, []draft(nil)
+	by := map[*class]*manifest.Entrance{}
+	for _, p := range v.passed() {
+		if len(v.isolated[p.class][ingress]) == 0 || p.class.HostNetwork {
+			continue
+		}
+		carriers := v.carriers(p.by)
+		switch {
+		case len(carriers) == 0 && !v.letsUnseenIn(p.class, p.port):
+			weak = append(weak, v.shutDraft(p))
+		case len(carriers) > 0 && !slices.ContainsFunc(carriers, func(k *class) bool {
+			return v.between(k, p.class, p.number, p.protocol).Decision != verdict.Deny
+		}):
+			by[p.class] = p.by
+			strong.need(carriers[0], p.class, p.port, nil, false)
+		}
+	}
+	return append(carrierDrafts(strong, by), unique(weak)...)
+}
+
+// passed lists what the entrances of the input lead to, each port of a class once.
+func (v *view) passed() []passed {
+	var all []passed
+	for i := range v.set.Objects.Entrances {
+		e := &v.set.Objects.Entrances[i]
+		for _, c := range v.before[e.Service] {
+			for _, p := range v.behind(c, e.Service, e.Port) {
+				if !slices.ContainsFunc(all, func(o passed) bool { return o.class == c && o.port == p && o.by.Class == e.Class }) {
+					all = append(all, passed{p, c, e})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// carriers are the controllers' classes in the input that may serve the entrance.
+// Those in the namespace of its Gateway go first.
+func (v *view) carriers(e *manifest.Entrance) []*class {
+	var all []*class
+	for _, c := range v.classes {
+		if slices.ContainsFunc(controllers, func(k controller) bool { return k.is(c) && k.serves(e.Class) }) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// letsUnseenIn reports whether a rule may let pods or addresses that the input
+// does not show reach the port.
+func (v *view) letsUnseenIn(c *class, p port) bool {
+	return slices.ContainsFunc(v.isolated[c][ingress], func(q *policy) bool {
+		return slices.ContainsFunc(q.rules(ingress), func(r rule) bool { return covers(r.ports, c, p) && v.admitsUnseen(r) })
+	})
+}
+
+func (v *view) shutDraft(p passed) draft {
+	d := draft{policy: v.isolated[p.class][ingress][0], at: at("spec", "ingress"), severity: Warning}
+	d.what = fmt.Sprintf("No rule lets an ingress controller reach %s on %s, where %s leads clients.", p.class.name(), portsText([]port{p.port}), p.by)
+	d.why = v.isolators(p.class, ingress) + ", and no rule allows the port to addresses or to pods that the input does not show. The controller's pods are not in the input; if they are not among those that are allowed, its clients get errors (502, 503 or 504)."
+	d.fix = fmt.Sprintf("Allow %s from the namespace of the ingress controller; from the addresses of the load balancer, where that sends to pods itself.", portsText([]port{p.port}))
+	return d
+}
+
+func carrierDrafts(o *openings, by map[*class]*manifest.Entrance) []draft {
+	var drafts []draft
+	for _, x := range o.merged() {
+		target, carrier := x.subjects[0], x.peer
+		if x.direction == egress {
+			target, carrier = x.peer, x.subjects[0]
+		}
+		e := by[target]
+		d := x.draft(Error)
+		if e == nil || e.Class == "" {
+			d.severity = Warning // another controller may serve it
+		}
+		d.what = fmt.Sprintf("The ingress controller %s cannot reach %s on %s.", carrier.name(), target.name(), portsText(x.ports))
+		d.why = fmt.Sprintf("%s, and no rule allows it", o.view.isolators(x.subjects[0], x.direction))
+		if e != nil {
+			d.why += fmt.Sprintf("; %s leads clients there, who get errors (502, 503 or 504)", e)
+		}
+		d.why += "."
+		d.fix = fmt.Sprintf("Allow %s from %s to %s %s.", portsText(x.ports), carrier.name(), target.name(), d.fix)
+		drafts = append(drafts, d)
+	}
+	return drafts
+}

@@ -1,0 +1,82 @@
+package lint
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// cloud is how pods of a bound service account get their credentials.
+type cloud struct {
+	annotation string
+	name       string
+	// addresses are the ways to the service that gives them, of which one must be
+	// open; none: it is a public address on 443.
+	addresses []netip.AddrPort
+	service   string
+	source    string
+}
+
+var clouds = []cloud{
+	{"iam.gke.io/gcp-service-account", "GKE's workload identity", []netip.AddrPort{
+		netip.MustParseAddrPort("169.254.169.254:80"), netip.MustParseAddrPort("169.254.169.252:988"), netip.MustParseAddrPort("169.254.169.254:988"),
+	}, "the metadata server at 169.254.169.254", "cloud.google.com/kubernetes-engine/docs/how-to/network-policy: port 80 with Dataplane V2, 169.254.169.252 port 988 without"},
+	{"eks.amazonaws.com/role-arn", "IAM roles for service accounts", nil, "AWS STS", "docs.aws.amazon.com/eks, IAM roles for service accounts"},
+	{"azure.workload.identity/client-id", "Microsoft Entra Workload ID", nil, "login.microsoftonline.com", "azure.github.io/azure-workload-identity"},
+}
+
+// identityCut finds pods whose service account is bound to an identity of a cloud
+// and that may not reach the service which gives them its tokens.
+func identityCut(v *view) []draft {
+	var drafts []draft
+	for _, c := range v.classes {
+		if c.HostNetwork || len(v.isolated[c][egress]) == 0 {
+			continue
+		}
+		for _, a := range v.set.Objects.Accounts {
+			if a.Namespace != c.Namespace || a.Name != c.account() {
+				continue
+			}
+			for _, k := range clouds {
+				if a.Annotations[k.annotation] != "" && v.cutsIdentity(c, k) {
+					drafts = append(drafts, v.identityDraft(c, k, a.Source.String()))
+				}
+			}
+		}
+	}
+	return drafts
+}
+
+// account is the service account of the class's pods.
+func (c *class) account() string {
+	if c.workload == nil || c.workload.Template == nil || c.workload.Template.Spec.ServiceAccountName == "" {
+		return "default"
+	}
+	return c.workload.Template.Spec.ServiceAccountName
+}
+
+func (v *view) cutsIdentity(c *class, k cloud) bool {
+	if len(k.addresses) == 0 {
+		return !v.anyEgress(c, func(r rule) bool { return lists(r.ports, 443, tcp) && (leadsOut(r) || !r.onlyPods()) })
+	}
+	from := c.Pod
+	from.IPs = nil
+	return !slices.ContainsFunc(k.addresses, func(a netip.AddrPort) bool {
+		conn := verdict.Conn{From: verdict.End{Pod: &from}, To: verdict.End{IP: a.Addr()}, Port: int32(a.Port()), Protocol: tcp}
+		return v.snapshot.Judge(conn).Egress.Decision != verdict.Deny
+	})
+}
+
+func (v *view) identityDraft(c *class, k cloud, account string) draft {
+	d := draft{policy: v.isolated[c][egress][0], at: at("spec", "egress"), severity: Warning}
+	d.what = fmt.Sprintf("%s cannot get the tokens of its cloud identity (%s).", c.name(), k.name)
+	d.why = fmt.Sprintf("%s has the annotation %s, its pods ask %s for tokens (%s), and no rule lets them. %s.", account, k.annotation, k.service, k.source, v.isolators(c, egress))
+	d.fix = fmt.Sprintf("Allow 443/TCP to %s, for these pods only.", k.service)
+	if len(k.addresses) > 0 {
+		d.severity = Error
+		d.fix = "Allow 169.254.169.254/32 on 80/TCP and 169.254.169.252/32 on 988/TCP, for these pods only."
+	}
+	return d
+}
