@@ -60,7 +60,7 @@ func TestNothingIsFetchedOrRun(t *testing.T) {
 		"resources: [pod.yaml]\nopenapi: {path: '" + url + "'}":                                             false,
 		"resources: [pod.yaml]\nconfigMapGenerator: [{name: m, files: ['a=" + url + "']}]":                  false,
 		"resources: [pod.yaml]\nconfigMapGenerator: [{name: m, envs: ['" + url + "']}]":                     false,
-		"secretGenerator: [{name: m, envs: ['" + url + "']}]":                                               false,
+		"resources: [pod.yaml]\nsecretGenerator: [{name: m, envs: ['" + url + "']}]":                        false,
 		"resources: [pod.yaml]\ngenerators: [plugin.yaml]":                                                  false,
 		"resources: [pod.yaml]\ntransformers: [plugin.yaml]":                                                false,
 		"resources: [pod.yaml]\nvalidators: [plugin.yaml]":                                                  false,
@@ -82,6 +82,24 @@ func TestNothingIsFetchedOrRun(t *testing.T) {
 	}
 }
 
+// Generators and transformers that are kustomize's own run no program.
+func TestWhatIsPartOfKustomizeIsBuilt(t *testing.T) {
+	const prefix = "apiVersion: builtin\nkind: PrefixTransformer\nmetadata: {name: p}\nprefix: eu-\nfieldSpecs: [{path: metadata/name}]\n"
+	for text, want := range map[string]bool{
+		prefix: true,
+		strings.Replace(prefix, "builtin", "example.org/v1", 1):                                    false,
+		strings.Replace(prefix, "kind: PrefixTransformer", "kind: HelmChartInflationGenerator", 1): false,
+		prefix + "note: https://example.org/a.yaml\n":                                              false,
+		prefix + "---\napiVersion: v1\nkind: Pod\n":                                                false,
+		"": false,
+	} {
+		objects, _, err := Build(tree(t, map[string]string{"kustomization.yaml": "resources: [pod.yaml]\ntransformers: [t.yaml]", "pod.yaml": pod, "t.yaml": text}), Options{})
+		if (err == nil) != want || want && objects[0].Name != "eu-model" {
+			t.Errorf("%q: %v, %+v", text, err, objects)
+		}
+	}
+}
+
 // An object is named as the cluster will have it, and by the file that it is of.
 func TestAnObjectKnowsItsOrigin(t *testing.T) {
 	root := tree(t, map[string]string{
@@ -89,7 +107,7 @@ func TestAnObjectKnowsItsOrigin(t *testing.T) {
 		"base/Kustomization":      "resources: [deep/pod.yaml]", "base/deep/pod.yaml": pod,
 	})
 	objects, _, err := Build(root, Options{})
-	if err != nil || len(objects) != 2 {
+	if err != nil || len(objects) != 3 {
 		t.Fatalf("%v, %d objects", err, len(objects))
 	}
 	dir := filepath.Dir(root.Dir)

@@ -71,16 +71,16 @@ func (f *files) refuse(format string, args ...any) error {
 	return f.refused
 }
 
-// kustomization is the file without what would be fetched or run. Plugins are
-// refused: they may change everything.
+// kustomization is the file without what would be fetched. What would be run is
+// refused: it may change everything.
 func (f *files) kustomization(path string, raw []byte) ([]byte, error) {
 	var k types.Kustomization
 	if err := k.Unmarshal(raw); err != nil {
 		return raw, nil // kustomize says what is wrong
 	}
-	switch {
-	case len(k.Generators)+len(k.Transformers)+len(k.Validators) > 0:
-		return nil, f.refuse("it runs generators, transformers or validators, which may be plugins")
+	switch what := plugin(&k, filepath.Dir(path)); {
+	case what != "":
+		return nil, f.refuse("%s may be a plugin, which is not run", strict.Show(what))
 	case len(k.HelmCharts)+len(k.HelmChartInflationGenerator) > 0 || k.HelmGlobals != nil:
 		return nil, f.refuse("it renders Helm charts")
 	}
@@ -90,16 +90,33 @@ func (f *files) kustomization(path string, raw []byte) ([]byte, error) {
 			return nil, f.refuse("it fetches %s", strict.Show(name))
 		}
 	}
-	secrets := k.SecretGenerator
-	k.SecretGenerator = nil // no verdict depends on a Secret, and its files may be missing
-	if k.CheckEmpty() != nil {
-		k.SecretGenerator = secrets
+	for i := range k.SecretGenerator { // no verdict depends on what a Secret holds, and its files may be missing
+		k.SecretGenerator[i].KvPairSources = types.KvPairSources{}
 	}
+	modern(&k)
 	if path == f.root || sameFile(path, f.root) {
 		k.BuildMetadata = []string{types.OriginAnnotations}
 	}
 	return kyaml.Marshal(&k)
 }
+
+// modern writes deprecated fields as kustomize edit fix does: kustomize would warn
+// of them on standard error.
+func modern(k *types.Kustomization) {
+	k.FixKustomization()
+	for _, p := range k.PatchesStrategicMerge {
+		if inline(p) {
+			k.Patches = append(k.Patches, types.Patch{Patch: string(p)})
+		} else {
+			k.Patches = append(k.Patches, types.Patch{Path: string(p)})
+		}
+	}
+	k.PatchesStrategicMerge = nil
+	_ = k.FixKustomizationPreMarshalling(nil) // an error leaves commonLabels as they are
+}
+
+// inline reports whether a patch is the text itself, not the name of a file.
+func inline(p types.PatchStrategicMerge) bool { return strings.Contains(string(p), "\n") }
 
 // local is the list without what would be fetched, which is noted.
 func (f *files) local(names []string) []string {
@@ -119,7 +136,7 @@ func loads(k *types.Kustomization) []string {
 		all = append(all, p.Path)
 	}
 	for _, p := range k.PatchesStrategicMerge {
-		if !strings.Contains(string(p), "\n") { // else it is the patch itself
+		if !inline(p) {
 			all = append(all, string(p))
 		}
 	}

@@ -1,8 +1,10 @@
 package manifest
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/api/strict"
@@ -10,33 +12,51 @@ import (
 )
 
 // built reads what kustomize makes of a directory, in place of the files in the
-// directories with kustomizations. It reports false where there is none, or one
-// cannot be built: all files are read as they are then.
+// directories with kustomizations. It reports false where it makes nothing: all
+// files are read as they are then.
 func (f *finder) built(path string) bool {
 	trees := kustomize.Find(path)
-	roots := kustomize.Roots(path, trees)
-	if len(roots) == 0 {
-		return false
+	type build struct {
+		root    kustomize.Tree
+		objects []kustomize.Object
+		left    []string
 	}
-	objects, notes := make([][]kustomize.Object, len(roots)), make([][]string, len(roots))
-	for i, root := range roots {
-		var err error
-		objects[i], notes[i], err = kustomize.Build(root, kustomize.Options{MaxFile: f.options.MaxFile})
+	var builds []build
+	failed := map[string]error{}
+	for _, root := range kustomize.Roots(path, trees) {
+		objects, left, err := kustomize.Build(root, kustomize.Options{MaxFile: f.options.MaxFile})
 		if err != nil {
-			f.note(Position{File: root.File}, "", kustomizes+", because it cannot be built: %v; the manifests are read as they are: pipe %s into -f - instead", err, pipe(root.Dir))
-			f.refused = map[string]bool{filepath.Clean(root.File): true}
-			return false
+			failed[root.File] = err
+			continue
 		}
+		builds = append(builds, build{root, objects, left})
+	}
+	f.noteFailed(failed, len(builds) > 0)
+	if len(builds) == 0 {
+		return false
 	}
 	f.kustomized = map[string]bool{}
 	for _, t := range trees {
 		f.kustomized[filepath.Clean(t.Dir)] = true
 	}
 	made := map[string]string{} // who builds an object
-	for i, root := range roots {
-		f.take(root, objects[i], notes[i], made)
+	for _, b := range builds {
+		f.take(b.root, b.objects, b.left, made)
 	}
 	return true
+}
+
+// noteFailed says what cannot be built, and what is done instead.
+func (f *finder) noteFailed(failed map[string]error, othersAre bool) {
+	f.refused = map[string]bool{}
+	for _, file := range slices.Sorted(maps.Keys(failed)) {
+		instead := "the manifests are read as they are"
+		if othersAre {
+			instead = "what it names is left out"
+		}
+		f.note(Position{File: file}, "", kustomizes+", because it cannot be built: %v; %s: pipe %s into -f - instead", failed[file], instead, pipe(filepath.Dir(file)))
+		f.refused[filepath.Clean(file)] = true
+	}
 }
 
 // pipe is the command whose output holds what is missing.
