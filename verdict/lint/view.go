@@ -169,6 +169,9 @@ func (v *view) addServices() {
 // belongs.
 func (v *view) isolate(p *policy) {
 	for _, c := range v.selected(p) {
+		if c.HostNetwork {
+			continue // what a policy does to it is not defined, and most plugins do nothing
+		}
 		if v.isolated[c] == nil {
 			v.isolated[c] = map[networkingv1.PolicyType][]*policy{}
 		}
