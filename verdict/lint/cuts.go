@@ -20,16 +20,24 @@ const (
 )
 
 // harmless takes away a correction that would cut what works: names that pods look
-// up, and connections to Services. The fix then says what it would cut.
+// up, and connections to Services. The fix then says what it would cut. A policy that
+// begins to select pods is meant to cut them off, but hardly from looking up names.
 func (v *view) harmless(d draft) draft {
-	if !d.closes || d.edit == nil {
+	if !d.closes && !d.isolates || d.edit == nil {
 		return d
 	}
 	spec, ok := d.policy.edited(d.edit)
 	if !ok {
 		return d
 	}
-	if cut := v.cuts(v.with(verdict.Policy{Namespace: d.policy.Namespace, Name: d.policy.Name, Spec: spec}), d.policy.Namespace); len(cut) > 0 {
+	w := v.with(verdict.Policy{Namespace: d.policy.Namespace, Name: d.policy.Name, Spec: spec})
+	var cut []string
+	if d.closes {
+		cut = v.cuts(w, d.policy.Namespace)
+	} else if silent := v.silenced(verdict.Compile(w, nil), d.policy.Namespace); len(silent) > 0 {
+		cut = []string{"the name lookups of " + names(silent)}
+	}
+	if len(cut) > 0 {
 		d.edit = nil
 		d.fix += fmt.Sprintf(" This alone would cut %s: allow first what is needed.", strings.Join(cut, ", "))
 	}
