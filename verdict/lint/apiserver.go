@@ -74,8 +74,8 @@ func (v *view) meansAPIServer(r rule, i int) string {
 		return ""
 	}
 	if everything(peer.NamespaceSelector) {
-		if !lists6443(r) || slices.ContainsFunc(v.classes, func(c *class) bool { return listens(c, port{6443, tcp}) }) {
-			return ""
+		if !lists(r.ports, 6443, tcp) || !lists(r.ports, 443, tcp) && slices.ContainsFunc(v.classes, func(c *class) bool { return listens(c, port{6443, tcp}) }) {
+			return "" // with 443 it is for the API server, whoever else listens on 6443
 		}
 		return "The rule lists 6443, where API servers listen, and its peer takes every pod."
 	}
@@ -84,10 +84,6 @@ func (v *view) meansAPIServer(r rule, i int) string {
 		return ""
 	}
 	return "The Service of the API server is in namespace default, and no pod of the input is."
-}
-
-func lists6443(r rule) bool {
-	return slices.ContainsFunc(r.ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port != nil && p.Port.IntVal == 6443 })
 }
 
 // reachesAPIServer reports whether another rule lets the policy's pods reach

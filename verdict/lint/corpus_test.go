@@ -17,6 +17,7 @@ import (
 )
 
 var (
+	corpusRun     = flag.Bool("corpus", false, "judge lint on the sets of testdata/corpus")
 	corpusModules = flag.Bool("corpus-modules", false, "judge lint on the manifests of modules too, which are downloaded where they are missing")
 	corpusUpdate  = flag.Bool("corpus-update", false, "write the findings into testdata/corpus/judgements.tsv: new ones to be judged, without those that are gone")
 )
@@ -32,8 +33,15 @@ const (
 	falseAlarms = 10
 )
 
+// neighbours are sets that a cluster may well hold at once: what one looks like to
+// the others, such as to Prometheus, is judged too.
+var neighbours = []string{"airflow", "cloudnative-pg", "jupyterhub", "keda", "kube-prometheus", "kubebuilder-operator"}
+
 // corpusSet is manifests as somebody would apply them.
-type corpusSet struct{ name, path string }
+type corpusSet struct {
+	name  string
+	paths []string
+}
 
 // judgement is what a person says of one finding.
 type judgement struct{ says, set, rule, object, field, why string }
@@ -48,6 +56,9 @@ func (j judgement) String() string { return j.says + "\t" + j.key() + "\t" + j.w
 // The sets of testdata/corpus have the shape, labels, ports and rules of public
 // ones; those of modules are the public ones themselves.
 func TestCorpus(t *testing.T) {
+	if !*corpusRun {
+		t.Skip("a person judges each new finding: make lint-corpus runs it")
+	}
 	judged, pending := readJudgements(t), map[string]judgement{}
 	for _, j := range judged {
 		pending[j.key()] = j
@@ -83,7 +94,7 @@ func TestCorpus(t *testing.T) {
 // judgeSet looks its findings up among what is judged, and takes them out there.
 func judgeSet(t *testing.T, s corpusSet, pending map[string]judgement) (tally, []judgement) {
 	t.Helper()
-	set, err := manifest.Read([]string{s.path}, nil, manifest.Options{})
+	set, err := manifest.Read(s.paths, nil, manifest.Options{})
 	if err != nil {
 		t.Fatalf("set %s: %v", s.name, err)
 	}
@@ -147,8 +158,13 @@ func corpusSets(t *testing.T) []corpusSet {
 	}
 	var all []corpusSet
 	for _, file := range files {
-		all = append(all, corpusSet{strings.TrimSuffix(filepath.Base(file), ".yaml"), file})
+		all = append(all, corpusSet{strings.TrimSuffix(filepath.Base(file), ".yaml"), []string{file}})
 	}
+	cluster := corpusSet{name: "together"}
+	for _, name := range neighbours {
+		cluster.paths = append(cluster.paths, filepath.Join(corpusFolder, name+".yaml"))
+	}
+	all = append(all, cluster)
 	if *corpusModules {
 		for _, pin := range modulePins(t) {
 			all = append(all, pin.fetch(t))
@@ -186,7 +202,7 @@ func (p modulePin) fetch(t *testing.T) corpusSet {
 	if got.Sum != p.sum {
 		t.Fatalf("set %s: module %s has checksum %s, and modules.txt says %s", p.name, p.module, got.Sum, p.sum)
 	}
-	return corpusSet{p.name, filepath.Join(got.Dir, p.folder)}
+	return corpusSet{p.name, []string{filepath.Join(got.Dir, p.folder)}}
 }
 
 // written are the lines of a file that are neither empty nor a comment.

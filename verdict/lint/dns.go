@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -157,9 +156,9 @@ func (v *view) unproven(p *policy) *rule {
 				continue
 			}
 			name, named := peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName]
-			_, declared := v.world.Namespaces[cmp.Or(name, "kube-system")]
-			if !named && !declared || name == "kube-system" || name == "openshift-dns" {
-				return &r
+			_, declared := v.world.Namespaces["kube-system"]
+			if !named && !declared || named && len(v.in(name)) == 0 {
+				return &r // its pods are not in the input, and may be the cluster's DNS
 			}
 		}
 	}

@@ -87,11 +87,15 @@ func (v *view) unseenPeer(r rule, i int) bool {
 	return len(scope) > 0 && v.nobody(peer, scope) && (peer.NamespaceSelector == nil || peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName] != "")
 }
 
-// unseenOwn reports whether a policy of the namespace is for the pods of a peer
-// there: that they are not in the input is then said of that policy.
+// unseenOwn reports whether a policy of the peer's namespace is for the pods of a
+// peer: that they are not in the input is then said of that policy.
 func (v *view) unseenOwn(p *policy, peer networkingv1.NetworkPolicyPeer) bool {
-	return peer.NamespaceSelector == nil && slices.ContainsFunc(v.policies, func(o *policy) bool {
-		return o.Namespace == p.Namespace && len(v.selected(o)) == 0 && narrower(&o.Spec.PodSelector, peer.PodSelector)
+	home := p.Namespace
+	if peer.NamespaceSelector != nil {
+		home = peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName]
+	}
+	return slices.ContainsFunc(v.policies, func(o *policy) bool {
+		return o.Namespace == home && len(v.selected(o)) == 0 && narrower(&o.Spec.PodSelector, peer.PodSelector)
 	})
 }
 

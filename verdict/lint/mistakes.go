@@ -40,6 +40,7 @@ var mistakes = []Mistake{
 	{"empty-list-means-all", "an empty list of peers or ports means all of them", spec + "NetworkPolicyIngressRule.from", emptyList},
 	{"host-network-peer", "a peer selects only pods that share their node's network", page + " (hostNetwork pods)", hostNetworkPeer},
 	{"host-network-selected", "a policy selects pods that share their node's network", page + " (hostNetwork pods)", hostNetwork},
+	{"ingress-closed", "a Service leads to pods that nobody may connect to", page + " (default deny all ingress)", ingressClosed},
 	{"ingress-controller-forgotten", "an Ingress or a route leads to pods that its controller may not reach", "kubernetes.io/docs/concepts/services-networking/ingress; " + page + " (isolated pods)", controllerForgotten},
 	{"ip-block-of-pod", "an ipBlock is the address of one pod", page + " (ipBlock)", podAddress},
 	{"ip-block-of-service", "an ipBlock is the address of a Service, which is translated before policies look", page + " (ipBlock)", serviceAddress},
