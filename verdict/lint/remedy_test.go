@@ -83,6 +83,18 @@ func sets(t *testing.T) []string {
 		}
 		all = append(all, folders(t, dir)...)
 	}
+	for _, file := range corpusFiles(t) { // each in a folder of its own
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(file), ".yaml"))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, "all.yaml"), text)
+		all = append(all, dir)
+	}
 	for _, dir := range filepath.SplitList(os.Getenv(remedySets)) {
 		all = append(all, folders(t, dir)...)
 	}
