@@ -64,7 +64,8 @@ var table = map[string]folder{
 	"clusters/existing":      {"hosts", nil},
 	"scenarios/e2e":          {"", []string{everything}},
 	"api/strict":             {"refuses", nil},
-	"verdict/manifest":       {"reads", []string{"api/v1alpha1", "api/strict", "verdict"}},
+	"verdict/manifest":       {"reads", []string{"api/v1alpha1", "api/strict", "verdict", "verdict/kustomize"}},
+	"verdict/kustomize":      {"builds", []string{"api/strict"}},
 	"verdict/lint":           {"warns", []string{"api/v1alpha1", "catalog", "verdict", "verdict/manifest", "verdict/repair"}},
 }
 

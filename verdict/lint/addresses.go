@@ -43,20 +43,27 @@ func (v *view) blocks(f func(b block)) {
 				if peer.IPBlock == nil {
 					continue
 				}
-				b := block{rule: r, index: i, IPBlock: peer.IPBlock}
-				var err error
-				if b.cidr, err = netip.ParsePrefix(peer.IPBlock.CIDR); err != nil {
-					continue
+				if b, ok := blockOf(r, i); ok {
+					f(b)
 				}
-				for _, e := range peer.IPBlock.Except {
-					if prefix, err := netip.ParsePrefix(e); err == nil {
-						b.except = append(b.except, prefix)
-					}
-				}
-				f(b)
 			}
 		}
 	}
+}
+
+// blockOf reads the ipBlock of a peer; false where it cannot be read.
+func blockOf(r rule, i int) (block, bool) {
+	b := block{rule: r, index: i, IPBlock: r.peers[i].IPBlock}
+	var err error
+	if b.cidr, err = netip.ParsePrefix(b.CIDR); err != nil {
+		return block{}, false
+	}
+	for _, e := range b.Except {
+		if prefix, err := netip.ParsePrefix(e); err == nil {
+			b.except = append(b.except, prefix)
+		}
+	}
+	return b, true
 }
 
 // linkLocals are link-local addresses that pods need in some clusters.
@@ -198,11 +205,15 @@ func (v *view) podlessDraft(b block, s *manifest.Service) (draft, bool) {
 		}
 	}
 	name := s.Namespace + "/" + s.Name
+	fix := fmt.Sprintf("Write the addresses of its endpoints (kubectl get endpointslices -n %s -l kubernetes.io/service-name=%s) and the port that they show.", s.Namespace, s.Name)
+	if shown := v.endpointsText(s); shown != "" {
+		fix = fmt.Sprintf("Write the addresses of its endpoints: %s.", shown)
+	}
 	return draft{
 		policy: b.rule.policy, at: b.at("cidr"), severity: Warning,
 		what: fmt.Sprintf("%s is the address of Service %s, which most network plugins replace before policies look.", b.CIDR, name),
 		why:  "The address is translated to that of an endpoint, and the rule does not match what comes out (NetworkPolicy specification: ipBlock is for addresses outside of the cluster).",
-		fix:  fmt.Sprintf("Write the addresses of its endpoints (kubectl get endpointslices -n %s -l kubernetes.io/service-name=%s) and the port that they show.", s.Namespace, s.Name),
+		fix:  fix,
 	}, true
 }
 

@@ -31,12 +31,23 @@ func apiServerBySelector(v *view) []draft {
 					policy: p, at: r.at("to", i), severity: Warning,
 					what: "The peer selects no pod that is the API server.",
 					why:  meant + " Selectors match pods that have a network of their own; the API server is on its node's network or outside of the cluster (NetworkPolicy specification, hostNetwork pods).",
-					fix:  "If the API server is meant, allow an ipBlock with the addresses of its endpoints (kubectl get endpointslices -n default kubernetes), on the port that they show.",
+					fix:  v.apiServerFix(),
 				})
 			}
 		}
 	}
 	return drafts
+}
+
+func (v *view) apiServerFix() string {
+	for i := range v.set.Services {
+		if s := &v.set.Services[i]; s.Namespace == corev1.NamespaceDefault && s.Name == "kubernetes" {
+			if shown := v.endpointsText(s); shown != "" {
+				return "If the API server is meant, allow an ipBlock with its endpoints: " + shown + "."
+			}
+		}
+	}
+	return "If the API server is meant, allow an ipBlock with the addresses of its endpoints (kubectl get endpointslices -n default kubernetes), on the port that they show."
 }
 
 func namesAPIPort(r rule) bool {

@@ -65,7 +65,7 @@ var mistakes = []Mistake{
 	{"selects-everything", "a policy named after one workload selects all", spec + "NetworkPolicySpec.podSelector", selectsEverything},
 	{"selects-nothing", "a policy selects no pod", spec + "NetworkPolicySpec.podSelector", selectsNothing},
 	{"service-closed", "policies let something in, and nothing to where Services lead", page + " (isolated pods)", serviceClosed},
-	{"service-port-for-target-port", "a rule lists a Service's port where its pods listen on another one", page + " (Services)", servicePort},
+	{"service-port-for-target-port", "a rule lists a Service's port where its pods listen on another one", page + " (Services)", servicePorts},
 	{"workload-identity-cut", "pods of a service account with a cloud identity may not get its tokens", "cloud.google.com, docs.aws.amazon.com, azure.github.io (workload identity)", identityCut},
 	{"webhook-forgotten", "the API server cannot call a webhook or an aggregated API", "kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers", webhookForgotten},
 }

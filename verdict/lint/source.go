@@ -16,6 +16,11 @@ func (p *policy) position(field path) Position {
 	if where.File == "" || tree == nil {
 		return where
 	}
+	if p.source.Built() { // the tree is in no file
+		at := p.source.Where(p.root.plus(field...).String())
+		where.File, where.Line = at.File, at.Line
+		return where
+	}
 	// Whether the tree counts lines from its document or from its file, its
 	// first line is the object's.
 	where.Line = p.source.Line + lineOf(tree, p.root.plus(field...)) - tree.Line

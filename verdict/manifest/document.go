@@ -39,6 +39,11 @@ type document struct {
 	// within: it stands in a text of one line, such as a string with \n in it,
 	// so that its own lines are no lines of the file.
 	within bool
+	// built: kustomize made it. From is the document that it was made of; nil where
+	// that is not known, and then it stands at the beginning of the file.
+	built bool
+	from  *document
+
 	indent int   // of a text within a block of another document
 	odd    []int // lines of the YAML library that are none of the file: see oddBreaks
 
@@ -51,7 +56,7 @@ type document struct {
 // position is where a node of the document stands in the file.
 func (d *document) position(n *yaml.Node) Position {
 	p := Position{File: d.file, Line: d.line, Column: d.col}
-	if n == nil || n.Line == 0 || d.within {
+	if n == nil || n.Line == 0 || d.within || d.built {
 		return p
 	}
 	p.Line, p.Column = d.line+d.fileLine(n.Line)-1, n.Column+d.indent

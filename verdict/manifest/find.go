@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/tightrope-dev/tightrope/api/strict"
+	"github.com/tightrope-dev/tightrope/verdict/kustomize"
 )
 
 // Bounds of what is looked for in directories.
@@ -26,6 +29,10 @@ type finder struct {
 	stdin io.Reader
 	seen  map[string]bool // files and directories, by their real path
 	named bool            // what is read was named, not found in a directory
+
+	kustomized map[string]bool        // directories whose files kustomize reads; nil: none is built
+	refused    map[string]bool        // kustomizations that could not be built
+	origins    map[string][]*document // of what is built, by file
 }
 
 // find reads what a path names.
@@ -38,8 +45,13 @@ func (f *finder) find(path string) {
 	switch info, err := os.Stat(path); {
 	case err != nil:
 		f.failed(path, err)
+	case info.IsDir() && f.built(path):
+		f.directory(path, 0)
+		f.kustomized = nil
 	case info.IsDir():
 		f.directory(path, 0)
+	case kustomize.IsFile(filepath.Base(path)) && f.built(filepath.Dir(path)):
+		f.kustomized = nil
 	default:
 		f.file(path)
 	}
@@ -77,7 +89,7 @@ func (f *finder) directory(path string, depth int) {
 		f.problem(Position{File: path}, "", "more than %d directories deep", maxFolder)
 		return
 	}
-	if !f.first(path) {
+	if !f.first(path) || f.kustomized[filepath.Clean(path)] {
 		return
 	}
 	entries, err := os.ReadDir(path)
@@ -109,20 +121,20 @@ func (f *finder) entry(path string, e fs.DirEntry, depth int, chart bool) {
 	case chart && isHelms(e.Name()):
 	case folder:
 		f.directory(path, depth+1)
-	case isManifest(e.Name()) && !isKustomization(e.Name()):
+	case isManifest(e.Name()) && (!kustomize.IsFile(e.Name()) || kustomize.Foreign(path)):
 		f.file(path)
 	}
 }
 
-// noteBuilt says of a directory that something else makes manifests of it.
+// noteBuilt says of a directory that something else makes manifests of it, which
+// is not done here.
 func (f *finder) noteBuilt(path string, entries []fs.DirEntry) {
 	if hasChart(entries) {
-		f.note(Position{File: path}, "", "is a Helm chart: its templates and values are skipped; read helm template's output from stdin instead")
+		f.note(Position{File: path}, "", "is a Helm chart: its templates and values are skipped; pipe the output of helm template %s into -f - instead", strict.Show(path))
 	}
 	for _, e := range entries {
-		if isKustomization(e.Name()) {
-			f.note(Position{File: filepath.Join(path, e.Name())}, "",
-				kustomizes+"; read kustomize build's output from stdin instead if it changes the manifests")
+		if file := filepath.Join(path, e.Name()); kustomize.IsFile(e.Name()) && !f.refused[filepath.Clean(file)] && !kustomize.Foreign(file) {
+			f.note(Position{File: file}, "", kustomizes+"; pipe the output of kustomize build %s into -f - instead if it changes the manifests", strict.Show(path))
 		}
 	}
 }
@@ -134,10 +146,6 @@ func hasChart(entries []fs.DirEntry) bool {
 // isHelms reports whether something beside a Chart.yaml is Helm's.
 func isHelms(name string) bool {
 	return name == "Chart.yaml" || name == "templates" || name == "charts" || strings.HasPrefix(name, "values")
-}
-
-func isKustomization(name string) bool {
-	return name == "kustomization.yaml" || name == "kustomization.yml" || name == "Kustomization"
 }
 
 func isManifest(name string) bool {

@@ -38,12 +38,12 @@ func (o Options) withDefaults() Options {
 
 // Read reads files, directories (with those below them) and, for the path "-",
 // stdin. Of a directory it reads *.yaml, *.yml and *.json but not what is
-// hidden, and what belongs to kustomize or Helm; of a symbolic link what it
-// leads to, once. Every error is an *Error with all problems that were found;
+// hidden, and what belongs to Helm; of a symbolic link what it leads to, once. A
+// directory with a kustomization is built. Every error is an *Error with all problems that were found;
 // input that holds nothing to judge is one too.
 func Read(paths []string, stdin io.Reader, o Options) (*Set, error) {
 	r := newReading(o)
-	f := finder{reading: r, stdin: stdin, seen: map[string]bool{}}
+	f := finder{reading: r, stdin: stdin, seen: map[string]bool{}, origins: map[string][]*document{}}
 	if len(paths) == 0 {
 		r.problem(Position{}, "", "there is no input: name a file, a directory, or - for stdin")
 	}
@@ -127,7 +127,7 @@ func (r *reading) finish() (*Set, error) {
 func (r *reading) blameKustomize() {
 	for _, n := range r.notes {
 		if strings.HasPrefix(n.Message, kustomizes) {
-			r.problem(n.Position, "", "beside it may lie patches, which are not whole: read kustomize build's output from stdin instead")
+			r.problem(n.Position, "", "%s; what lies beside it may be patches, which are not whole", n.Message)
 		}
 	}
 }

@@ -57,6 +57,9 @@ func (s Source) Where(fieldPath string) Position {
 	if s.document == nil {
 		return s.Position
 	}
+	if from := s.document.from; from != nil {
+		return from.position(strict.Find(from.kept(), s.join(fieldPath)))
+	}
 	n := s.document.kept()
 	if n == nil {
 		return s.Position

@@ -25,6 +25,8 @@ func (s Source) Fixed() string {
 	switch {
 	case s.document == nil:
 		return "it is an object of a cluster, in no file"
+	case s.document.built:
+		return "kustomize builds it: correct what it is built of"
 	case s.document.embedded:
 		return "it stands in the text of another object"
 	case s.document.json:
