@@ -153,14 +153,19 @@ func (c tally) row(w *tabwriter.Writer, name string) {
 	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name, c.policies, c.pods, c.findings, c.trues, c.infos, c.falses, c.errors, c.falseErrors)
 }
 
-func corpusSets(t *testing.T) []corpusSet {
+func corpusFiles(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(corpusFolder + "/*.yaml")
 	if err != nil || len(files) < 8 {
 		t.Fatalf("%d sets in %s, want 8 and more: %v", len(files), corpusFolder, err)
 	}
+	return files
+}
+
+func corpusSets(t *testing.T) []corpusSet {
+	t.Helper()
 	var all []corpusSet
-	for _, file := range files {
+	for _, file := range corpusFiles(t) {
 		all = append(all, corpusSet{strings.TrimSuffix(filepath.Base(file), ".yaml"), []string{file}})
 	}
 	cluster := corpusSet{name: "together"}

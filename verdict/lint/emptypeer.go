@@ -94,9 +94,7 @@ func (v *view) unseenOwn(p *policy, peer networkingv1.NetworkPolicyPeer) bool {
 	if peer.NamespaceSelector != nil {
 		home = peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName]
 	}
-	return slices.ContainsFunc(v.policies, func(o *policy) bool {
-		return o.Namespace == home && len(v.selected(o)) == 0 && narrower(&o.Spec.PodSelector, peer.PodSelector)
-	})
+	return slices.ContainsFunc(v.idle[home], func(o *policy) bool { return narrower(&o.Spec.PodSelector, peer.PodSelector) })
 }
 
 // narrower reports whether pods of the first selector have all labels that the
