@@ -24,7 +24,7 @@ func metricsForgotten(v *view) []draft {
 		}
 	}
 	if len(fetching) == 0 {
-		return v.unscrapable()
+		return append(v.unscrapable(), v.proberCut()...)
 	}
 	strong, weak := &openings{view: v}, &openings{view: v}
 	unmonitored := len(v.set.Objects.Monitors) == 0 // where there are some, what none asks for is likely not fetched
@@ -43,7 +43,7 @@ func metricsForgotten(v *view) []draft {
 			}
 		}
 	}
-	return append(metricsDrafts(strong, Error), metricsDrafts(weak, Warning)...)
+	return slices.Concat(metricsDrafts(strong, Error), metricsDrafts(weak, Warning), v.proberCut())
 }
 
 func metricsDrafts(o *openings, s Severity) []draft {

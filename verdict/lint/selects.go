@@ -73,9 +73,12 @@ func (v *view) misselects(p *policy, here []*class) (draft, bool) {
 // hasOwnPolicy reports whether some policy selects the class and not the whole
 // namespace: then no other one was meant for it.
 func (v *view) hasOwnPolicy(c *class) bool {
-	return slices.ContainsFunc(v.policies, func(p *policy) bool {
-		return p.Namespace == c.Namespace && !everything(&p.Spec.PodSelector) && v.selector(&p.Spec.PodSelector).Matches(labels.Set(c.Labels))
-	})
+	for _, policies := range v.isolated[c] {
+		if slices.ContainsFunc(policies, func(p *policy) bool { return !everything(&p.Spec.PodSelector) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func some(all []string) string {
