@@ -53,10 +53,9 @@ func TestAnAdditionChangesWhatItSays(t *testing.T) {
 func changesOnly(t *testing.T, name string, x *explainer, pods []*verdict.Pod, c verdict.Conn) bool {
 	t.Helper()
 	one := &explainer{set: x.set, snapshot: x.snapshot, conn: c, verdict: x.snapshot.Judge(c), owners: x.owners}
-	next, _ := one.next()
 	r := one.repair()
 	if len(r.Additions) == 0 {
-		if next == "" {
+		if r.Why == "" {
 			t.Errorf("%s: %v: neither something to add nor a reason", name, c)
 		}
 		return false
