@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -84,7 +85,7 @@ func (q *Question) noteService(s *manifest.Service, j int) {
 	if q.To[0].Pod == nil {
 		behind = "the address"
 	}
-	q.Note = fmt.Sprintf("Service %s on port %d leads to port %d of %s. Policies see that port, and %s, not the Service.", name, s.Ports[j].Port, q.Ports[0], namesOf(q.To), behind)
+	q.Note = fmt.Sprintf("Service %s on port %d leads to %s. Policies see that port, and %s, not the Service.", name, s.Ports[j].Port, q.ends(), behind)
 	switch {
 	case s.Headless:
 		q.Note = fmt.Sprintf("Service %s has no address of its own: clients connect to %s, here on port %d.", name, namesOf(q.To), q.Ports[0])
@@ -150,6 +151,20 @@ func portsOf(s manifest.Service) string {
 		all = append(all, fmt.Sprintf("%d/%s", p.Port, p.Protocol))
 	}
 	return listed(all, "none")
+}
+
+// ends says where a Service leads: its pods may listen on different ports, where
+// its target port is a name.
+func (q *Question) ends() string {
+	at := map[int32][]matrix.End{}
+	for i, port := range q.Ports {
+		at[port] = append(at[port], q.To[i])
+	}
+	var all []string
+	for _, port := range slices.Sorted(maps.Keys(at)) {
+		all = append(all, fmt.Sprintf("port %d of %s", port, namesOf(at[port])))
+	}
+	return strings.Join(all, ", and to ")
 }
 
 func namesOf(ends []matrix.End) string {

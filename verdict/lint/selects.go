@@ -48,7 +48,7 @@ func (v *view) misselects(p *policy, here []*class) (draft, bool) {
 	d.fix = "Write labels that the pods have, or delete the policy."
 	free, made := slices.DeleteFunc(slices.Clone(here), v.hasOwnPolicy), v.made(p.Namespace, &p.Spec.PodSelector)
 	if m := v.meant(&p.Spec.PodSelector, free); m != nil {
-		d.severity, d.fix, d.edit = proven(made), m.fix, m.edit(d.at)
+		d.severity, d.fix, d.edit, d.isolates = proven(made), m.fix, m.edit(d.at), true
 		d.at = m.at(d.at)
 		return d, true
 	}

@@ -174,6 +174,9 @@ func (v *view) isolate(p *policy) {
 		v.idle[p.Namespace] = append(v.idle[p.Namespace], p)
 	}
 	for _, c := range selected {
+		if c.HostNetwork {
+			continue // what a policy does to it is not defined, and most plugins do nothing
+		}
 		if v.isolated[c] == nil {
 			v.isolated[c] = map[networkingv1.PolicyType][]*policy{}
 		}
