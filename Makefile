@@ -18,7 +18,7 @@ COMMANDS := tightrope controller agent twin standin
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: build commands labd demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
+.PHONY: lint-corpus build commands labd demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -39,6 +39,7 @@ test: build bin/testsum ## unit tests, stories, the operator, and the scenarios 
 test-all: test ## make test, then every other module, random packets, the engine against another one, and Kubernetes' own tests of the lab
 	@hack/test.sh '$(GO)' '$(RACE)' nested
 	@$(MAKE) --no-print-directory fuzz-packets PREDICTED=20
+	@$(MAKE) --no-print-directory lint-corpus
 	@$(MAKE) --no-print-directory bench-verdict
 	@$(MAKE) --no-print-directory lab-conformance
 
@@ -58,6 +59,9 @@ check: generate ## formatting, vet, staticcheck, tidy modules and generated code
 
 lab-conformance: build ## the lab, judged by Kubernetes' own tests of policies, Services, DNS and pods
 	@hack/lab-conformance.sh '$(GO)' '$(LABD_LDFLAGS)' $(CONFORMANCE)
+
+lint-corpus: ## lint on manifests as public platforms have them, each finding judged; UPDATE=1 makes lines for new findings
+	@CGO_ENABLED=0 $(GO) test -count=1 -v -run '^TestCorpus$$' ./verdict/lint -args -corpus -corpus-modules $(if $(UPDATE),-corpus-update)
 
 bench-verdict: ## the verdict engine against cyclonus' matcher, on the same inputs; reports/bench/verdict.md
 	@cd verdict/bench && CGO_ENABLED=0 $(GO) run -trimpath . -o '$(CURDIR)/reports/bench/verdict.md'

@@ -14,15 +14,32 @@ import (
 	"k8s.io/client-go/tools/pager"
 )
 
-// callers are the resources that name Services for the API server to call.
+// callers are the resources that tell who calls whom: which Services the API server
+// calls, Ingresses and routes lead clients to, and metrics are fetched from; and
+// which service accounts are bound to an identity of a cloud. Those of custom
+// resources need not be there.
 var callers = []schema.GroupVersionResource{
 	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"},
 	{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"},
 	{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
 	{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
+	{Version: "v1", Resource: "serviceaccounts"},
+	{Group: "networking.k8s.io", Version: "v1", Resource: "ingresses"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "grpcroutes"},
+	{Group: "route.openshift.io", Version: "v1", Resource: "routes"},
+	{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"},
+	{Group: "projectcontour.io", Version: "v1", Resource: "httpproxies"},
+	{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"},
+	{Group: "monitoring.coreos.com", Version: "v1", Resource: "servicemonitors"},
+	{Group: "monitoring.coreos.com", Version: "v1", Resource: "podmonitors"},
+	{Group: "monitoring.coreos.com", Version: "v1", Resource: "probes"},
+	{Group: "operator.victoriametrics.com", Version: "v1beta1", Resource: "vmservicescrapes"},
+	{Group: "operator.victoriametrics.com", Version: "v1beta1", Resource: "vmpodscrapes"},
 }
 
-// ListCallers adds the objects that name Services for the API server to call. No
+// ListCallers adds the objects that tell who calls whom. No
 // verdict depends on them, so a right that is missing is no error: what may not
 // be listed is Unlisted.
 func (l *Lists) ListCallers(ctx context.Context, cfg *rest.Config) error {
@@ -42,7 +59,7 @@ func (l *Lists) ListCallers(ctx context.Context, cfg *rest.Config) error {
 		switch {
 		case apierrors.IsForbidden(err):
 			l.Unlisted = append(l.Unlisted, resource)
-		case err != nil && !apierrors.IsNotFound(err): // an API server without aggregation has no APIServices
+		case err != nil && !apierrors.IsNotFound(err): // not every cluster has every resource
 			return fmt.Errorf("list %s: %w", resource, err)
 		}
 	}

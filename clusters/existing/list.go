@@ -46,7 +46,7 @@ type Lists struct {
 	CronJobs        []batchv1.CronJob
 	// Foreign are policies of kinds that are not understood; their TypeMeta is set.
 	Foreign []metav1.PartialObjectMetadata
-	// Callers are objects that name Services for the API server to call.
+	// Callers are objects that tell who calls whom; ListCallers adds them.
 	Callers []unstructured.Unstructured
 	// Unlisted are resources that may not be listed, and that verdicts on pods do
 	// without.

@@ -16,7 +16,9 @@ func newExplainCommand() *cobra.Command {
 		Long: "Explain answers first, then says what lets the connection out of its source and into its target:\n" +
 			"which policies are about the pod, which rule decides or comes nearest, and, for a denial, the rule\n" +
 			"that would allow it. Ends are NAMESPACE/POD, NAMESPACE/WORKLOAD, deployment/NAMESPACE/NAME or an\n" +
-			"address; a target may be svc/NAMESPACE/NAME, with the Service's port.\n\n" +
+			"address; a target may be svc/NAMESPACE/NAME, or the address of a Service, with the Service's port.\n\n" +
+			"What manifests do not show makes an answer unknown. It says then what is missing, and which of\n" +
+			"--pod-cidr, --service-cidr and --namespace-label states it.\n\n" +
 			"Exits 0 for an answer, 3 where the policies leave it open, and 4 for bad input.",
 		Example: "  tightrope explain --from apps/chat-api --to ai/model --port 8000/TCP -f manifests/\n" +
 			"  tightrope explain --from deployment/apps/chat-api --to svc/ai/llm-gateway --port 80",

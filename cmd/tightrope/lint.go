@@ -31,7 +31,7 @@ func newLintCommand() *cobra.Command {
 		Use:   "lint [-f DIR]",
 		Short: "List the mistakes people make with NetworkPolicies, each with the fix",
 		Long: "Lint says of each mistake where it stands, why it is one and what to do. With --fix it prints the\n" +
-			"corrected documents instead, ready to apply; with --write it writes them into their files, where every\n" +
+			"corrected documents and the policies to add instead; with --write it writes them into their files, where every\n" +
 			"other document, line and comment stays, and says what it leaves to you and why. Every file is checked\n" +
 			"and prepared before the first is written. A finding that a policy's annotation suppresses is left out,\n" +
 			"unless --suppressed asks for it.\n\n" +
@@ -52,7 +52,7 @@ func newLintCommand() *cobra.Command {
 	o.flags(c)
 	o.rolloutFlag(c, true)
 	c.Flags().StringVarP(&o.format, "output", "o", "text", "text, json, or sarif (SARIF 2.1.0, for code review)")
-	c.Flags().BoolVar(&o.fix, "fix", false, "print the corrected documents instead of the findings")
+	c.Flags().BoolVar(&o.fix, "fix", false, "print the corrected documents, and the policies to add, instead of the findings")
 	c.Flags().BoolVar(&o.write, "write", false, "write the corrected documents into their files")
 	c.Flags().BoolVar(&o.suppressed, "suppressed", false, "list findings that an annotation suppresses, too")
 	return c

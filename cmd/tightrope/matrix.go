@@ -113,6 +113,11 @@ func (o *matrixOptions) prepare(c *cobra.Command) (err error) {
 	if o.query.To, err = o.choose(o.to); err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
+	for flag, ends := range map[string][]matrix.End{"from-ip": fromIP, "to-ip": toIP} {
+		if err := matrix.CheckOutside(o.set, ends); err != nil {
+			return fmt.Errorf("--%s: %w", flag, err)
+		}
+	}
 	o.query.From, o.query.To = append(o.query.From, fromIP...), append(o.query.To, toIP...)
 	o.query.Snapshot = verdict.Compile(o.set.World, o.set.Pods)
 	return nil

@@ -44,3 +44,19 @@ func TestWhatIsStatedCounts(t *testing.T) {
 		}
 	}
 }
+
+// An address inside the cluster is no end of its own in a matrix.
+func TestAMatrixTakesAddressesOutsideOnly(t *testing.T) {
+	file := manifests(t, strings.Replace(gateway, "ports: [{name: http, containerPort: 4000}]}]}\n", "ports: [{name: http, containerPort: 4000}]}]}\nstatus: {podIP: 10.244.0.5}\n", 1)+
+		"---\napiVersion: v1\nkind: Service\nmetadata: {name: gw, namespace: ai}\nspec: {clusterIP: 10.96.0.7, selector: {app: llm-gateway}, ports: [{port: 80}]}\n")
+	for ip, want := range map[string]string{
+		"10.244.0.5": "pod ai/llm-gateway", "10.96.0.7": "Service ai/gw", "10.96.9.9": "--service-cidr", "10.244.9.9": "--pod-cidr", "203.0.113.7": "",
+	} {
+		for _, flag := range []string{"--from-ip", "--to-ip"} {
+			code, _, errs := said(t, "matrix", "-f", file, "--pod-cidr", "10.244.0.0/16", "--service-cidr", "10.96.0.0/12", "--ports", "80", flag, ip)
+			if bad := code == exitUsage; bad != (want != "") || bad && !strings.Contains(errs, want) {
+				t.Errorf("%s %s: exit %d, %s", flag, ip, code, errs)
+			}
+		}
+	}
+}

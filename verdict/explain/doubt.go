@@ -76,13 +76,11 @@ func firstLabel(s *metav1.LabelSelector) string {
 			return key + "=" + s.MatchLabels[key]
 		}
 	}
-	for _, e := range s.MatchExpressions {
-		if len(e.Values) > 0 {
-			return e.Key + "=" + e.Values[0]
-		}
-		return e.Key + "="
+	if len(s.MatchExpressions) == 0 {
+		return metav1.FormatLabelSelector(s)
 	}
-	return metav1.FormatLabelSelector(s)
+	e := s.MatchExpressions[0]
+	return e.Key + "=" + strings.Join(e.Values[:min(1, len(e.Values))], "")
 }
 
 // unknown tells which rule leaves it open, and why.

@@ -33,7 +33,7 @@ func (x *explainer) next() (string, []Addition) {
 		}
 		return "The policies alone do not tell. Ask the cluster itself: connect from the pod, or roll out with a path that says what must work.", []Addition{}
 	}
-	r := repair.Of(x.set.World, x.conn, repair.Options{Pods: x.set.Pods, Workload: x.workload, Fixed: x.fixed})
+	r := x.repair()
 	additions := []Addition{}
 	for _, a := range r.Additions {
 		ns, name, _ := strings.Cut(a.Policy, "/")
@@ -54,6 +54,10 @@ func (x *explainer) next() (string, []Addition) {
 		return "If it should be allowed, this is enough" + besides, additions
 	}
 	return "If it should be allowed, both of these are needed, because each end has policies of its own" + besides, additions
+}
+
+func (x *explainer) repair() repair.Repair {
+	return repair.Of(x.set.World, x.conn, repair.Options{Pods: x.set.Pods, Workload: x.workload, Fixed: x.fixed})
 }
 
 // firstOf are the first three, and how many there are besides.

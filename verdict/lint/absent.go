@@ -94,8 +94,12 @@ func emptyEgressIgnored(v *view) []draft {
 		if p.Spec.Ingress != nil {
 			types = []*yaml.Node{text(string(ingress)), text(string(egress))}
 		}
+		severity := Error
+		if len(p.Spec.Ingress) > 0 {
+			severity = Warning // it may be a field that somebody's template always writes
+		}
 		drafts = append(drafts, draft{
-			policy: p, at: at("spec", "egress"), severity: Error,
+			policy: p, at: at("spec", "egress"), severity: severity,
 			what: "The empty egress list denies nothing.",
 			why:  fmt.Sprintf("Without policyTypes a policy affects egress only if it has egress rules (NetworkPolicySpec.policyTypes): %s may still connect to everything.", selectedText(v, p)),
 			fix:  "List the directions in policyTypes.",
@@ -113,8 +117,8 @@ func emptyList(v *view) []draft {
 		for _, r := range p.allRules() {
 			if r.peers != nil && len(r.peers) == 0 {
 				d := emptyDraft(v, r, r.peersKey(), "everyone")
-				if r.direction == egress {
-					d.severity = Info // many write it to say so
+				if r.direction == egress || strings.Contains(p.Name, "allow-all") {
+					d.severity = Info // it is written to say so
 				}
 				drafts = append(drafts, d)
 			}
@@ -165,9 +169,19 @@ func plural(n int) string {
 	return fmt.Sprintf("%d rules have", n)
 }
 
-// denyWord are names that promise a denial.
-func promisesDenial(name string) bool {
-	return strings.Contains(name, "deny") && !strings.Contains(name, "except")
+// promisesDenial reports whether the policy is named after a denial of the
+// direction. One that denies the other direction keeps what its name says, unless
+// the name says both.
+func promisesDenial(p *policy, d networkingv1.PolicyType) bool {
+	if !strings.Contains(p.Name, "deny") || strings.Contains(p.Name, "except") || strings.Contains(p.Name, "allow") {
+		return false
+	}
+	other := ingress
+	if d == ingress {
+		other = egress
+	}
+	denies := p.Affects(other) && len(p.rules(other)) == 0
+	return strings.Contains(p.Name, word(d)) || !strings.Contains(p.Name, word(other)) && !denies
 }
 
 // denyThatAllows finds policies named after a denial which an empty rule turns
@@ -177,7 +191,7 @@ func denyThatAllows(v *view) []draft {
 	for _, p := range v.policies {
 		for _, d := range []networkingv1.PolicyType{ingress, egress} {
 			rules := p.rules(d)
-			if !promisesDenial(p.Name) || !p.Affects(d) || len(rules) != 1 || len(rules[0].peers)+len(rules[0].ports) > 0 {
+			if !promisesDenial(p, d) || !p.Affects(d) || len(rules) != 1 || len(rules[0].peers)+len(rules[0].ports) > 0 {
 				continue
 			}
 			drafts = append(drafts, draft{

@@ -43,20 +43,27 @@ func (v *view) blocks(f func(b block)) {
 				if peer.IPBlock == nil {
 					continue
 				}
-				b := block{rule: r, index: i, IPBlock: peer.IPBlock}
-				var err error
-				if b.cidr, err = netip.ParsePrefix(peer.IPBlock.CIDR); err != nil {
-					continue
+				if b, ok := blockOf(r, i); ok {
+					f(b)
 				}
-				for _, e := range peer.IPBlock.Except {
-					if prefix, err := netip.ParsePrefix(e); err == nil {
-						b.except = append(b.except, prefix)
-					}
-				}
-				f(b)
 			}
 		}
 	}
+}
+
+// blockOf reads the ipBlock of a peer; false where it cannot be read.
+func blockOf(r rule, i int) (block, bool) {
+	b := block{rule: r, index: i, IPBlock: r.peers[i].IPBlock}
+	var err error
+	if b.cidr, err = netip.ParsePrefix(b.CIDR); err != nil {
+		return block{}, false
+	}
+	for _, e := range b.Except {
+		if prefix, err := netip.ParsePrefix(e); err == nil {
+			b.except = append(b.except, prefix)
+		}
+	}
+	return b, true
 }
 
 // linkLocals are link-local addresses that pods need in some clusters.
@@ -149,7 +156,7 @@ func serviceAddress(v *view) []draft {
 		}
 		for i := range v.set.Services {
 			s := &v.set.Services[i]
-			if !slices.ContainsFunc(clusterIPs(s), b.has) || v.podsIn(b, s) || v.allowedAsPods(b.rule, s) {
+			if !slices.ContainsFunc(s.Addresses, b.has) || v.podsIn(b, s) || v.allowedAsPods(b.rule, s) {
 				continue
 			}
 			if len(s.Pods) == 0 {
@@ -159,7 +166,7 @@ func serviceAddress(v *view) []draft {
 				}
 				continue
 			}
-			if v.cache && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) && !forServices(b.cidr) {
+			if v.cache && resolves(v.classOf(s)) || !b.cidr.IsSingleIP() && !v.addressed(s) && !v.forServices(b.cidr) {
 				continue // the cache answers on that address; or the pods may be in the block
 			}
 			drafts = append(drafts, v.serviceDraft(b, s))
@@ -177,16 +184,17 @@ var serviceRanges = []netip.Prefix{
 	netip.MustParsePrefix("34.118.224.0/20"),
 }
 
-// forServices reports whether a network lies in one that is commonly Services'.
-func forServices(cidr netip.Prefix) bool {
-	return slices.ContainsFunc(serviceRanges, func(r netip.Prefix) bool { return r.Bits() <= cidr.Bits() && r.Contains(cidr.Addr()) })
+// forServices reports whether a network lies in one that is stated to be Services',
+// or commonly is.
+func (v *view) forServices(cidr netip.Prefix) bool {
+	return slices.ContainsFunc(slices.Concat(v.set.ServiceCIDRs, serviceRanges), func(r netip.Prefix) bool { return r.Bits() <= cidr.Bits() && r.Contains(cidr.Addr()) })
 }
 
 // podlessDraft is for a Service whose endpoints are no pods of the input, such as
 // default/kubernetes. It is not one where the policy has other addresses as well,
 // which may be those of the endpoints.
 func (v *view) podlessDraft(b block, s *manifest.Service) (draft, bool) {
-	if s.Selector != nil || !b.cidr.IsSingleIP() && !forServices(b.cidr) {
+	if s.Selector != nil || !b.cidr.IsSingleIP() && !v.forServices(b.cidr) {
 		return draft{}, false
 	}
 	endpoints := func(peer networkingv1.NetworkPolicyPeer) bool {
@@ -198,11 +206,15 @@ func (v *view) podlessDraft(b block, s *manifest.Service) (draft, bool) {
 		}
 	}
 	name := s.Namespace + "/" + s.Name
+	fix := fmt.Sprintf("Write the addresses of its endpoints (kubectl get endpointslices -n %s -l kubernetes.io/service-name=%s) and the port that they show.", s.Namespace, s.Name)
+	if shown := v.endpointsText(s); shown != "" {
+		fix = fmt.Sprintf("Write the addresses of its endpoints: %s.", shown)
+	}
 	return draft{
 		policy: b.rule.policy, at: b.at("cidr"), severity: Warning,
 		what: fmt.Sprintf("%s is the address of Service %s, which most network plugins replace before policies look.", b.CIDR, name),
 		why:  "The address is translated to that of an endpoint, and the rule does not match what comes out (NetworkPolicy specification: ipBlock is for addresses outside of the cluster).",
-		fix:  fmt.Sprintf("Write the addresses of its endpoints (kubectl get endpointslices -n %s -l kubernetes.io/service-name=%s) and the port that they show.", s.Namespace, s.Name),
+		fix:  fix,
 	}, true
 }
 
@@ -243,8 +255,8 @@ func (v *view) allowedAsPods(r rule, s *manifest.Service) bool {
 func (v *view) serviceDraft(b block, s *manifest.Service) draft {
 	target := v.classOf(s)
 	d := draft{policy: b.rule.policy, at: b.at("cidr"), severity: Error}
-	if !b.cidr.IsSingleIP() {
-		d.severity = Warning
+	if !b.cidr.IsSingleIP() || !slices.ContainsFunc(clusterIPs(s), b.has) {
+		d.severity = Warning // a load balancer's address may lead out of the cluster first
 	}
 	d.what = fmt.Sprintf("%s is the address of Service %s/%s, which policies do not see.", b.CIDR, s.Namespace, s.Name)
 	if !b.cidr.IsSingleIP() {

@@ -38,22 +38,25 @@ func ambientProbes(v *view) []draft {
 		if !v.ambient(c) || len(v.isolated[c][ingress]) == 0 {
 			continue
 		}
+		var cut []port
 		for _, n := range c.probed() {
 			from := verdict.End{IP: netip.MustParseAddr(probeSource)}
-			if v.snapshot.Judge(verdict.Conn{From: from, To: verdict.End{Pod: &c.Pod}, Port: n}).Ingress.Decision != verdict.Deny {
-				continue
+			v := v.snapshot.Judge(verdict.Conn{From: from, To: verdict.End{Pod: &c.Pod}, Port: n})
+			if p := (port{n, tcp}); v.Ingress.Decision == verdict.Deny && !slices.Contains(cut, p) {
+				cut = append(cut, p)
 			}
-			p := v.isolated[c][ingress][0]
-			d := draft{
-				policy: p, at: at("spec", "ingress"), severity: Error,
-				what: fmt.Sprintf("The kubelet cannot probe %s.", c.name()),
-				why:  fmt.Sprintf("In Istio's ambient mode its probes of port %d come from %s and not from the node, and no rule allows that; the pods never become ready.", n, probeSource),
-			}
-			where := d.grant(v, ingress, []*class{c}, ruleNode("from", []*yaml.Node{blockNode(probeSource + "/32")}), nil)
-			d.fix = fmt.Sprintf("Allow ingress from ipBlock %s/32 %s.", probeSource, where)
-			drafts = append(drafts, d)
-			break
 		}
+		if len(cut) == 0 {
+			continue
+		}
+		d := draft{
+			policy: v.isolated[c][ingress][0], at: at("spec", "ingress"), severity: Error,
+			what: fmt.Sprintf("The kubelet cannot probe %s.", c.name()),
+			why:  fmt.Sprintf("In Istio's ambient mode its probes of %s come from %s and not from the node, and no rule allows that; the pods never become ready.", portsText(cut), probeSource),
+		}
+		where := d.grant(v, ingress, []*class{c}, ruleNode("from", []*yaml.Node{blockNode(probeSource + "/32")}, cut...), cut)
+		d.fix = fmt.Sprintf("Allow %s from ipBlock %s/32 %s.", portsText(cut), probeSource, where)
+		drafts = append(drafts, d)
 	}
 	return unique(drafts)
 }

@@ -2,7 +2,6 @@ package lint
 
 import (
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -10,6 +9,9 @@ import (
 
 // apiPorts are where API servers listen behind the Service default/kubernetes.
 var apiPorts = []int32{443, 6443, 8443}
+
+// apiServers are the values by which its pods, or its Service, are labelled.
+var apiServers = []string{"kube-apiserver", "openshift-kube-apiserver", "apiserver"}
 
 // apiServerBySelector finds egress rules that are meant for the API server and
 // select pods: it runs on the network of its node, or outside of the cluster.
@@ -29,12 +31,23 @@ func apiServerBySelector(v *view) []draft {
 					policy: p, at: r.at("to", i), severity: Warning,
 					what: "The peer selects no pod that is the API server.",
 					why:  meant + " Selectors match pods that have a network of their own; the API server is on its node's network or outside of the cluster (NetworkPolicy specification, hostNetwork pods).",
-					fix:  "If the API server is meant, allow an ipBlock with the addresses of its endpoints (kubectl get endpointslices -n default kubernetes), on the port that they show.",
+					fix:  v.apiServerFix(),
 				})
 			}
 		}
 	}
 	return drafts
+}
+
+func (v *view) apiServerFix() string {
+	for i := range v.set.Services {
+		if s := &v.set.Services[i]; s.Namespace == corev1.NamespaceDefault && s.Name == "kubernetes" {
+			if shown := v.endpointsText(s); shown != "" {
+				return "If the API server is meant, allow an ipBlock with its endpoints: " + shown + "."
+			}
+		}
+	}
+	return "If the API server is meant, allow an ipBlock with the addresses of its endpoints (kubectl get endpointslices -n default kubernetes), on the port that they show."
 }
 
 func namesAPIPort(r rule) bool {
@@ -52,8 +65,8 @@ func (v *view) meansAPIServer(r rule, i int) string {
 	}
 	if peer.PodSelector != nil {
 		for _, key := range []string{"component", "app", "k8s-app", "app.kubernetes.io/name"} {
-			if strings.HasSuffix(peer.PodSelector.MatchLabels[key], "kube-apiserver") {
-				return key + ": " + peer.PodSelector.MatchLabels[key] + " is the label of the API server's pods, which share the network of their node."
+			if slices.Contains(apiServers, peer.PodSelector.MatchLabels[key]) {
+				return key + ": " + peer.PodSelector.MatchLabels[key] + " is a label of the API server's Service or of its pods, which share the network of their node."
 			}
 		}
 	}
@@ -61,8 +74,8 @@ func (v *view) meansAPIServer(r rule, i int) string {
 		return ""
 	}
 	if everything(peer.NamespaceSelector) {
-		if !lists6443(r) || slices.ContainsFunc(v.classes, func(c *class) bool { return listens(c, port{6443, tcp}) }) {
-			return ""
+		if !lists(r.ports, 6443, tcp) || !lists(r.ports, 443, tcp) && slices.ContainsFunc(v.classes, func(c *class) bool { return listens(c, port{6443, tcp}) }) {
+			return "" // with 443 it is for the API server, whoever else listens on 6443
 		}
 		return "The rule lists 6443, where API servers listen, and its peer takes every pod."
 	}
@@ -71,10 +84,6 @@ func (v *view) meansAPIServer(r rule, i int) string {
 		return ""
 	}
 	return "The Service of the API server is in namespace default, and no pod of the input is."
-}
-
-func lists6443(r rule) bool {
-	return slices.ContainsFunc(r.ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port != nil && p.Port.IntVal == 6443 })
 }
 
 // reachesAPIServer reports whether another rule lets the policy's pods reach

@@ -19,6 +19,7 @@ type draft struct {
 	moves     bool   // the edit makes another object of the policy, as one of another namespace
 	document  string // a policy to add, where none is to be edited
 	closes    bool   // the edit takes away what works today
+	isolates  bool   // the edit makes the policy select pods that it did not
 }
 
 // Check lists the mistakes in the set, sorted by file, line and rule; objects of

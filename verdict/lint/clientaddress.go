@@ -92,3 +92,45 @@ func (v *view) admitsNodes(c *class, b block) bool {
 func private(p netip.Prefix) bool {
 	return p.Addr().IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(p.Addr())
 }
+
+// clientsForgotten finds pods behind a Service for clients outside of the cluster
+// that let in pods only: such a client is no pod, so no selector matches it.
+func clientsForgotten(v *view) []draft {
+	var drafts []draft
+	for _, c := range v.classes {
+		if len(v.isolated[c][ingress]) == 0 || c.HostNetwork {
+			continue
+		}
+		for _, s := range c.services {
+			if s.Spec == nil || s.Spec.Type != corev1.ServiceTypeLoadBalancer {
+				continue
+			}
+			if closed := v.closedToClients(c, s); len(closed) > 0 {
+				d := draft{policy: v.isolated[c][ingress][0], at: at("spec", "ingress"), severity: Warning}
+				d.what = fmt.Sprintf("Clients outside of the cluster cannot reach %s on %s, where Service %s/%s leads them.", c.name(), portsText(closed), s.Namespace, s.Name)
+				d.why = v.isolators(c, ingress) + ", and no rule for everyone or for addresses allows the port. The Service is of type LoadBalancer; its clients are no pods, so no selector matches them."
+				d.fix = fmt.Sprintf("Allow %s from an ipBlock with the addresses of the clients, and of the nodes unless externalTrafficPolicy is Local.", portsText(closed))
+				drafts = append(drafts, d)
+				break
+			}
+		}
+	}
+	return drafts
+}
+
+// closedToClients are the ports of the class behind the Service, if no rule lets
+// addresses reach any of them.
+func (v *view) closedToClients(c *class, s *manifest.Service) []port {
+	var closed []port
+	for _, sp := range s.Ports {
+		on, ok := sp.On(&c.Pod)
+		if !ok {
+			continue
+		}
+		if v.letsOutsideIn(c, port{on, sp.Protocol}) {
+			return nil
+		}
+		closed = append(closed, port{on, sp.Protocol})
+	}
+	return closed
+}

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -101,25 +102,27 @@ func (v *view) freeName(namespace, name string) string {
 }
 
 // egressClosed notes pods that may not connect anywhere, not even to DNS. That
-// may be meant; it is often a default deny without the rule that belongs to it.
+// may be meant; it is often a default deny without the rule that belongs to it. It
+// is said once of a namespace.
 func egressClosed(v *view) []draft {
-	groups := map[*policy][]*class{}
+	closed := map[string][]*class{} // by namespace
+	first := map[string]*policy{}
 	for _, c := range v.classes {
 		isolating := v.isolated[c][egress]
-		if len(isolating) == 0 || c.HostNetwork || slices.ContainsFunc(isolating, func(p *policy) bool { return len(p.rules(egress)) > 0 }) {
+		if len(isolating) == 0 || slices.ContainsFunc(isolating, func(p *policy) bool { return len(p.rules(egress)) > 0 }) {
 			continue
 		}
-		groups[isolating[0]] = append(groups[isolating[0]], c)
+		closed[c.Namespace] = append(closed[c.Namespace], c)
+		if first[c.Namespace] == nil {
+			first[c.Namespace] = isolating[0]
+		}
 	}
 	var drafts []draft
-	for _, p := range v.policies {
-		if len(groups[p]) == 0 {
-			continue
-		}
+	for _, ns := range slices.Sorted(maps.Keys(closed)) {
 		drafts = append(drafts, draft{
-			policy: p, at: at("spec", "policyTypes"), severity: Info,
-			what: fmt.Sprintf("%s may not connect anywhere, and not look up names.", names(groups[p])),
-			why:  v.isolators(groups[p][0], egress) + ", without any egress rule.",
+			policy: first[ns], at: at("spec", "policyTypes"), severity: Info,
+			what: fmt.Sprintf("%s may not connect anywhere, and not look up names.", names(closed[ns])),
+			why:  v.isolators(closed[ns][0], egress) + ", without any egress rule.",
 			fix:  "Nothing, if these pods only answer. Else allow what they need, and UDP and TCP 53 to the cluster's DNS.",
 		})
 	}

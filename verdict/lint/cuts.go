@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -19,16 +20,24 @@ const (
 )
 
 // harmless takes away a correction that would cut what works: names that pods look
-// up, and connections to Services. The fix then says what it would cut.
+// up, and connections to Services. The fix then says what it would cut. A policy that
+// begins to select pods is meant to cut them off, but hardly from looking up names.
 func (v *view) harmless(d draft) draft {
-	if !d.closes || d.edit == nil {
+	if !d.closes && !d.isolates || d.edit == nil {
 		return d
 	}
 	spec, ok := d.policy.edited(d.edit)
 	if !ok {
 		return d
 	}
-	if cut := v.cuts(v.with(verdict.Policy{Namespace: d.policy.Namespace, Name: d.policy.Name, Spec: spec}), d.policy.Namespace); len(cut) > 0 {
+	w := v.with(verdict.Policy{Namespace: d.policy.Namespace, Name: d.policy.Name, Spec: spec})
+	var cut []string
+	if d.closes {
+		cut = v.cuts(w, d.policy.Namespace)
+	} else if silent := v.silenced(verdict.Compile(w, nil), d.policy.Namespace); len(silent) > 0 {
+		cut = []string{"the name lookups of " + names(silent)}
+	}
+	if len(cut) > 0 {
 		d.edit = nil
 		d.fix += fmt.Sprintf(" This alone would cut %s: allow first what is needed.", strings.Join(cut, ", "))
 	}
@@ -67,17 +76,14 @@ func (v *view) cuts(w verdict.World, namespace string) []string {
 		all = append(all, "the name lookups of "+names(silent))
 	}
 	judged := 0
-	for _, pair := range v.pairs(namespace) {
-		for _, s := range pair.to.services {
-			for _, sp := range s.Ports {
-				on, ok := sp.On(&pair.to.Pod)
-				if judged++; !ok || judged > mostJudged || len(all) == mostCuts {
-					continue
-				}
-				c := verdict.Conn{From: verdict.End{Pod: &pair.from.Pod}, To: verdict.End{Pod: &pair.to.Pod}, Port: on, Protocol: sp.Protocol}
-				if after.Judge(c).Decision == verdict.Deny && v.snapshot.Judge(c).Decision == verdict.Allow {
-					all = append(all, fmt.Sprintf("%s to %s on %d/%s", pair.from.name(), pair.to.name(), on, sp.Protocol))
-				}
+	for p := range v.paths(namespace) {
+		if judged++; judged > mostJudged || len(all) == mostCuts {
+			break
+		}
+		c := verdict.Conn{From: verdict.End{Pod: &p.from.Pod}, To: verdict.End{Pod: &p.to.Pod}, Port: p.number, Protocol: p.protocol}
+		if after.Judge(c).Decision == verdict.Deny && v.snapshot.Judge(c).Decision == verdict.Allow {
+			if text := fmt.Sprintf("%s to %s on %s", p.from.name(), p.to.name(), portsText([]port{p.port})); !slices.Contains(all, text) {
+				all = append(all, text)
 			}
 		}
 	}
@@ -101,25 +107,48 @@ func (v *view) silenced(after *verdict.Snapshot, namespace string) []*class {
 	return all
 }
 
-// pair is a connection's two ends.
-type pair struct{ from, to *class }
+// servicePath is a connection to a port that a Service leads to.
+type servicePath struct {
+	from, to *class
+	port
+}
 
-// pairs are what may pass within the namespace, then out of it and into it.
-func (v *view) pairs(namespace string) []pair {
-	var inner, outer []pair
-	for _, c := range v.in(namespace) {
-		for _, o := range v.classes {
-			switch {
-			case o == c, resolves(o):
-			case o.Namespace == namespace:
-				inner = append(inner, pair{o, c})
-			default:
-				outer = append(outer, pair{c, o}, pair{o, c})
+// paths are those within the namespace, then those out of it and into it, without
+// those to the cluster's DNS.
+func (v *view) paths(namespace string) iter.Seq[servicePath] {
+	return func(yield func(servicePath) bool) {
+		to := func(from, to *class) bool {
+			for _, p := range servedPorts(to) {
+				if !yield(servicePath{from, to, p}) {
+					return false
+				}
 			}
-			if len(inner)+len(outer) > mostJudged {
-				return append(inner, outer...)
+			return true
+		}
+		for _, inner := range []bool{true, false} {
+			for _, c := range v.in(namespace) {
+				for _, o := range v.classes {
+					if o == c || (o.Namespace == namespace) != inner {
+						continue
+					}
+					if !to(o, c) || !inner && !resolves(o) && !to(c, o) {
+						return
+					}
+				}
 			}
 		}
 	}
-	return append(inner, outer...)
+}
+
+// servedPorts are the ports of the class that Services lead to.
+func servedPorts(c *class) []port {
+	var all []port
+	for _, s := range c.services {
+		for _, sp := range s.Ports {
+			if on, ok := sp.On(&c.Pod); ok && !slices.Contains(all, port{on, sp.Protocol}) {
+				all = append(all, port{on, sp.Protocol})
+			}
+		}
+	}
+	return all
 }

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -38,7 +37,7 @@ func (l lookups) worth() int {
 func (v *view) askAll() []lookups {
 	var answers []lookups
 	world := v.world
-	world.Namespaces = map[string]map[string]string{"kube-system": nil, "openshift-dns": nil}
+	world.Namespaces = map[string]map[string]string{"kube-system": nil, openShiftDNS: nil}
 	for name, labels := range v.world.Namespaces {
 		world.Namespaces[name] = labels
 	}
@@ -104,11 +103,17 @@ func (v *view) silent(p *policy) []*class {
 }
 
 // needsNames is an Error where some rule leads to pods or to the world, which
-// people reach by name; a few fixed addresses need no DNS.
+// people reach by name; a few fixed addresses need no DNS, and neither does the API
+// server, whose address pods find in their environment.
 func (v *view) needsNames(p *policy, classes []*class) Severity {
+	least := Info
 	for _, c := range classes {
 		for _, q := range v.isolated[c][egress] {
 			for _, r := range q.rules(egress) {
+				if r.onlyPort(6443) {
+					continue
+				}
+				least = Warning
 				if len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
 					return peer.IPBlock == nil || wide(peer.IPBlock.CIDR)
 				}) {
@@ -117,7 +122,14 @@ func (v *view) needsNames(p *policy, classes []*class) Severity {
 			}
 		}
 	}
-	return Warning
+	return least
+}
+
+// onlyPort reports whether the rule lists that one port and no other.
+func (r rule) onlyPort(number int32) bool {
+	return len(r.ports) > 0 && !slices.ContainsFunc(r.ports, func(p networkingv1.NetworkPolicyPort) bool {
+		return p.Port == nil || p.EndPort != nil || p.Port.IntVal != number
+	})
 }
 
 // wide reports whether a network is too large for a list of known addresses.
@@ -157,9 +169,9 @@ func (v *view) unproven(p *policy) *rule {
 				continue
 			}
 			name, named := peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName]
-			_, declared := v.world.Namespaces[cmp.Or(name, "kube-system")]
-			if !named && !declared || name == "kube-system" || name == "openshift-dns" {
-				return &r
+			_, declared := v.world.Namespaces["kube-system"]
+			if !named && !declared || named && len(v.in(name)) == 0 {
+				return &r // its pods are not in the input, and may be the cluster's DNS
 			}
 		}
 	}

@@ -87,12 +87,14 @@ func (v *view) unseenPeer(r rule, i int) bool {
 	return len(scope) > 0 && v.nobody(peer, scope) && (peer.NamespaceSelector == nil || peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName] != "")
 }
 
-// unseenOwn reports whether a policy of the namespace is for the pods of a peer
-// there: that they are not in the input is then said of that policy.
+// unseenOwn reports whether a policy of the peer's namespace is for the pods of a
+// peer: that they are not in the input is then said of that policy.
 func (v *view) unseenOwn(p *policy, peer networkingv1.NetworkPolicyPeer) bool {
-	return peer.NamespaceSelector == nil && slices.ContainsFunc(v.policies, func(o *policy) bool {
-		return o.Namespace == p.Namespace && len(v.selected(o)) == 0 && narrower(&o.Spec.PodSelector, peer.PodSelector)
-	})
+	home := p.Namespace
+	if peer.NamespaceSelector != nil {
+		home = peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName]
+	}
+	return slices.ContainsFunc(v.idle[home], func(o *policy) bool { return narrower(&o.Spec.PodSelector, peer.PodSelector) })
 }
 
 // narrower reports whether pods of the first selector have all labels that the
@@ -148,6 +150,9 @@ func (v *view) unknownNamespace(r rule, i int, known bool) (draft, bool) {
 	if peer.NamespaceSelector == nil || !known {
 		return draft{}, false
 	}
+	if d, ok := v.namedByLabel(r, i); ok {
+		return d, true
+	}
 	name := peer.NamespaceSelector.MatchLabels[corev1.LabelMetadataName]
 	all := slices.Collect(maps.Keys(v.world.Namespaces))
 	for _, c := range v.classes {
@@ -167,6 +172,28 @@ func (v *view) unknownNamespace(r rule, i int, known bool) (draft, bool) {
 		fix:  fmt.Sprintf("Did you mean %s?", meant),
 		edit: set(field, text(meant)),
 	}, true
+}
+
+// namedByLabel finds a namespaceSelector for a namespace's name in a label that the
+// namespace does not have: the API server sets kubernetes.io/metadata.name only.
+func (v *view) namedByLabel(r rule, i int) (draft, bool) {
+	asked := r.peers[i].NamespaceSelector.MatchLabels
+	for _, key := range slices.Sorted(maps.Keys(asked)) {
+		own, declared := v.world.Namespaces[asked[key]]
+		_, has := own[key]
+		if key == corev1.LabelMetadataName || !declared || has || slices.Contains(v.set.Undeclared, asked[key]) {
+			continue
+		}
+		field := r.at(r.peersKey(), i, "namespaceSelector", "matchLabels", key)
+		return draft{
+			policy: r.policy, at: field, severity: Warning,
+			what: fmt.Sprintf("No namespace has the label %s: %s, so the rule lets nobody in or out there.", key, asked[key]),
+			why:  fmt.Sprintf("Namespace %s is in the input without that label. The API server labels each namespace with its name as %s, and with nothing else.", asked[key], corev1.LabelMetadataName),
+			fix:  fmt.Sprintf("Did you mean %s: %s?", corev1.LabelMetadataName, asked[key]),
+			edit: rename(field, corev1.LabelMetadataName),
+		}, true
+	}
+	return draft{}, false
 }
 
 // anyOf selects namespaces by name.

@@ -45,7 +45,7 @@ func (k controller) is(c *class) bool {
 			return false
 		}
 	}
-	return !c.HostNetwork
+	return true
 }
 
 // serves reports whether the controller may serve an entrance of that class.
@@ -70,7 +70,12 @@ func controllerForgotten(v *view) []draft {
 			continue
 		}
 		carriers := v.carriers(p.by)
+		onNode := slices.ContainsFunc(carriers, func(k *class) bool { return k.HostNetwork })
 		switch {
+		case onNode:
+			if !v.letsOutsideIn(p.class, p.port) {
+				weak = append(weak, v.onNodeDraft(p, carriers))
+			}
 		case len(carriers) == 0 && !v.letsUnseenIn(p.class, p.port):
 			weak = append(weak, v.shutDraft(p))
 		case len(carriers) > 0 && !slices.ContainsFunc(carriers, func(k *class) bool {
@@ -117,6 +122,15 @@ func (v *view) letsUnseenIn(c *class, p port) bool {
 	return slices.ContainsFunc(v.isolated[c][ingress], func(q *policy) bool {
 		return slices.ContainsFunc(q.rules(ingress), func(r rule) bool { return covers(r.ports, c, p) && v.admitsUnseen(r) })
 	})
+}
+
+// onNodeDraft is about a controller on its node's network, which no selector matches.
+func (v *view) onNodeDraft(p passed, carriers []*class) draft {
+	d := draft{policy: v.isolated[p.class][ingress][0], at: at("spec", "ingress"), severity: Warning}
+	d.what = fmt.Sprintf("The ingress controller %s cannot reach %s on %s from other nodes.", names(carriers), p.class.name(), portsText([]port{p.port}))
+	d.why = fmt.Sprintf("%s leads clients there. The controller shares its node's network, so most network plugins match it with no selector, and no rule allows the port to addresses; %s.", p.by, v.isolators(p.class, ingress))
+	d.fix = fmt.Sprintf("Allow %s from an ipBlock with the addresses of the nodes.", portsText([]port{p.port}))
+	return d
 }
 
 func (v *view) shutDraft(p passed) draft {

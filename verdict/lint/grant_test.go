@@ -106,3 +106,22 @@ func TestARuleIsAddedOnce(t *testing.T) {
 		t.Errorf("%d items", n)
 	}
 }
+
+// A label that is corrected makes its policy isolate pods. Where these could look up
+// nothing then, a person has to allow that first.
+func TestACorrectedLabelCutsNoLookups(t *testing.T) {
+	const pod = `apiVersion: v1
+kind: Pod
+metadata: {namespace: ai, name: gateway, labels: {app: gateway}}
+spec: {containers: [{name: c, image: x}]}
+`
+	policy := func(egress string) string {
+		return "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {namespace: ai, name: gateway}\nspec:\n  podSelector: {matchLabels: {app: gatway}}\n  policyTypes: [Egress]\n  egress: " + egress + "\n"
+	}
+	if f := the(t, "selects-nothing", check(t, policy("[{ports: [{port: 443}]}]"), pod)); f.Corrected != "" || !strings.Contains(f.Fix, "would cut the name lookups of ai/gateway") {
+		t.Errorf("got %s\n%s", f, f.Corrected)
+	}
+	if f := the(t, "selects-nothing", check(t, policy("[{ports: [{port: 53, protocol: UDP}]}]"), pod)); f.Corrected == "" {
+		t.Errorf("nothing is corrected: %s", f)
+	}
+}

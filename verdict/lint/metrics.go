@@ -24,9 +24,10 @@ func metricsForgotten(v *view) []draft {
 		}
 	}
 	if len(fetching) == 0 {
-		return v.unscrapable()
+		return append(v.unscrapable(), v.proberCut()...)
 	}
 	strong, weak := &openings{view: v}, &openings{view: v}
+	unmonitored := len(v.set.Objects.Monitors) == 0 // where there are some, what none asks for is likely not fetched
 	for _, c := range v.classes {
 		for _, m := range v.metricPorts(c) {
 			if slices.Contains(fetching, c) || slices.ContainsFunc(fetching, func(s *class) bool {
@@ -34,14 +35,15 @@ func metricsForgotten(v *view) []draft {
 			}) {
 				continue
 			}
-			if m.offered && !v.letsUnseenIn(c, m.port) {
+			switch {
+			case (m.asked || m.offered && unmonitored) && !v.letsUnseenIn(c, m.port):
 				strong.need(fetching[0], c, m.port, nil, false)
-			} else {
+			case m.asked || m.noted || unmonitored:
 				weak.need(fetching[0], c, m.port, nil, false)
 			}
 		}
 	}
-	return append(metricsDrafts(strong, Error), metricsDrafts(weak, Warning)...)
+	return slices.Concat(metricsDrafts(strong, Error), metricsDrafts(weak, Warning), v.proberCut())
 }
 
 func metricsDrafts(o *openings, s Severity) []draft {
@@ -91,7 +93,11 @@ func (v *view) unscrapable() []draft {
 
 // askedBy names a monitor that asks for the metrics; empty if there is none.
 func (v *view) askedBy(x *opening) string {
-	for _, c := range append(slices.Clone(x.subjects), x.peer) {
+	scraped := x.subjects
+	if x.direction == egress {
+		scraped = []*class{x.peer}
+	}
+	for _, c := range scraped {
 		for _, m := range v.monitored(c) {
 			if slices.Contains(x.ports, m.port) {
 				return m.by.String()
@@ -128,46 +134,47 @@ func (c *class) images() []string {
 	return all
 }
 
-// metricPort is a port with metrics. It is offered if a Service leads to it or
-// an annotation asks for scraping; else a container only declares it.
+// metricPort is a port with metrics. A monitor asks for it, an annotation notes
+// it, or a Service offers it by its name; else a container only declares it.
 type metricPort struct {
 	port
-	offered bool
+	offered, noted, asked bool // noted and asked are offered too
 }
 
 func (v *view) metricPorts(c *class) []metricPort {
 	var all []metricPort
-	put := func(p port, offered bool) {
-		if i := slices.IndexFunc(all, func(m metricPort) bool { return m.port == p }); i >= 0 {
-			all[i].offered = all[i].offered || offered
-		} else {
-			all = append(all, metricPort{p, offered})
+	put := func(p port) *metricPort {
+		i := slices.IndexFunc(all, func(m metricPort) bool { return m.port == p })
+		if i < 0 {
+			i, all = len(all), append(all, metricPort{port: p})
 		}
+		return &all[i]
 	}
 	for _, s := range c.services {
 		for _, p := range s.Ports {
 			if on, ok := p.On(&c.Pod); ok && namesMetrics(p.Name) {
-				put(port{on, p.Protocol}, true)
+				put(port{on, p.Protocol}).offered = true
 			}
 		}
 	}
 	for _, p := range c.Ports {
 		if namesMetrics(p.Name) {
-			put(portOf(p), false)
+			put(portOf(p))
 		}
 	}
 	for _, m := range v.monitored(c) {
-		put(m.port, true)
+		one := put(m.port)
+		one.offered, one.asked = true, true
 	}
 	for _, annotations := range v.annotations(c) {
 		if annotations["prometheus.io/scrape"] != "true" {
 			continue
 		}
 		if n, err := strconv.ParseInt(annotations["prometheus.io/port"], 10, 32); err == nil {
-			put(port{int32(n), tcp}, true)
+			put(port{int32(n), tcp})
 		}
 		for i := range all {
-			all[i].offered = true
+			all[i].offered, all[i].noted = true, true
 		}
 	}
 	return all

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -91,4 +92,35 @@ func (v *view) behind(c *class, service string, asked intstr.IntOrString) []port
 		}
 	}
 	return all
+}
+
+// proberCut finds Services that a Probe has tested by pods that may not reach them.
+func (v *view) proberCut() []draft {
+	cut := &openings{view: v}
+	by := map[[2]*class]string{}
+	for _, m := range v.set.Objects.Monitors {
+		for _, prober := range v.before[m.Prober] {
+			for _, t := range m.Targets {
+				for _, to := range v.before[t.Service] {
+					for _, p := range v.behind(to, t.Service, intstr.FromInt32(t.Port)) {
+						by[[2]*class{prober, to}] = m.String()
+						cut.need(prober, to, p, nil, false)
+					}
+				}
+			}
+		}
+	}
+	var drafts []draft
+	for _, x := range cut.all {
+		from, to := x.peer, x.subjects[0]
+		if x.direction == egress {
+			from, to = x.subjects[0], x.peer
+		}
+		d := x.draft(Error)
+		d.what = fmt.Sprintf("The prober %s cannot reach %s on %s.", from.name(), to.name(), portsText(x.ports))
+		d.why = fmt.Sprintf("%s, and no rule allows it; %s has the prober test it, and reports a failure.", v.isolators(x.subjects[0], x.direction), by[[2]*class{from, to}])
+		d.fix = fmt.Sprintf("Allow %s from %s to %s %s.", portsText(x.ports), from.name(), to.name(), d.fix)
+		drafts = append(drafts, d)
+	}
+	return drafts
 }

@@ -51,7 +51,7 @@ func like(s *metav1.LabelSelector, c *class) likeness {
 		own, has := c.Labels[key]
 		switch {
 		case !has:
-			l.differs = append(l.differs, "no label "+key)
+			l.elsewhere(key, asked[key], c)
 		case slices.Contains(asked[key], own):
 			l.score += 2
 		default:
@@ -62,6 +62,19 @@ func like(s *metav1.LabelSelector, c *class) likeness {
 		}
 	}
 	return l
+}
+
+// elsewhere looks for the value under another key that commonly holds the same.
+func (l *likeness) elsewhere(key string, values []string, c *class) {
+	for _, other := range slices.Sorted(maps.Keys(c.Labels)) {
+		own := c.Labels[other]
+		if sameNotion(other, key) && slices.ContainsFunc(values, func(value string) bool { return value == own || related(value, own) }) {
+			l.differs = append(l.differs, other+": "+own)
+			l.score, l.related = l.score+1, l.related+1
+			return
+		}
+	}
+	l.differs = append(l.differs, "no label "+key)
 }
 
 // alternatives are the values that a selector takes of each key that it names.

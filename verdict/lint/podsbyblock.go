@@ -10,9 +10,55 @@ import (
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
-// podsByBlock finds pods that may look up names only by a rule for addresses.
-// Some network plugins never match pods by address.
-func podsByBlock(v *view) []draft {
+// podsByBlock finds rules for addresses that are the only way to pods. Some network
+// plugins never match pods by address.
+func podsByBlock(v *view) []draft { return append(v.dnsByBlock(), v.rangesOfPods()...) }
+
+// podRanges are the networks that distributions give to pods by default: kubeadm
+// with Flannel and kind, k3s and RKE2, Calico, OpenShift.
+var podRanges = []netip.Prefix{
+	netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("10.128.0.0/14"),
+}
+
+// rangesOfPods finds rules for the addresses of pods, by their range.
+func (v *view) rangesOfPods() []draft {
+	var drafts []draft
+	v.blocks(func(b block) {
+		if wide(b.CIDR) || b.cidr.IsSingleIP() || !v.forPods(b) || v.besidePods(b.rule) {
+			return
+		}
+		d := draft{policy: b.rule.policy, at: b.at("cidr"), severity: Warning}
+		d.what = fmt.Sprintf("%s is a range of pods, which some network plugins do not match by address.", b.CIDR)
+		d.why = "An ipBlock is meant for addresses outside of the cluster (NetworkPolicy specification). Cilium, and data planes that are built on it (such as GKE Dataplane V2), never match a pod by its address: there, the rule lets no pod through."
+		d.fix = "Select the pods by their labels and namespaces, beside the block or in place of it."
+		drafts = append(drafts, d)
+	})
+	return drafts
+}
+
+// forPods reports whether the block is one of pods: it has the address of one, or
+// is within a range that is stated to be pods', or has just the range that a
+// distribution gives them.
+func (v *view) forPods(b block) bool {
+	if slices.ContainsFunc(v.set.PodCIDRs, func(r netip.Prefix) bool { return r.Overlaps(b.cidr) }) {
+		return true
+	}
+	if len(v.set.PodCIDRs) == 0 && slices.Contains(podRanges, b.cidr) {
+		return true
+	}
+	return slices.ContainsFunc(v.set.Pods, func(p verdict.Pod) bool { return !p.HostNetwork && slices.ContainsFunc(p.IPs, b.has) })
+}
+
+// besidePods reports whether the policy has selectors for the same ports, for
+// plugins that need them.
+func (v *view) besidePods(r rule) bool {
+	return slices.ContainsFunc(r.policy.rules(r.direction), func(own rule) bool {
+		return overlap(own.ports, r.ports) && (len(own.peers) == 0 || slices.ContainsFunc(own.peers, func(peer networkingv1.NetworkPolicyPeer) bool { return peer.IPBlock == nil }))
+	})
+}
+
+// dnsByBlock finds pods that may look up names only by a rule for addresses.
+func (v *view) dnsByBlock() []draft {
 	var drafts []draft
 	found := map[*policy][]*class{}
 	for _, l := range v.dns {

@@ -52,6 +52,9 @@ func (v *view) targets(r rule) []*class {
 	return all
 }
 
+// servicePorts finds rules with the port of a Service in place of the port behind it.
+func servicePorts(v *view) []draft { return append(servicePort(v), endpointPort(v)...) }
+
 // servicePort finds rules with the port of a Service where the pods behind it
 // listen on another one: policies see a connection after the translation.
 func servicePort(v *view) []draft {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,12 +24,16 @@ import (
 // manifest is a set.
 const remedySets = "TIGHTROPE_REMEDY_SETS"
 
+// somewhere is where pods have their addresses, so that blocks of others are not
+// in doubt.
+var somewhere = manifest.Options{PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10::/64")}}
+
 // Whatever a set has wrong, each correction takes its finding away, and changes
 // what its finding is about and nothing else.
 func TestARemedyChangesWhatItsFindingNames(t *testing.T) {
 	tried := 0
 	for _, dir := range sets(t) {
-		before, err := manifest.Read([]string{dir}, nil, manifest.Options{})
+		before, err := manifest.Read([]string{dir}, nil, somewhere)
 		if err != nil {
 			continue // a set that is refused has no findings
 		}
@@ -39,11 +44,10 @@ func TestARemedyChangesWhatItsFindingNames(t *testing.T) {
 				if f.Corrected == "" {
 					continue
 				}
-				if key := f.Rule + f.Corrected; seen[key] && f.New {
+				if seen[f.Corrected] {
 					t.Errorf("%s: offered twice:\n%s", f.Rule, f.Corrected)
-				} else {
-					seen[key] = true
 				}
+				seen[f.Corrected] = true
 				after, ok := remedied(t, dir, m, f)
 				if !ok {
 					continue
@@ -82,6 +86,31 @@ func sets(t *testing.T) []string {
 			}
 		}
 		all = append(all, folders(t, dir)...)
+	}
+	corpus, err := filepath.Glob("testdata/corpus/*.yaml")
+	if err != nil || len(corpus) == 0 {
+		t.Fatalf("no sets in testdata/corpus: %v", err)
+	}
+	folder := func(files map[string]string, names ...string) {
+		dir := filepath.Join(append([]string{t.TempDir()}, names...)...)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range files {
+			write(t, filepath.Join(dir, name), []byte(text))
+		}
+		all = append(all, dir)
+	}
+	for _, file := range corpus {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folder(map[string]string{"all.yaml": string(raw)}, "corpus", strings.TrimSuffix(filepath.Base(file), ".yaml"))
+	}
+	folder(map[string]string{"story.yaml": policyFor("{}"), "base.yaml": hooks}, "grant", "beside a policy for every pod")
+	for _, s := range stories(t) {
+		folder(map[string]string{"story.yaml": s.text, "base.yaml": s.base}, s.mistake, s.name)
 	}
 	for _, dir := range filepath.SplitList(os.Getenv(remedySets)) {
 		all = append(all, folders(t, dir)...)
@@ -146,7 +175,7 @@ func remedied(t *testing.T, dir string, m mistaken, f Finding) (*manifest.Set, b
 		}
 		write(t, name, slices.Concat(raw[:at], []byte("---\n"+f.Corrected), raw[at+len(text):]))
 	}
-	after, err := manifest.Read([]string{copied}, nil, manifest.Options{})
+	after, err := manifest.Read([]string{copied}, nil, somewhere)
 	if err != nil {
 		t.Fatalf("%s: the correction is refused: %v\n%s", f.Rule, err, f.Corrected)
 	}
@@ -202,9 +231,9 @@ func namesIt(t *testing.T, m mistaken, before, after *manifest.Set) {
 		}
 		why := ""
 		switch grants, closes := slices.Contains(granting, f.Rule), slices.Contains(closing, f.Rule); {
-		case grants && is[c] != verdict.Allow, closes && was[c] != verdict.Allow:
+		case grants && is[c] != verdict.Allow, closes && is[c] != verdict.Deny:
 			why = "the wrong way"
-		case grants && !mentions(f, c):
+		case grants && !mentions(before, m, f, c):
 			why = "which it does not name"
 		case !slices.Contains(moving, f.Rule) && !selects(before, m, c) && !f.New:
 			why = "which is not about its pods"
@@ -279,17 +308,24 @@ func portsTried(sets ...*manifest.Set) map[port]bool {
 	return all
 }
 
-// mentions reports whether the finding names the workload of an end.
-func mentions(f Finding, c reached) bool {
+// mentions reports whether the finding names the workloads of both ends. A
+// webhook's rule is for everyone, and addresses have no name.
+func mentions(set *manifest.Set, m mistaken, f Finding, c reached) bool {
+	subject, peer := c.to, c.from
+	if m.at[1] == word(egress) {
+		subject, peer = peer, subject
+	}
 	text := f.What + f.Why + f.Fix
-	return slices.ContainsFunc([]string{c.from, c.to}, func(end string) bool {
-		for name := end; strings.Contains(name, "/"); name = name[:max(strings.LastIndex(name, "-"), 0)] {
-			if strings.Contains(text, name) {
-				return true
+	named := func(end string) bool {
+		for _, w := range set.Workloads {
+			if slices.ContainsFunc(w.Pods, func(i int) bool { return set.Pods[i].Key() == end }) {
+				name := regexp.QuoteMeta(w.Namespace + "/" + w.Name)
+				return regexp.MustCompile(`(^|[ ,(:])` + name + `($|[ ,.):;])`).MatchString(text)
 			}
 		}
 		return false
-	})
+	}
+	return named(subject) && (named(peer) || f.Rule == "webhook-forgotten" || !strings.Contains(peer, "/"))
 }
 
 // selects reports whether the policy is about an end.

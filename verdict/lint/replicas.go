@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/tightrope-dev/tightrope/catalog"
 )
 
@@ -15,6 +17,8 @@ type family struct {
 	group   string // label whose value the pods of one group share; empty: those of one workload
 	ports   []port // that they use among themselves
 	every   bool   // they choose ports at random: every port has to be open
+	kin     bool   // all pods of the product in a namespace are one group, as far as can be told
+	own     bool   // they use the ports that their containers declare, but for dashboards and metrics
 	source  string
 }
 
@@ -23,6 +27,10 @@ var families = []family{
 	{title: "Ray", group: "ray.io/cluster", every: true,
 		ports:  []port{{6379, tcp}, {10002, tcp}, {19999, tcp}, {35000, tcp}},
 		source: "workers listen on 10002 to 19999, and the managers of nodes and objects on random ports (docs.ray.io, configure ports)"},
+	{title: "Ray", product: "ray", every: true, kin: true,
+		ports:  []port{{10002, tcp}, {19999, tcp}, {35000, tcp}},
+		source: "workers listen on 10002 to 19999, and the managers of nodes and objects on random ports (docs.ray.io, configure ports)"},
+	{title: "Dask", product: "dask", own: true, source: "workers fetch data from each other (distributed.dask.org, worker)"},
 	{title: "LeaderWorkerSet", group: "leaderworkerset.sigs.k8s.io/name", every: true, ports: []port{{29500, tcp}, {40000, tcp}},
 		source: "ranks meet on 29500 and go on on ephemeral ports (pytorch.org, torchrun; vLLM distributed serving)"},
 	{title: "Training job", group: "training.kubeflow.org/job-name", every: true, ports: []port{{29500, tcp}, {40000, tcp}},
@@ -67,6 +75,9 @@ func peerPorts(v *view) []draft {
 			if !f.is(c) {
 				continue
 			}
+			if f.own {
+				f.ports = v.workPorts(c)
+			}
 			for _, peer := range f.peers(v, c) {
 				for _, p := range f.ports {
 					o.need(c, peer, p, f.labels(v, c), f.every)
@@ -108,6 +119,9 @@ func (f family) is(c *class) bool {
 	if f.group != "" {
 		return c.Labels[f.group] != ""
 	}
+	if f.kin && (c.Labels["ray.io/cluster"] != "" || c.told("max-worker-port")) {
+		return false // a group tells more; and told ports are not the usual ones
+	}
 	for _, key := range []string{"app.kubernetes.io/name", "app"} {
 		if c.Labels[key] == f.product {
 			return true
@@ -124,6 +138,8 @@ func (f family) peers(v *view, c *class) []*class {
 		same := o.workload == c.workload
 		if f.group != "" {
 			same = o.Labels[f.group] == c.Labels[f.group]
+		} else if f.kin {
+			same = f.is(o)
 		}
 		if same && (o != c || len(c.pods) > 1 || c.workload.Replicas > 1 || c.workload.Replicas < 0) {
 			all = append(all, o)
@@ -134,8 +150,11 @@ func (f family) peers(v *view, c *class) []*class {
 
 // labels select the whole group.
 func (f family) labels(v *view, c *class) map[string]string {
-	if f.group != "" {
+	switch {
+	case f.group != "":
 		return map[string]string{f.group: c.Labels[f.group]}
+	case f.kin:
+		return nil // each peer has its own
 	}
 	return v.tell(c).Labels
 }
@@ -144,6 +163,9 @@ func (f family) drafts(o *openings) []draft {
 	var drafts []draft
 	for _, x := range o.merged() {
 		d := x.draft(Error)
+		if f.kin || f.own {
+			d.severity = Warning // by its image or name alone
+		}
 		d.what = fmt.Sprintf("%s: its own pods may not reach each other (%s %s).", names(x.subjects), word(x.direction), strings.TrimSpace(portsText(x.ports)))
 		ports := portsText(x.ports)
 		if f.every {
@@ -152,9 +174,34 @@ func (f family) drafts(o *openings) []draft {
 		}
 		d.why = fmt.Sprintf("%s, and no rule allows it; %s: %s.", o.view.isolators(x.subjects[0], x.direction), f.title, f.source)
 		d.fix = fmt.Sprintf("Allow %s among the pods %s, %s.", ports, selectorText(x.labels), d.fix)
+		if f.kin { // several rules together
+			d.edit, d.document = nil, ""
+			d.fix = fmt.Sprintf("Allow %s among the pods of %s in namespace %s, by a label that all of them have.", ports, f.title, x.policy.Namespace)
+		}
 		drafts = append(drafts, d)
 	}
 	return drafts
+}
+
+// workPorts are the ports that the class declares, but for dashboards and metrics.
+func (v *view) workPorts(c *class) []port {
+	var all []port
+	for _, p := range c.Ports {
+		if !strings.HasPrefix(p.Name, "dash") && p.Name != "bokeh" && !namesMetrics(p.Name) {
+			all = append(all, portOf(p))
+		}
+	}
+	return all
+}
+
+// told reports whether a container's command or arguments have the text.
+func (c *class) told(text string) bool {
+	if c.workload == nil || c.workload.Template == nil {
+		return false
+	}
+	return slices.ContainsFunc(c.workload.Template.Spec.Containers, func(container corev1.Container) bool {
+		return slices.ContainsFunc(slices.Concat(container.Command, container.Args), func(arg string) bool { return strings.Contains(arg, text) })
+	})
 }
 
 // unique drops drafts that say the same of one place, as two classes of a group do.

@@ -17,6 +17,8 @@ const (
 	// nodeLocal is where NodeLocal DNSCache listens by default
 	// (kubernetes.io/docs/tasks/administer-cluster/nodelocaldns).
 	nodeLocal = "169.254.20.10"
+	// openShiftDNS is where OpenShift has its DNS pods, with a cache of their own.
+	openShiftDNS = "openshift-dns"
 )
 
 // resolver is the pods that answer the cluster's DNS queries.
@@ -54,7 +56,7 @@ func (v *view) findResolvers() []resolver {
 	}{
 		{"kube-system", map[string]string{"k8s-app": "kube-dns", "app.kubernetes.io/name": "coredns"}, 53},
 		{"kube-system", map[string]string{"k8s-app": "coredns"}, 53},
-		{"openshift-dns", map[string]string{"dns.operator.openshift.io/daemonset-dns": "default"}, 5353},
+		{openShiftDNS, map[string]string{"dns.operator.openshift.io/daemonset-dns": "default"}, 5353},
 	} {
 		pod := verdict.Pod{Namespace: home.namespace, Name: "dns", Labels: home.labels, Ports: []verdict.Port{
 			{Name: "dns", Number: home.port, Protocol: udp}, {Name: "dns-tcp", Number: home.port, Protocol: tcp},
@@ -69,7 +71,7 @@ func resolves(c *class) bool {
 		strings.HasSuffix(c.Labels["app.kubernetes.io/name"], "coredns") ||
 		c.Labels["dns.operator.openshift.io/daemonset-dns"] != "" ||
 		slices.ContainsFunc(c.services, func(s *manifest.Service) bool {
-			return s.Namespace == "kube-system" && s.Name == "kube-dns" || s.Namespace == "openshift-dns" && s.Name == "dns-default"
+			return s.Namespace == "kube-system" && s.Name == "kube-dns" || s.Namespace == openShiftDNS && s.Name == "dns-default"
 		})
 }
 

@@ -48,7 +48,7 @@ func (v *view) misselects(p *policy, here []*class) (draft, bool) {
 	d.fix = "Write labels that the pods have, or delete the policy."
 	free, made := slices.DeleteFunc(slices.Clone(here), v.hasOwnPolicy), v.made(p.Namespace, &p.Spec.PodSelector)
 	if m := v.meant(&p.Spec.PodSelector, free); m != nil {
-		d.severity, d.fix, d.edit = proven(made), m.fix, m.edit(d.at)
+		d.severity, d.fix, d.edit, d.isolates = proven(made), m.fix, m.edit(d.at), true
 		d.at = m.at(d.at)
 		return d, true
 	}
@@ -73,9 +73,12 @@ func (v *view) misselects(p *policy, here []*class) (draft, bool) {
 // hasOwnPolicy reports whether some policy selects the class and not the whole
 // namespace: then no other one was meant for it.
 func (v *view) hasOwnPolicy(c *class) bool {
-	return slices.ContainsFunc(v.policies, func(p *policy) bool {
-		return p.Namespace == c.Namespace && !everything(&p.Spec.PodSelector) && v.selector(&p.Spec.PodSelector).Matches(labels.Set(c.Labels))
-	})
+	for _, policies := range v.isolated[c] {
+		if slices.ContainsFunc(policies, func(p *policy) bool { return !everything(&p.Spec.PodSelector) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func some(all []string) string {

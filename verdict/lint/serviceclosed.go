@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
@@ -61,7 +63,8 @@ func (v *view) closedPorts(c *class) []port {
 }
 
 // toldElsewhere reports whether another mistake is about the port: a rule has the
-// Service's port in its place, the API server calls it, or an Ingress leads there.
+// Service's port in its place, the API server calls it, or an Ingress or a
+// load balancer leads there.
 func (v *view) toldElsewhere(c *class, s *manifest.Service, sp manifest.ServicePort, p port) bool {
 	for _, q := range v.isolated[c][ingress] {
 		for _, r := range q.rules(ingress) {
@@ -70,6 +73,6 @@ func (v *view) toldElsewhere(c *class, s *manifest.Service, sp manifest.ServiceP
 			}
 		}
 	}
-	return slices.ContainsFunc(v.calledPorts(c), func(called calledPort) bool { return called.port == p }) ||
+	return s.Spec != nil && s.Spec.Type == corev1.ServiceTypeLoadBalancer || slices.ContainsFunc(v.calledPorts(c), func(called calledPort) bool { return called.port == p }) ||
 		slices.ContainsFunc(v.set.Objects.Entrances, func(e manifest.Entrance) bool { return e.Service == s.Namespace+"/"+s.Name })
 }

@@ -74,6 +74,7 @@ type view struct {
 	classes  []*class            // sorted by workload, as the set has them
 	homes    map[string][]*class // by namespace
 	isolated map[*class]map[networkingv1.PolicyType][]*policy
+	idle     map[string][]*policy // those that select no pod, by namespace
 	parsed   map[*metav1.LabelSelector]labels.Selector
 
 	noted    map[string]map[string]string   // annotations of Services by namespace/name
@@ -88,7 +89,7 @@ type view struct {
 }
 
 func newView(set *manifest.Set) *view {
-	v := &view{set: set, homes: map[string][]*class{}, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{},
+	v := &view{set: set, homes: map[string][]*class{}, idle: map[string][]*policy{}, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{},
 		told: map[*class]repair.Told{}, offered: map[string]string{}}
 	v.policies = policiesOf(set)
 	v.world = set.World
@@ -168,7 +169,14 @@ func (v *view) addServices() {
 // policies with the more specific ones first: they are where a forgotten rule
 // belongs.
 func (v *view) isolate(p *policy) {
-	for _, c := range v.selected(p) {
+	selected := v.selected(p)
+	if len(selected) == 0 {
+		v.idle[p.Namespace] = append(v.idle[p.Namespace], p)
+	}
+	for _, c := range selected {
+		if c.HostNetwork {
+			continue // what a policy does to it is not defined, and most plugins do nothing
+		}
 		if v.isolated[c] == nil {
 			v.isolated[c] = map[networkingv1.PolicyType][]*policy{}
 		}

@@ -107,12 +107,13 @@ func (v *view) calledDraft(c *class, called calledPort) draft {
 	return d
 }
 
-// webhookDraft is for a Service that is named like a webhook's.
+// webhookDraft is for a Service that is named like a webhook's. A name proves
+// nothing: other programs than the API server call webhooks too.
 func (v *view) webhookDraft(c *class, called calledPort) draft {
 	d := v.forgottenDraft(c, called.port)
-	d.severity = Warning
+	d.severity = Info
 	if slices.Contains(webhookPorts, called.number) {
-		d.severity = Error
+		d.severity = Warning
 	}
 	d.why = fmt.Sprintf("%s, and no rule for everyone or for addresses allows the port behind Service %s/%s; the API server is no pod, so no selector matches it, and with failurePolicy Fail its writes fail.", v.isolators(c, ingress), called.service.Namespace, called.service.Name)
 	return d

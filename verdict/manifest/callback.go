@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -85,9 +86,18 @@ func (r *reading) readCaller(at Source, n *yaml.Node) {
 	r.takeCallbacks(at, &c, err)
 }
 
-// takeCaller is readCaller for an object of a cluster.
+// takeCaller is readCaller for an object of a cluster, and reads what tells of
+// other callers.
 func (r *reading) takeCaller(u *unstructured.Unstructured) {
 	at := Source{APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Name: u.GetName()}
+	if read := loose[groupKind{u.GroupVersionKind().Group, u.GetKind()}]; read != nil {
+		raw, err := json.Marshal(u.Object)
+		if err == nil {
+			n, _ := parseJSON(raw)
+			read(r, at, n)
+		}
+		return
+	}
 	var c caller
 	r.takeCallbacks(at, &c, runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &c))
 }

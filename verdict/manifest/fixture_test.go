@@ -129,7 +129,7 @@ func dump(s *Set) string {
 		line("custom %s into %q at %s", c.Source, c.Into, c.Position)
 	}
 	for _, m := range s.Objects.Monitors {
-		line("monitor %s ofPods=%t namespaces=%v ports=%v prober=%s:%d", m.Source, m.OfPods, m.Namespaces, m.Ports, m.Prober, m.ProberPort)
+		line("monitor %s ofPods=%t namespaces=%v ports=%v prober=%s:%d targets=%v", m.Source, m.OfPods, m.Namespaces, m.Ports, m.Prober, m.ProberPort, m.Targets)
 	}
 	for _, e := range s.Objects.Entrances {
 		line("entrance %s -> %s port %s class %q gateways %v", e.Source, e.Service, e.Port.String(), e.Class, e.Gateways)

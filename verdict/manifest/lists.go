@@ -29,7 +29,8 @@ type Lists struct {
 	CronJobs        []batchv1.CronJob
 	// Foreign are policies of kinds that are not understood; their TypeMeta is set.
 	Foreign []metav1.PartialObjectMetadata
-	// Callers are objects that name Services for the API server to call.
+	// Callers are objects that tell who calls whom: webhooks, Ingresses, monitors and
+	// others that lint reads.
 	Callers []unstructured.Unstructured
 	// Unlisted are resources that may not be listed, and that verdicts on pods do
 	// without.
@@ -62,12 +63,13 @@ func FromLists(l Lists) *Set {
 	for i := range l.Callers {
 		r.takeCaller(&l.Callers[i])
 	}
+	r.raw.Customs, r.raw.operated = nil, nil // a cluster shows the pods that are made of them
 	for _, resource := range l.Unlisted {
 		if resource == "endpointslices.discovery.k8s.io" {
 			r.note(Position{}, "", "%s may not be listed with this kubeconfig, so it is not known where Services without selector lead", resource)
 			continue
 		}
-		r.note(Position{}, "", "%s may not be listed with this kubeconfig, so lint does not know which Services the API server calls by them", resource)
+		r.note(Position{}, "", "%s may not be listed with this kubeconfig, so lint does not know what they tell of callers", resource)
 	}
 	set := assemble(r.raw, r.foreign, r.options)
 	set.sources, set.Notes = r.sources, append(r.notes, set.Notes...)

@@ -24,6 +24,13 @@ type Monitor struct {
 	// ProberPort; empty where it is no Service of the cluster.
 	Prober     string
 	ProberPort int32
+	Targets    []ProbeTarget // of a Probe, those that are Services of the cluster
+}
+
+// ProbeTarget is a Service that a prober is to call, as namespace/name, and its port.
+type ProbeTarget struct {
+	Service string
+	Port    int32
 }
 
 // MonitorPort is a port to fetch metrics from, in one of three ways.
@@ -58,6 +65,12 @@ type monitorSpec struct {
 		VMProber *struct {
 			URL string `json:"url"`
 		} `json:"vmProberSpec"`
+		Targets struct {
+			Static struct {
+				Prometheus []string `json:"static"`
+				Victoria   []string `json:"targets"`
+			} `json:"staticConfig"`
+		} `json:"targets"`
 	} `json:"spec"`
 }
 
@@ -96,6 +109,11 @@ func (r *reading) readMonitor(at Source, n *yaml.Node) {
 	}
 	if s.Spec.Prober != nil {
 		m.Prober, m.ProberPort = serviceOf(s.Spec.Prober.URL, at.Namespace)
+	}
+	for _, address := range append(s.Spec.Targets.Static.Prometheus, s.Spec.Targets.Static.Victoria...) {
+		if service, port := serviceOf(address, at.Namespace); service != "" {
+			m.Targets = append(m.Targets, ProbeTarget{service, port})
+		}
 	}
 	r.raw.Monitors = append(r.raw.Monitors, m)
 }

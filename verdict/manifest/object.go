@@ -61,7 +61,8 @@ var understood = map[header]func(*reading, Source, *yaml.Node){
 	{"v1", "Pod"}:                   namespaced(func(r *raw) *[]Typed[corev1.Pod] { return &r.Pods }, checkPod),
 	{"v1", "Service"}:               namespaced(func(r *raw) *[]Typed[corev1.Service] { return &r.Services }, checkService),
 	{"v1", "ReplicationController"}: namespaced(func(r *raw) *[]Typed[corev1.ReplicationController] { return &r.controllers }, checkController),
-	{"v1", "Endpoints"}:             namespaced(func(r *raw) *[]Typed[corev1.Endpoints] { return &r.Endpoints }, nil),
+	//lint:ignore SA1019 manifests have them all the same
+	{"v1", "Endpoints"}: namespaced(func(r *raw) *[]Typed[corev1.Endpoints] { return &r.Endpoints }, nil),
 	{"discovery.k8s.io/v1", "EndpointSlice"}: namespaced(
 		func(r *raw) *[]Typed[discoveryv1.EndpointSlice] { return &r.EndpointSlices }, nil),
 	{"v1", "ConfigMap"}:        (*reading).keepConfigMap,

@@ -34,11 +34,18 @@ var operators = map[groupKind]func(*reading, Source, *yaml.Node){
 // operate keeps the pods, if all is right with their template; else nothing is
 // known of them.
 func (r *reading) operate(n *yaml.Node, o operated) {
-	if len(o.template.Spec.Containers) == 0 || len(checkTemplate("spec", o.template)) > 0 || o.replicas < 0 {
+	named := metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, Labels: o.labels}
+	if len(checkMeta(o.Kind, &named)) > 0 || len(checkTemplate("spec", o.template)) > 0 || o.replicas < 0 {
 		r.hide(o.Source, n)
 		return
 	}
-	if r.keep(o.Source, []any{o.labels, o.replicas, o.template}) && len(r.raw.operated) < maxGathered {
+	k := key(o.Kind, o.Namespace, o.Name)
+	if first, ok := r.sources[k]; ok { // nothing is judged by it, so the input is not refused
+		r.note(o.Position, o.subject(), "is declared twice, and the first counts: at %s", first.Position)
+		return
+	}
+	r.sources[k] = o.Source
+	if len(r.raw.operated) < maxGathered {
 		r.raw.operated = append(r.raw.operated, o)
 	}
 }

@@ -46,11 +46,12 @@ type Set struct {
 // Objects are the objects as they were written. What the API server would fill
 // in is not filled in, but for the namespace.
 type Objects struct {
-	Namespaces      []Typed[corev1.Namespace]
-	Nodes           []Typed[corev1.Node]
-	Pods            []Typed[corev1.Pod]
-	Services        []Typed[corev1.Service]
-	EndpointSlices  []Typed[discoveryv1.EndpointSlice]
+	Namespaces     []Typed[corev1.Namespace]
+	Nodes          []Typed[corev1.Node]
+	Pods           []Typed[corev1.Pod]
+	Services       []Typed[corev1.Service]
+	EndpointSlices []Typed[discoveryv1.EndpointSlice]
+	//lint:ignore SA1019 manifests have them all the same
 	Endpoints       []Typed[corev1.Endpoints]
 	ConfigMaps      []Typed[corev1.ConfigMap] // those that a PolicyRollout names
 	NetworkPolicies []Typed[networkingv1.NetworkPolicy]

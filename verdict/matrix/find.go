@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
@@ -36,6 +37,25 @@ func Outside(texts []string) ([]End, error) {
 		all = append(all, End{IP: ip.Unmap()})
 	}
 	return all, nil
+}
+
+// CheckOutside refuses addresses that are inside: policies see the pods that have
+// them, or what is behind a Service, and not the address.
+func CheckOutside(set *manifest.Set, ends []End) error {
+	for _, e := range ends {
+		i := slices.IndexFunc(set.Pods, func(p verdict.Pod) bool { return !p.HostNetwork && slices.Contains(p.IPs, e.IP) })
+		switch service := set.At(e.IP); {
+		case i >= 0:
+			return fmt.Errorf("%s is the address of pod %s: name the pod instead", e.IP, set.Pods[i].Key())
+		case service != nil:
+			return fmt.Errorf("%s is the address of Service %s/%s, and policies see what is behind it: name its pods, or ask tightrope explain", e.IP, service.Namespace, service.Name)
+		case set.IsServices(e.IP):
+			return fmt.Errorf("%s is in --service-cidr, and policies see what is behind a Service, which is not in the input", e.IP)
+		case set.IsPods(e.IP):
+			return fmt.Errorf("%s is in --pod-cidr, and no pod in the input has it: what policies do depends on the pod's labels", e.IP)
+		}
+	}
+	return nil
 }
 
 // ByPod lets every pod stand for itself.
