@@ -173,6 +173,7 @@ func (s *Set) expand(r *roster) {
 				continue // a pod of another has the name, so this one cannot be
 			}
 			taken[pod.Key()] = true
+			s.admitted(&pod, w, asked)
 			r.add(pod, i)
 		}
 	}
