@@ -27,7 +27,8 @@ func (o Options) addition(w verdict.World, c verdict.Conn, d networkingv1.Policy
 	if peer.Pod != nil && len(others.Labels) == 0 {
 		return Addition{}, o.unlabelled(peer.Pod)
 	}
-	i := slices.IndexFunc(w.Policies, func(p verdict.Policy) bool { return p.Key() == o.blamed(w, c, d, s) })
+	blamed := o.blamed(w, c, d, s)
+	i := slices.IndexFunc(w.Policies, func(p verdict.Policy) bool { return p.Key() == blamed })
 	own := o.tell(subject.Pod)
 	if i >= 0 && o.into(w, w.Policies[i], d, subject.Pod, own) {
 		p := w.Policies[i]
