@@ -115,12 +115,15 @@ func (q *Question) address(set *manifest.Set, ip netip.Addr, port matrix.Port) (
 		err = q.lead(set, node.service, node.port, port)
 		q.Note = strings.TrimSpace(fmt.Sprintf("Port %d of node %s is that of Service %s/%s. %s", port.Number, asked, node.service.Namespace, node.service.Name, q.Note))
 		return true, err
+	case !set.IsServices(ip) && !set.IsPods(ip):
+		return false, nil
+	case port.Name != "":
+		_, err = numberOn(q.To[0], port)
+		return true, err
 	case set.IsServices(ip):
 		q.unknown(asked, asked+" is in --service-cidr, and no Service in the input has it.", "Add the Service that has it (kubectl get services -A -o yaml), or name the pod behind it: --to NAMESPACE/POD.", port.Number)
-	case set.IsPods(ip):
-		q.unknown(asked, asked+" is in --pod-cidr, and no pod in the input has it.", "Name the pod: --to NAMESPACE/POD. Or add the pods with their addresses: kubectl get pods -A -o yaml.", port.Number)
 	default:
-		return false, nil
+		q.unknown(asked, asked+" is in --pod-cidr, and no pod in the input has it.", "Name the pod: --to NAMESPACE/POD. Or add the pods with their addresses: kubectl get pods -A -o yaml.", port.Number)
 	}
 	return true, nil
 }

@@ -77,7 +77,7 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 	denial := verdict.Policy{Namespace: namespace, Name: v.freeName(namespace, "default-deny"), Spec: networkingv1.NetworkPolicySpec{PolicyTypes: missing}}
 	d.fix = "Allow what these pods need, names first; then add a policy that denies the rest, in one PolicyRollout, which tries it on a few pods before all."
 	if cut := v.cuts(v.with(denial), namespace); len(cut) > 0 {
-		d.fix = fmt.Sprintf("No bare denial: it would cut %s. %s", strings.Join(cut, ", "), d.fix)
+		d.fix = fmt.Sprintf("No bare denial: it would cut %s. %s", strings.Join(cut, "; "), d.fix)
 	}
 	return d
 }

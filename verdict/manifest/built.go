@@ -60,7 +60,7 @@ func (f *finder) noteFailed(failed map[string]error, othersAre bool) {
 }
 
 // pipe is the command whose output holds what is missing.
-func pipe(dir string) string { return "the output of kustomize build " + strict.Show(dir) }
+func pipe(dir string) string { return "the output of kustomize build " + Position{File: dir}.String() }
 
 // take reads what a kustomization builds. Overlays of one base build the same
 // objects, and only one can be judged at a time.
@@ -69,7 +69,7 @@ func (f *finder) take(root kustomize.Tree, objects []kustomize.Object, left []st
 	for _, o := range objects {
 		if other, ok := made[key(o.Kind, o.Namespace, o.Name)]; ok {
 			f.note(at, "", "is not judged: it builds %s as %s does, and one of them is judged at a time; name it with -f",
-				strict.Show(o.Kind+" "+o.Namespace+"/"+o.Name), strict.Show(other))
+				Source{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name}, Position{File: other})
 			return
 		}
 	}

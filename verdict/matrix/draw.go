@@ -153,7 +153,7 @@ func (d *drawing) grid(ctx context.Context) error {
 		for _, c := range d.columns {
 			o := " "
 			if a.Namespace != "" || c.to.Namespace != "" {
-				cell := d.q.cell(a, c.to, c.port)
+				cell, _, _ := d.q.tally(a, c.to, c.port)
 				d.counts[cell.Outcome]++
 				o = d.sign(cell.Outcome)
 			}
@@ -194,7 +194,8 @@ func (d *drawing) list(ctx context.Context) error {
 				continue
 			}
 			sources++
-			o := d.q.cell(a, c.to, c.port).Outcome
+			cell, _, _ := d.q.tally(a, c.to, c.port)
+			o := cell.Outcome
 			d.counts[o]++
 			by[o] = append(by[o], a)
 		}

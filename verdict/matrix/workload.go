@@ -150,24 +150,44 @@ func (q Query) portsOfWorkload(w *Workload) []asked {
 }
 
 func (q Query) cell(a, b *Workload, p asked) Cell {
-	c := Cell{From: a, To: b, Port: p.shown}
-	worst := -1
-	var from, to int
+	c, from, to := q.tally(a, b, p)
+	c.Sample = Row{&a.pods[from].End, &b.pods[to].End, p.shown, q.judge(a.pods[from].End, b.pods[to].End, q.named(p, b.pods[to].End))}
+	return c
+}
+
+// tally is the cell without its sample, which is the pair of pods from and to:
+// who draws needs no reasons, and they take most of the time.
+func (q Query) tally(a, b *Workload, p asked) (c Cell, from, to int) {
+	c = Cell{From: a, To: b, Port: p.shown}
+	worst, alone := -1, len(a.pods)+len(b.pods) <= 2
 	for i := range a.pods {
 		for j := range b.pods {
-			if len(a.pods)+len(b.pods) > 2 && a.pods[i].Pod != nil && b.pods[j].Pod != nil && a.pods[i].Pod.Key() == b.pods[j].Pod.Key() {
+			if !alone && a.pods[i].same(b.pods[j]) {
 				continue
 			}
 			d := q.decide(a.pods[i], b.pods[j], q.named(p, b.pods[j].End))
 			c.Pairs[d]++
-			if s := slices.Index([]verdict.Decision{verdict.Allow, verdict.Unknown, verdict.Deny}, d); s > worst {
+			if s := badness[d]; s > worst {
 				worst, from, to = s, i, j
 			}
 		}
 	}
 	c.Outcome = outcomeOf(c.Pairs)
-	c.Sample = Row{&a.pods[from].End, &b.pods[to].End, p.shown, q.judge(a.pods[from].End, b.pods[to].End, q.named(p, b.pods[to].End))}
-	return c
+	return c, from, to
+}
+
+// badness orders decisions: the worst pair speaks for the others.
+var badness = [...]int{verdict.Allow: 0, verdict.Unknown: 1, verdict.Deny: 2}
+
+// same reports whether both are one pod.
+func (m member) same(other member) bool {
+	switch {
+	case m.Pod == nil || other.Pod == nil:
+		return false
+	case m.id >= 0 && other.id >= 0:
+		return m.id == other.id
+	}
+	return m.Pod.Namespace == other.Pod.Namespace && m.Pod.Name == other.Pod.Name
 }
 
 // named looks a name up on the pod itself: replicas of one workload may give it
