@@ -99,7 +99,7 @@ func (x *explainer) answer(note string, counts [3]int) Answer {
 		a.Notes = append(a.Notes, note)
 	}
 	if total := counts[verdict.Allow] + counts[verdict.Deny] + counts[verdict.Unknown]; total > counts[v.Decision] {
-		a.Notes = append(a.Notes, fmt.Sprintf("Of %d pairs of pods, %d may connect, %d may not, and of %d it is not known. This is about the first that may not.", total, counts[verdict.Allow], counts[verdict.Deny], counts[verdict.Unknown]))
+		a.Notes = append(a.Notes, mixed(counts, v.Decision))
 	} else if total > 1 {
 		a.Notes = append(a.Notes, fmt.Sprintf("It is the same for all %d pairs of pods.", total))
 	}
@@ -107,6 +107,20 @@ func (x *explainer) answer(note string, counts [3]int) Answer {
 	a.In = x.side(networkingv1.PolicyTypeIngress, v.Ingress)
 	a.Next, a.Additions = x.next()
 	return a
+}
+
+// mixed says of how many pairs of pods each verdict is, where they differ.
+func mixed(counts [3]int, shown verdict.Decision) string {
+	var all []string
+	for _, d := range []verdict.Decision{verdict.Allow, verdict.Deny, verdict.Unknown} {
+		if counts[d] > 0 {
+			all = append(all, fmt.Sprintf(map[verdict.Decision]string{
+				verdict.Allow: "%d may connect", verdict.Deny: "%d may not", verdict.Unknown: "of %d it is not known",
+			}[d], counts[d]))
+		}
+	}
+	about := map[verdict.Decision]string{verdict.Deny: "that may not", verdict.Unknown: "of which it is not known"}[shown]
+	return fmt.Sprintf("Of %d pairs of pods, %s. This is about the first %s.", counts[0]+counts[1]+counts[2], listed(all, ""), about)
 }
 
 // allowing reads the allowing rule of a side: policy and index.

@@ -69,7 +69,10 @@ func (x *explainer) nearest(p verdict.Policy, d networkingv1.PolicyType) (int, s
 	case port && peers != "":
 		return best, fmt.Sprintf("Its rule %s comes nearest: it is about this port, but for %s, and not for %s.", field(d, best), peers, other)
 	}
-	return -1, fmt.Sprintf("None of its %d rules is about %s or about this port.", rulesIn(p.Spec, d), other)
+	if n := rulesIn(p.Spec, d); n > 1 {
+		return -1, fmt.Sprintf("None of its %d rules is about %s or about this port.", n, other)
+	}
+	return -1, fmt.Sprintf("Its only rule is neither about %s nor about this port.", other)
 }
 
 func or(s, otherwise string) string {

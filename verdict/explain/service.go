@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -84,7 +85,7 @@ func (q *Question) noteService(s *manifest.Service, j int) {
 	if q.To[0].Pod == nil {
 		behind = "the address"
 	}
-	q.Note = fmt.Sprintf("Service %s on port %d leads to port %d of %s. Policies see that port, and %s, not the Service.", name, s.Ports[j].Port, q.Ports[0], namesOf(q.To), behind)
+	q.Note = fmt.Sprintf("Service %s on port %d leads to %s. Policies see that port, and %s, not the Service.", name, s.Ports[j].Port, q.ends(), behind)
 	switch {
 	case s.Headless:
 		q.Note = fmt.Sprintf("Service %s has no address of its own: clients connect to %s, here on port %d.", name, namesOf(q.To), q.Ports[0])
@@ -114,12 +115,15 @@ func (q *Question) address(set *manifest.Set, ip netip.Addr, port matrix.Port) (
 		err = q.lead(set, node.service, node.port, port)
 		q.Note = strings.TrimSpace(fmt.Sprintf("Port %d of node %s is that of Service %s/%s. %s", port.Number, asked, node.service.Namespace, node.service.Name, q.Note))
 		return true, err
+	case !set.IsServices(ip) && !set.IsPods(ip):
+		return false, nil
+	case port.Name != "":
+		_, err = numberOn(q.To[0], port)
+		return true, err
 	case set.IsServices(ip):
 		q.unknown(asked, asked+" is in --service-cidr, and no Service in the input has it.", "Add the Service that has it (kubectl get services -A -o yaml), or name the pod behind it: --to NAMESPACE/POD.", port.Number)
-	case set.IsPods(ip):
-		q.unknown(asked, asked+" is in --pod-cidr, and no pod in the input has it.", "Name the pod: --to NAMESPACE/POD. Or add the pods with their addresses: kubectl get pods -A -o yaml.", port.Number)
 	default:
-		return false, nil
+		q.unknown(asked, asked+" is in --pod-cidr, and no pod in the input has it.", "Name the pod: --to NAMESPACE/POD. Or add the pods with their addresses: kubectl get pods -A -o yaml.", port.Number)
 	}
 	return true, nil
 }
@@ -150,6 +154,20 @@ func portsOf(s manifest.Service) string {
 		all = append(all, fmt.Sprintf("%d/%s", p.Port, p.Protocol))
 	}
 	return listed(all, "none")
+}
+
+// ends says where a Service leads: its pods may listen on different ports, where
+// its target port is a name.
+func (q *Question) ends() string {
+	at := map[int32][]matrix.End{}
+	for i, port := range q.Ports {
+		at[port] = append(at[port], q.To[i])
+	}
+	var all []string
+	for _, port := range slices.Sorted(maps.Keys(at)) {
+		all = append(all, fmt.Sprintf("port %d of %s", port, namesOf(at[port])))
+	}
+	return strings.Join(all, ", and to ")
 }
 
 func namesOf(ends []matrix.End) string {

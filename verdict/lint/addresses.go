@@ -270,8 +270,10 @@ func (v *view) serviceDraft(b block, s *manifest.Service) draft {
 			ports = append(ports, port{on, sp.Protocol})
 		}
 	}
-	peer := podsNode(b.rule.policy.Namespace, target.Namespace, v.tell(target).Labels)
-	d.edit = add(at("spec", "egress"), ruleNode("to", []*yaml.Node{peer}, ports...))
+	if len(ports) > 0 { // else the rule would be for every port
+		peer := podsNode(b.rule.policy.Namespace, target.Namespace, s.Selector)
+		d.edit = add(at("spec", "egress"), ruleNode("to", []*yaml.Node{peer}, ports...))
+	}
 	return d
 }
 
@@ -296,14 +298,21 @@ func podAddress(v *view) []draft {
 			if c.HostNetwork || !slices.ContainsFunc(c.pods, func(i int) bool { return slices.Contains(v.set.Pods[i].IPs, b.cidr.Addr()) }) {
 				continue
 			}
-			peer := podsNode(b.rule.policy.Namespace, c.Namespace, v.tell(c).Labels)
-			drafts = append(drafts, draft{
+			d := draft{
 				policy: b.rule.policy, at: b.at("cidr"), severity: Warning,
 				what: fmt.Sprintf("%s is the address of a pod of %s, which it loses when it is replaced.", b.CIDR, c.name()),
 				why:  "Addresses of pods are short-lived (NetworkPolicy specification: ipBlock is for addresses outside the cluster).",
 				fix:  "Select the pods by their labels.",
-				edit: set(b.rule.at(b.rule.peersKey(), b.index), peer),
-			})
+			}
+			switch told := v.tell(c); {
+			case len(told.Labels) == 0:
+				d.fix = "Give the pods a label of their own, and select them by it."
+			case len(told.Also) > 0:
+				d.fix = fmt.Sprintf("Give the pods a label that tells them from %s, and select them by it.", names(v.classesOf(told.Also)))
+			default:
+				d.edit = set(b.rule.at(b.rule.peersKey(), b.index), podsNode(b.rule.policy.Namespace, c.Namespace, told.Labels))
+			}
+			drafts = append(drafts, d)
 			return
 		}
 	})

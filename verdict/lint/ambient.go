@@ -114,13 +114,17 @@ func ambientTunnel(v *view) []draft {
 			if len(changes) == 0 {
 				continue
 			}
-			drafts = append(drafts, draft{
+			one := draft{
 				policy: p, at: at("spec", word(d)), severity: Error,
 				what: fmt.Sprintf("The tunnels of Istio's ambient mesh are cut for %s of %s.", word(d), names(selected)),
 				why:  fmt.Sprintf("Connections within the mesh arrive on port %d, whatever port they are for, and no %s rule lists it.", hbone, word(d)),
 				fix:  fmt.Sprintf("Add port %d/TCP to the rules.", hbone),
 				edit: edits(changes...),
-			})
+			}
+			if others := v.besides(p, selected); len(others) > 0 {
+				one.edit, one.fix = nil, fmt.Sprintf("Add port %d/TCP to the rules, in a policy that does not select %s, which are not in the mesh.", hbone, names(others))
+			}
+			drafts = append(drafts, one)
 		}
 	}
 	return drafts

@@ -46,6 +46,8 @@ var schemes = map[string]int32{
 
 var (
 	addressed = regexp.MustCompile(`\b[a-z][a-z0-9+]{1,14}://[^\s"',;]+`)
+	// ownNames are variables for what others call the program by, and not for what it calls.
+	ownNames  = regexp.MustCompile(`(^|_)(PUBLIC|EXTERNAL|ROOT|SITE|NEXTAUTH)_(URL|URI|HOST|HOSTNAME|DOMAIN|ADDRESS)$|^(APP_)?BASE_URL$|(^|_)(CORS|ORIGINS?|CALLBACK|REDIRECT)(_|$)`)
 	hostNames = regexp.MustCompile(`(^|_)(HOST|HOSTS|HOSTNAME|ADDR|ADDRESS|URL|URI|SERVER|SERVERS|ENDPOINT|BROKERS|DOMAIN|UPSTREAM)$`)
 )
 
@@ -65,7 +67,9 @@ func (c *class) targets() []target {
 	spec := c.workload.Template.Spec
 	for _, container := range slices.Concat(spec.InitContainers, spec.Containers) {
 		for _, e := range container.Env {
-			put("variable "+e.Name, e.Value, hostNames.MatchString(e.Name))
+			if !ownNames.MatchString(e.Name) {
+				put("variable "+e.Name, e.Value, hostNames.MatchString(e.Name))
+			}
 		}
 		for _, arg := range slices.Concat(container.Command, container.Args) {
 			put("an argument", arg, false)

@@ -66,7 +66,10 @@ func (v *view) guarded() []string {
 
 func denyDraft(v *view, namespace string, bare, open []*class, missing []networkingv1.PolicyType) draft {
 	d := draft{namespace: namespace, policy: v.policies[slices.IndexFunc(v.policies, func(p *policy) bool { return p.Namespace == namespace })], severity: Info}
-	d.what = fmt.Sprintf("%s are open in one direction.", names(open))
+	d.what = fmt.Sprintf("No policy isolates %s in one of the two directions.", names(open))
+	if len(missing) == 1 {
+		d.what = fmt.Sprintf("No policy isolates %s for %s.", names(open), typesText(missing))
+	}
 	d.why = fmt.Sprintf("A pod that no policy selects for a direction may do everything there; no policy of namespace %s selects all its pods for %s.", namespace, typesText(missing))
 	if len(bare) > 0 {
 		if len(v.world.ClusterPolicies) == 0 && slices.ContainsFunc(bare, (*class).serves) {
@@ -77,7 +80,7 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 	denial := verdict.Policy{Namespace: namespace, Name: v.freeName(namespace, "default-deny"), Spec: networkingv1.NetworkPolicySpec{PolicyTypes: missing}}
 	d.fix = "Allow what these pods need, names first; then add a policy that denies the rest, in one PolicyRollout, which tries it on a few pods before all."
 	if cut := v.cuts(v.with(denial), namespace); len(cut) > 0 {
-		d.fix = fmt.Sprintf("No bare denial: it would cut %s. %s", strings.Join(cut, ", "), d.fix)
+		d.fix = fmt.Sprintf("No bare denial: it would cut %s. %s", strings.Join(cut, "; "), d.fix)
 	}
 	return d
 }

@@ -39,7 +39,7 @@ func (v *view) harmless(d draft) draft {
 	}
 	if len(cut) > 0 {
 		d.edit = nil
-		d.fix += fmt.Sprintf(" This alone would cut %s: allow first what is needed.", strings.Join(cut, ", "))
+		d.fix += fmt.Sprintf(" This alone would cut %s: allow first what is needed.", strings.Join(cut, "; "))
 	}
 	return d
 }

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
@@ -76,7 +79,7 @@ func controllerForgotten(v *view) []draft {
 			if !v.letsOutsideIn(p.class, p.port) {
 				weak = append(weak, v.onNodeDraft(p, carriers))
 			}
-		case len(carriers) == 0 && !v.letsUnseenIn(p.class, p.port):
+		case len(carriers) == 0 && !v.letsControllerIn(p.class, p.port):
 			weak = append(weak, v.shutDraft(p))
 		case len(carriers) > 0 && !slices.ContainsFunc(carriers, func(k *class) bool {
 			return v.between(k, p.class, p.number, p.protocol).Decision != verdict.Deny
@@ -118,9 +121,37 @@ func (v *view) carriers(e *manifest.Entrance) []*class {
 
 // letsUnseenIn reports whether a rule may let pods or addresses that the input
 // does not show reach the port.
-func (v *view) letsUnseenIn(c *class, p port) bool {
+func (v *view) letsUnseenIn(c *class, p port) bool { return v.lets(c, p, v.admitsUnseen) }
+
+// letsControllerIn reports the same of an ingress controller. That has a namespace
+// of its own: a peer in the class's is none, unless it has a controller's label or
+// something there makes pods.
+func (v *view) letsControllerIn(c *class, p port) bool {
+	return v.lets(c, p, func(r rule) bool {
+		written := len(r.peers)
+		r.peers = slices.DeleteFunc(slices.Clone(r.peers), func(peer networkingv1.NetworkPolicyPeer) bool {
+			return peer.IPBlock == nil && peer.NamespaceSelector == nil && !namesController(peer.PodSelector) && !v.madePeer(c.Namespace, &peer)
+		})
+		return (written == 0 || len(r.peers) > 0) && v.admitsUnseen(r)
+	})
+}
+
+// namesController reports whether the selector asks for a label that a known
+// controller's pods have.
+func namesController(s *metav1.LabelSelector) bool {
+	return s != nil && slices.ContainsFunc(controllers, func(k controller) bool {
+		for key, value := range k.labels {
+			if own, ok := s.MatchLabels[key]; ok && (value == "" || own == value) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (v *view) lets(c *class, p port, admits func(rule) bool) bool {
 	return slices.ContainsFunc(v.isolated[c][ingress], func(q *policy) bool {
-		return slices.ContainsFunc(q.rules(ingress), func(r rule) bool { return covers(r.ports, c, p) && v.admitsUnseen(r) })
+		return slices.ContainsFunc(q.rules(ingress), func(r rule) bool { return covers(r.ports, c, p) && admits(r) })
 	})
 }
 

@@ -15,20 +15,26 @@ import (
 func podsByBlock(v *view) []draft { return append(v.dnsByBlock(), v.rangesOfPods()...) }
 
 // podRanges are the networks that distributions give to pods by default: kubeadm
-// with Flannel and kind, k3s and RKE2, Calico, OpenShift.
+// with Flannel and kind, k3s and RKE2, OpenShift. Calico's, 192.168.0.0/16, is the
+// network of many offices and homes too.
 var podRanges = []netip.Prefix{
-	netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("10.128.0.0/14"),
+	netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("10.42.0.0/16"), netip.MustParsePrefix("10.128.0.0/14"),
 }
 
 // rangesOfPods finds rules for the addresses of pods, by their range.
 func (v *view) rangesOfPods() []draft {
 	var drafts []draft
 	v.blocks(func(b block) {
-		if wide(b.CIDR) || b.cidr.IsSingleIP() || !v.forPods(b) || v.besidePods(b.rule) {
+		pods := v.forPods(b)
+		if wide(b.CIDR) || b.cidr.IsSingleIP() || !pods && !v.maybeForPods(b) || v.besidePods(b.rule) {
 			return
 		}
 		d := draft{policy: b.rule.policy, at: b.at("cidr"), severity: Warning}
 		d.what = fmt.Sprintf("%s is a range of pods, which some network plugins do not match by address.", b.CIDR)
+		if !pods {
+			d.severity = Info
+			d.what = fmt.Sprintf("If pods have addresses of %s, as some distributions give them, some network plugins do not match them by address.", b.CIDR)
+		}
 		d.why = "An ipBlock is meant for addresses outside of the cluster (NetworkPolicy specification). Cilium, and data planes that are built on it (such as GKE Dataplane V2), never match a pod by its address: there, the rule lets no pod through."
 		d.fix = "Select the pods by their labels and namespaces, beside the block or in place of it."
 		drafts = append(drafts, d)
@@ -37,16 +43,18 @@ func (v *view) rangesOfPods() []draft {
 }
 
 // forPods reports whether the block is one of pods: it has the address of one, or
-// is within a range that is stated to be pods', or has just the range that a
-// distribution gives them.
+// is within a range that is stated to be pods'.
 func (v *view) forPods(b block) bool {
 	if slices.ContainsFunc(v.set.PodCIDRs, func(r netip.Prefix) bool { return r.Overlaps(b.cidr) }) {
 		return true
 	}
-	if len(v.set.PodCIDRs) == 0 && slices.Contains(podRanges, b.cidr) {
-		return true
-	}
 	return slices.ContainsFunc(v.set.Pods, func(p verdict.Pod) bool { return !p.HostNetwork && slices.ContainsFunc(p.IPs, b.has) })
+}
+
+// maybeForPods reports whether nothing states the range of pods, and the block has
+// just the one that a distribution gives them.
+func (v *view) maybeForPods(b block) bool {
+	return len(v.set.PodCIDRs) == 0 && slices.Contains(podRanges, b.cidr)
 }
 
 // besidePods reports whether the policy has selectors for the same ports, for

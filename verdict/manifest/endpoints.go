@@ -68,7 +68,7 @@ func (s *Set) At(ip netip.Addr) *Service {
 // is Proxy is its own: connections leave the cluster.
 func addressesOf(o *corev1.Service) []netip.Addr {
 	texts := append([]string{o.Spec.ClusterIP}, o.Spec.ClusterIPs...)
-	texts = append(texts, o.Spec.ExternalIPs...)
+	texts = append(append(texts, o.Spec.ExternalIPs...), o.Spec.LoadBalancerIP)
 	for _, in := range o.Status.LoadBalancer.Ingress {
 		if in.IPMode == nil || *in.IPMode != corev1.LoadBalancerIPModeProxy {
 			texts = append(texts, in.IP)

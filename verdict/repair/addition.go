@@ -88,21 +88,16 @@ func (o Options) blamed(w verdict.World, c verdict.Conn, d networkingv1.PolicyTy
 	return sideOf(verdict.Compile(w, nil).Judge(c), d).Policy
 }
 
-// newName says what the policy is for: the workload, the port, the direction.
+// newName says what the policy is for: the workload, by the one or two labels that
+// tell most, the port, the direction.
 func newName(labels map[string]string, c verdict.Conn, d networkingv1.PolicyType) string {
-	name := "pods"
-	for _, key := range nameLabels {
-		if value := labels[key]; value != "" {
-			name = strings.ToLower(strings.ReplaceAll(value, "_", "-"))
-			break
+	var words []string
+	for _, key := range inOrder(labels) {
+		if value := labels[key]; value != "" && len(words) < 2 && !slices.Contains(words, value) {
+			words = append(words, value)
 		}
 	}
-	for _, key := range partLabels {
-		if value := labels[key]; value != "" && len(labels) > 1 {
-			name += "-" + strings.ToLower(strings.ReplaceAll(value, "_", "-"))
-			break
-		}
-	}
+	name := cmp.Or(strings.ToLower(strings.ReplaceAll(strings.Join(words, "-"), "_", "-")), "pods")
 	name += fmt.Sprintf("-%d", c.Port)
 	if p := cmp.Or(c.Protocol, corev1.ProtocolTCP); p != corev1.ProtocolTCP {
 		name += "-" + strings.ToLower(string(p))

@@ -139,6 +139,9 @@ func (d *Dice) pod(name string) verdict.Pod {
 	}
 	if d.style.strange {
 		p.IPs = d.strangeAddresses(p.IPs)
+		if !p.HostNetwork && len(p.Labels)%3 == 1 { // its address is not known, and one of these is like it
+			p.IPs, p.StandIns = nil, p.IPs
+		}
 	}
 	return p
 }
