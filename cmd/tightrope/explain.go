@@ -14,7 +14,7 @@ func newExplainCommand() *cobra.Command {
 		Use:   "explain --from A --to B --port P [-f DIR]",
 		Short: "Say why one connection is allowed or denied",
 		Long: "Explain answers first, then says what lets the connection out of its source and into its target:\n" +
-			"which policies are about the pod, which rule decides or comes nearest, and, for a denial, the rule\n" +
+			"which policies select the pod, which rule decides or comes nearest, and, for a denial, the rule\n" +
 			"that would allow it. Ends are NAMESPACE/POD, NAMESPACE/WORKLOAD, deployment/NAMESPACE/NAME or an\n" +
 			"address; a target may be svc/NAMESPACE/NAME, or the address of a Service, with the Service's port.\n\n" +
 			"What manifests do not show makes an answer unknown. It says then what is missing, and which of\n" +

@@ -30,11 +30,12 @@ func newLintCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lint [-f DIR]",
 		Short: "List the mistakes people make with NetworkPolicies, each with the fix",
-		Long: "Lint says of each mistake where it stands, why it is one and what to do. With --fix it prints the\n" +
+		Long: "Lint reports each mistake: location, reason, fix. With --fix it prints the\n" +
 			"corrected documents and the policies to add instead; with --write it writes them into their files, where every\n" +
 			"other document, line and comment stays, and says what it leaves to you and why. Every file is checked\n" +
 			"and prepared before the first is written. A finding that a policy's annotation suppresses is left out,\n" +
-			"unless --suppressed asks for it.\n\n" +
+			"unless --suppressed asks for it. The policies of a PolicyRollout in the input are checked as if they\n" +
+			"were applied; --with-rollout=false leaves them out.\n\n" +
 			"Exits 0 without an error among the findings, 1 with one, and 4 for bad input. With --write, what\n" +
 			"was corrected does not count.",
 		Example: "  tightrope lint -f policies/\n  tightrope lint -f policies/ --fix",

@@ -60,10 +60,10 @@ func untilSignal(stderr io.Writer) (context.Context, func()) {
 			select {
 			case s := <-signals:
 				if before == 1 {
-					fmt.Fprintln(stderr, "\nstopped waiting: whether the baseline is back was not verified")
+					fmt.Fprintln(stderr, "\ninterrupted again: exiting without verifying the rollback")
 					os.Exit(exitRollback)
 				}
-				fmt.Fprintf(stderr, "\n%s: taking back what is under way; a second one stops waiting for that\n", s)
+				fmt.Fprintf(stderr, "\n%s: taking back what is under way; a second one exits without waiting for it\n", s)
 				cancel(errSignal{s})
 			case <-done:
 				return

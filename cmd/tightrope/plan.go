@@ -31,13 +31,13 @@ func newPlanCommand() *cobra.Command {
 		Use:   "plan -f ROLLOUT [-f DIR]... | plan SCENARIO",
 		Short: "Say what a rollout would do, before anything is applied",
 		Long: "Plan judges a PolicyRollout on the pods, Services and policies around it: which paths of its suites\n" +
-			"would be cut or leak and by which rule, what no path tests, what changes for everybody else, in which\n" +
-			"order it would go,\n" +
-			"what is open for a while, and the mistakes in the policies. Nothing is sent and nothing is changed.\n" +
-			"It says what the controller would do: try the rollout, hold it for a leak, or refuse it for a cut that\n" +
-			"no exception of the rollout accepts, with the rule that repairs it and the exception that accepts it.\n\n" +
-			"Exit codes: 0 every path that votes would hold; 1 one would be cut or leak, accepted or not; 3 one\n" +
-			"cannot be judged; 4 bad input, or the rollout would be refused and no exception changes that.",
+			"would be cut or leak and by which rule, what no path tests, what changes for everybody else, the order\n" +
+			"of the steps, what is open for a while, and the mistakes in the policies. Nothing is sent and nothing\n" +
+			"is changed. It says what the controller would do: try the rollout, hold it for a leak, or refuse it\n" +
+			"for a cut that no exception of the rollout accepts, with the rule that repairs the cut and the\n" +
+			"exception that accepts it.\n\n" +
+			"Exit codes: 0 every critical path would keep working; 1 one would be cut or leak, accepted or not;\n" +
+			"3 one cannot be judged; 4 bad input, or the rollout would be refused and no exception changes that.",
 		Example: "  tightrope plan -f manifests/ -f rollout.yaml\n" +
 			"  tightrope plan -f rollout.yaml --live\n" +
 			"  tightrope plan gw-forgot-dns\n" +

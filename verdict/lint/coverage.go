@@ -66,7 +66,10 @@ func (v *view) guarded() []string {
 
 func denyDraft(v *view, namespace string, bare, open []*class, missing []networkingv1.PolicyType) draft {
 	d := draft{namespace: namespace, policy: v.policies[slices.IndexFunc(v.policies, func(p *policy) bool { return p.Namespace == namespace })], severity: Info}
-	d.what = fmt.Sprintf("%s are open in one direction.", names(open))
+	d.what = fmt.Sprintf("No policy isolates %s in one of the two directions.", names(open))
+	if len(missing) == 1 {
+		d.what = fmt.Sprintf("No policy isolates %s for %s.", names(open), typesText(missing))
+	}
 	d.why = fmt.Sprintf("A pod that no policy selects for a direction may do everything there; no policy of namespace %s selects all its pods for %s.", namespace, typesText(missing))
 	if len(bare) > 0 {
 		if len(v.world.ClusterPolicies) == 0 && slices.ContainsFunc(bare, (*class).serves) {

@@ -67,15 +67,16 @@ func (c *class) identity() map[string]string {
 
 // view is what the mistakes are looked for in.
 type view struct {
-	set      *manifest.Set
-	world    verdict.World // with the candidates of rollouts
-	snapshot *verdict.Snapshot
-	policies []*policy
-	classes  []*class            // sorted by workload, as the set has them
-	homes    map[string][]*class // by namespace
-	isolated map[*class]map[networkingv1.PolicyType][]*policy
-	idle     map[string][]*policy // those that select no pod, by namespace
-	parsed   map[*metav1.LabelSelector]labels.Selector
+	set        *manifest.Set
+	world      verdict.World // with the candidates of rollouts
+	snapshot   *verdict.Snapshot
+	policies   []*policy
+	classes    []*class            // sorted by workload, as the set has them
+	homes      map[string][]*class // by namespace
+	isolated   map[*class]map[networkingv1.PolicyType][]*policy
+	idle       map[string][]*policy // those that select no pod, by namespace
+	parsed     map[*metav1.LabelSelector]labels.Selector
+	homesTaken map[taking]struct{ matches, known bool }
 
 	noted    map[string]map[string]string   // annotations of Services by namespace/name
 	called   map[string][]manifest.Callback // by Service
@@ -89,7 +90,7 @@ type view struct {
 }
 
 func newView(set *manifest.Set) *view {
-	v := &view{set: set, homes: map[string][]*class{}, idle: map[string][]*policy{}, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{},
+	v := &view{set: set, homes: map[string][]*class{}, idle: map[string][]*policy{}, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{}, homesTaken: map[taking]struct{ matches, known bool }{},
 		told: map[*class]repair.Told{}, offered: map[string]string{}}
 	v.policies = policiesOf(set)
 	v.world = set.World
@@ -234,6 +235,22 @@ func (v *view) between(from, to *class, port int32, protocol corev1.Protocol) ve
 // matchesNamespace says whether the selector takes the namespace, and whether
 // that is known: of a namespace that nothing declares only the name is.
 func (v *view) matchesNamespace(s *metav1.LabelSelector, namespace string) (matches, known bool) {
+	key := taking{s, namespace}
+	had, ok := v.homesTaken[key]
+	if !ok {
+		had.matches, had.known = v.matchNamespace(s, namespace)
+		v.homesTaken[key] = had
+	}
+	return had.matches, had.known
+}
+
+// taking is a question that is asked for every class of a namespace.
+type taking struct {
+	selector  *metav1.LabelSelector
+	namespace string
+}
+
+func (v *view) matchNamespace(s *metav1.LabelSelector, namespace string) (matches, known bool) {
 	own, declared := v.world.Namespaces[namespace]
 	all := labels.Set{corev1.LabelMetadataName: namespace}
 	maps.Copy(all, own)
