@@ -230,6 +230,19 @@ func TestWhatIsNotThereIsBadInput(t *testing.T) {
 	}
 }
 
+// A pod that a controller makes of an object of the input is not known, which is
+// another thing than a wrong name.
+func TestAPodThatAControllerMakesIsNotKnown(t *testing.T) {
+	set := setOf(t, platform+"---\napiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {namespace: ai, name: llama}\n")
+	const says = "a controller may make such pods of InferenceService ai/llama"
+	if _, err := Resolve(set, Names{From: "apps/web", To: "ai/llama-predictor", Port: "80"}); err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("%v does not say %q", err, says)
+	}
+	if _, err := Resolve(set, Names{From: "apps/wep", To: "ai/model", Port: "80"}); err == nil || strings.Contains(err.Error(), "controller") {
+		t.Errorf("of another namespace: %v", err)
+	}
+}
+
 func TestANameCannotReachTheTerminal(t *testing.T) {
 	a := Answer{Verdict: "Deny", Sentence: "No: \x1b[2Ja", Notes: []string{"\x07"}, Next: "\u202e", Out: Side{Title: "\x1b]0;x", Text: "\u009b1m", Lines: "- \x1b[31m", Where: "\x1b"}}
 	var b bytes.Buffer

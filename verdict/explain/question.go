@@ -48,7 +48,7 @@ func Resolve(set *manifest.Set, n Names) (Question, error) {
 	}
 	q := Question{Protocol: port.Protocol}
 	ends := matrix.Ends(set)
-	if q.From, err = resolve(ends, n.From, n.Namespace); err != nil {
+	if q.From, err = resolve(set, ends, n.From, n.Namespace); err != nil {
 		return q, fmt.Errorf("--from: %w", err)
 	}
 	if err := q.checkSource(set, n.From); err != nil {
@@ -57,7 +57,7 @@ func Resolve(set *manifest.Set, n Names) (Question, error) {
 	if service, ok := serviceName(n.To, n.Namespace); ok {
 		return q, q.behind(set, service, port)
 	}
-	if q.To, err = resolve(ends, n.To, n.Namespace); err != nil {
+	if q.To, err = resolve(set, ends, n.To, n.Namespace); err != nil {
 		return q, fmt.Errorf("--to: %w", err)
 	}
 	if q.To[0].Pod == nil {
@@ -97,7 +97,7 @@ func (q *Question) checkSource(set *manifest.Set, name string) error {
 	return nil
 }
 
-func resolve(ends []matrix.End, name, namespace string) ([]matrix.End, error) {
+func resolve(set *manifest.Set, ends []matrix.End, name, namespace string) ([]matrix.End, error) {
 	if name == "" {
 		return nil, fmt.Errorf("name a pod, a workload or an address, such as apps/chat-api")
 	}
@@ -112,7 +112,12 @@ func resolve(ends []matrix.End, name, namespace string) ([]matrix.End, error) {
 	if !strings.Contains(name, "/") {
 		return nil, fmt.Errorf("%q is no pod and no address: write NAMESPACE/POD, NAMESPACE/WORKLOAD or deployment/NAMESPACE/NAME", name)
 	}
-	return matrix.Find(ends, name, namespace)
+	found, err := matrix.Find(ends, name, namespace)
+	parts := strings.Split(name, "/")
+	if custom, ok := set.MakerIn(parts[max(len(parts)-2, 0)]); err != nil && ok {
+		return nil, fmt.Errorf("%w; a controller may make such pods of %s, and the input does not show their labels: add the pods, as the cluster has them", err, custom)
+	}
+	return found, err
 }
 
 func numberOn(e matrix.End, port matrix.Port) (int32, error) {

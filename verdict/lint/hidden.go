@@ -21,7 +21,8 @@ func proven(made bool) Severity {
 // operated reports whether a controller may make pods in the namespace of an
 // object that the input shows. Which labels they have is not known.
 func (v *view) operated(namespace string) bool {
-	return slices.ContainsFunc(v.set.Objects.Customs, func(c manifest.Custom) bool { return c.Into == namespace || c.Into == "" })
+	_, ok := v.set.MakerIn(namespace)
+	return ok
 }
 
 // made reports whether pods may match a selector in the namespace although the

@@ -85,3 +85,14 @@ func (r *reading) keepCustom(at Source, n *yaml.Node) {
 		r.raw.Customs = append(r.raw.Customs, c)
 	}
 }
+
+// MakerIn is an object of which a controller may make pods in the namespace that
+// the input does not show; the first, if there are several.
+func (s *Set) MakerIn(namespace string) (Custom, bool) {
+	for _, c := range s.Objects.Customs {
+		if c.Into == namespace || c.Into == "" {
+			return c, true
+		}
+	}
+	return Custom{}, false
+}
