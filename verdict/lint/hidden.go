@@ -37,7 +37,13 @@ func (v *view) labelledLater(s *metav1.LabelSelector) bool {
 	if s == nil {
 		return false
 	}
-	for key, values := range alternatives(s) {
+	asked := alternatives(s)
+	for _, e := range s.MatchExpressions {
+		if e.Operator == metav1.LabelSelectorOpExists {
+			asked[e.Key] = nil
+		}
+	}
+	for key, values := range asked {
 		if domestic(key) || v.carried(key) {
 			if !slices.ContainsFunc(values, func(value string) bool { return slices.Contains(runtimeLabels, key+"="+value) }) {
 				continue
