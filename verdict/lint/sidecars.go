@@ -19,20 +19,32 @@ const (
 // istiodForgotten finds pods with a proxy of Istio that may not reach istiod: the
 // proxy gets no configuration and no certificate, and the pod does not become ready.
 func istiodForgotten(v *view) []draft {
-	var drafts []draft
 	istiod, shown := v.istiod()
+	cut := map[*policy][]*class{}
 	for _, c := range v.classes {
-		if !v.injected(c) || len(v.isolated[c][egress]) == 0 || v.reachesIstiod(c, istiod) {
+		if isolating := v.isolated[c][egress]; len(isolating) > 0 && v.injected(c) && !v.reachesIstiod(c, istiod) {
+			cut[isolating[0]] = append(cut[isolating[0]], c)
+		}
+	}
+	var drafts []draft
+	for _, p := range v.policies {
+		if len(cut[p]) == 0 {
 			continue
 		}
-		d := draft{policy: v.isolated[c][egress][0], at: at("spec", "egress"), severity: Warning}
+		d := draft{policy: p, at: at("spec", "egress"), severity: Warning}
 		if shown {
 			d.severity = Error
 		}
-		d.what = fmt.Sprintf("The proxies of %s cannot reach istiod on %d/TCP.", c.name(), xds)
-		d.why = fmt.Sprintf("%s, and no rule allows it. A sidecar of Istio gets its configuration and certificates there; without, its pod does not become ready.", v.isolators(c, egress))
-		rule := ruleNode("to", []*yaml.Node{podsNode(d.policy.Namespace, istiod.Namespace, map[string]string{"app": "istiod"})}, port{xds, tcp})
-		d.fix = fmt.Sprintf("Allow %d/TCP to pods with app=istiod of namespace %s %s.", xds, istiod.Namespace, d.grant(v, egress, []*class{c}, rule, []port{{xds, tcp}}))
+		d.what = fmt.Sprintf("The proxies of %s cannot reach istiod on %d/TCP.", names(cut[p]), xds)
+		d.why = fmt.Sprintf("%s, and no rule allows it. A sidecar of Istio gets its configuration and certificates there; without, its pod does not become ready.", v.isolators(cut[p][0], egress))
+		rule := ruleNode("to", []*yaml.Node{podsNode(p.Namespace, istiod.Namespace, map[string]string{"app": "istiod"})}, port{xds, tcp})
+		where := "in " + p.Key()
+		if len(v.besides(p, cut[p])) == 0 {
+			d.edit = add(at("spec", "egress"), rule)
+		} else {
+			where = d.grant(v, egress, cut[p], rule, []port{{xds, tcp}})
+		}
+		d.fix = fmt.Sprintf("Allow %d/TCP to pods with app=istiod of namespace %s %s.", xds, istiod.Namespace, where)
 		drafts = append(drafts, d)
 	}
 	return drafts
