@@ -80,6 +80,9 @@ func (r *reading) keepCustom(at Source, n *yaml.Node) {
 	c := Custom{Source: at, Into: at.Namespace}
 	if path := deploys[header{at.APIVersion, at.Kind}.group()]; path != "" {
 		c.Into = cmp.Or(text(n, strings.Split(path, ".")...), at.Namespace)
+		if at.Kind == "Kustomization" {
+			c.Into = text(n, strings.Split(path, ".")...) // without, what it applies says where it goes
+		}
 	}
 	if len(r.raw.Customs) < maxGathered {
 		r.raw.Customs = append(r.raw.Customs, c)
