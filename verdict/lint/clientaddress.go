@@ -98,7 +98,9 @@ func private(p netip.Prefix) bool {
 func clientsForgotten(v *view) []draft {
 	var drafts []draft
 	for _, c := range v.classes {
-		if len(v.isolated[c][ingress]) == 0 || c.HostNetwork {
+		isolating := v.isolated[c][ingress]
+		if len(isolating) == 0 || c.HostNetwork || v.othersDecide(c.Namespace) ||
+			!slices.ContainsFunc(isolating, func(p *policy) bool { return len(p.rules(ingress)) > 0 }) { // without, see ingress-closed
 			continue
 		}
 		for _, s := range c.services {
@@ -106,7 +108,7 @@ func clientsForgotten(v *view) []draft {
 				continue
 			}
 			if closed := v.closedToClients(c, s); len(closed) > 0 {
-				d := draft{policy: v.isolated[c][ingress][0], at: at("spec", "ingress"), severity: Warning}
+				d := draft{policy: isolating[0], at: at("spec", "ingress"), severity: Warning}
 				d.what = fmt.Sprintf("Clients outside of the cluster cannot reach %s on %s, where Service %s/%s leads them.", c.name(), portsText(closed), s.Namespace, s.Name)
 				d.why = v.isolators(c, ingress) + ", and no rule for everyone or for addresses allows the port. The Service is of type LoadBalancer; its clients are no pods, so no selector matches them."
 				d.fix = fmt.Sprintf("Allow %s from an ipBlock with the addresses of the clients, and of the nodes unless externalTrafficPolicy is Local.", portsText(closed))

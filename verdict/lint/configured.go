@@ -208,7 +208,7 @@ func (c *class) proxied() bool {
 // to addresses.
 func (v *view) outsideDraft(c *class, t target) (draft, bool) {
 	isolating := v.isolated[c][egress]
-	if len(isolating) == 0 || len(isolating[0].rules(egress)) == 0 || t.port == 0 || !outside(t.host) {
+	if len(isolating) == 0 || len(isolating[0].rules(egress)) == 0 || t.port == 0 || !outside(t.host) || v.othersDecide(c.Namespace) {
 		return draft{}, false
 	}
 	if v.anyEgress(c, func(r rule) bool { return lists(r.ports, t.port, tcp) && leadsOut(r) }) {

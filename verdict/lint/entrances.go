@@ -73,13 +73,14 @@ func controllerForgotten(v *view) []draft {
 			continue
 		}
 		carriers := v.carriers(p.by)
+		others := v.othersDecide(p.class.Namespace)
 		onNode := slices.ContainsFunc(carriers, func(k *class) bool { return k.HostNetwork })
 		switch {
 		case onNode:
-			if !v.letsOutsideIn(p.class, p.port) {
+			if !others && !v.letsOutsideIn(p.class, p.port) {
 				weak = append(weak, v.onNodeDraft(p, carriers))
 			}
-		case len(carriers) == 0 && !v.letsControllerIn(p.class, p.port):
+		case len(carriers) == 0 && !others && !v.letsControllerIn(p.class, p.port):
 			weak = append(weak, v.shutDraft(p))
 		case len(carriers) > 0 && !slices.ContainsFunc(carriers, func(k *class) bool {
 			return v.between(k, p.class, p.number, p.protocol).Decision != verdict.Deny

@@ -18,6 +18,12 @@ func proven(made bool) Severity {
 	return Error
 }
 
+// othersDecide reports whether policies of other kinds may let through what no
+// NetworkPolicy does.
+func (v *view) othersDecide(namespace string) bool {
+	return len(v.world.ClusterPolicies) > 0 || v.foreign(namespace)
+}
+
 // operated reports whether a controller may make pods in the namespace of an
 // object that the input shows. Which labels they have is not known.
 func (v *view) operated(namespace string) bool {

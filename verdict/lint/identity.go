@@ -59,7 +59,7 @@ func (c *class) account() string {
 
 func (v *view) cutsIdentity(c *class, k cloud) bool {
 	if len(k.addresses) == 0 {
-		return !v.anyEgress(c, func(r rule) bool { return lists(r.ports, 443, tcp) && (leadsOut(r) || !r.onlyPods()) })
+		return !v.othersDecide(c.Namespace) && !v.anyEgress(c, func(r rule) bool { return lists(r.ports, 443, tcp) && (leadsOut(r) || !r.onlyPods()) })
 	}
 	from := c.Pod
 	from.IPs = nil

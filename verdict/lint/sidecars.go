@@ -22,7 +22,7 @@ func istiodForgotten(v *view) []draft {
 	istiod, shown := v.istiod()
 	cut := map[*policy][]*class{}
 	for _, c := range v.classes {
-		if isolating := v.isolated[c][egress]; len(isolating) > 0 && v.injected(c) && !v.reachesIstiod(c, istiod) {
+		if isolating := v.isolated[c][egress]; len(isolating) > 0 && v.injected(c) && !v.othersDecide(c.Namespace) && !v.reachesIstiod(c, istiod) {
 			cut[isolating[0]] = append(cut[isolating[0]], c)
 		}
 	}
