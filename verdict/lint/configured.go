@@ -194,6 +194,9 @@ func configuredDrafts(o *openings, by map[[2]*class]string) []draft {
 
 // proxied reports whether the containers are told to go out through a proxy.
 func (c *class) proxied() bool {
+	if c.workload == nil || c.workload.Template == nil {
+		return false
+	}
 	return slices.ContainsFunc(c.workload.Template.Spec.Containers, func(container corev1.Container) bool {
 		return slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool {
 			return slices.Contains([]string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}, strings.ToUpper(e.Name))

@@ -79,12 +79,24 @@ func (v *view) madePeer(home string, peer *networkingv1.NetworkPolicyPeer) bool 
 	return v.operatedPeer(home, peer) || v.labelledLater(peer.PodSelector)
 }
 
+// gatewayPeer reports whether a peer is for a namespace with a Gateway, of which
+// controllers make pods that carry what clients ask for.
+func (v *view) gatewayPeer(home string, peer *networkingv1.NetworkPolicyPeer) bool {
+	return slices.ContainsFunc(v.set.Objects.Customs, func(c manifest.Custom) bool {
+		if peer.NamespaceSelector == nil {
+			return c.Kind == "Gateway" && c.Into == home
+		}
+		takes, known := v.matchesNamespace(peer.NamespaceSelector, c.Into)
+		return c.Kind == "Gateway" && (takes || !known)
+	})
+}
+
 // admitsUnseen reports whether an ingress rule may let in what the input does not
 // show: addresses, everyone, or pods of namespaces that nothing of it is in.
 func (v *view) admitsUnseen(r rule) bool {
 	return len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
 		switch {
-		case peer.IPBlock != nil, v.madePeer(r.policy.Namespace, &peer):
+		case peer.IPBlock != nil, v.labelledLater(peer.PodSelector), v.gatewayPeer(r.policy.Namespace, &peer):
 			return true
 		case peer.NamespaceSelector != nil && everything(peer.NamespaceSelector) && (peer.PodSelector == nil || everything(peer.PodSelector)):
 			return true

@@ -41,12 +41,20 @@ func (u *unseen) drafts(does, do, why string) []draft {
 		policies, selectors = slices.Compact(policies), distinct(selectors)
 		drafts = append(drafts, draft{
 			policy: first.policy, at: first.at, severity: Info,
-			what: fmt.Sprintf("The input has no pod with %s, which %s.", strings.Join(selectors, "; "), subject(policies, does, do)),
+			what: fmt.Sprintf("The input has no pod with %s, which %s.", few(selectors), subject(policies, does, do)),
 			why:  why,
 			fix:  "Compare the labels with the pods of the cluster, or add the pods to what is checked.",
 		})
 	}
 	return drafts
+}
+
+// few joins at most eight of the selectors, and says how many more there are.
+func few(selectors []string) string {
+	if more := len(selectors) - 8; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(selectors[:8], "; "), more)
+	}
+	return strings.Join(selectors, "; ")
 }
 
 func subject(policies []string, does, do string) string {

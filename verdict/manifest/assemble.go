@@ -91,7 +91,7 @@ func (s *Set) undeclared() {
 			s.World.Namespaces[name] = nil
 		}
 	default:
-		s.note(Position{}, "", "%s not declared: %s; selectors ask for labels of namespaces (%s), which are unknown there, and so are verdicts that depend on them",
+		s.note(Position{}, "", "%s not declared: %s; selectors ask for labels of namespaces (%s), which are unknown there, and so are verdicts that depend on them (state them with --namespace-label)",
 			count(n, "namespace"), brief(s.Undeclared), brief(asked))
 	}
 }

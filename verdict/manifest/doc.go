@@ -16,7 +16,8 @@
 // What offline input cannot say is left unknown, and said in Notes: the labels of
 // a namespace that no document declares, as far as some selector asks for them;
 // the addresses of a workload's pods; what policies of kinds do that are not
-// understood (World.Foreign). Nothing unknown is taken for allowed.
+// understood (World.Foreign); which pods controllers make of custom resources
+// (Objects.Customs), unless their labels are documented. Nothing unknown is taken for allowed.
 //
 // Pods of a workload are judged alike, so a workload stands for at most two of
 // them, which is enough to ask what passes between two replicas. A StatefulSet

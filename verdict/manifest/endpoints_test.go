@@ -85,3 +85,23 @@ func TestAnAddressIsThatOfItsService(t *testing.T) {
 		}
 	}
 }
+
+// Endpoints that cannot be read stop nothing: only Services without selector need
+// them.
+func TestEndpointsThatAreWrongAreLeftOut(t *testing.T) {
+	set := setOf(t, behind+`---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes, namespace: default}
+addressType: IPv4
+endpoints: []
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: wrong, namespace: default}
+subset: []
+`, Options{})
+	if len(set.Objects.EndpointSlices) != 1 || len(set.Objects.Endpoints) != 1 || len(set.Notes) != 2 {
+		t.Errorf("%d slices, %d endpoints, %v", len(set.Objects.EndpointSlices), len(set.Objects.Endpoints), set.Notes)
+	}
+}

@@ -20,6 +20,8 @@ func (u Use) needs(kind string) bool {
 		return u != ForPolicies
 	case "ConnectivitySuite":
 		return u == ForPlan
+	case "EndpointSlice", "Endpoints": // they only tell where Services without selector lead
+		return false
 	}
 	return true
 }
