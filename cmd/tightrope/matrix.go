@@ -104,6 +104,7 @@ func (o *matrixOptions) prepare(c *cobra.Command) (err error) {
 	if err != nil {
 		return fmt.Errorf("--to-ip: %w", err)
 	}
+	o.compared = len(o.diff) > 0
 	if o.set, o.origin, err = o.judged(c); err != nil {
 		return err
 	}
@@ -185,10 +186,14 @@ func (o *matrixOptions) draw(ctx context.Context, out io.Writer) error {
 
 // writeDiff compares the set with another.
 func (o *matrixOptions) writeDiff(c *cobra.Command) error {
-	other := source{files: o.diff, verbose: o.verbose, withRollout: o.withRollout, stated: o.stated}
+	other := o.source // reads with the same flags
+	other.files = o.diff
 	after, _, err := other.judged(c)
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--diff: %w", err)}
+	}
+	if o.withRollout && len(o.set.Objects.Rollouts)+len(after.Objects.Rollouts) == 0 {
+		return &exitError{exitUsage, errors.New("--with-rollout: no PolicyRollout is in either input: add its file, or leave the flag out")}
 	}
 	name := workloadNames(o.set, after)
 	if o.by == "pod" {

@@ -26,6 +26,7 @@ type source struct {
 	verbose     bool
 	withRollout bool // judge as if the policies of the rollouts were applied
 	planned     bool // the rollouts are what the command is about
+	compared    bool // with another source, which may have the rollouts
 }
 
 func (s *source) flags(c *cobra.Command) {
@@ -87,7 +88,7 @@ func (s *source) applied(set *manifest.Set, origin string) (*manifest.Set, error
 	switch {
 	case !s.withRollout:
 		return set, nil
-	case len(set.Objects.Rollouts) == 0:
+	case len(set.Objects.Rollouts) == 0 && !s.compared:
 		return nil, fmt.Errorf("--with-rollout: no PolicyRollout is in %s: add its file with -f, or leave the flag out", origin)
 	}
 	return set.WithCandidates(), nil

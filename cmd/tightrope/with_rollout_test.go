@@ -32,6 +32,7 @@ func TestARolloutIsAppliedWhereItIsAskedFor(t *testing.T) {
 		{[]string{"matrix", "-f", path, "--to", "ai"}, []string{"2 allowed", "not applied: judge with them by --with-rollout"}},
 		{[]string{"matrix", "-f", path, "--to", "ai", "--with-rollout"}, []string{"1 allowed, 2 denied", "judged as if applied"}},
 		{[]string{"matrix", "-f", path, "--diff", path, "--with-rollout"}, []string{"No connection changes", "judged as if applied"}},
+		{[]string{"matrix", "-f", manifests(t, gateway), "--diff", path, "--with-rollout"}, []string{"apps/chat-api → ai/llm-gateway", "1 closed"}},
 		{[]string{"lint", "-f", path}, []string{"judged as if applied"}},
 		{[]string{"lint", "-f", path, "--with-rollout=false"}, []string{"0 errors"}},
 	} {
@@ -49,6 +50,10 @@ func TestARolloutIsAppliedWhereItIsAskedFor(t *testing.T) {
 		t.Errorf("no rollout to apply: exit code %d", code)
 	}
 	contains(t, errs, "no PolicyRollout is in", "leave the flag out")
+	none := manifests(t, gateway)
+	if code, _, errs := said(t, "matrix", "-f", none, "--diff", none, "--with-rollout"); code != exitUsage || !strings.Contains(errs, "in either input") {
+		t.Errorf("no rollout on either side: exit code %d: %s", code, errs)
+	}
 }
 
 // A second rollout of a name stops only the commands that need rollouts.

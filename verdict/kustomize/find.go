@@ -1,5 +1,7 @@
 package kustomize
 
+//lint:file-ignore SA1019 kustomizations of others have the fields that are deprecated
+
 import (
 	"io/fs"
 	"os"

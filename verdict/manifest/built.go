@@ -102,17 +102,32 @@ func (f *finder) origin(o kustomize.Object) *document {
 		raw = split(o.Origin, 1, text)
 		f.origins[o.Origin] = raw
 	}
-	var same []*document
-	for _, one := range raw {
-		if n := one.kept(); text(n, "kind") == o.Kind && text(n, "metadata", "name") != "" && strings.Contains(o.Name, text(n, "metadata", "name")) {
-			same = append(same, one)
-		}
-	}
-	if len(same) == 1 {
-		d.from = same[0]
-		d.line = same[0].position(same[0].kept()).Line
+	if d.from = nearest(raw, o); d.from != nil {
+		d.line = d.from.position(d.from.kept()).Line
 	}
 	return d
+}
+
+// nearest is the document of the object's kind whose name is most of the object's,
+// to which a prefix or a suffix may have been added; nil where several are.
+func nearest(all []*document, o kustomize.Object) *document {
+	var best *document
+	longest, several := 0, false
+	for _, one := range all {
+		n := one.kept()
+		name := text(n, "metadata", "name")
+		switch {
+		case text(n, "kind") != o.Kind || name == "" || len(name) < longest || !strings.Contains(o.Name, name):
+		case len(name) == longest:
+			several = true
+		default:
+			best, longest, several = one, len(name), false
+		}
+	}
+	if several {
+		return nil
+	}
+	return best
 }
 
 func readable(raw []byte) bool {

@@ -74,7 +74,8 @@ func (d *drawing) draw(ctx context.Context) error {
 		d.paragraph("  ", fmt.Sprintf("%s no port, so that there is nothing to ask: %s. Name ports with --ports.", plural(len(d.portless), "target declares", "targets declare"), strings.Join(d.portless, ", ")))
 	}
 	d.line("")
-	d.wrap("", 0, fmt.Sprintf("%s allowed, %s denied%s%s. Why: tightrope explain --from A --to B --port P", thousands(d.counts[Allow]), thousands(d.counts[Deny]),
+	total := d.counts[Allow] + d.counts[Deny] + d.counts[Mixed] + d.counts[Unknown]
+	d.wrap("", 0, fmt.Sprintf("%s: %s allowed, %s denied%s%s. Why: tightrope explain --from A --to B --port P", plural(total, "connection by workload and port", "connections by workload and port"), thousands(d.counts[Allow]), thousands(d.counts[Deny]),
 		some(d.counts[Mixed], ", %s where pods of a workload differ"), some(d.counts[Unknown], ", %s unknown")))
 	return nil
 }

@@ -39,7 +39,8 @@ apps/web     ■ · ·
 
   1 target declares no port, so that there is nothing to ask: apps/web. Name ports with --ports.
 
-4 allowed, 5 denied. Why: tightrope explain --from A --to B --port P
+9 connections by workload and port: 4 allowed, 5 denied. Why: tightrope explain --from A --to B
+--port P
 `
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

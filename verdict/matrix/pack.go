@@ -89,14 +89,12 @@ func (q Query) pack(ctx context.Context) (*packer, error) {
 	p.axes(from, to, ports)
 	p.outcomes = make([]byte, (len(from)*width+3)/4)
 	p.egress, p.ingress = make([]uint32, 0, len(from)*width), make([]uint32, 0, len(from)*width)
-	for _, a := range from {
+	for row := range q.cellsBySource(from, to, ports) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		for j, b := range to {
-			for _, port := range ports[j] {
-				p.add(q.cell(a, b, port))
-			}
+		for _, c := range row {
+			p.add(c)
 		}
 	}
 	return p, p.seal()

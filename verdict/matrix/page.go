@@ -60,10 +60,10 @@ type page struct {
 	Sources    int
 	Targets    int
 	Namespaces int
-	Cells      int // with a port
 	Figures    []figure
 }
 
+// figure is a number with its name. Those of outcomes add up to the connections.
 type figure struct{ Mark, Name, Value, Tone string }
 
 // WriteHTML writes one page that needs nothing else and asks the network for
@@ -84,9 +84,6 @@ func WriteHTML(ctx context.Context, w io.Writer, q Query, about Page) error {
 		Policy: pagePolicy, Style: template.CSS(pageStyle), Script: template.JS(pageScript), Data: template.JS(data),
 		Sources: len(p.From), Targets: len(p.To), Namespaces: len(p.Namespaces), Figures: p.figures(),
 	}
-	for _, n := range p.counts {
-		view.Cells += n
-	}
 	var b bytes.Buffer
 	if err := pageHTML.Execute(&b, view); err != nil {
 		return fmt.Errorf("write the page: %w", err)
@@ -104,7 +101,12 @@ func (p *packer) figures() []figure {
 		}
 		return "neutral"
 	}
+	total := 0
+	for _, n := range p.counts {
+		total += n
+	}
 	all := []figure{
+		{"", "Connections, by workload and port", thousands(total), "neutral"},
 		{"■", "Allowed", thousands(p.counts[Allow]), "good"},
 		{"·", "Denied", thousands(p.counts[Deny]), "neutral"},
 		{"≈", "Pods differ", thousands(p.counts[Mixed]), warn(p.counts[Mixed])},

@@ -3,8 +3,10 @@ package matrix
 import (
 	"cmp"
 	"iter"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -106,16 +108,43 @@ func (q Query) member(e End) member {
 // order of Workloads, then of ports.
 func (q Query) Cells() iter.Seq[Cell] {
 	from, to := q.workloads(q.From), q.workloads(q.To)
+	ports := make([][]asked, len(to))
+	for j, b := range to {
+		ports[j] = q.portsOfWorkload(b)
+	}
 	return func(yield func(Cell) bool) {
-		for _, a := range from {
-			for _, b := range to {
-				if a.Namespace == "" && b.Namespace == "" {
-					continue
+		for row := range q.cellsBySource(from, to, ports) {
+			for _, c := range row {
+				if (c.From.Namespace != "" || c.To.Namespace != "") && !yield(c) {
+					return
 				}
-				for _, p := range q.portsOfWorkload(b) {
-					if !yield(q.cell(a, b, p)) {
-						return
+			}
+		}
+	}
+}
+
+// cellsBySource yields the cells of one source after the other, those of two
+// addresses too. As many sources are judged at once as there are processors.
+func (q Query) cellsBySource(from, to []*Workload, ports [][]asked) iter.Seq[[]Cell] {
+	return func(yield func([]Cell) bool) {
+		rows := make([][]Cell, runtime.GOMAXPROCS(0)) // one slot each: no lock, stable order
+		for some := range slices.Chunk(from, len(rows)) {
+			var all sync.WaitGroup
+			for i, a := range some {
+				all.Go(func() {
+					row := rows[i][:0]
+					for j, b := range to {
+						for _, p := range ports[j] {
+							row = append(row, q.cell(a, b, p))
+						}
 					}
+					rows[i] = row
+				})
+			}
+			all.Wait()
+			for i := range some {
+				if !yield(rows[i]) {
+					return
 				}
 			}
 		}

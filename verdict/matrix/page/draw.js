@@ -3,7 +3,7 @@
 
 function makePainter(m, v, grid, canvas, spacer) {
   const ctx = canvas.getContext('2d');
-  const d = {w: 0, h: 0, covered: 0, left: 0, top: 0, hover: null, active: {r: 0, c: 0}, colour: {}};
+  const d = {cut: 0, w: 0, h: 0, covered: 0, left: 0, top: 0, hover: null, active: {r: 0, c: 0}, colour: {}};
   const FONT = '12px ', sans = getComputedStyle(document.documentElement).getPropertyValue('--sans');
   const widths = new Map();
 
@@ -20,8 +20,10 @@ function makePainter(m, v, grid, canvas, spacer) {
   };
   d.layout = auto => {
     const longest = (lines, ends) => Math.max(60, ...lines.map(l => text(label(l, ends), l.at < 0) + (l.at < 0 ? 34 : 30)));
-    d.left = Math.round(Math.min(longest(v.rows, m.from), 260, grid.clientWidth * 0.42));
-    d.top = Math.round(Math.min(longest(v.cols, m.to), 190, grid.clientHeight * 0.45));
+    // Names give way to cells, but not to room that no cell takes.
+    const spare = (whole, lines, cell, most) => Math.max(most, whole - lines.length * cell);
+    d.left = Math.round(Math.min(longest(v.rows, m.from), spare(grid.clientWidth, v.cols, 30, Math.min(260, grid.clientWidth * 0.42))));
+    d.top = Math.round(Math.min(longest(v.cols, m.to), spare(grid.clientHeight, v.rows, 24, Math.min(190, grid.clientHeight * 0.45))));
     if (auto || !d.h) d.fit();
     spacer.style.width = d.left + d.covered + v.cols.length * d.w + 'px';
     spacer.style.height = d.top + v.rows.length * d.h + 'px';
@@ -54,7 +56,9 @@ function makePainter(m, v, grid, canvas, spacer) {
     bands(r0, r1, c0, c1, x, y);
     for (let r = r0; r < r1; r++) for (let c = c0; c < c1; c++) cell(v.rows[r], v.cols[c], x(c), y(r));
     ctx.restore();
+    d.cut = 0;
     names(r0, r1, c0, c1, x, y, w, h);
+    canvas.dataset.cut = d.cut;
   };
 
   const pointed = () => d.hover || d.active;
@@ -147,7 +151,9 @@ function makePainter(m, v, grid, canvas, spacer) {
     if (pointed) { ctx.globalAlpha = 0.12; ctx.fillStyle = d.colour.neutral; ctx.fillRect(0, y - thick / 2, room, thick); ctx.globalAlpha = 1; }
     ctx.fillStyle = bold ? d.colour.ink : d.colour.soft;
     ctx.font = (bold ? '600 ' : '') + FONT + sans; ctx.textAlign = 'left'; ctx.textBaseline = 'middle';
-    ctx.fillText(shorten(label(l, ends), room - at - 6, bold), at, y + 0.5);
+    const full = label(l, ends), shown = shorten(full, room - at - 6, bold);
+    if (shown !== full) d.cut++;
+    ctx.fillText(shown, at, y + 0.5);
     if (!group) return;
     ctx.beginPath(); // open points away from the names, closed along them
     if (l.open) { ctx.moveTo(8, y - 3); ctx.lineTo(16, y - 3); ctx.lineTo(12, y + 3); } else { ctx.moveTo(9, y - 4); ctx.lineTo(15, y); ctx.lineTo(9, y + 4); }

@@ -96,7 +96,7 @@ function sentence(m, v, r, c) {
   if (!col) return 'from ' + line(row, m.from);
   if (row.at < 0 || col.at < 0) {
     const s = v.share(row, col), title = (l, ends) => l.at < 0 ? m.spaceName(l.ns) : ends[l.at].full;
-    return `${title(row, m.from)} → ${title(col, m.to)}: of ${plural(s.pairs, 'pair')}, ${s.allow + s.some} may connect, ${s.deny} denied` + (s.differ + s.unknown ? `, ${s.differ + s.unknown} differ or unknown` : '');
+    return `${title(row, m.from)} → ${title(col, m.to)}: of ${plural(s.pairs, 'pair')} of workloads, ${s.allow + s.some} may connect, ${s.deny} denied` + (s.differ + s.unknown ? `, ${s.differ + s.unknown} differ or unknown` : '') + (s.none ? `, ${s.none} to a target that declares no port` : '');
   }
   const ports = m.to[col.at].ports.map((p, k) => [p, k]).filter(([p]) => v.port < 0 || p === v.port);
   return `${m.from[row.at].full} → ${m.to[col.at].full}: ` + ports.slice(0, 8).map(([p, k]) => (m.ports[p] || 'no port') + ' ' + WORD[m.outcome(row.at, col.at, k)]).join(', ');
