@@ -256,7 +256,7 @@ func TestASecondSignalStopsWaiting(t *testing.T) {
 	if code := p.end(t); code != exitRollback {
 		t.Errorf("exit code %d, want %d", code, exitRollback)
 	}
-	if !strings.Contains(p.stderr.String(), "was not verified") {
+	if !strings.Contains(p.stderr.String(), "without verifying the rollback") {
 		t.Errorf("it does not say that nothing was verified: %q", p.stderr)
 	}
 	wantGone(t, namespace, name)

@@ -116,7 +116,15 @@ func (q *Question) address(set *manifest.Set, ip netip.Addr, port matrix.Port) (
 		q.Note = strings.TrimSpace(fmt.Sprintf("Port %d of node %s is that of Service %s/%s. %s", port.Number, asked, node.service.Namespace, node.service.Name, q.Note))
 		return true, err
 	case !set.IsServices(ip) && !set.IsPods(ip):
-		return false, nil
+		if port.Name != "" || !mayBeInside(set, ip) {
+			return false, nil
+		}
+		if !q.byChance(set, port) {
+			q.Note = asked + " is taken for an address outside the cluster. If it is a pod's or a Service's, name that: --to NAMESPACE/POD or --to svc/NAMESPACE/NAME."
+			return false, nil
+		}
+		q.unknown(asked, asked+" is a private address: it may be a pod's or a Service's, which the input does not show.",
+			"State --pod-cidr and --service-cidr. If it is in one of them, name what has it: --to NAMESPACE/POD or --to svc/NAMESPACE/NAME.", port.Number)
 	case port.Name != "":
 		_, err = numberOn(q.To[0], port)
 		return true, err
