@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout/preview"
@@ -69,7 +70,10 @@ func (s *source) head(kind string, set *manifest.Set) document {
 // notes are what the input does not say, and what becomes of its rollouts. Briefly,
 // they are the first few, and how much more there is to say.
 func (s *source) notes(set *manifest.Set, all bool) []string {
-	notes := []string{}
+	notes := slices.Clone(s.unchecked)
+	if notes == nil {
+		notes = []string{} // of JSON an empty list
+	}
 	for _, r := range set.Objects.Rollouts {
 		switch {
 		case s.planned:

@@ -36,9 +36,9 @@ func newLintCommand() *cobra.Command {
 			"and prepared before the first is written. A finding that a policy's annotation suppresses is left out,\n" +
 			"unless --suppressed asks for it. The policies of a PolicyRollout in the input are checked as if they\n" +
 			"were applied; --with-rollout=false leaves them out.\n\n" +
-			"Exits 0 without an error among the findings, 1 with one, and 4 for bad input. With --write, what\n" +
-			"was corrected does not count.",
-		Example: "  tightrope lint -f policies/\n  tightrope lint -f policies/ --fix",
+			"Exits 0 without an error among the findings, 1 with one, 3 if no workload is in the input and so little\n" +
+			"could be checked, and 4 for bad input. With --write, what was corrected does not count.",
+		Example: "  tightrope lint -f manifests/\n  tightrope lint -f manifests/ --fix",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !slices.Contains([]string{"text", "json", "sarif"}, o.format) {
@@ -72,6 +72,8 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 			return &exitError{exitInconclusive, fmt.Errorf("after the correction: %w", err)}
 		}
 	}
+	var blind bool
+	o.unchecked, blind = unchecked(set)
 	o.tell(c.ErrOrStderr(), set)
 	findings := slices.DeleteFunc(lint.Check(set), func(f lint.Finding) bool { return f.Suppressed && !o.suppressed && o.format != "sarif" })
 	var b bytes.Buffer
@@ -95,7 +97,38 @@ func (o *lintOptions) lint(c *cobra.Command) error {
 	if slices.ContainsFunc(findings, func(f lint.Finding) bool { return f.Severity == lint.Error && !f.Suppressed }) {
 		return &exitError{exitCut, nil}
 	}
+	if blind && !o.fix && !o.write { // those are asked for what they write
+		return &exitError{exitInconclusive, nil}
+	}
 	return nil
+}
+
+// unchecked says what lint could not look at. It is blind where there are policies
+// and nothing that they could be about: most mistakes show on pods only.
+func unchecked(set *manifest.Set) (notes []string, blind bool) {
+	policies := len(set.Objects.NetworkPolicies)
+	for _, r := range set.Objects.Rollouts {
+		policies += len(r.Candidates)
+	}
+	if policies > 0 && len(set.Pods) == 0 {
+		blind = true
+		notes = append(notes, "no workload is in the input, so what these policies do to pods is not checked, and without an error the exit code is 3: add the workloads with -f")
+	}
+	var other []string
+	for _, f := range set.World.Foreign {
+		where := "of every namespace"
+		if f.Namespace != "" {
+			where = "of namespace " + f.Namespace
+		}
+		other = append(other, fmt.Sprintf("%s (pods %s)", strings.TrimSpace(f.Kind+" "+strings.TrimPrefix(f.Namespace+"/"+f.Name, "/")), where))
+	}
+	if more := len(other) - 3; more > 0 {
+		other = append(other[:3], fmt.Sprintf("%d more", more))
+	}
+	if len(other) > 0 {
+		notes = append(notes, "what these policies of other kinds may allow or deny is not checked: "+strings.Join(other, ", "))
+	}
+	return notes, blind
 }
 
 // checked reads what lint checks.

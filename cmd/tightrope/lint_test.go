@@ -68,3 +68,31 @@ func TestLintOnALab(t *testing.T) {
 	}
 	contains(t, out, "error: NetworkPolicy guarded/guard spec.ingress [webhook-forgotten]", "which ValidatingWebhookConfiguration guard has it call")
 }
+
+// Policies without anything that they could be about are not checked by half, and
+// what was not looked at is said.
+func TestLintSaysWhatItCouldNotCheck(t *testing.T) {
+	policy := "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: ai}\nspec: {podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 443}]}]}\n"
+	pod := "---\napiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: ai}\nspec: {dnsPolicy: None, containers: [{name: c, image: c}]}\n"
+	other := "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: c, namespace: ai}\nspec: {endpointSelector: {}}\n"
+	for _, tt := range []struct {
+		name, text string
+		code       int
+		says       string
+	}{
+		{"no workload", policy, exitInconclusive, "no workload is in the input"},
+		{"a workload", policy + pod, exitOK, ""},
+		{"a workload, and a policy of another kind", policy + pod + other, exitOK, "is not checked: CiliumNetworkPolicy ai/c (pods of namespace ai)"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := manifests(t, tt.text)
+			code, _, errs := said(t, "lint", "-f", path)
+			if code != tt.code || !strings.Contains(errs, tt.says) || tt.says == "" && strings.Contains(errs, "not checked") {
+				t.Errorf("exit code %d: %s", code, errs)
+			}
+			if _, out, _ := said(t, "lint", "-f", path, "-o", "json"); !strings.Contains(out, tt.says) {
+				t.Errorf("not in the document: %s", out)
+			}
+		})
+	}
+}

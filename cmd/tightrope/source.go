@@ -24,9 +24,10 @@ type source struct {
 	stated
 	callers     bool // read which Services the API server calls, too
 	verbose     bool
-	withRollout bool // judge as if the policies of the rollouts were applied
-	planned     bool // the rollouts are what the command is about
-	compared    bool // with another source, which may have the rollouts
+	withRollout bool     // judge as if the policies of the rollouts were applied
+	planned     bool     // the rollouts are what the command is about
+	compared    bool     // with another source, which may have the rollouts
+	unchecked   []string // what the command could not look at
 }
 
 func (s *source) flags(c *cobra.Command) {
