@@ -270,7 +270,7 @@ func TestLintPrintsDocumentsThatCanBeApplied(t *testing.T) {
 			if strings.Contains(out, "kind: PolicyRollout") {
 				return // it cannot be read without its suite
 			}
-			if code, out, errs := said(t, "lint", "-f", "out.yaml"); code != exitOK {
+			if code, out, errs := said(t, "lint", "-f", "out.yaml"); code != exitOK && code != exitInconclusive { // most have no workload
 				t.Errorf("exit code %d: %s\n%s", code, errs, out)
 			}
 		})
