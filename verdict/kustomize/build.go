@@ -40,6 +40,9 @@ func Build(t Tree, o Options) (objects []Object, left []string, err error) {
 			objects, err = nil, errors.New("kustomize cannot read it")
 		}
 	}()
+	if t.broken != nil {
+		return nil, nil, (&files{}).why(t.broken)
+	}
 	files := &files{FileSystem: filesys.MakeFsOnDisk(), root: t.File, max: o.MaxFile}
 	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, t.Dir)
 	if err != nil {

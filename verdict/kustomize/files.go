@@ -68,10 +68,16 @@ func (f *files) ReadFile(path string) ([]byte, error) {
 
 func (f *files) refuse(format string, args ...any) error {
 	if f.refused == nil {
-		f.refused = fmt.Errorf(format, args...)
+		f.refused = &Refusal{fmt.Sprintf(format, args...)}
 	}
 	return f.refused
 }
+
+// Refusal is a build that kustomize might do and that is not done here: it would
+// run somebody's program, or read too much.
+type Refusal struct{ why string }
+
+func (r *Refusal) Error() string { return r.why }
 
 // kustomization is the file without what would be fetched. What would be run is
 // refused: it may change everything.

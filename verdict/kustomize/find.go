@@ -27,6 +27,7 @@ type Tree struct {
 	// Component says that it only changes what others build.
 	Component bool
 	refs      []string // directories that it builds on, cleaned
+	broken    error    // why it cannot be read
 }
 
 // IsFile reports whether kustomize takes a file of this name for a kustomization.
@@ -81,12 +82,12 @@ func read(file string) (Tree, bool) {
 		return Tree{}, false
 	}
 	raw, err := os.ReadFile(file)
-	var k types.Kustomization
-	if err != nil || !expandable(raw) || k.Unmarshal(raw) != nil {
+	if err != nil || !expandable(raw) || Foreign(file) {
 		return Tree{}, false
 	}
-	if k.APIVersion != "" && !strings.HasPrefix(k.APIVersion, ours) {
-		return Tree{}, false
+	var k types.Kustomization
+	if err := k.Unmarshal(raw); err != nil {
+		return Tree{Dir: filepath.Dir(file), File: file, broken: err}, true
 	}
 	t := Tree{Dir: filepath.Dir(file), File: file, Component: k.Kind == types.ComponentKind}
 	for _, ref := range slices.Concat(k.Resources, k.Bases, k.Components) {

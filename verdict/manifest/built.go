@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,8 +13,8 @@ import (
 )
 
 // built reads what kustomize makes of a directory, in place of the files in the
-// directories with kustomizations. It reports false where it makes nothing: all
-// files are read as they are then.
+// directories with kustomizations. It reports false where it makes nothing, and
+// nothing is broken: all files are read as they are then.
 func (f *finder) built(path string) bool {
 	trees := kustomize.Find(path)
 	type build struct {
@@ -31,8 +32,7 @@ func (f *finder) built(path string) bool {
 		}
 		builds = append(builds, build{root, objects, left})
 	}
-	f.noteFailed(failed, len(builds) > 0)
-	if len(builds) == 0 {
+	if broken := f.noteFailed(failed, len(builds) > 0); len(builds) == 0 && !broken {
 		return false
 	}
 	f.kustomized = map[string]bool{}
@@ -46,17 +46,24 @@ func (f *finder) built(path string) bool {
 	return true
 }
 
-// noteFailed says what cannot be built, and what is done instead.
-func (f *finder) noteFailed(failed map[string]error, othersAre bool) {
+// noteFailed says what cannot be built. What is broken is a problem: its files are
+// not what anybody would apply. What is not done here is read as it is, or left out.
+func (f *finder) noteFailed(failed map[string]error, othersAre bool) (broken bool) {
 	f.refused = map[string]bool{}
 	for _, file := range slices.Sorted(maps.Keys(failed)) {
+		f.refused[filepath.Clean(file)] = true
+		if !errors.As(failed[file], new(*kustomize.Refusal)) {
+			f.problem(Position{File: file}, "", "cannot be built: %v; repair it, or name other files with -f", failed[file])
+			broken = true
+			continue
+		}
 		instead := "the manifests are read as they are"
 		if othersAre {
 			instead = "what it names is left out"
 		}
 		f.note(Position{File: file}, "", kustomizes+", because it cannot be built: %v; %s: pipe %s into -f - instead", failed[file], instead, pipe(filepath.Dir(file)))
-		f.refused[filepath.Clean(file)] = true
 	}
+	return broken
 }
 
 // pipe is the command whose output holds what is missing.
