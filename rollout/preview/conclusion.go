@@ -2,11 +2,13 @@ package preview
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // writeRepair says how to go on with a path that would be cut.
@@ -31,10 +33,16 @@ func (p *page) block(indent, text string) {
 // conclude says what the controller would do, and what to do before.
 func (p Preview) conclude(out *page) {
 	switch cuts := p.unaccepted(); {
+	case p.inForce():
+		out.line("Nothing was applied, and nothing is to be done: every policy of the rollout is in force already.")
 	case p.Result() == Refused:
 		out.line("Nothing was applied. The controller would refuse it, and no exception changes that. Next: see what stands in the way, above.")
 	case len(cuts) > 0:
-		out.line("Nothing was applied. The controller would refuse it: %s would be cut. Next: add the rules above (tightrope lint finds more), and plan again.", count(len(cuts), "path"))
+		would := "would be cut"
+		if !slices.ContainsFunc(p.Paths, func(path Path) bool { return path.Finding == Cut && path.Now != verdict.Deny }) {
+			would = "must work, and neither what is there nor the rollout allows it"
+		}
+		out.line("Nothing was applied. The controller would refuse it: %s %s. Next: add the rules above (tightrope lint finds more), and plan again.", count(len(cuts), "path"), would)
 		out.line("Or, if a cut is wanted, accept it in the PolicyRollout; packets then decide, and a cut is rolled back:")
 		out.block("  ", rollout.ExceptionYAML(v1alpha1.ExceptionPredictedCut, cuts...))
 	case p.Controller == Hold:
@@ -46,6 +54,12 @@ func (p Preview) conclude(out *page) {
 	default:
 		out.line("Nothing was applied. Some paths cannot be judged from these objects. Next: add what is missing, or plan on the cluster.")
 	}
+}
+
+// inForce reports whether the rollout changes nothing: all its policies are there.
+func (p Preview) inForce() bool {
+	return len(p.Summary.Selected) > 0 && len(p.Summary.Removed) == 0 &&
+		!slices.ContainsFunc(p.Summary.Selected, func(s rollout.Selection) bool { return !s.InForce })
 }
 
 func count(n int, what string) string {

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/compare"
 )
 
@@ -75,6 +76,9 @@ func (p Preview) writePaths(out *page) {
 		}
 		out.line("  %s  %s%s", strings.ToUpper(path.Finding.String()), path.Name, vote)
 		out.line("       %s", path.Rule)
+		if path.Finding == Cut && path.Now == verdict.Deny {
+			out.line("       it does not work now either: what is there denies it, too")
+		}
 		p.writeRepair(out, path)
 	}
 }
