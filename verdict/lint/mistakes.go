@@ -57,8 +57,8 @@ var mistakes = []Mistake{
 	{"peer-ports", "pods of one group that need each other are cut apart", "catalog; the documentation of each product", peerPorts},
 	{"peer-selects-nothing", "a peer selects no pod", spec + "NetworkPolicyPeer.podSelector", peerSelectsNothing},
 	{"peers-or-instead-of-and", "two items stand where one with both selectors was meant", page + " (behavior of to and from selectors)", orInsteadOfAnd},
-	{"policy-types-missing", "a policy for egress isolates for ingress too", spec + "NetworkPolicySpec.policyTypes", typesMissing},
 	{"pods-by-ip-block", "pods reach DNS only by an ipBlock, which some network plugins do not match with pods", page + " (ipBlock), docs.cilium.io (CIDR based policies)", podsByBlock},
+	{"policy-types-missing", "a policy for egress isolates for ingress too", spec + "NetworkPolicySpec.policyTypes", typesMissing},
 	{"port-protocol", "a rule lists a port with a protocol that its pods do not have it with", spec + "NetworkPolicyPort.protocol", portProtocol},
 	{"redundant-rules", "an empty rule makes the others pointless", spec + "NetworkPolicySpec.ingress", redundantRules},
 	{"rules-without-policy-type", "rules have no effect, because policyTypes leaves their direction out", spec + "NetworkPolicySpec.policyTypes", rulesWithoutType},
@@ -66,6 +66,6 @@ var mistakes = []Mistake{
 	{"selects-nothing", "a policy selects no pod", spec + "NetworkPolicySpec.podSelector", selectsNothing},
 	{"service-closed", "policies let something in, and nothing to where Services lead", page + " (isolated pods)", serviceClosed},
 	{"service-port-for-target-port", "a rule lists a Service's port where its pods listen on another one", page + " (Services)", servicePorts},
-	{"workload-identity-cut", "pods of a service account with a cloud identity may not get its tokens", "cloud.google.com, docs.aws.amazon.com, azure.github.io (workload identity)", identityCut},
 	{"webhook-forgotten", "the API server cannot call a webhook or an aggregated API", "kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers", webhookForgotten},
+	{"workload-identity-cut", "pods of a service account with a cloud identity may not get its tokens", "cloud.google.com, docs.aws.amazon.com, azure.github.io (workload identity)", identityCut},
 }
