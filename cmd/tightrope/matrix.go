@@ -169,7 +169,9 @@ func (o *matrixOptions) draw(ctx context.Context, out io.Writer) error {
 	}
 	switch o.format {
 	case "text":
-		return matrix.WriteText(ctx, out, q, terminalOf(out))
+		t := terminalOf(out)
+		t.Input = o.asked()
+		return matrix.WriteText(ctx, out, q, t)
 	case "html":
 		return matrix.WriteHTML(ctx, out, q, matrix.Page{Title: o.origin, Origin: "tightrope " + lab.Stamp})
 	case "csv":

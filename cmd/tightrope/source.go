@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -93,6 +95,32 @@ func (s *source) applied(set *manifest.Set, origin string) (*manifest.Set, error
 		return nil, fmt.Errorf("--with-rollout: no PolicyRollout is in %s: add its file with -f, or leave the flag out", origin)
 	}
 	return set.WithCandidates(), nil
+}
+
+// asked are the flags that name the input, for another command about the same.
+func (s *source) asked() string {
+	var all []string
+	for _, f := range s.files {
+		all = append(all, "-f "+quoted(f))
+	}
+	for flag, value := range map[string]string{"--kubeconfig": s.kubeconfig, "--context": s.context} {
+		if value != "" {
+			all = append(all, flag+" "+quoted(value))
+		}
+	}
+	slices.Sort(all)
+	if s.withRollout {
+		all = append(all, "--with-rollout")
+	}
+	return strings.Join(all, " ")
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !strings.ContainsRune("/._-+:@=,", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // terminalOf says how wide text may be, and whether it may have colour.

@@ -56,6 +56,16 @@ func TestARolloutIsAppliedWhereItIsAskedFor(t *testing.T) {
 	}
 }
 
+// The command that a matrix offers is about the same input.
+func TestTheMatrixOffersACommandAboutItsInput(t *testing.T) {
+	path := manifests(t, closing)
+	_, out, _ := said(t, "matrix", "-f", path, "--with-rollout")
+	contains(t, strings.Join(strings.Fields(out), " "), "tightrope explain -f "+path+" --with-rollout --from A --to B --port P")
+	if got := quoted("it's here"); got != `'it'\''s here'` {
+		t.Errorf("quoted: %s", got)
+	}
+}
+
 // A second rollout of a name stops only the commands that need rollouts.
 func TestWhatACommandDoesNotNeedDoesNotStopIt(t *testing.T) {
 	twice := manifests(t, closing+strings.Replace(closing[len(gateway):], "[Ingress]", "[Egress]", 1))

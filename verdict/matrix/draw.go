@@ -14,6 +14,8 @@ import (
 type Terminal struct {
 	Columns int  // 0 means 100
 	Colour  bool // with escape sequences
+	// Input are the flags that name what is judged, for the command that is offered.
+	Input string
 }
 
 // maxGridRows is how many sources still make a grid; of more, a list is read
@@ -75,8 +77,8 @@ func (d *drawing) draw(ctx context.Context) error {
 	}
 	d.line("")
 	total := d.counts[Allow] + d.counts[Deny] + d.counts[Mixed] + d.counts[Unknown]
-	d.wrap("", 0, fmt.Sprintf("%s: %s allowed, %s denied%s%s. Why: tightrope explain --from A --to B --port P", plural(total, "connection by workload and port", "connections by workload and port"), thousands(d.counts[Allow]), thousands(d.counts[Deny]),
-		some(d.counts[Mixed], ", %s where pods of a workload differ"), some(d.counts[Unknown], ", %s unknown")))
+	d.wrap("", 0, fmt.Sprintf("%s: %s allowed, %s denied%s%s. Why: tightrope explain %s--from A --to B --port P", plural(total, "connection by workload and port", "connections by workload and port"), thousands(d.counts[Allow]), thousands(d.counts[Deny]),
+		some(d.counts[Mixed], ", %s where pods of a workload differ"), some(d.counts[Unknown], ", %s unknown"), strings.TrimLeft(d.Input+" ", " ")))
 	return nil
 }
 
