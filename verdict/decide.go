@@ -162,7 +162,7 @@ func side(is truth, subject, peer *place) Decision {
 	switch {
 	case is == yes:
 		return Allow
-	case is == maybe, subject.flags&hostNetwork != 0, peer.flags&hostNetwork != 0 && peer.node != 0 && peer.node == subject.node:
+	case is == maybe, subject.flags&hostNetwork != 0, peer.flags&hostNetwork != 0 && (peer.node == 0 || subject.node == 0 || peer.node == subject.node):
 		return Unknown
 	}
 	return Deny

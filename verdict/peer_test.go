@@ -78,9 +78,16 @@ func TestHostNetworkIsUndefinedWhereItMatters(t *testing.T) {
 	hostTarget.HostNetwork, hostTarget.Node = true, "n1"
 	near := pod("ai/near", "10.1.0.11")
 	near.Node = "n1"
+	far := pod("ai/far", "10.1.0.12")
+	far.Node = "n2"
+	unplaced := pod("mon/unplaced", "192.0.2.12")
+	unplaced.HostNetwork = true
 	check(t, []clause{
 		{"as a peer of a selector", `ingress: [{from: [{namespaceSelector: {}}]}]`, to(host, model, 1), Unknown},
-		{"as a peer that no selector matches", `ingress: [{from: [{podSelector: {}}]}]`, to(host, model, 1), Deny},
+		{"as a peer that no selector matches", `ingress: [{from: [{podSelector: {}}]}]`, to(host, far, 1), Deny},
+		{"as a source, where the target's node is not known", `ingress: [{from: [{podSelector: {}}]}]`, to(host, model, 1), Unknown},
+		{"as a source whose node is not known", `{}`, to(unplaced, near, 1), Unknown},
+		{"as a target whose node is not known", `{policyTypes: [Egress]}`, to(near, unplaced, 1), Unknown},
 		{"as a peer of a block that has its address", `ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}]}]`, to(host, model, 1), Allow},
 		{"as a source on the target's node, even where no rule allows", `{}`, to(host, near, 1), Unknown},
 		{"as a selected pod that a rule lets through", `ingress: [{}]`, to(prom, hostTarget, 1), Allow},

@@ -63,9 +63,34 @@ func Group(v *Vocabulary, members []Member) []*Class {
 	return all
 }
 
-// Relation says which of two pods' nodes are the same, before and after. It is
-// told apart for host-network pods only; others have the zero Relation.
-type Relation struct{ Was, Is bool }
+// Relation says whether two pods' nodes are the same, before and after. It is told
+// apart for host-network pods only; others have the zero Relation.
+type Relation struct{ Was, Is Nodes }
+
+// Nodes is how the nodes of two pods relate.
+type Nodes uint8
+
+// The relations of two nodes. Of a pod that is not scheduled it is not known.
+const (
+	NotKnown Nodes = iota
+	Apart
+	Same
+)
+
+// Relate says how two nodes, named as pods name theirs, relate.
+func Relate(a, b string) Nodes {
+	switch {
+	case a == "" || b == "":
+		return NotKnown
+	case a == b:
+		return Same
+	}
+	return Apart
+}
+
+func related(from, to Member) Relation {
+	return Relation{Was: Relate(from.Was.Node, to.Was.Node), Is: Relate(from.Is.Node, to.Is.Node)}
+}
 
 // Pair is a pair of different pods, and how many like it there are.
 type Pair struct {
@@ -95,45 +120,36 @@ func (c *Class) pairsByNode(b *Class) []Pair {
 		return c.pairsOfMoved(b)
 	}
 	b.nodeOrder() // fills b.nodes
-	same := Pair{Relation: Relation{Was: true, Is: true}}
-	apart := Pair{Count: len(c.Members) * len(b.Members)}
-	if c == b {
-		apart.Count -= len(c.Members)
-	}
+	counts := map[Nodes]int{}
 	for _, n := range c.nodeOrder() {
-		from, to := c.nodes[n], b.nodes[n]
-		count := len(from) * len(to)
-		if c == b {
-			count -= len(from)
+		from, same := len(c.nodes[n]), len(b.nodes[n])
+		unknown := len(b.nodes[[2]string{}])
+		if n[0] == "" {
+			same, unknown = 0, len(b.Members)
 		}
-		if n[0] == "" || count == 0 {
-			continue
+		counts[Same] += from * same
+		counts[NotKnown] += from * unknown
+		counts[Apart] += from * (len(b.Members) - same - unknown)
+		if c == b { // no pod pairs with itself
+			counts[Relate(n[0], n[0])] -= from
 		}
-		if same.Count == 0 {
-			same.From, same.To = c.Members[from[0]], b.Members[to[0]]
-			if c == b {
-				same.To = b.Members[to[1]]
-			}
-		}
-		same.Count += count
-		apart.Count -= count
 	}
 	var all []Pair
-	if same.Count > 0 {
-		all = append(all, same)
-	}
-	if apart.Count > 0 {
-		apart.From, apart.To = c.apart(b)
-		all = append(all, apart)
+	for _, nodes := range []Nodes{Same, NotKnown, Apart} {
+		if counts[nodes] > 0 {
+			p := Pair{Relation: Relation{Was: nodes, Is: nodes}, Count: counts[nodes]}
+			p.From, p.To = c.example(b, p.Relation)
+			all = append(all, p)
+		}
 	}
 	return all
 }
 
-// apart finds two different pods that share no known node; there are such.
-func (c *Class) apart(b *Class) (from, to Member) {
+// example finds two different pods in the relation; there are such.
+func (c *Class) example(b *Class, r Relation) (from, to Member) {
 	for i, from := range c.Members {
 		for j, to := range b.Members {
-			if (c != b || i != j) && (from.Is.Node == "" || from.Is.Node != to.Is.Node) {
+			if (c != b || i != j) && related(from, to) == r {
 				return from, to
 			}
 		}
@@ -158,10 +174,7 @@ func (c *Class) pairsOfMoved(b *Class) []Pair {
 			if c == b && i == j {
 				continue
 			}
-			r := Relation{
-				Was: from.Was.Node != "" && from.Was.Node == to.Was.Node,
-				Is:  from.Is.Node != "" && from.Is.Node == to.Is.Node,
-			}
+			r := related(from, to)
 			at := slices.IndexFunc(all, func(p Pair) bool { return p.Relation == r })
 			if at < 0 {
 				at, all = len(all), append(all, Pair{From: from, To: to, Relation: r})

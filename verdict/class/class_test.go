@@ -227,7 +227,13 @@ func TestPairsAddUpToAllPairs(t *testing.T) {
 			return fmt.Sprintf("%s %t -> %s %t %+v", from.Is.Namespace, from.Is.HostNetwork, to.Is.Namespace, to.Is.HostNetwork, r)
 		}
 		relation := func(from, to Member) Relation {
-			return Relation{from.Was.Node != "" && from.Was.Node == to.Was.Node, from.Is.Node != "" && from.Is.Node == to.Is.Node}
+			nodes := func(a, b string) Nodes {
+				if a == "" || b == "" {
+					return NotKnown
+				}
+				return map[bool]Nodes{true: Same, false: Apart}[a == b]
+			}
+			return Relation{nodes(from.Was.Node, to.Was.Node), nodes(from.Is.Node, to.Is.Node)}
 		}
 		for i, from := range members {
 			for j, to := range members {

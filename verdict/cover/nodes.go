@@ -61,7 +61,7 @@ func (n *nodes) choose(l link) (from, to *verdict.Pod) {
 		sources := n.byKind[l.from.index][a]
 		for _, b := range n.order[l.to.index] {
 			targets := n.byKind[l.to.index][b]
-			if n.covered[[2]string{a, b}] || host && (a == b) != l.Relation.Is {
+			if n.covered[[2]string{a, b}] || host && class.Relate(a, b) != l.Relation.Is {
 				continue
 			}
 			if sources[0].Is != targets[0].Is {
@@ -95,7 +95,7 @@ func (n *nodes) link(a, b string) (link, bool) {
 	for _, s := range preferPods(from) {
 		for _, t := range preferPods(to) {
 			if s.Is != t.Is {
-				return link{s.kind, t.kind, class.Pair{From: s.Member, To: t.Member, Count: 1, Relation: class.Relation{Was: a == b, Is: a == b}}}, true
+				return link{s.kind, t.kind, class.Pair{From: s.Member, To: t.Member, Count: 1, Relation: class.Relation{Was: class.Relate(a, b), Is: class.Relate(a, b)}}}, true
 			}
 		}
 	}

@@ -73,7 +73,11 @@ func undefined(c run, d networkingv1.PolicyType) string {
 		return fmt.Sprintf("v1 defines policies for TCP, UDP and SCTP only, not for %s", c.Protocol)
 	case subject.Pod.HostNetwork:
 		return fmt.Sprintf("%s is a host-network pod: implementations may treat it as its node, which no policy selects", subject)
-	case peer.Pod != nil && peer.Pod.HostNetwork && peer.Pod.Node != "" && peer.Pod.Node == subject.Pod.Node:
+	case peer.Pod == nil || !peer.Pod.HostNetwork:
+		return ""
+	case peer.Pod.Node == "" || subject.Pod.Node == "":
+		return fmt.Sprintf("%s is a host-network pod and may be on the node of %s, whose traffic is always allowed: which nodes the two are on is not known", peer, subject)
+	case peer.Pod.Node == subject.Pod.Node:
 		return fmt.Sprintf("%s is a host-network pod on the node of %s: implementations may treat it as that node, whose traffic is always allowed", peer, subject)
 	}
 	return ""
