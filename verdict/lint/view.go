@@ -85,6 +85,8 @@ type view struct {
 	dnsPods  []resolver
 	cache    bool // whether NodeLocal DNSCache is in the set
 	dns      []lookups
+	deaf     []*class               // DNS pods that let not all in who ask them
+	unheard  []*class               // who those are
 	told     map[*class]repair.Told // that were asked for
 	free     *verdict.Snapshot      // see unbound
 	offered  map[string]string      // documents of policies to add, by namespace/name
@@ -120,6 +122,7 @@ func newView(set *manifest.Set) *view {
 	}
 	v.dnsPods, v.cache = v.findResolvers(), v.nodeLocalCache()
 	v.dns = v.askAll()
+	v.deaf, v.unheard = v.findDeaf()
 	return v
 }
 
