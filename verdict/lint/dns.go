@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -36,12 +37,7 @@ func (l lookups) worth() int {
 // askAll works out what every isolated class can ask.
 func (v *view) askAll() []lookups {
 	var answers []lookups
-	world := v.world
-	world.Namespaces = map[string]map[string]string{"kube-system": nil, openShiftDNS: nil}
-	for name, labels := range v.world.Namespaces {
-		world.Namespaces[name] = labels
-	}
-	s := verdict.Compile(world, nil)
+	s := verdict.Compile(v.namingDNS(), nil)
 	for _, c := range v.classes {
 		if len(v.isolated[c][egress]) == 0 || c.HostNetwork || !usesClusterDNS(c) {
 			continue
@@ -55,6 +51,14 @@ func (v *view) askAll() []lookups {
 		answers = append(answers, best)
 	}
 	return answers
+}
+
+// namingDNS is the world with the namespaces that clusters commonly have DNS in.
+func (v *view) namingDNS() verdict.World {
+	world := v.world
+	world.Namespaces = map[string]map[string]string{"kube-system": nil, openShiftDNS: nil}
+	maps.Copy(world.Namespaces, v.world.Namespaces)
+	return world
 }
 
 func (v *view) lookups(s *verdict.Snapshot, c *class, r resolver) lookups {
@@ -92,9 +96,21 @@ func dnsForgotten(v *view) []draft {
 			d.fix = "Name the namespace by " + corev1.LabelMetadataName + ", which the API server sets, and the pods by k8s-app: kube-dns; or add the cluster's DNS pods to what is checked."
 		}
 		d.edit = add(at("spec", "egress"), v.dnsRule(p, l.resolver))
+		if by := v.overruled(l, udp); by != "" {
+			d.overruledBy(by, group.classes())
+		}
 		drafts = append(drafts, d)
 	}
 	return drafts
+}
+
+// overruledBy says that a ClusterNetworkPolicy cuts the lookups, which no edit of a
+// NetworkPolicy mends.
+func (d *draft) overruledBy(policy string, classes []*class) {
+	d.severity, d.edit = min(d.severity, Warning), nil
+	d.what = fmt.Sprintf("%s may not look up names: ClusterNetworkPolicy %s denies it.", names(classes), policy)
+	d.why = "A ClusterNetworkPolicy of tier Admin decides before all NetworkPolicies, so no rule of theirs lets the lookups through; every call by name fails, which looks like a dead target."
+	d.fix = fmt.Sprintf("Accept UDP and TCP to the DNS pods in a rule of ClusterNetworkPolicy %s before the one that denies, or take these pods out of its subject.", policy)
 }
 
 // silent are the classes that the policy selects and that ask no cluster DNS.
@@ -216,7 +232,7 @@ func dnsOneProtocol(has, lacks corev1.Protocol) func(v *view) []draft {
 		var drafts []draft
 		seen := map[*policy]map[int]bool{}
 		for _, l := range v.dns {
-			if l.decision(has) != verdict.Allow || l.decision(lacks) != verdict.Deny {
+			if l.decision(has) != verdict.Allow || l.decision(lacks) != verdict.Deny || v.overruled(l, lacks) != "" {
 				continue
 			}
 			r, ok := v.dnsRuleOf(l, l.resolver.port(has), has)

@@ -30,6 +30,7 @@ var mistakes = []Mistake{
 	{"clients-forgotten", "clients outside of the cluster may not reach a Service of type LoadBalancer", "kubernetes.io/docs/concepts/services-networking/service (type LoadBalancer); " + page + " (ipBlock)", clientsForgotten},
 	{"configured-target-cut", "pods may not reach what their environment or arguments tell them to call", page + " (isolated pods); kubernetes.io/docs/concepts/services-networking/dns-pod-service", configuredCut},
 	{"deny-that-allows", "a policy named after a denial has an empty rule, which allows everything", spec + "NetworkPolicySpec.ingress", denyThatAllows},
+	{"dns-closed", "the cluster's DNS pods do not let in pods that look up names", page + " (isolated pods); kubernetes.io/docs/concepts/services-networking/dns-pod-service", dnsClosed},
 	{"dns-forgotten", "pods that may connect out may not look up names", page + " (default deny egress)", dnsForgotten},
 	{"dns-selector-node-local", "DNS is allowed by a selector, which cannot match NodeLocal DNSCache", nodeLocals, dnsNodeLocal},
 	{"dns-tcp-only", "DNS is allowed over TCP and not over UDP", "RFC 1035 section 4.2", dnsOneProtocol(tcp, udp)},

@@ -33,11 +33,11 @@ type openings struct {
 // does. Each denying side is one thing to open. labels choose the pods of the
 // peer, in place of its own; every says to open all ports.
 func (o *openings) need(from, to *class, p port, labels map[string]string, every bool) {
-	v := o.view.between(from, to, p.number, p.protocol)
-	if v.Egress.Decision == verdict.Deny {
+	v, conn := o.view.between(from, to, p.number, p.protocol), conn(from, to, p)
+	if v.Egress.Decision == verdict.Deny && o.view.overruling(egress, conn) == "" {
 		o.note(egress, from, to, p, labels, every)
 	}
-	if v.Ingress.Decision == verdict.Deny {
+	if v.Ingress.Decision == verdict.Deny && o.view.overruling(ingress, conn) == "" {
 		o.note(ingress, to, from, p, labels, every)
 	}
 }
@@ -45,7 +45,7 @@ func (o *openings) need(from, to *class, p port, labels map[string]string, every
 func (o *openings) note(d networkingv1.PolicyType, subject, peer *class, p port, labels map[string]string, every bool) {
 	isolating := o.view.isolated[subject][d]
 	if len(isolating) == 0 {
-		return // a ClusterNetworkPolicy denies: no NetworkPolicy can open it
+		return // no NetworkPolicy denies: none can open it
 	}
 	if labels == nil {
 		labels = o.view.tell(peer).Labels

@@ -17,7 +17,7 @@ func serviceClosed(v *view) []draft {
 	var drafts []draft
 	for _, c := range v.classes {
 		isolating := v.isolated[c][ingress]
-		if len(isolating) == 0 || c.HostNetwork || v.othersDecide(c.Namespace) {
+		if len(isolating) == 0 || c.HostNetwork || v.othersDecide(c.Namespace) || slices.Contains(v.deaf, c) {
 			continue
 		}
 		closed := v.closedPorts(c)

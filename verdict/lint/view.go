@@ -85,7 +85,10 @@ type view struct {
 	dnsPods  []resolver
 	cache    bool // whether NodeLocal DNSCache is in the set
 	dns      []lookups
+	deaf     []*class               // DNS pods that let not all in who ask them
+	unheard  []*class               // who those are
 	told     map[*class]repair.Told // that were asked for
+	free     *verdict.Snapshot      // see unbound
 	offered  map[string]string      // documents of policies to add, by namespace/name
 }
 
@@ -119,6 +122,7 @@ func newView(set *manifest.Set) *view {
 	}
 	v.dnsPods, v.cache = v.findResolvers(), v.nodeLocalCache()
 	v.dns = v.askAll()
+	v.deaf, v.unheard = v.findDeaf()
 	return v
 }
 
@@ -224,12 +228,16 @@ func (v *view) in(namespace string) []*class { return v.homes[namespace] }
 
 // between judges a connection between two classes; within one class it is one
 // between two of its pods.
-func (v *view) between(from, to *class, port int32, protocol corev1.Protocol) verdict.Verdict {
+func (v *view) between(from, to *class, number int32, protocol corev1.Protocol) verdict.Verdict {
+	return v.snapshot.Judge(conn(from, to, port{number, protocol}))
+}
+
+func conn(from, to *class, p port) verdict.Conn {
 	target := &to.Pod
 	if from == to {
 		target = &to.other
 	}
-	return v.snapshot.Judge(verdict.Conn{From: verdict.End{Pod: &from.Pod}, To: verdict.End{Pod: target}, Port: port, Protocol: protocol})
+	return verdict.Conn{From: verdict.End{Pod: &from.Pod}, To: verdict.End{Pod: target}, Port: p.number, Protocol: p.protocol}
 }
 
 // matchesNamespace says whether the selector takes the namespace, and whether
