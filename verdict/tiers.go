@@ -52,16 +52,17 @@ func (s *Snapshot) tiers(r *run, d direction) Side {
 	if admin.may == open && (namespaced&open == 0 || baseline.may == open) {
 		return side // no ClusterNetworkPolicy has a say
 	}
-	policy := cmp.Or(admin.policy, side.Policy, baseline.policy)
-	rule := decisive(admin, side, baseline)
+	by := decisive(admin, side, baseline)
 	switch inOrder(admin.may, namespaced, baseline.may) {
 	case accepted:
-		return Side{Decision: Allow, Policy: policy, Rule: rule, Reason: rule + " allows it"}
+		by.Decision, by.Reason = Allow, cmp.Or(by.Reason, by.Rule+" allows it")
+		return by
 	case denied:
-		return Side{Decision: Deny, Policy: policy, Rule: rule, Reason: rule + " denies it"}
+		by.Decision, by.Reason = Deny, cmp.Or(by.Reason, by.Rule+" denies it")
+		return by
 	}
 	why := cmp.Or(admin.doubt, baseline.doubt, side.Reason)
-	return Side{Policy: policy, Rule: why, Reason: why}
+	return Side{Policy: cmp.Or(admin.policy, side.Policy, baseline.policy), Rule: why, Reason: why}
 }
 
 // inOrder: "v1.NetworkPolicy always makes a final decision for selected pods.
@@ -72,15 +73,16 @@ func inOrder(admin, namespaced, baseline outcomes) outcomes {
 	return admin.then(passed, middle).then(open, middle)
 }
 
-// decisive names the rule of the tier that a decision comes from.
-func decisive(admin ruling, side Side, baseline ruling) string {
+// decisive is the policy and the rule of the tier that a decision comes from. A
+// policy that passes is not it: the next tier decides.
+func decisive(admin ruling, side Side, baseline ruling) Side {
 	switch {
 	case admin.may&(passed|open) == 0:
-		return admin.rule
+		return Side{Policy: admin.policy, Rule: admin.rule}
 	case side.Policy == "" && baseline.rule != "":
-		return baseline.rule
+		return Side{Policy: baseline.policy, Rule: baseline.rule}
 	}
-	return side.Rule
+	return side
 }
 
 // tier reads the policies of one tier: "Policies with lower priority values have

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
@@ -148,7 +149,7 @@ func (x *explainer) side(d networkingv1.PolicyType, s verdict.Side) Side {
 		i, _ := strconv.Atoi(m[2])
 		side.Text = x.covered(d, isolating) + fmt.Sprintf(" Rule %s of %s lets it %s:", field(d, i), m[1], way(d))
 		side.show(x, m[1], d, i)
-	case s.Decision == verdict.Allow && len(isolating) == 0:
+	case s.Decision == verdict.Allow && len(isolating) == 0 && s.Policy == "":
 		side.Text = fmt.Sprintf("No policy is about what %s %s, so everything may.", verb(d), subject)
 	case s.Decision == verdict.Allow:
 		side.Text = capital(s.Reason) + "."
@@ -191,7 +192,11 @@ func (x *explainer) covered(d networkingv1.PolicyType, isolating []verdict.Polic
 func (x *explainer) denied(side *Side, d networkingv1.PolicyType, s verdict.Side, isolating []verdict.Policy) {
 	i := slices.IndexFunc(isolating, func(p verdict.Policy) bool { return p.Key() == s.Policy })
 	if i < 0 {
-		side.Text = fmt.Sprintf("The cluster's own policy %s decides, before any other: %s.", s.Policy, s.Reason)
+		when := "before any NetworkPolicy"
+		if len(isolating) == 0 && x.isBaseline(s.Policy) {
+			when = "because no NetworkPolicy does"
+		}
+		side.Text = fmt.Sprintf("The cluster's own policy %s decides, %s: %s.", s.Policy, when, s.Reason)
 		return
 	}
 	p := isolating[i]
@@ -208,6 +213,12 @@ func (x *explainer) denied(side *Side, d networkingv1.PolicyType, s verdict.Side
 		side.Text = strings.TrimSpace(side.Text + " " + x.almost(p, d, rule))
 	}
 	side.show(x, p.Key(), d, rule)
+}
+
+func (x *explainer) isBaseline(policy string) bool {
+	return slices.ContainsFunc(x.set.World.ClusterPolicies, func(p verdict.ClusterPolicy) bool {
+		return p.Name == policy && p.Spec.Tier == v1alpha2.BaselineTier
+	})
 }
 
 // verb is what traffic does in the direction, as seen from the pod.

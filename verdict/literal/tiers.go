@@ -37,12 +37,12 @@ func (w world) tiers(c run, d networkingv1.PolicyType) verdict.Side {
 	case admin.may == setOf(none) && (!namespaced.has(none) || baseline.may == setOf(none)):
 		return side // no ClusterNetworkPolicy has a say
 	case all == setOf(accept):
-		return verdict.Side{Decision: verdict.Allow, Policy: by(admin, baseline, side), Rule: rules(reached, admin, baseline, side), Reason: rules(reached, admin, baseline, side) + " allows it"}
+		return byTier(verdict.Allow, "allows", reached, admin, baseline, side)
 	case all == setOf(deny):
-		return verdict.Side{Decision: verdict.Deny, Policy: by(admin, baseline, side), Rule: rules(reached, admin, baseline, side), Reason: rules(reached, admin, baseline, side) + " denies it"}
+		return byTier(verdict.Deny, "denies", reached, admin, baseline, side)
 	}
 	why := cmp.Or(admin.doubt, baseline.doubt, side.Reason)
-	return verdict.Side{Policy: by(admin, baseline, side), Rule: why, Reason: why}
+	return verdict.Side{Policy: cmp.Or(admin.policy, side.Policy, baseline.policy), Rule: why, Reason: why}
 }
 
 // ruling is what a tier may come to, with the first rule that matters.
@@ -51,18 +51,16 @@ type ruling struct {
 	policy, rule, doubt string
 }
 
-func by(admin, baseline ruling, side verdict.Side) string {
-	return cmp.Or(admin.policy, side.Policy, baseline.policy)
-}
-
-func rules(reached bool, admin, baseline ruling, side verdict.Side) string {
+// byTier tells of the tier that decides; tiers that pass are not it.
+func byTier(d verdict.Decision, does string, reached bool, admin, baseline ruling, side verdict.Side) verdict.Side {
+	r := baseline
 	if !reached {
-		return admin.rule
+		r = admin
+	} else if side.Policy != "" || baseline.rule == "" {
+		side.Decision = d
+		return side
 	}
-	if side.Policy == "" && baseline.rule != "" {
-		return baseline.rule
-	}
-	return side.Rule
+	return verdict.Side{Decision: d, Policy: r.policy, Rule: r.rule, Reason: r.rule + " " + does + " it"}
 }
 
 // tier reads the policies of one tier: "Policies with lower priority values have

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -96,7 +97,7 @@ func Of(w verdict.World, c verdict.Conn, o Options) Repair {
 			continue
 		}
 		if !slices.ContainsFunc(w.Policies, func(p verdict.Policy) bool { return p.Key() == side.Policy }) {
-			return Repair{World: w, Why: fmt.Sprintf("Only the policy %s can change this; a NetworkPolicy that allows it has no say before it.", side.Policy)}
+			return Repair{World: w, Why: clusterPolicy(w, c, d, side.Policy)}
 		}
 		a, why := o.addition(r.World, c, d, side)
 		if why != "" {
@@ -110,6 +111,23 @@ func Of(w verdict.World, c verdict.Conn, o Options) Repair {
 	}
 	r.Besides = o.besides(before, after, c)
 	return r
+}
+
+// clusterPolicy says who can change what the policy of the cluster denies. It adds no
+// NetworkPolicy before tier Baseline, though one would do: it would isolate the pod,
+// and so cut what the tier lets through.
+func clusterPolicy(w verdict.World, c verdict.Conn, d networkingv1.PolicyType, name string) string {
+	subject, verb := c.From, "leave"
+	if d == networkingv1.PolicyTypeIngress {
+		subject, verb = c.To, "enter"
+	}
+	if slices.ContainsFunc(w.ClusterPolicies, func(p verdict.ClusterPolicy) bool {
+		return p.Name == name && p.Spec.Tier == v1alpha2.BaselineTier
+	}) {
+		return fmt.Sprintf("The policy %s is of tier Baseline, which has a say only where no NetworkPolicy is about what %ss %s. If it should be allowed, change %s, or add a NetworkPolicy that selects %s and allows it: that one then decides alone, so it has to list whatever else has to %s, too.",
+			name, verb, subject, name, subject, verb)
+	}
+	return fmt.Sprintf("Only the policy %s can change this; a NetworkPolicy that allows it has no say before it.", name)
 }
 
 func sideOf(v verdict.Verdict, d networkingv1.PolicyType) verdict.Side {
