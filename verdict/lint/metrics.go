@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	pathpkg "path"
 	"slices"
@@ -108,8 +109,13 @@ func (v *view) askedBy(x *opening) string {
 }
 
 func scrapes(c *class) bool {
+	part := cmp.Or(c.Labels["app.kubernetes.io/component"], c.Labels["component"])
 	for _, key := range []string{"app.kubernetes.io/name", "app", "k8s-app"} {
-		if slices.Contains(scrapers, c.Labels[key]) {
+		name := c.Labels[key]
+		if name == "prometheus" && !slices.Contains([]string{"", "server", "prometheus"}, part) {
+			continue // charts give one name to all that belongs to a Prometheus
+		}
+		if slices.Contains(scrapers, name) {
 			return true
 		}
 	}

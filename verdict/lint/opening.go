@@ -98,6 +98,10 @@ func (x *opening) draft(s Severity) draft {
 		d.fix = fmt.Sprintf("once %s has labels to select it by", x.peer.name())
 		return d
 	}
+	if x.peer.HostNetwork {
+		d.fix = fmt.Sprintf("by an ipBlock with the addresses of the nodes: %s shares its node's network, so most network plugins match it with no selector", x.peer.name())
+		return d
+	}
 	key := map[networkingv1.PolicyType]string{egress: "to", ingress: "from"}[x.direction]
 	peer := podsNode(x.policy.Namespace, x.peer.Namespace, x.labels)
 	d.fix = d.grant(x.view, x.direction, x.subjects, ruleNode(key, []*yaml.Node{peer}, x.ports...), x.ports)

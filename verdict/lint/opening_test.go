@@ -46,3 +46,19 @@ func TestARuleForALabelOfTwoWorkloadsNamesBoth(t *testing.T) {
 	}
 	t.Error("no configured-target-cut")
 }
+
+// A pod on its node's network is matched by no selector, so no rule with one is offered.
+func TestNoSelectorIsOfferedForAPodOnItsNodesNetwork(t *testing.T) {
+	for _, s := range stories(t) {
+		if s.mistake != "metrics-forgotten" || s.name != "the server is on its node's network" {
+			continue
+		}
+		for _, f := range check(t, s.text, s.base) {
+			if f.Rule == s.mistake && (f.Corrected != "" || !strings.Contains(f.Fix, "ipBlock")) {
+				t.Errorf("the fix is %q with %q", f.Fix, f.Corrected)
+			}
+		}
+		return
+	}
+	t.Fatal("no such story")
+}
