@@ -78,7 +78,11 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 		d.what = fmt.Sprintf("Namespace %s has policies, but none isolates %s.", namespace, names(bare))
 	}
 	denial := verdict.Policy{Namespace: namespace, Name: v.freeName(namespace, "default-deny"), Spec: networkingv1.NetworkPolicySpec{PolicyTypes: missing}}
-	d.fix = "Allow what these pods need, names first; then add a policy that denies the rest, in one PolicyRollout, which tries it on a few pods before all."
+	first := ""
+	if slices.Contains(missing, egress) {
+		first = ", name lookups first"
+	}
+	d.fix = "Allow what these pods need" + first + "; then add a policy that denies the rest, in one PolicyRollout, which tries it on a few pods before all."
 	if cut := v.cuts(v.with(denial), namespace); len(cut) > 0 {
 		d.fix = fmt.Sprintf("No bare denial: it would cut %s. %s", strings.Join(cut, "; "), d.fix)
 	}

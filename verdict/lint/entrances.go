@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,9 +52,33 @@ func (k controller) is(c *class) bool {
 	return true
 }
 
-// serves reports whether the controller may serve an entrance of that class.
-func (k controller) serves(name string) bool {
+// serves reports whether the controller may serve an entrance of that class. Its
+// pods may state another one than is usual.
+func (k controller) serves(name string, pods *class) bool {
+	if stated := pods.statedClass(); stated != "" && name != "" {
+		return stated == name
+	}
 	return name == "" || slices.ContainsFunc(k.classes, func(part string) bool { return strings.Contains(name, part) })
+}
+
+// classFlags are arguments of controllers that state the class they serve
+// (kubernetes.github.io/ingress-nginx, Command line arguments; doc.traefik.io,
+// Kubernetes Ingress: ingressClass).
+var classFlags = []string{"--ingress-class", "--providers.kubernetesingress.ingressclass"}
+
+// statedClass is the class that the pods' arguments state; empty: none.
+func (c *class) statedClass() string {
+	if c.workload == nil || c.workload.Template == nil {
+		return ""
+	}
+	for _, container := range c.workload.Template.Spec.Containers {
+		for _, arg := range slices.Concat(container.Command, container.Args) {
+			if flag, value, ok := strings.Cut(arg, "="); ok && slices.Contains(classFlags, strings.ToLower(flag)) {
+				return value
+			}
+		}
+	}
+	return ""
 }
 
 // passed is a port of a class that an Ingress or a route leads to.
@@ -72,7 +97,7 @@ func controllerForgotten(v *view) []draft {
 		if len(v.isolated[p.class][ingress]) == 0 || p.class.HostNetwork {
 			continue
 		}
-		carriers := v.carriers(p.by)
+		carriers, certain := v.carriers(p.by)
 		others := v.othersDecide(p.class.Namespace)
 		onNode := slices.ContainsFunc(carriers, func(k *class) bool { return k.HostNetwork })
 		switch {
@@ -80,11 +105,14 @@ func controllerForgotten(v *view) []draft {
 			if !others && !v.letsOutsideIn(p.class, p.port) {
 				weak = append(weak, v.onNodeDraft(p, carriers))
 			}
-		case len(carriers) == 0 && !others && !v.letsControllerIn(p.class, p.port):
-			weak = append(weak, v.shutDraft(p))
-		case len(carriers) > 0 && !slices.ContainsFunc(carriers, func(k *class) bool {
+		case slices.ContainsFunc(carriers, func(k *class) bool {
 			return v.between(k, p.class, p.number, p.protocol).Decision != verdict.Deny
 		}):
+		case !certain:
+			if !others && !v.letsControllerIn(p.class, p.port) {
+				weak = append(weak, v.shutDraft(p, carriers))
+			}
+		default:
 			by[p.class] = p.by
 			strong.need(carriers[0], p.class, p.port, nil, false)
 		}
@@ -108,33 +136,53 @@ func (v *view) passed() []passed {
 	return all
 }
 
-// carriers are the controllers' classes in the input that may serve the entrance.
-// Those in the namespace of its Gateway go first.
-func (v *view) carriers(e *manifest.Entrance) []*class {
-	var all []*class
+// carriers are the controllers' classes in the input that may serve the entrance,
+// and whether they certainly are the ones that do: of one name, and no others beside
+// them. One that only has a part of the class's name may be for other clients.
+func (v *view) carriers(e *manifest.Entrance) (all []*class, certain bool) {
+	var named []*class
+	homes := map[string]bool{}
 	for _, c := range v.classes {
-		if slices.ContainsFunc(controllers, func(k controller) bool { return k.is(c) && k.serves(e.Class) }) {
-			all = append(all, c)
+		for _, k := range controllers {
+			if !k.is(c) || !k.serves(e.Class, c) {
+				continue
+			}
+			if !slices.Contains(all, c) {
+				all = append(all, c)
+			}
+			if e.Class == "" || slices.Contains(k.classes, e.Class) || c.statedClass() == e.Class {
+				named = append(named, c)
+				homes[c.Namespace] = true
+			}
 		}
 	}
-	return all
+	if len(named) == 0 {
+		return all, false
+	}
+	return named, len(homes) == 1
 }
 
 // letsUnseenIn reports whether a rule may let pods or addresses that the input
 // does not show reach the port.
 func (v *view) letsUnseenIn(c *class, p port) bool { return v.lets(c, p, v.admitsUnseen) }
 
-// letsControllerIn reports the same of an ingress controller. That has a namespace
-// of its own: a peer in the class's is none, unless it has a controller's label or
-// something there makes pods.
+// letsControllerIn reports the same of an ingress controller, also of one that is
+// not known as one. That has a namespace of its own: a peer in the class's is none,
+// unless it has a controller's label or something there makes pods.
 func (v *view) letsControllerIn(c *class, p port) bool {
-	return v.lets(c, p, func(r rule) bool {
-		written := len(r.peers)
-		r.peers = slices.DeleteFunc(slices.Clone(r.peers), func(peer networkingv1.NetworkPolicyPeer) bool {
-			return peer.IPBlock == nil && peer.NamespaceSelector == nil && !namesController(peer.PodSelector) && !v.madePeer(c.Namespace, &peer)
+	return slices.ContainsFunc(v.isolated[c][ingress], func(q *policy) bool {
+		return slices.ContainsFunc(q.rules(ingress), func(r rule) bool {
+			return (covers(r.ports, c, p) || misnumbered(r, c, p)) && v.admitsController(c, r)
 		})
-		return (written == 0 || len(r.peers) > 0) && v.admitsUnseen(r)
 	})
+}
+
+func (v *view) admitsController(c *class, r rule) bool {
+	written := len(r.peers)
+	r.peers = slices.DeleteFunc(slices.Clone(r.peers), func(peer networkingv1.NetworkPolicyPeer) bool {
+		return peer.IPBlock == nil && peer.NamespaceSelector == nil && !namesController(peer.PodSelector) && !v.madePeer(c.Namespace, &peer)
+	})
+	return (written == 0 || len(r.peers) > 0) && (v.admitsUnseen(r) || v.admitsStranger(r))
 }
 
 // namesController reports whether the selector asks for a label that a known
@@ -147,6 +195,28 @@ func namesController(s *metav1.LabelSelector) bool {
 			}
 		}
 		return false
+	})
+}
+
+// admitsStranger reports whether the rule takes pods of another namespace that may be
+// a controller of any kind: none that are known for something else.
+func (v *view) admitsStranger(r rule) bool {
+	return slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+		return slices.ContainsFunc(v.classes, func(c *class) bool {
+			takes, _ := v.takes(r.policy.Namespace, &peer, c)
+			return takes && c.Namespace != r.policy.Namespace && !scrapes(c) && !resolves(c)
+		})
+	})
+}
+
+// misnumbered reports whether the rule has the Service's port in the place of the
+// pods', which is a mistake of its own.
+func misnumbered(r rule, c *class, p port) bool {
+	return len(r.ports) > 0 && slices.ContainsFunc(c.services, func(s *manifest.Service) bool {
+		return slices.ContainsFunc(s.Ports, func(sp manifest.ServicePort) bool {
+			on, ok := sp.On(&c.Pod)
+			return ok && on == p.number && sp.Port != on && lists(r.ports, sp.Port, sp.Protocol)
+		})
 	})
 }
 
@@ -165,10 +235,14 @@ func (v *view) onNodeDraft(p passed, carriers []*class) draft {
 	return d
 }
 
-func (v *view) shutDraft(p passed) draft {
+func (v *view) shutDraft(p passed, carriers []*class) draft {
 	d := draft{policy: v.isolated[p.class][ingress][0], at: at("spec", "ingress"), severity: Warning}
 	d.what = fmt.Sprintf("No rule lets an ingress controller reach %s on %s, where %s leads clients.", p.class.name(), portsText([]port{p.port}), p.by)
-	d.why = v.isolators(p.class, ingress) + ", and no rule allows the port to addresses or to pods that the input does not show. The controller's pods are not in the input; if they are not among those that are allowed, its clients get errors (502, 503 or 504)."
+	who := "The controller's pods are not in the input"
+	if len(carriers) > 0 {
+		who = fmt.Sprintf("Whether %s serves class %s is not known", names(carriers), cmp.Or(p.by.Class, "of this one"))
+	}
+	d.why = fmt.Sprintf("%s, and no rule allows the port to addresses or to pods that the input does not show. %s; if the controller is not among those that are allowed, its clients get errors (502, 503 or 504).", v.isolators(p.class, ingress), who)
 	d.fix = fmt.Sprintf("Allow %s from the namespace of the ingress controller; from the addresses of the load balancer, where that sends to pods itself.", portsText([]port{p.port}))
 	return d
 }

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	pathpkg "path"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
 // scrapers are the programs that fetch metrics, by the name of their image or
@@ -30,20 +32,32 @@ func metricsForgotten(v *view) []draft {
 	unmonitored := len(v.set.Objects.Monitors) == 0 // where there are some, what none asks for is likely not fetched
 	for _, c := range v.classes {
 		for _, m := range v.metricPorts(c) {
-			if slices.Contains(fetching, c) || slices.ContainsFunc(fetching, func(s *class) bool {
+			by := v.fetchers(fetching, m)
+			if slices.Contains(fetching, c) || len(by) == 0 || slices.ContainsFunc(by, func(s *class) bool {
 				return v.between(s, c, m.number, m.protocol).Decision != verdict.Deny
 			}) {
 				continue
 			}
 			switch {
 			case (m.asked || m.offered && unmonitored) && !v.letsUnseenIn(c, m.port):
-				strong.need(fetching[0], c, m.port, nil, false)
+				strong.need(by[0], c, m.port, nil, false)
 			case m.asked || m.noted || unmonitored:
-				weak.need(fetching[0], c, m.port, nil, false)
+				weak.need(by[0], c, m.port, nil, false)
 			}
 		}
 	}
 	return slices.Concat(metricsDrafts(strong, Error), metricsDrafts(weak, Warning), v.proberCut())
+}
+
+// fetchers are those of the classes that may fetch the port: where only monitors ask
+// for it, those that choose one of these.
+func (v *view) fetchers(all []*class, m metricPort) []*class {
+	if len(m.by) == 0 || m.noted {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(c *class) bool {
+		return !slices.ContainsFunc(m.by, func(asks *manifest.Monitor) bool { return v.chosen(asks, c) })
+	})
 }
 
 func metricsDrafts(o *openings, s Severity) []draft {
@@ -108,8 +122,13 @@ func (v *view) askedBy(x *opening) string {
 }
 
 func scrapes(c *class) bool {
+	part := cmp.Or(c.Labels["app.kubernetes.io/component"], c.Labels["component"])
 	for _, key := range []string{"app.kubernetes.io/name", "app", "k8s-app"} {
-		if slices.Contains(scrapers, c.Labels[key]) {
+		name := c.Labels[key]
+		if name == "prometheus" && !slices.Contains([]string{"", "server", "prometheus"}, part) {
+			continue // charts give one name to all that belongs to a Prometheus
+		}
+		if slices.Contains(scrapers, name) {
 			return true
 		}
 	}
@@ -139,6 +158,7 @@ func (c *class) images() []string {
 type metricPort struct {
 	port
 	offered, noted, asked bool // noted and asked are offered too
+	by                    []*manifest.Monitor
 }
 
 func (v *view) metricPorts(c *class) []metricPort {
@@ -164,7 +184,7 @@ func (v *view) metricPorts(c *class) []metricPort {
 	}
 	for _, m := range v.monitored(c) {
 		one := put(m.port)
-		one.offered, one.asked = true, true
+		one.offered, one.asked, one.by = true, true, append(one.by, m.by)
 	}
 	for _, annotations := range v.annotations(c) {
 		if annotations["prometheus.io/scrape"] != "true" {

@@ -10,10 +10,35 @@ import (
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
+const mostMonitored = 1000 // ports of one class, each by one monitor
+
 // monitoredPort is a port of a class that a monitor has scraped.
 type monitoredPort struct {
 	port
-	by manifest.Source
+	by *manifest.Monitor
+}
+
+// chosen reports whether the class fetches what the monitor asks for. What is not
+// the pods of a Prometheus resource may read any.
+func (v *view) chosen(m *manifest.Monitor, by *class) bool {
+	if by.workload == nil || by.workload.Kind != "Prometheus" {
+		return true
+	}
+	i := slices.IndexFunc(v.set.Objects.Scrapers, func(s manifest.Scraper) bool {
+		return s.Namespace == by.workload.Namespace && s.Name == by.workload.Name
+	})
+	if i < 0 {
+		return true
+	}
+	c := v.set.Objects.Scrapers[i].Choice(m.Kind)
+	if c.Objects == nil || !v.selector(c.Objects).Matches(labels.Set(m.Labels)) {
+		return false
+	}
+	if c.Namespaces == nil {
+		return m.Namespace == by.Namespace
+	}
+	matches, _ := v.matchesNamespace(c.Namespaces, m.Namespace)
+	return matches
 }
 
 // monitored lists the ports of the class that ServiceMonitors, PodMonitors and
@@ -23,8 +48,8 @@ func (v *view) monitored(c *class) []monitoredPort {
 	for i := range v.set.Objects.Monitors {
 		m := &v.set.Objects.Monitors[i]
 		for _, p := range v.asks(m, c) {
-			if !slices.ContainsFunc(all, func(other monitoredPort) bool { return other.port == p }) {
-				all = append(all, monitoredPort{p, m.Source})
+			if len(all) < mostMonitored {
+				all = append(all, monitoredPort{p, m})
 			}
 		}
 	}

@@ -98,10 +98,25 @@ func (x *opening) draft(s Severity) draft {
 		d.fix = fmt.Sprintf("once %s has labels to select it by", x.peer.name())
 		return d
 	}
+	if x.peer.HostNetwork {
+		d.fix = fmt.Sprintf("by an ipBlock with the addresses of the nodes: %s shares its node's network, so most network plugins match it with no selector", x.peer.name())
+		return d
+	}
 	key := map[networkingv1.PolicyType]string{egress: "to", ingress: "from"}[x.direction]
 	peer := podsNode(x.policy.Namespace, x.peer.Namespace, x.labels)
 	d.fix = d.grant(x.view, x.direction, x.subjects, ruleNode(key, []*yaml.Node{peer}, x.ports...), x.ports)
+	if told := x.view.tell(x.peer); maps.Equal(told.Labels, x.labels) {
+		d.fix += x.view.shared(x.peer, told.Also)
+	}
 	return d
+}
+
+// shared says which other pods a rule is for that selects the class's; empty: none.
+func (v *view) shared(c *class, also []*verdict.Pod) string {
+	if len(also) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (no label tells %s from %s: the rule is for those pods too)", c.name(), names(v.classesOf(also)))
 }
 
 // besides are the classes that the policy selects besides these. Pods on their
@@ -145,11 +160,7 @@ func (d *draft) grant(v *view, direction networkingv1.PolicyType, subjects []*cl
 	if all := v.besides(d.policy, subjects); len(all) > 0 {
 		others = names(all) + " too"
 	}
-	where := fmt.Sprintf("in a new policy %s, because %s selects %s", name, d.policy.Key(), others)
-	if len(told.Also) > 0 {
-		where += fmt.Sprintf(" (no label tells it from %s, which get it too)", names(v.classesOf(told.Also)))
-	}
-	return where
+	return fmt.Sprintf("in a new policy %s, because %s selects %s", name, d.policy.Key(), others) + v.shared(subjects[0], told.Also)
 }
 
 // newPolicy is a policy for one class with one rule: its name and its document.

@@ -123,11 +123,15 @@ func anyNamespace(v *view) []draft {
 				if len(homes) == 0 {
 					continue
 				}
+				have := "has"
+				if len(homes) > 1 {
+					have = "have"
+				}
 				field := r.at("from", i, "namespaceSelector")
 				drafts = append(drafts, draft{
 					policy: p, at: field, severity: Info,
 					what: fmt.Sprintf("Pods of any namespace get in with the labels %s.", metav1.FormatLabelSelector(peer.PodSelector)),
-					why:  fmt.Sprintf("An empty namespaceSelector selects all namespaces (NetworkPolicyPeer.namespaceSelector). Today only %s has such pods, but who may create a pod anywhere chooses its labels.", strings.Join(homes, ", ")),
+					why:  fmt.Sprintf("An empty namespaceSelector selects all namespaces (NetworkPolicyPeer.namespaceSelector). Today only %s %s such pods, but who may create a pod anywhere chooses its labels.", strings.Join(homes, ", "), have),
 					fix:  "Name the namespace.",
 					edit: set(field, anyOf(homes)),
 				})

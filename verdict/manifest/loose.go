@@ -31,7 +31,7 @@ func looseKinds() map[groupKind]func(*reading, Source, *yaml.Node) {
 
 // loosely counts the objects that were read in this way.
 func (r *raw) loosely() int {
-	return len(r.Customs) + len(r.Monitors) + len(r.Entrances) + len(r.Accounts) + len(r.operated)
+	return len(r.Customs) + len(r.Monitors) + len(r.Scrapers) + len(r.Entrances) + len(r.Accounts) + len(r.operated)
 }
 
 // place fills in the name and the namespace of an object.

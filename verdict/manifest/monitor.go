@@ -14,6 +14,7 @@ import (
 // ServiceMonitor, a PodMonitor or a Probe, or one of VictoriaMetrics' twins.
 type Monitor struct {
 	Source
+	Labels map[string]string // of the monitor itself
 	// Selector chooses Services, or Pods where OfPods is true; nil of a Probe.
 	Selector *metav1.LabelSelector
 	OfPods   bool
@@ -51,6 +52,9 @@ var monitors = map[groupKind]func(*reading, Source, *yaml.Node){
 
 // monitorSpec is as much of any of the kinds as says what is fetched from where.
 type monitorSpec struct {
+	Metadata struct {
+		Labels map[string]string `json:"labels"`
+	} `json:"metadata"`
 	Spec struct {
 		Selector          *metav1.LabelSelector `json:"selector"`
 		NamespaceSelector struct {
@@ -86,7 +90,7 @@ func (r *reading) readMonitor(at Source, n *yaml.Node) {
 	if !r.decode(at, n, &s, "lint does not know whose metrics it asks for") || len(r.raw.Monitors) >= maxGathered {
 		return
 	}
-	m := Monitor{Source: at, Selector: s.Spec.Selector, OfPods: strings.Contains(at.Kind, "Pod")}
+	m := Monitor{Source: at, Labels: s.Metadata.Labels, Selector: s.Spec.Selector, OfPods: strings.Contains(at.Kind, "Pod")}
 	switch {
 	case s.Spec.NamespaceSelector.Any:
 	case len(s.Spec.NamespaceSelector.MatchNames) > 0:

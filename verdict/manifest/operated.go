@@ -65,11 +65,15 @@ func server(app string, more map[string]string, ports ...corev1.ContainerPort) f
 				PortName    string            `json:"portName"`
 				HostNetwork bool              `json:"hostNetwork"`
 				Account     string            `json:"serviceAccountName"`
+				chosenSpec  `json:",inline"`
 			} `json:"spec"`
 		}
 		if !r.decode(at, n, &o, "its pods are not known") {
 			r.hide(at, n)
 			return
+		}
+		if at.Kind == "Prometheus" {
+			r.scrape(at, o.Spec.chosenSpec)
 		}
 		set := map[string]string{
 			"app.kubernetes.io/name": app, "app.kubernetes.io/instance": at.Name, "app.kubernetes.io/managed-by": "prometheus-operator",

@@ -163,10 +163,11 @@ func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	switch what[len(what)-1] {
-	case 's':
+	last := what[len(what)-1]
+	switch {
+	case last == 's':
 		return fmt.Sprintf("%d %ses", n, what)
-	case 'y':
+	case last == 'y' && len(what) > 1 && !strings.ContainsRune("aeiou", rune(what[len(what)-2])):
 		return fmt.Sprintf("%d %sies", n, what[:len(what)-1])
 	}
 	return fmt.Sprintf("%d %ss", n, what)

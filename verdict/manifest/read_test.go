@@ -34,3 +34,14 @@ func TestGoodInputIsRead(t *testing.T) {
 		})
 	}
 }
+
+func TestCountIsEnglish(t *testing.T) {
+	for kind, want := range map[string]string{"Gateway": "2 Gateways", "NetworkPolicy": "2 NetworkPolicies", "Ingress": "2 Ingresses", "pod": "2 pods", "y": "2 ys"} {
+		if got := count(2, kind); got != want {
+			t.Errorf("count(2, %q) = %q, want %q", kind, got, want)
+		}
+	}
+	if got := count(1, "Gateway"); got != "1 Gateway" {
+		t.Errorf("count(1) = %q", got)
+	}
+}

@@ -61,6 +61,7 @@ type Objects struct {
 	Callbacks       []Callback
 	Customs         []Custom   // of which a controller may make pods that are not known
 	Monitors        []Monitor  // that ask for metrics to be fetched
+	Scrapers        []Scraper  // Prometheus resources, which choose monitors
 	Entrances       []Entrance // Services that clients outside of the cluster reach
 	Accounts        []Account  // service accounts with annotations
 }

@@ -47,7 +47,11 @@ func (s *Set) workloads(objects raw) {
 	s.expand(r)
 	s.take(r)
 	if r.ended > 0 {
-		s.note(Position{}, "", "%s left out: they have ended and have no network any more", count(r.ended, "pod"))
+		why := "they have ended and have no network any more"
+		if r.ended == 1 {
+			why = "it has ended and has no network any more"
+		}
+		s.note(Position{}, "", "%s left out: %s", count(r.ended, "pod"), why)
 	}
 	referred := 0
 	for _, w := range s.Workloads {
