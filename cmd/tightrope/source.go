@@ -117,7 +117,9 @@ func (s *source) asked() string {
 
 // quoted is a word as a shell takes it.
 func quoted(word string) string {
-	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !strings.ContainsRune("/._-+:@=,", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@=,", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
