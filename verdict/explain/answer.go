@@ -76,7 +76,7 @@ func Explain(set *manifest.Set, q Question) Answer {
 	return x.answer(q.Note, counts)
 }
 
-func endOf(e matrix.End) verdict.End { return verdict.End{Pod: e.Pod, IP: e.IP} }
+func endOf(e matrix.End) verdict.End { return verdict.End{Pod: e.Pod, IP: e.IP, Node: e.Node} }
 
 // explainer is one answer under way.
 type explainer struct {
@@ -136,7 +136,11 @@ func (x *explainer) side(d networkingv1.PolicyType, s verdict.Side) Side {
 	if side.Rule == "" {
 		side.Rule = s.Reason
 	}
-	if subject.Pod == nil {
+	switch {
+	case subject.Pod == nil && subject.Node != "":
+		side.Text = fmt.Sprintf("%s is an address of node %s, and policies are about pods.", subject, subject.Node)
+		return side
+	case subject.Pod == nil:
 		side.Text = fmt.Sprintf("%s is outside the cluster, where no policy applies.", subject)
 		return side
 	}

@@ -69,6 +69,19 @@ func (x *explainer) missing(peer networkingv1.NetworkPolicyPeer, d networkingv1.
 	return "", ""
 }
 
+// nodeMissing reports whether the other end may be the pod's own node, of which the
+// input does not show which it is.
+func (x *explainer) nodeMissing(d networkingv1.PolicyType) bool {
+	subject, other := x.conn.From, x.conn.To
+	if d == networkingv1.PolicyTypeIngress {
+		subject, other = other, subject
+	}
+	if other.Pod == nil {
+		return other.Node != "" && subject.Pod.Node == ""
+	}
+	return other.Pod.HostNetwork && (other.Pod.Node == "" || subject.Pod.Node == "")
+}
+
 // firstLabel is a label that the selector asks for, as KEY=VALUE.
 func firstLabel(s *metav1.LabelSelector) string {
 	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
@@ -85,6 +98,9 @@ func firstLabel(s *metav1.LabelSelector) string {
 
 // unknown tells which rule leaves it open, and why.
 func (x *explainer) unknown(side *Side, d networkingv1.PolicyType, s verdict.Side, isolating []verdict.Policy) {
+	if x.nodeMissing(d) {
+		x.states = append(x.states, "Add the pods with their nodes, as the cluster has them: kubectl get pods -A -o yaml.")
+	}
 	all := x.doubts(isolating, d)
 	if len(all) == 0 || all[0].why == "" {
 		side.Text = fmt.Sprintf("It is not known what happens here: %s.", s.Reason)

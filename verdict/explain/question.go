@@ -107,7 +107,7 @@ func resolve(set *manifest.Set, ends []matrix.End, name, namespace string) ([]ma
 				return []matrix.End{e}, nil
 			}
 		}
-		return []matrix.End{{IP: ip.Unmap()}}, nil
+		return matrix.OnNodes(set, []matrix.End{{IP: ip.Unmap()}}), nil
 	}
 	if !strings.Contains(name, "/") {
 		return nil, fmt.Errorf("%q is no pod and no address: write NAMESPACE/POD, NAMESPACE/WORKLOAD or deployment/NAMESPACE/NAME", name)

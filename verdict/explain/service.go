@@ -61,6 +61,7 @@ func (q *Question) lead(set *manifest.Set, s *manifest.Service, j int, port matr
 		}
 		q.To, q.Ports = append(q.To, end), append(q.Ports, b.Port)
 	}
+	q.To = matrix.OnNodes(set, q.To)
 	switch {
 	case len(q.To) > 0:
 		q.noteService(s, j)
