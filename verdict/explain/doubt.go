@@ -101,6 +101,9 @@ func (x *explainer) unknown(side *Side, d networkingv1.PolicyType, s verdict.Sid
 	if x.nodeMissing(d) {
 		x.states = append(x.states, "Add the pods with their nodes, as the cluster has them: kubectl get pods -A -o yaml.")
 	}
+	if x.through != "" && d == networkingv1.PolicyTypeIngress {
+		x.states = append(x.states, x.stateSource())
+	}
 	all := x.doubts(isolating, d)
 	if len(all) == 0 || all[0].why == "" {
 		side.Text = fmt.Sprintf("It is not known what happens here: %s.", s.Reason)

@@ -38,6 +38,8 @@ type Question struct {
 	// outside says that the target is no pod all the same: what lets everything out
 	// lets this out.
 	outside bool
+	// through is the Service on whose way nodes may rewrite the source; may be empty.
+	through string
 }
 
 // Resolve finds what the names mean in the set. Every error is bad input.

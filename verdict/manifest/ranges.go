@@ -15,9 +15,9 @@ import (
 // pods. With more, the addresses of pods stay unknown.
 const maxPrefixes = 512
 
-// standIns are addresses of the ranges, one for each part of them that the policies
+// StandIns are addresses of the ranges, one for each part of them that the policies
 // tell from the others: a pod somewhere in the ranges is judged like one of them.
-func (s *Set) standIns(ranges []netip.Prefix) []netip.Addr {
+func (s *Set) StandIns(ranges []netip.Prefix) []netip.Addr {
 	prefixes := s.prefixes()
 	if len(prefixes) > maxPrefixes {
 		return nil
@@ -124,7 +124,7 @@ func (s *Set) state(o Options) {
 	if len(o.PodCIDRs) == 0 {
 		return
 	}
-	standIns := s.standIns(o.PodCIDRs)
+	standIns := s.StandIns(o.PodCIDRs)
 	for i := range s.Pods {
 		if p := &s.Pods[i]; len(p.IPs) == 0 && !p.HostNetwork {
 			p.StandIns = standIns
