@@ -99,9 +99,10 @@ func (c *Conn) understood() bool { return protocolIndex(c.Protocol) < protocols 
 
 // side decides at one end. A pod always reaches itself ("a pod cannot block
 // access to itself", and no ClusterNetworkPolicy can either), and its own node
-// always reaches it.
+// always reaches it, and is reached by it ("traffic to and from the node where a Pod
+// is running is always allowed").
 func (s *Snapshot) side(r *run, d direction) Side {
-	subject, _ := r.ends(d)
+	subject, peer := r.ends(d)
 	switch {
 	case subject.Pod == nil:
 		return Side{Decision: Allow, Rule: outside, Reason: subject.String() + " is outside: policies select pods only"}
@@ -109,6 +110,8 @@ func (s *Snapshot) side(r *run, d direction) Side {
 		return Side{Decision: Allow, Rule: samePod, Reason: "a pod cannot block access to itself"}
 	case d == ingress && r.FromNode:
 		return Side{Decision: Allow, Rule: ownNode, Reason: "traffic from the node that a pod runs on is always allowed"}
+	case peer.Pod == nil && peer.Node != "" && peer.Node == subject.Pod.Node:
+		return Side{Decision: Allow, Rule: ownNode, Reason: fmt.Sprintf("%s is an address of the node of %s, and traffic between a pod and its own node is always allowed", peer, subject)}
 	}
 	if why := s.foreign(subject.Pod); why != "" {
 		return Side{Rule: why, Reason: why}
@@ -136,6 +139,8 @@ func (c *Conn) undefined(d direction) string {
 		return fmt.Sprintf("v1 defines policies for TCP, UDP and SCTP only, not for %s", c.Protocol)
 	case subject.Pod.HostNetwork:
 		return fmt.Sprintf("%s is a host-network pod: implementations may treat it as its node, which no policy selects", subject)
+	case peer.Pod == nil && peer.Node != "" && subject.Pod.Node == "":
+		return fmt.Sprintf("%s is an address of node %s, and which node %s is on is not known: traffic between a pod and its own node is always allowed", peer, peer.Node, subject)
 	case peer.Pod == nil || !peer.Pod.HostNetwork:
 		return ""
 	case peer.Pod.Node == "" || subject.Pod.Node == "":

@@ -95,6 +95,10 @@ type End struct {
 	// IP is the address in use. It may be left zero for a pod: the verdict is then
 	// taken over each family that both ends have, and Unknown where these differ.
 	IP netip.Addr
+	// Node is the node that an outside address is one of; empty: none, or not known.
+	// Traffic between a pod and its own node is always allowed. Only the caller
+	// knows all addresses of a node, so it is never guessed from IP.
+	Node string
 }
 
 // String is namespace/name of a pod, else the address.

@@ -58,6 +58,32 @@ func manifests(t *testing.T, text string) string {
 }
 
 // The JSON of matrix is a contract: these fields, and no others.
+// Traffic between a pod and the node that it runs on is always allowed.
+func TestMatrixKnowsTheAddressesOfNodes(t *testing.T) {
+	const node = `
+apiVersion: v1
+kind: Node
+metadata: {name: n1}
+status: {addresses: [{type: InternalIP, address: 172.18.0.3}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: a}
+spec: {nodeName: n1, containers: [{name: c, image: i}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: p, namespace: a}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+`
+	_, out, errs := said(t, "matrix", "-f", manifests(t, node), "--ports", "80", "--from-ip", "172.18.0.3", "--from-ip", "172.18.0.4", "--to-ip", "172.18.0.3", "-o", "csv")
+	for _, want := range []string{",,172.18.0.3,a,web,,80,TCP,Allow,", ",,172.18.0.4,a,web,,80,TCP,Deny,", "a,web,,,,172.18.0.3,80,TCP,Allow,"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("got %s%s, without %s", out, errs, want)
+		}
+	}
+}
+
 func TestMatrixAsJSON(t *testing.T) {
 	code, out, errs := said(t, "matrix", "-f", manifests(t, gateway), "--to", "ai", "--from", "apps", "--from-ip", "203.0.113.7", "-o", "json")
 	if code != exitOK {

@@ -119,7 +119,7 @@ func (o *matrixOptions) prepare(c *cobra.Command) (err error) {
 			return fmt.Errorf("--%s: %w", flag, err)
 		}
 	}
-	o.query.From, o.query.To = append(o.query.From, fromIP...), append(o.query.To, toIP...)
+	o.query.From, o.query.To = append(o.query.From, matrix.OnNodes(o.set, fromIP)...), append(o.query.To, matrix.OnNodes(o.set, toIP)...)
 	o.query.Snapshot = verdict.Compile(o.set.World, o.set.Pods)
 	return nil
 }

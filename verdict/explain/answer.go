@@ -52,7 +52,7 @@ type Side struct {
 // Explain judges the question and says why. The pair that it explains is the
 // first that is denied, else the first that is unknown, else the first.
 func Explain(set *manifest.Set, q Question) Answer {
-	x := &explainer{set: set, snapshot: verdict.Compile(set.World, set.Pods)}
+	x := &explainer{set: set, snapshot: verdict.Compile(set.World, set.Pods), through: q.through}
 	if q.Unmapped != "" {
 		if a, ok := x.unmapped(q); ok {
 			return a
@@ -66,7 +66,7 @@ func Explain(set *manifest.Set, q Question) Answer {
 				continue
 			}
 			c := verdict.Conn{From: endOf(q.From[i]), To: endOf(q.To[j]), Port: q.Ports[j], Protocol: q.Protocol}
-			v := x.snapshot.Judge(c)
+			v := x.judge(c)
 			counts[v.Decision]++
 			if s := slices.Index([]verdict.Decision{verdict.Allow, verdict.Unknown, verdict.Deny}, v.Decision); s > worst {
 				worst, x.conn, x.verdict = s, c, v
@@ -76,7 +76,7 @@ func Explain(set *manifest.Set, q Question) Answer {
 	return x.answer(q.Note, counts)
 }
 
-func endOf(e matrix.End) verdict.End { return verdict.End{Pod: e.Pod, IP: e.IP} }
+func endOf(e matrix.End) verdict.End { return verdict.End{Pod: e.Pod, IP: e.IP, Node: e.Node} }
 
 // explainer is one answer under way.
 type explainer struct {
@@ -85,6 +85,7 @@ type explainer struct {
 	conn     verdict.Conn
 	verdict  verdict.Verdict
 	owners   map[string]*manifest.Workload // by pod
+	through  string                        // as in Question
 	states   []string                      // what the input would have to say, each with its flag
 }
 
@@ -136,7 +137,11 @@ func (x *explainer) side(d networkingv1.PolicyType, s verdict.Side) Side {
 	if side.Rule == "" {
 		side.Rule = s.Reason
 	}
-	if subject.Pod == nil {
+	switch {
+	case subject.Pod == nil && subject.Node != "":
+		side.Text = fmt.Sprintf("%s is an address of node %s, and policies are about pods.", subject, subject.Node)
+		return side
+	case subject.Pod == nil:
 		side.Text = fmt.Sprintf("%s is outside the cluster, where no policy applies.", subject)
 		return side
 	}

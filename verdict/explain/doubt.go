@@ -69,6 +69,19 @@ func (x *explainer) missing(peer networkingv1.NetworkPolicyPeer, d networkingv1.
 	return "", ""
 }
 
+// nodeMissing reports whether the other end may be the pod's own node, of which the
+// input does not show which it is.
+func (x *explainer) nodeMissing(d networkingv1.PolicyType) bool {
+	subject, other := x.conn.From, x.conn.To
+	if d == networkingv1.PolicyTypeIngress {
+		subject, other = other, subject
+	}
+	if other.Pod == nil {
+		return other.Node != "" && subject.Pod.Node == ""
+	}
+	return other.Pod.HostNetwork && (other.Pod.Node == "" || subject.Pod.Node == "")
+}
+
 // firstLabel is a label that the selector asks for, as KEY=VALUE.
 func firstLabel(s *metav1.LabelSelector) string {
 	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
@@ -85,6 +98,12 @@ func firstLabel(s *metav1.LabelSelector) string {
 
 // unknown tells which rule leaves it open, and why.
 func (x *explainer) unknown(side *Side, d networkingv1.PolicyType, s verdict.Side, isolating []verdict.Policy) {
+	if x.nodeMissing(d) {
+		x.states = append(x.states, "Add the pods with their nodes, as the cluster has them: kubectl get pods -A -o yaml.")
+	}
+	if x.through != "" && d == networkingv1.PolicyTypeIngress {
+		x.states = append(x.states, x.stateSource())
+	}
 	all := x.doubts(isolating, d)
 	if len(all) == 0 || all[0].why == "" {
 		side.Text = fmt.Sprintf("It is not known what happens here: %s.", s.Reason)
@@ -104,29 +123,40 @@ func (x *explainer) unknown(side *Side, d networkingv1.PolicyType, s verdict.Sid
 	side.show(x, first.policy.Key(), d, first.rule)
 }
 
-// privateRanges are an address of each network of RFC 1918, where most clusters
-// have their pods.
-var privateRanges = map[string]netip.Addr{
-	"10.0.0.0/8": netip.MustParseAddr("10.244.3.7"), "172.16.0.0/12": netip.MustParseAddr("172.20.3.7"), "192.168.0.0/16": netip.MustParseAddr("192.168.3.7"),
-}
+// privateRanges are the networks of RFC 1918, where most clusters have their pods.
+var privateRanges = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"}
 
-// guess says what it would be with any private address of the pods; empty where that
-// differs, or nothing is gained.
+// guess says in which private networks the answer is the same at every address of the
+// pods that have none in the input; empty where there is no such network.
 func (x *explainer) guess() string {
-	var first verdict.Decision
-	for i, name := range slices.Sorted(maps.Keys(privateRanges)) {
-		c := x.conn
+	in := map[verdict.Decision][]string{}
+	for _, network := range privateRanges {
+		c, missing := x.conn, false
+		standIns := x.set.StandIns([]netip.Prefix{netip.MustParsePrefix(network)})
 		for _, end := range []*verdict.End{&c.From, &c.To} {
 			if end.Pod != nil && len(end.Pod.Addresses()) == 0 && !end.Pod.HostNetwork {
-				end.IP = privateRanges[name]
+				pod := *end.Pod
+				pod.StandIns, end.Pod, missing = standIns, &pod, true
 			}
 		}
-		v := x.snapshot.Judge(c).Decision
-		if i > 0 && v != first || v == verdict.Unknown {
+		if !missing {
 			return ""
 		}
-		first = v
+		v := x.judge(c).Decision
+		in[v] = append(in[v], network)
 	}
-	word := map[verdict.Decision]string{verdict.Allow: "Yes", verdict.Deny: "No"}[first]
-	return fmt.Sprintf("With pods in any private network (%s) the answer is %s.", strings.Join(slices.Sorted(maps.Keys(privateRanges)), ", "), word)
+	if all := in[verdict.Unknown]; len(all) == len(privateRanges) {
+		return ""
+	} else if len(all) == 0 && (len(in[verdict.Allow]) == 0 || len(in[verdict.Deny]) == 0) {
+		return fmt.Sprintf("With pods in any private network (%s) the answer is %s.", strings.Join(privateRanges, ", "), map[bool]string{true: "Yes", false: "No"}[len(in[verdict.Allow]) > 0])
+	}
+	var parts []string
+	for _, d := range []verdict.Decision{verdict.Allow, verdict.Deny, verdict.Unknown} {
+		if len(in[d]) > 0 {
+			parts = append(parts, fmt.Sprintf(map[verdict.Decision]string{
+				verdict.Allow: "with pods in %s the answer is Yes", verdict.Deny: "with pods in %s the answer is No", verdict.Unknown: "with pods in %s it depends on their addresses",
+			}[d], strings.Join(in[d], " or ")))
+		}
+	}
+	return capital(strings.Join(parts, "; ")) + "."
 }

@@ -22,7 +22,7 @@ func mayBeInside(set *manifest.Set, ip netip.Addr) bool {
 	if !ip.IsPrivate() && !shared.Contains(ip) || len(set.PodCIDRs) > 0 && len(set.ServiceCIDRs) > 0 {
 		return false
 	}
-	if slices.ContainsFunc(set.World.Nodes, func(n verdict.Node) bool { return slices.Contains(n.IPs, ip) }) {
+	if set.NodeAt(ip) != "" {
 		return false
 	}
 	return len(set.Pods) == 0 || slices.ContainsFunc(set.Pods, func(p verdict.Pod) bool { return len(p.IPs) == 0 })

@@ -38,6 +38,8 @@ type Question struct {
 	// outside says that the target is no pod all the same: what lets everything out
 	// lets this out.
 	outside bool
+	// through is the Service on whose way nodes may rewrite the source; may be empty.
+	through string
 }
 
 // Resolve finds what the names mean in the set. Every error is bad input.
@@ -107,7 +109,7 @@ func resolve(set *manifest.Set, ends []matrix.End, name, namespace string) ([]ma
 				return []matrix.End{e}, nil
 			}
 		}
-		return []matrix.End{{IP: ip.Unmap()}}, nil
+		return matrix.OnNodes(set, []matrix.End{{IP: ip.Unmap()}}), nil
 	}
 	if !strings.Contains(name, "/") {
 		return nil, fmt.Errorf("%q is no pod and no address: write NAMESPACE/POD, NAMESPACE/WORKLOAD or deployment/NAMESPACE/NAME", name)

@@ -26,6 +26,9 @@ type Addition struct {
 func (x *explainer) next() (string, []Addition) {
 	switch x.verdict.Decision {
 	case verdict.Allow:
+		if x.onOwnNode() {
+			return "Nothing needs to be done. No policy can close it.", []Addition{}
+		}
 		return "Nothing needs to be done. To close it, take the rule away that lets it through, or add a policy for the pod where there is none.", []Addition{}
 	case verdict.Unknown:
 		if len(x.states) > 0 {
@@ -54,6 +57,12 @@ func (x *explainer) next() (string, []Addition) {
 		return "If it should be allowed, this is enough" + besides, additions
 	}
 	return "If it should be allowed, both of these are needed, because each end has policies of its own" + besides, additions
+}
+
+// onOwnNode reports whether the connection is one between a pod and its node.
+func (x *explainer) onOwnNode() bool {
+	own := func(pod *verdict.Pod, node string) bool { return pod != nil && node != "" && pod.Node == node }
+	return own(x.conn.From.Pod, x.conn.To.Node) || own(x.conn.To.Pod, x.conn.From.Node)
 }
 
 func (x *explainer) repair() repair.Repair {

@@ -61,6 +61,10 @@ func (q *Question) lead(set *manifest.Set, s *manifest.Service, j int, port matr
 		}
 		q.To, q.Ports = append(q.To, end), append(q.Ports, b.Port)
 	}
+	q.To = matrix.OnNodes(set, q.To)
+	if q.From[0].Pod == nil && rewrites(s.Spec) {
+		q.through = name
+	}
 	switch {
 	case len(q.To) > 0:
 		q.noteService(s, j)

@@ -116,7 +116,7 @@ func toItself(c run) bool {
 // subject to ClusterNetworkPolicy enforcement"), and its own node always
 // reaches it ("or if the traffic source is the pod's local node").
 func (w world) side(c run, d networkingv1.PolicyType) verdict.Side {
-	subject, _ := c.ends(d)
+	subject, peer := c.ends(d)
 	switch {
 	case subject.Pod == nil:
 		return verdict.Side{Decision: verdict.Allow, Rule: outside, Reason: subject.String() + " is outside: policies select pods only"}
@@ -124,6 +124,8 @@ func (w world) side(c run, d networkingv1.PolicyType) verdict.Side {
 		return verdict.Side{Decision: verdict.Allow, Rule: samePod, Reason: "a pod cannot block access to itself"}
 	case d == ingress && c.FromNode:
 		return verdict.Side{Decision: verdict.Allow, Rule: ownNode, Reason: "traffic from the node that a pod runs on is always allowed"}
+	case peer.Pod == nil && peer.Node != "" && peer.Node == subject.Pod.Node:
+		return verdict.Side{Decision: verdict.Allow, Rule: ownNode, Reason: fmt.Sprintf("%s is an address of the node of %s, and traffic between a pod and its own node is always allowed", peer, subject)}
 	}
 	if why := w.foreign(*subject.Pod); why != "" {
 		return verdict.Side{Rule: why, Reason: why}

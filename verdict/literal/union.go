@@ -73,6 +73,8 @@ func undefined(c run, d networkingv1.PolicyType) string {
 		return fmt.Sprintf("v1 defines policies for TCP, UDP and SCTP only, not for %s", c.Protocol)
 	case subject.Pod.HostNetwork:
 		return fmt.Sprintf("%s is a host-network pod: implementations may treat it as its node, which no policy selects", subject)
+	case peer.Pod == nil && peer.Node != "" && subject.Pod.Node == "":
+		return fmt.Sprintf("%s is an address of node %s, and which node %s is on is not known: traffic between a pod and its own node is always allowed", peer, peer.Node, subject)
 	case peer.Pod == nil || !peer.Pod.HostNetwork:
 		return ""
 	case peer.Pod.Node == "" || subject.Pod.Node == "":

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/verdict"
@@ -14,9 +15,9 @@ import (
 // pods. With more, the addresses of pods stay unknown.
 const maxPrefixes = 512
 
-// standIns are addresses of the ranges, one for each part of them that the policies
+// StandIns are addresses of the ranges, one for each part of them that the policies
 // tell from the others: a pod somewhere in the ranges is judged like one of them.
-func (s *Set) standIns(ranges []netip.Prefix) []netip.Addr {
+func (s *Set) StandIns(ranges []netip.Prefix) []netip.Addr {
 	prefixes := s.prefixes()
 	if len(prefixes) > maxPrefixes {
 		return nil
@@ -123,7 +124,7 @@ func (s *Set) state(o Options) {
 	if len(o.PodCIDRs) == 0 {
 		return
 	}
-	standIns := s.standIns(o.PodCIDRs)
+	standIns := s.StandIns(o.PodCIDRs)
 	for i := range s.Pods {
 		if p := &s.Pods[i]; len(p.IPs) == 0 && !p.HostNetwork {
 			p.StandIns = standIns
@@ -142,6 +143,28 @@ func (s *Set) IsPods(ip netip.Addr) bool { return within(s.PodCIDRs, ip) }
 
 // IsServices: see IsPods.
 func (s *Set) IsServices(ip netip.Addr) bool { return within(s.ServiceCIDRs, ip) }
+
+// NodeAt is the node that has the address: one that lists it, or that of a pod whose
+// status says so; empty: none that is known.
+func (s *Set) NodeAt(ip netip.Addr) string {
+	has := func(text string) bool {
+		own, err := netip.ParseAddr(text)
+		return err == nil && own.Unmap() == ip
+	}
+	for _, n := range s.World.Nodes {
+		if slices.ContainsFunc(n.IPs, func(own netip.Addr) bool { return own.Unmap() == ip }) {
+			return n.Name
+		}
+	}
+	for _, p := range s.Objects.Pods {
+		status, node := &p.Object.Status, p.Object.Spec.NodeName
+		if node != "" && (has(status.HostIP) || slices.ContainsFunc(status.HostIPs, func(h corev1.HostIP) bool { return has(h.IP) }) ||
+			p.Object.Spec.HostNetwork && slices.ContainsFunc(addresses(*status), has)) {
+			return node
+		}
+	}
+	return ""
+}
 
 // isAt reports whether a pod has the address as its own, and not its node's.
 func isAt(ip netip.Addr) func(verdict.Pod) bool {

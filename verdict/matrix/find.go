@@ -39,6 +39,16 @@ func Outside(texts []string) ([]End, error) {
 	return all, nil
 }
 
+// OnNodes says of which node of the set each address is.
+func OnNodes(set *manifest.Set, ends []End) []End {
+	for i := range ends {
+		if ends[i].Pod == nil {
+			ends[i].Node = set.NodeAt(ends[i].IP)
+		}
+	}
+	return ends
+}
+
 // CheckOutside refuses addresses that are inside: policies see the pods that have
 // them, or what is behind a Service, and not the address.
 func CheckOutside(set *manifest.Set, ends []End) error {

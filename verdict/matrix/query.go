@@ -14,6 +14,8 @@ import (
 type End struct {
 	Pod *verdict.Pod // nil: the address IP
 	IP  netip.Addr   // of an outside end only
+	// Node is the one that an outside address is of; empty: none that is known.
+	Node string
 	// Workload that the pod is one of, as kind/name in lower case, for example
 	// deployment/web. Empty: the pod stands for itself, as pod/name.
 	Workload string
@@ -37,7 +39,7 @@ func (e End) Name() string {
 
 func (e End) String() string { return e.verdict().String() }
 
-func (e End) verdict() verdict.End { return verdict.End{Pod: e.Pod, IP: e.IP} }
+func (e End) verdict() verdict.End { return verdict.End{Pod: e.Pod, IP: e.IP, Node: e.Node} }
 
 // workload is kind/name of what the end belongs to.
 func (e End) workload() string {

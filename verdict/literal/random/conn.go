@@ -30,7 +30,11 @@ func (d *Dice) protocolInUse() corev1.Protocol {
 
 func (d *Dice) end() verdict.End {
 	if d.one(6) || len(d.world.pods) == 0 {
-		return verdict.End{IP: d.address()}
+		e := verdict.End{IP: d.address()}
+		if len(d.world.Nodes) > 0 && d.one(3) {
+			e.Node = pick(d, d.world.Nodes...).Name
+		}
+		return e
 	}
 	i := d.IntN(len(d.world.pods))
 	p := d.world.pods[i]

@@ -202,6 +202,8 @@ func seeConn(see func(string, bool), c verdict.Conn) {
 	see("a pod that is not in the world", c.To.Pod != nil && c.To.Pod.Name == "new")
 	see("a pod without a name", c.To.Pod != nil && c.To.Pod.Name == "")
 	see("from the own node", c.FromNode)
+	see("an address of a node", c.From.Node != "" || c.To.Node != "")
+	see("an address of the pod's node", c.From.Pod != nil && c.To.Node != "" && c.To.Node == c.From.Pod.Node)
 	see("ICMP", c.Protocol == "ICMP")
 	see("no protocol", c.Protocol == "")
 	see("no port", c.Port < 1 || c.Port > 65535)
