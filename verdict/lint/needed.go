@@ -43,6 +43,38 @@ func needed(set *manifest.Set, found []mistaken) []mistaken {
 	return append(kept, open...)
 }
 
+// Additions are the findings from the severity on whose correction is a policy to add,
+// each policy once: those that are still missing once Correct's corrections are made.
+func Additions(set *manifest.Set, from Severity) []Finding {
+	var edited, added []mistaken
+	for _, m := range examine(set) {
+		switch {
+		case m.severity < from || m.suppressed():
+		case m.document != "":
+			added = append(added, m)
+		case m.edit != nil:
+			edited = append(edited, m)
+		}
+	}
+	if len(added) == 0 {
+		return nil
+	}
+	if made := slices.DeleteFunc(needed(set, edited), func(m mistaken) bool { return m.moves }); len(made) > 0 {
+		added = missing(added, examined(viewOf(set, corrections(set, made))))
+	}
+	var all []Finding
+	for _, m := range added {
+		all = append(all, m.finding())
+	}
+	order(all)
+	seen := map[string]bool{}
+	return slices.DeleteFunc(all, func(f Finding) bool {
+		again := seen[f.Corrected]
+		seen[f.Corrected] = true
+		return again
+	})
+}
+
 func (m mistaken) beside(o mistaken) bool { return m.policy.Key() == o.policy.Key() }
 
 // several reports whether two of the mistakes are of one policy.

@@ -54,3 +54,20 @@ spec:
 		})
 	}
 }
+
+// A policy that selects more pods gets no rule for one of them; the policy that is to
+// be added for it is left out, too, where a corrected peer already mends it.
+func TestNoPolicyIsAddedForWhatACorrectionMends(t *testing.T) {
+	for peer, want := range map[string]int{"webb": 0, "cache": 1} {
+		set := read(t, `apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: a, name: all}
+spec:
+  podSelector: {}
+  ingress: [{from: [{podSelector: {matchLabels: {app: `+peer+`}}}], ports: [{port: 5432}]}]
+`, webAndDatabase)
+		if got := Additions(set, Warning); len(got) != want {
+			t.Errorf("a peer %s: %d policies to add, want %d: %v", peer, len(got), want, got)
+		}
+	}
+}
