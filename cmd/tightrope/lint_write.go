@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/tightrope-dev/tightrope/report"
@@ -22,21 +21,9 @@ func printCorrections(w io.Writer, set *manifest.Set) {
 		}
 		fmt.Fprint(w, escaped(c.YAML))
 	}
-	for _, f := range missing(set) {
+	for _, f := range lint.Additions(set, lint.Warning) {
 		fmt.Fprintf(w, "---\n# to add: %s\n%s", f.Rule, escaped(f.Corrected))
 	}
-}
-
-// missing are the findings whose correction is a policy to add: it has no
-// document yet.
-func missing(set *manifest.Set) []lint.Finding {
-	var all []lint.Finding
-	for _, f := range lint.Check(set) {
-		if f.New && f.Severity >= lint.Warning && !f.Suppressed && !slices.ContainsFunc(all, func(g lint.Finding) bool { return g.Corrected == f.Corrected }) {
-			all = append(all, f)
-		}
-	}
-	return all
 }
 
 func subject(c lint.Correction) string {
@@ -92,7 +79,7 @@ func writeCorrections(w io.Writer, set *manifest.Set) error {
 			fmt.Fprintf(w, "%s left as it is (%s): %s\n", subject(c), strings.Join(c.Rules, ", "), report.Sanitize(c.Left))
 		}
 	}
-	for _, f := range missing(set) {
+	for _, f := range lint.Additions(set, lint.Warning) {
 		fmt.Fprintf(w, "%s left as it is (%s): a policy is to be added, and no file is the place for it: see --fix\n", report.Sanitize(f.Object.String()), f.Rule)
 	}
 	return nil

@@ -19,6 +19,7 @@ type draft struct {
 	moves     bool   // the edit makes another object of the policy, as one of another namespace
 	document  string // a policy to add, where none is to be edited
 	closes    bool   // the edit takes away what works today
+	adds      bool   // the edit adds a rule and changes none
 	isolates  bool   // the edit makes the policy select pods that it did not
 }
 
@@ -44,8 +45,11 @@ func examine(set *manifest.Set) []mistaken {
 	if set == nil {
 		return nil
 	}
+	return examined(newView(set))
+}
+
+func examined(v *view) []mistaken {
 	var all []mistaken
-	v := newView(set)
 	for _, m := range mistakes {
 		for _, d := range m.find(v) {
 			all = append(all, mistaken{v.harmless(d), m.ID})

@@ -22,7 +22,8 @@ type Correction struct {
 // Correct writes the corrected documents of all findings from the severity on
 // that are not suppressed, sorted by file and line. Findings whose correction is
 // another document (a policy to add) or up to a person are left out. A mistake
-// that only shows once another one is corrected is left for the next time.
+// that only shows once another one is corrected is left for the next time. A rule
+// that is no longer missing then is not added.
 func Correct(set *manifest.Set, from Severity) []Correction {
 	var all []Correction
 	for _, found := range correctable(set, from) {
@@ -67,10 +68,9 @@ func wholly(found []mistaken) (text string, done []string, err error) {
 // changes, in the order of the files.
 func correctable(set *manifest.Set, from Severity) [][]mistaken {
 	byDocument := map[string][]mistaken{}
-	for _, m := range examine(set) {
-		if m.edit != nil && m.severity >= from && !m.suppressed() {
-			byDocument[m.policy.documentKey()] = append(byDocument[m.policy.documentKey()], m)
-		}
+	edited := slices.DeleteFunc(examine(set), func(m mistaken) bool { return m.edit == nil || m.severity < from || m.suppressed() })
+	for _, m := range needed(set, edited) {
+		byDocument[m.policy.documentKey()] = append(byDocument[m.policy.documentKey()], m)
 	}
 	var all [][]mistaken
 	for _, found := range byDocument {

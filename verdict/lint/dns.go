@@ -95,7 +95,7 @@ func dnsForgotten(v *view) []draft {
 			d.what = fmt.Sprintf("%s may look up names only if DNS pods and their namespace have labels that nothing here shows.", names(group.classes()))
 			d.fix = "Name the namespace by " + corev1.LabelMetadataName + ", which the API server sets, and the pods by k8s-app: kube-dns; or add the cluster's DNS pods to what is checked."
 		}
-		d.edit = add(at("spec", "egress"), v.dnsRule(p, l.resolver))
+		d.edit, d.adds = add(at("spec", "egress"), v.dnsRule(p, l.resolver)), true
 		if by := v.overruled(l, udp); by != "" {
 			d.overruledBy(by, group.classes())
 		}

@@ -136,7 +136,7 @@ func (v *view) only(p *policy, subjects []*class) bool {
 // returns where the rule goes, or why no correction is written.
 func (d *draft) grant(v *view, direction networkingv1.PolicyType, subjects []*class, rule *yaml.Node, ports []port) string {
 	if v.only(d.policy, subjects) {
-		d.edit = add(at("spec", word(direction)), rule)
+		d.edit, d.adds = add(at("spec", word(direction)), rule), true
 		return "in " + d.policy.Key()
 	}
 	told := v.tell(subjects[0])

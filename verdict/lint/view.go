@@ -92,10 +92,13 @@ type view struct {
 	offered  map[string]string      // documents of policies to add, by namespace/name
 }
 
-func newView(set *manifest.Set) *view {
+func newView(set *manifest.Set) *view { return viewOf(set, policiesOf(set)) }
+
+// viewOf is the set with these policies in the place of its own.
+func viewOf(set *manifest.Set, policies []*policy) *view {
 	v := &view{set: set, homes: map[string][]*class{}, idle: map[string][]*policy{}, isolated: map[*class]map[networkingv1.PolicyType][]*policy{}, parsed: map[*metav1.LabelSelector]labels.Selector{}, homesTaken: map[taking]struct{ matches, known bool }{},
 		told: map[*class]repair.Told{}, offered: map[string]string{}}
-	v.policies = policiesOf(set)
+	v.policies = policies
 	v.world = set.World
 	v.world.Policies = nil
 	for _, p := range v.policies {
