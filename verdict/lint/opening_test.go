@@ -50,7 +50,7 @@ func TestARuleForALabelOfTwoWorkloadsNamesBoth(t *testing.T) {
 // A pod on its node's network is matched by no selector, so no rule with one is offered.
 func TestNoSelectorIsOfferedForAPodOnItsNodesNetwork(t *testing.T) {
 	for _, s := range stories(t) {
-		if s.mistake != "metrics-forgotten" || s.name != "the server is on its node's network" {
+		if s.mistake != "metrics-forgotten" || s.name != "the server is on the network of another node" {
 			continue
 		}
 		for _, f := range check(t, s.text, s.base) {
