@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"iter"
 	"strings"
 	"sync"
 	"time"
@@ -99,6 +100,10 @@ func deleteNamespaces(ctx context.Context, c *kubernetes.Clientset, names ...str
 	}
 }
 
+// callWait is how long a pod's first call that works may be waited for. A run can be
+// over before it: a refusal comes within seconds of the pod's start.
+const callWait = 30 * time.Second
+
 // expectCalls wants production to have worked all the time: every pod's own calls
 // did, and none has failed since the first that did.
 func expectCalls(ctx context.Context, c *kubernetes.Clientset, namespace string) {
@@ -106,19 +111,38 @@ func expectCalls(ctx context.Context, c *kubernetes.Clientset, namespace string)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(pods.Items).NotTo(BeEmpty())
 	for _, pod := range pods.Items {
-		log, err := c.CoreV1().Pods(namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).Stream(ctx)
-		Expect(err).NotTo(HaveOccurred())
+		Expect(firstCall(ctx, c, pod)).To(BeTrue(), "pod %s never got through, so it shows nothing", pod.Name)
 		works := false
-		for lines := bufio.NewScanner(log); lines.Scan(); {
-			switch line := lines.Text(); {
+		for line := range logLines(ctx, c, pod, &corev1.PodLogOptions{}) {
+			switch {
 			case strings.Contains(line, `"call works"`):
 				works = true
 			case works && strings.Contains(line, `"call fails"`):
 				Fail("production was cut: " + pod.Name + ": " + line)
 			}
 		}
-		Expect(log.Close()).To(Succeed())
-		Expect(works).To(BeTrue(), "pod %s never got through, so it shows nothing", pod.Name)
+	}
+}
+
+// firstCall follows the pod's log until a call works, and says whether one did.
+func firstCall(ctx context.Context, c *kubernetes.Clientset, pod corev1.Pod) bool {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	for line := range logLines(ctx, c, pod, &corev1.PodLogOptions{Follow: true}) {
+		if strings.Contains(line, `"call works"`) {
+			return true
+		}
+	}
+	return false
+}
+
+func logLines(ctx context.Context, c *kubernetes.Clientset, pod corev1.Pod, opts *corev1.PodLogOptions) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		log, err := c.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, opts).Stream(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		defer func() { Expect(log.Close()).To(Succeed()) }()
+		for lines := bufio.NewScanner(log); lines.Scan() && yield(lines.Text()); {
+		}
 	}
 }
 

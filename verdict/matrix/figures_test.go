@@ -26,7 +26,8 @@ func longNames(n int) Query {
 // A name is not cut while room beside it is empty; where cells need the room, it is.
 func TestNamesAreNotCutBesideEmptySpace(t *testing.T) {
 	b := openBrowser(t)
-	const cut = `Number(document.getElementById('canvas').dataset.cut)`
+	// The page is ready a frame before it is drawn, and it is drawn once a frame.
+	const cut = `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(Number(document.getElementById('canvas').dataset.cut)))))`
 	b.open(t, longNames(3), "few", 1440, 900)
 	if n := ask[int](t, b, cut); n > 0 {
 		t.Errorf("%d names of 3 workloads are cut", n)
