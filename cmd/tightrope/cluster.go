@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/tightrope-dev/tightrope/deploy/install"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
@@ -21,6 +22,7 @@ func (o *runOptions) mayRun(ctx context.Context, list []*scenarios.Scenario, cfg
 	if o.cluster != "current" {
 		return nil
 	}
+	_, o.installed, _ = install.Installed(ctx, cfg) // Check says what went wrong
 	for _, s := range list {
 		if err := scenarios.Check(ctx, s, o.scenario(cfg, "", nil)); err != nil {
 			return noReport(ctx, s.Metadata.Name, err)
@@ -34,7 +36,7 @@ func (o *runOptions) mayRun(ctx context.Context, list []*scenarios.Scenario, cfg
 func (o *runOptions) tellLeftovers(ctx context.Context, list []*scenarios.Scenario, cfg *rest.Config, cluster string, show *screen) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), leftoversWithin)
 	defer stop()
-	left, err := scenarios.Leftovers(ctx, cfg, list)
+	left, err := scenarios.Leftovers(ctx, cfg, list, o.installed)
 	if err != nil {
 		show.mind(fmt.Errorf("what is left on %s could not be read: %w", cluster, err))
 	}

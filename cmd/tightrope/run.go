@@ -18,6 +18,7 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/existing"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/deploy/install"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
@@ -32,6 +33,7 @@ type runOptions struct {
 	nodes       int
 	images      []string // NAME=PATH, of the lab
 	holdTimeout time.Duration
+	installed   bool // Tightrope was there before the first scenario
 	adopt       bool // put the platform into namespaces that are there
 }
 
@@ -168,9 +170,9 @@ func (o *runOptions) scenario(cfg *rest.Config, cluster string, show *screen) sc
 // deploy fills in what the cluster can do beyond what every cluster can.
 func (o *runOptions) deploy() deploy.Options {
 	if o.cluster == "lab" {
-		return deploy.Options{DropsPort: lab.CounterPort}
+		return deploy.Options{Version: lab.Stamp, DropsPort: lab.CounterPort}
 	}
-	return deploy.Options{}
+	return deploy.Options{Version: lab.Stamp}
 }
 
 // noReport says what it means that a scenario ended without a report.
@@ -181,7 +183,7 @@ func noReport(ctx context.Context, name string, err error) error {
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, fmt.Errorf("scenario %s: %w before anything was rolled out", name, context.Cause(ctx))}
 	}
-	if errors.Is(err, scenarios.ErrNotOurs) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // the API server refused an object
+	if errors.Is(err, scenarios.ErrNotOurs) || install.Refused(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // the API server refused an object
 		return &exitError{exitUsage, fmt.Errorf("scenario %s: %w", name, err)}
 	}
 	return &exitError{exitInconclusive, fmt.Errorf("scenario %s: %w", name, err)}
