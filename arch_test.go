@@ -57,6 +57,7 @@ var table = map[string]folder{
 	"report":                 {"proves", append([]string{"rollout"}, pure...)},
 	"rollout/operator":       {"acts", append([]string{"rollout", "report", "deploy", "verdict/repair"}, pure...)},
 	"deploy":                 {"ships", nil},
+	"deploy/images":          {"packs", nil},
 	"rollout/preview":        {"previews", append([]string{"rollout", "report", "verdict/manifest", "verdict/lint", "verdict/compare", "verdict/repair"}, pure...)},
 	"scenarios":              {"rehearses", append([]string{"rollout", "report", "deploy", "api/strict"}, pure...)},
 	"scenarios/standin":      {"stands in", []string{"catalog"}},
