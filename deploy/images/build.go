@@ -133,8 +133,13 @@ func replace(dir string, fill func(fresh string) error) error {
 	if err := fill(inside); err != nil {
 		return err
 	}
-	if err := os.Rename(dir, filepath.Join(fresh, "before")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	before := filepath.Join(fresh, "before")
+	if err := os.Rename(dir, before); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.Rename(inside, dir)
+	if err := os.Rename(inside, dir); err != nil {
+		_ = os.Rename(before, dir) // as it was, where there was one
+		return err
+	}
+	return nil
 }

@@ -149,9 +149,12 @@ func (l *Layout) readImage(name string, d v1.Descriptor) (Image, error) {
 		if err != nil {
 			return one, err
 		}
-		size := m.Size + manifest.Config.Size
-		for _, layer := range manifest.Layers {
-			size += layer.Size
+		size := m.Size
+		for _, blob := range append(manifest.Layers, manifest.Config) {
+			size += blob.Size
+			if err := l.there(blob); err != nil {
+				return one, err
+			}
 		}
 		one.Platforms = append(one.Platforms, Platform{Platform: m.Platform.OS + "/" + m.Platform.Architecture, Digest: m.Digest.String(), Size: size})
 	}
@@ -161,10 +164,27 @@ func (l *Layout) readImage(name string, d v1.Descriptor) (Image, error) {
 	return one, nil
 }
 
-// check compares a manifest with its descriptor.
-func (l *Layout) check(d v1.Descriptor) error {
+// there says whether a blob is in the layout, as long as it should be.
+func (l *Layout) there(d v1.Descriptor) error {
 	if d.Digest.Algorithm != "sha256" || !hex64.MatchString(d.Digest.Hex) { // it becomes a path
 		return fmt.Errorf("digest %.80q is none of SHA-256", d.Digest)
+	}
+	st, err := os.Stat(filepath.Join(l.Dir, "blobs", d.Digest.Algorithm, d.Digest.Hex))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("blob %s is missing; build or load the layout anew", d.Digest)
+	case err != nil:
+		return err
+	case st.Size() != d.Size:
+		return fmt.Errorf("blob %s is damaged: it has %d bytes, not %d; build or load the layout anew", d.Digest, st.Size(), d.Size)
+	}
+	return nil
+}
+
+// check compares a manifest with its descriptor.
+func (l *Layout) check(d v1.Descriptor) error {
+	if err := l.there(d); err != nil {
+		return err
 	}
 	if d.Size > maxManifest {
 		return fmt.Errorf("manifest %s has %d bytes, more than %d", d.Digest, d.Size, maxManifest)
@@ -174,12 +194,12 @@ func (l *Layout) check(d v1.Descriptor) error {
 		return err
 	}
 	defer f.Close()
-	got, n, err := v1.SHA256(f)
+	got, _, err := v1.SHA256(f)
 	if err != nil {
 		return err
 	}
-	if got != d.Digest || n != d.Size {
-		return fmt.Errorf("manifest %s is damaged: the file has %d bytes and the digest %s; build the layout anew", d.Digest, n, got)
+	if got != d.Digest {
+		return fmt.Errorf("manifest %s is damaged: its digest is %s; build or load the layout anew", d.Digest, got)
 	}
 	return nil
 }
