@@ -49,6 +49,23 @@ func (l *Layout) Save(to io.Writer) error {
 	return nil
 }
 
+// SaveFile is Save to a file, which is there whole or not at all.
+func (l *Layout) SaveFile(file string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-")
+	if err != nil {
+		return fmt.Errorf("save the layout %s: %w", l.Dir, err)
+	}
+	defer os.Remove(f.Name()) // gone already where all went well
+	err = errors.Join(l.Save(f), f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("save to %s: %w", file, err)
+	}
+	return nil
+}
+
 func add(w *tar.Writer, file, name string) error {
 	f, err := os.Open(file)
 	if err != nil {

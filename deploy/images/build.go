@@ -44,20 +44,24 @@ func Build(dir string, o Options) (*Layout, error) {
 		return nil, err
 	}
 	parts := make([]platformImage, len(Programs)*len(Architectures)) // one slot each
+	failed := make([]error, len(parts))                              // so that the same thing is said each time
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0)) // a slot holds a whole program in memory
 	for i := range parts {
 		name, arch := Programs[i/len(Architectures)], Architectures[i%len(Architectures)]
 		g.Go(func() error {
-			p, err := readProgram(o.Binaries, name, arch)
-			if err == nil {
-				parts[i], err = p.pack(o)
+			var p program
+			if p, failed[i] = readProgram(o.Binaries, name, arch); failed[i] == nil {
+				parts[i], failed[i] = p.pack(o)
 			}
-			return err
+			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("pack images: %w", err)
+	_ = g.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return nil, fmt.Errorf("pack images: %w", err)
+		}
 	}
 	err := replace(dir, func(fresh string) error { return write(fresh, parts, o) })
 	if err != nil {

@@ -47,9 +47,17 @@ type Platform struct {
 	Size     int64  `json:"size"`     // bytes to pull
 }
 
-// Find returns the folder with the images: the one that it is given, or the folder
-// images beside this program.
-func Find(flag string) (string, error) {
+// Size is how many bytes all platforms of an image are.
+func (i Image) Size() (bytes int64) {
+	for _, p := range i.Platforms {
+		bytes += p.Size
+	}
+	return bytes
+}
+
+// Beside returns the folder that it is given, or the folder images beside this
+// program, which need not be there.
+func Beside(flag string) (string, error) {
 	if flag != "" {
 		return flag, nil
 	}
@@ -57,7 +65,15 @@ func Find(flag string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: this program does not know where it is: %w; name the folder with --layout", ErrNoLayout, err)
 	}
-	dir := filepath.Join(filepath.Dir(self), "images")
+	return filepath.Join(filepath.Dir(self), "images"), nil
+}
+
+// Find is Beside for a folder that must be there.
+func Find(flag string) (string, error) {
+	dir, err := Beside(flag)
+	if err != nil || flag != "" {
+		return dir, err
+	}
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
 		return "", fmt.Errorf("%w: %s is not there; build them with `make images`, unpack a release's with `tightrope images load FILE`, or name their folder with --layout",
 			ErrNoLayout, dir)
