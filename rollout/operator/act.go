@@ -85,7 +85,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		s.tighten(here.String()+"/candidates", began)
 		return nil
 	}
-	wrote, err := labelPods(ctx, r.Client, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
+	wrote, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
 	if err != nil {
 		return err
 	}

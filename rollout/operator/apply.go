@@ -14,10 +14,8 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
-
-// fieldManager owns every field that the operator writes.
-const fieldManager = "tightrope"
 
 // Roles of our objects.
 const (
@@ -176,7 +174,7 @@ func (x wish) marked() *networkingv1.NetworkPolicy {
 
 // labelPods makes exactly the wanted production pods wear a label of the run and
 // reports whether it had to write.
-func labelPods(ctx context.Context, c client.Client, w *world, label, run string, want map[types.NamespacedName]bool) (bool, error) {
+func labelPods(ctx context.Context, write *writer.Writer, w *world, label, run string, want map[types.NamespacedName]bool) (bool, error) {
 	wrote := false
 	for key, pod := range w.pods {
 		if pod.Labels[v1alpha1.LabelRole] != "" {
@@ -190,7 +188,7 @@ func labelPods(ctx context.Context, c client.Client, w *world, label, run string
 		if has {
 			value = nil
 		}
-		if err := relabel(ctx, c, pod, map[string]*string{label: value}, nil); err != nil {
+		if err := write.Relabel(ctx, pod, map[string]*string{label: value}, nil); err != nil {
 			return wrote, fmt.Errorf("label pod %s: %w", key, err)
 		}
 		wrote = true

@@ -23,6 +23,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 const (
@@ -38,8 +39,9 @@ const (
 
 // RunReconciler drives PolicyRolloutRuns.
 type RunReconciler struct {
-	client.Client               // reads come from the cache
-	Live          client.Reader // reads go to the API server
+	client.Reader               // from the cache; ConfigMaps are read from the API server
+	Live          client.Reader // from the API server
+	Write         *writer.Writer
 	Logs          LogReader
 	Drops         DropReader // nil: the data plane cannot tell
 	Others        *OtherKinds
@@ -87,7 +89,7 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("run %s: %w", req.NamespacedName, err)
 	}
-	w, err := readWorld(ctx, r.Client)
+	w, err := readWorld(ctx, r.Reader)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -95,7 +97,7 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return r.finish(ctx, &run, w)
 	}
 	if controllerutil.AddFinalizer(&run, finalizer) {
-		return ctrl.Result{}, r.Update(ctx, &run)
+		return ctrl.Result{}, r.Write.Update(ctx, &run)
 	}
 	s, err := r.session(ctx, &run)
 	if err != nil {
@@ -161,7 +163,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		s.hindrance = "" // of preflight it says what preflight could not do
 	}
 	if time.Since(s.record.savedAt) > saveEvery {
-		return errors.Join(hindered, s.record.save(ctx, r.Client, run))
+		return errors.Join(hindered, s.record.save(ctx, r.Write, r.Live, run))
 	}
 	return hindered
 }
@@ -201,7 +203,7 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 			return ctrl.Result{}, err
 		}
 		if controllerutil.RemoveFinalizer(run, finalizer) {
-			return ctrl.Result{}, r.Update(ctx, run)
+			return ctrl.Result{}, r.Write.Update(ctx, run)
 		}
 	}
 	return ctrl.Result{}, nil
@@ -211,7 +213,7 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 // stopped between the status and the report left one that is still under way.
 func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) error {
 	if s != nil && s.plan != nil {
-		return s.record.save(ctx, r.Client, run)
+		return s.record.save(ctx, r.Write, r.Live, run)
 	}
 	if run.Status.Report == "" {
 		return nil
@@ -221,7 +223,7 @@ func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRoll
 		return err
 	}
 	rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
-	return rec.save(ctx, r.Client, run)
+	return rec.save(ctx, r.Write, r.Live, run)
 }
 
 // session returns what is remembered of the run; after a restart that is what

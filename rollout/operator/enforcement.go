@@ -137,7 +137,7 @@ func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world
 	if !m.enforced {
 		value = nil
 	}
-	if err := relabel(ctx, r.Client, pod, map[string]*string{v1alpha1.LabelEnforced: value}, nil); err != nil {
+	if err := r.Write.Relabel(ctx, pod, map[string]*string{v1alpha1.LabelEnforced: value}, nil); err != nil {
 		return fmt.Errorf("label the twin: %w", err)
 	}
 	return nil

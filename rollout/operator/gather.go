@@ -225,7 +225,7 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 		if err != nil {
 			return err
 		}
-		digest, err := savePlan(ctx, r.Client, r.Live, plan)
+		digest, err := savePlan(ctx, r.Write, r.Live, plan)
 		if err != nil {
 			return err
 		}

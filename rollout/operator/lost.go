@@ -48,7 +48,7 @@ func (r *RunReconciler) passWithoutPlan(ctx context.Context, run *v1alpha1.Polic
 	s.record.phase("", "", map[bool]string{true: "Passed", false: "Failed"}[e.Restored], now)
 	rep.Run, rep.Ended = run.Name, now
 	rep.Message, rep.Cause, rep.Result = run.Status.Message, string(next.Cause), next.Result()
-	return ctrl.Result{RequeueAfter: tick}, s.record.save(ctx, r.Client, run)
+	return ctrl.Result{RequeueAfter: tick}, s.record.save(ctx, r.Write, r.Live, run)
 }
 
 // undo takes back what is in force of a run without plan, and reports whether it

@@ -169,7 +169,7 @@ func (r *RunReconciler) releaseMarkers(ctx context.Context, s *session, w *world
 		if pod == nil || pod.Labels[v1alpha1.LabelProbe] == "" {
 			continue
 		}
-		if err := relabel(ctx, r.Client, pod, map[string]*string{v1alpha1.LabelProbe: nil}, nil); err != nil {
+		if err := r.Write.Relabel(ctx, pod, map[string]*string{v1alpha1.LabelProbe: nil}, nil); err != nil {
 			return wrote, fmt.Errorf("release marker %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		wrote = true

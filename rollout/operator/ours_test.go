@@ -61,7 +61,7 @@ func TestLeftoversOfARunAreWaitedForOrRefused(t *testing.T) {
 			c := fakeAPI(interceptor.Funcs{}, run)
 			no := &refusal{}
 			next := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "x-2", UID: "new"}}
-			err := (&RunReconciler{Client: c, Live: c}).leftovers(t.Context(), []string{"a"}, next, &world{policies: []networkingv1.NetworkPolicy{np}}, no)
+			err := (&RunReconciler{Live: c}).leftovers(t.Context(), []string{"a"}, next, &world{policies: []networkingv1.NetworkPolicy{np}}, no)
 			if tt.waits == "" && err != nil || tt.waits != "" && (err == nil || !strings.Contains(err.Error(), tt.waits)) {
 				t.Errorf("error %v, want %q", err, tt.waits)
 			}

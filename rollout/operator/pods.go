@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
@@ -72,7 +71,7 @@ func (r *RunReconciler) checkAgent(ctx context.Context, s *session, pod *corev1.
 		s.kept(a.name).born = nil
 		return false, r.deletePod(ctx, pod)
 	case pod.Annotations[v1alpha1.AnnotationPlanDigest] != digest:
-		return false, relabel(ctx, r.Client, pod, nil, map[string]*string{v1alpha1.AnnotationPlanDigest: &digest})
+		return false, r.Write.Relabel(ctx, pod, nil, map[string]*string{v1alpha1.AnnotationPlanDigest: &digest})
 	case pod.Status.Phase != corev1.PodRunning:
 		return false, nil
 	}
@@ -89,7 +88,7 @@ func (r *RunReconciler) ensurePlan(ctx context.Context, run runKey, a agentSpec,
 	switch {
 	case apierrors.IsNotFound(err):
 		cm = &corev1.ConfigMap{ObjectMeta: run.meta(a.name.Namespace, a.name.Name, roleProbe), Data: data}
-		return cm, r.Create(ctx, cm, client.FieldOwner(fieldManager))
+		return cm, r.Write.Create(ctx, cm)
 	case err != nil:
 		return nil, err
 	case !run.made(cm):
@@ -98,7 +97,7 @@ func (r *RunReconciler) ensurePlan(ctx context.Context, run runKey, a agentSpec,
 		return cm, nil
 	}
 	cm.Data = data
-	return cm, r.Update(ctx, cm, client.FieldOwner(fieldManager))
+	return cm, r.Write.Update(ctx, cm)
 }
 
 // agentPod is a probe pod: judged by policies like the workload it stands for,

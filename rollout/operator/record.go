@@ -17,6 +17,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // stateKey is what a restarted operator needs, in the report's ConfigMap.
@@ -185,7 +186,7 @@ func (r *record) qualify(p *picture, cells map[cell]*judged) {
 
 // save writes the report and the state; a conflict or an outage is tried again
 // with the next pass.
-func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.PolicyRolloutRun) error {
+func (r *record) save(ctx context.Context, write *writer.Writer, live client.Reader, run *v1alpha1.PolicyRolloutRun) error {
 	data, binary, err := report.Store(&r.Report)
 	if err != nil {
 		return err
@@ -203,7 +204,7 @@ func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.Policy
 		ObjectMeta: keyOf(run).meta(key.Namespace, key.Name, roleReport),
 		Data:       data, BinaryData: binary,
 	}
-	if err := r.store(ctx, c, keyOf(run), cm); err != nil {
+	if err := r.store(ctx, write, live, keyOf(run), cm); err != nil {
 		return fmt.Errorf("write the report of run %s: %w", run.Name, err)
 	}
 	r.savedAt = time.Now()
@@ -212,18 +213,18 @@ func (r *record) save(ctx context.Context, c client.Client, run *v1alpha1.Policy
 
 // store writes the report over the one that this process wrote last. Where there
 // is another by now, or none was written yet, it looks whether that is the run's.
-func (r *record) store(ctx context.Context, c client.Client, run runKey, cm *corev1.ConfigMap) error {
-	write := func() error {
+func (r *record) store(ctx context.Context, write *writer.Writer, live client.Reader, run runKey, cm *corev1.ConfigMap) error {
+	put := func() error {
 		if r.stored == nil {
-			return c.Create(ctx, cm, client.FieldOwner(fieldManager))
+			return write.Create(ctx, cm)
 		}
 		cm.UID, cm.ResourceVersion = r.stored.UID, r.stored.ResourceVersion
-		return c.Update(ctx, cm, client.FieldOwner(fieldManager))
+		return write.Update(ctx, cm)
 	}
-	err := write()
+	err := put()
 	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		var now corev1.ConfigMap
-		switch err := c.Get(ctx, client.ObjectKeyFromObject(cm), &now); { // ConfigMaps are read from the API server
+		switch err := live.Get(ctx, client.ObjectKeyFromObject(cm), &now); {
 		case apierrors.IsNotFound(err):
 			r.stored, cm.UID, cm.ResourceVersion = nil, "", ""
 		case err != nil:
@@ -233,7 +234,7 @@ func (r *record) store(ctx context.Context, c client.Client, run runKey, cm *cor
 		default:
 			r.stored = &now.ObjectMeta
 		}
-		err = write()
+		err = put()
 	}
 	if err == nil {
 		r.stored = &cm.ObjectMeta

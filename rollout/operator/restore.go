@@ -215,7 +215,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 		}
 		return r.remove(ctx, there)
 	}
-	if _, err := labelPods(ctx, r.Client, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
+	if _, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
 		return err
 	}
 	if time.Since(s.restoreAt) < 2*s.settleTime {

@@ -11,6 +11,8 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // Options of the operator. The zero value uses the lab's image names.
@@ -59,13 +61,14 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
+	write := writer.New(cached, writer.Options{})
 	runs := &RunReconciler{
-		Client: cached, Others: others, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops,
+		Reader: cached, Write: write, Others: others, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops,
 		Events: mgr.GetEventRecorder("tightrope"), AgentImage: o.AgentImage, TwinImage: o.TwinImage,
 		ClusterDomain: clusterDomain(o.ResolvConf),
 	}
 	if err := runs.SetupWithManager(ctx, mgr); err != nil {
 		return err
 	}
-	return (&RolloutReconciler{Client: cached, Live: mgr.GetAPIReader(), Events: runs.Events}).SetupWithManager(mgr)
+	return (&RolloutReconciler{Write: write, Live: mgr.GetAPIReader(), Events: runs.Events}).SetupWithManager(mgr)
 }

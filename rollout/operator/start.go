@@ -9,21 +9,20 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // RolloutReconciler starts one run per generation of a PolicyRollout, and keeps
 // the rollout's summary. It never writes a rollout's spec.
 type RolloutReconciler struct {
-	client.Client
-	Live   client.Reader
+	Live   client.Reader // from the API server
+	Write  *writer.Writer
 	Events events.EventRecorder
 }
 
@@ -72,10 +71,8 @@ func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRo
 	run.Spec = v1alpha1.PolicyRolloutRunSpec{
 		RolloutRef: v1alpha1.RolloutRef{Name: ro.Name, UID: ro.UID}, Generation: ro.Generation, Intent: v1alpha1.IntentRun,
 	}
-	if err := controllerutil.SetControllerReference(ro, run, r.Scheme()); err != nil {
-		return nil, err
-	}
-	err := r.Create(ctx, run, client.FieldOwner(fieldManager))
+	run.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ro, v1alpha1.GroupVersion.WithKind("PolicyRollout"))}
+	err := r.Write.Create(ctx, run)
 	if apierrors.IsAlreadyExists(err) { // somebody was faster: look whose it is
 		err = r.Live.Get(ctx, key, run)
 	}
@@ -108,8 +105,7 @@ func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyR
 		waiting = true
 		if old.Spec.Intent != v1alpha1.IntentAbort {
 			// By UID alone: the run's status is written often, and a conflict would only delay this.
-			abort := fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"intent":"Abort"}}`, old.UID)
-			if err := r.Patch(ctx, old, client.RawPatch(types.MergePatchType, []byte(abort)), client.FieldOwner(fieldManager)); err != nil {
+			if err := r.Write.Set(ctx, old, map[string]any{"intent": v1alpha1.IntentAbort}); err != nil {
 				return true, fmt.Errorf("abort run %s: %w", old.Name, err)
 			}
 		}
@@ -136,7 +132,7 @@ func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRo
 	proxy.Status.Message, proxy.Status.Conditions = run.Status.Message, st.Conditions
 	setConditions(&proxy, stateOf(&v1alpha1.PolicyRolloutRun{Status: v1alpha1.PolicyRolloutRunStatus{Phase: phase, Cause: run.Status.Cause}}))
 	st.Conditions = proxy.Status.Conditions
-	if err := r.Status().Update(ctx, ro); err != nil && !apierrors.IsConflict(err) {
+	if err := r.Write.UpdateStatus(ctx, ro); err != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("status of rollout %s: %w", ro.Name, err)
 	} else if err == nil && run.UID == "" && phase == v1alpha1.PhaseRefused { // a run that there is speaks for itself
 		r.Events.Eventf(ro, nil, corev1.EventTypeWarning, "Refused", "Advance", "%s", clip(run.Status.Message, 1000))

@@ -57,7 +57,7 @@ type turn struct {
 func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn) error {
 	if t.at.Phase == v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhasePreflight && t.picture != nil {
 		s.record.qualify(t.picture, t.cells)
-		if err := s.record.save(ctx, r.Client, run); err != nil && t.next.Cause == "" {
+		if err := s.record.save(ctx, r.Write, r.Live, run); err != nil && t.next.Cause == "" {
 			return err // nothing may be tightened before it is known what worked; going back waits for nothing
 		}
 	}
@@ -66,7 +66,7 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 		cuts = findCuts(t.picture, t.cells, s.stepName(t.at), s.tightened)
 	}
 	s.fillStatus(run, t, cuts)
-	if err := r.Status().Update(ctx, run); err != nil {
+	if err := r.Write.UpdateStatus(ctx, run); err != nil {
 		return fmt.Errorf("record phase %s of run %s: %w", t.next.Phase, run.Name, err)
 	}
 	now := time.Now()
@@ -81,7 +81,7 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 		s.planAgain()
 	}
 	if t.next.Phase.Terminal() && s.plan != nil {
-		return s.record.save(ctx, r.Client, run)
+		return s.record.save(ctx, r.Write, r.Live, run)
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ func (r *RunReconciler) setTidied(ctx context.Context, run *v1alpha1.PolicyRollo
 		Type: v1alpha1.ConditionTidied, Status: metav1.ConditionTrue, Reason: "NothingLeft",
 		Message: "temporary objects, labels and probe pods are gone; the report is complete", ObservedGeneration: run.Generation,
 	})
-	if err := r.Status().Update(ctx, run); err != nil {
+	if err := r.Write.UpdateStatus(ctx, run); err != nil {
 		return fmt.Errorf("record that run %s is tidied: %w", run.Name, err)
 	}
 	return nil

@@ -52,7 +52,7 @@ func (s *session) kept(name types.NamespacedName) *keptPod {
 // gave more than a pod of ours may have is refused, and deleted.
 func (r *RunReconciler) makePod(ctx context.Context, s *session, asked *corev1.Pod) error {
 	pod := asked.DeepCopy()
-	err := r.Create(ctx, pod, client.FieldOwner(fieldManager))
+	err := r.Write.Create(ctx, pod)
 	if apierrors.IsAlreadyExists(err) {
 		return nil // the cache does not show it yet, or the one before is not gone yet
 	} else if err != nil {
@@ -72,9 +72,7 @@ func (r *RunReconciler) makePod(ctx context.Context, s *session, asked *corev1.P
 }
 
 func (r *RunReconciler) deletePod(ctx context.Context, pod *corev1.Pod) error {
-	uid := pod.UID
-	err := client.IgnoreNotFound(r.Delete(ctx, pod.DeepCopy(), client.Preconditions{UID: &uid}))
-	if err != nil && !apierrors.IsConflict(err) { // another pod has the name now
+	if err := r.Write.Delete(ctx, pod.DeepCopy()); err != nil {
 		return fmt.Errorf("delete probe pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // noLogs has nothing to say.
@@ -46,7 +47,7 @@ func watchPod(t *testing.T, admission func(*corev1.Pod)) *watched {
 		}
 		return c.Create(ctx, o, opts...)
 	}})
-	x.bench = bench{&RunReconciler{Client: c, Live: c, Logs: noLogs{}, AgentImage: "agent", TwinImage: "twin"}, t, c}
+	x.bench = bench{&RunReconciler{Reader: c, Write: writer.New(c, writer.Options{}), Live: c, Logs: noLogs{}, AgentImage: "agent", TwinImage: "twin"}, t, c}
 	x.s = newSession(t.Context(), func() {})
 	t.Cleanup(x.s.close)
 	x.s.plan = aPlan()

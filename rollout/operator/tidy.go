@@ -26,7 +26,7 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	}
 	wrote := false
 	for _, label := range []string{v1alpha1.LabelEnforced, v1alpha1.LabelSpared} {
-		one, err := labelPods(ctx, r.Client, w, label, run.Name, nil)
+		one, err := labelPods(ctx, r.Write, w, label, run.Name, nil)
 		if err != nil {
 			return false, err
 		}
@@ -67,7 +67,7 @@ func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRo
 func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPolicy, run string) error {
 	labels := map[string]*string{v1alpha1.LabelRun: nil, v1alpha1.LabelRole: nil}
 	annotations := map[string]*string{v1alpha1.AnnotationCommittedBy: &run, v1alpha1.AnnotationRunUID: nil}
-	if err := relabel(ctx, r.Client, np, labels, annotations); err != nil {
+	if err := r.Write.Relabel(ctx, np, labels, annotations); err != nil {
 		return fmt.Errorf("hand over policy %s/%s: %w", np.Namespace, np.Name, err)
 	}
 	return nil
@@ -81,7 +81,7 @@ func (r *RunReconciler) removePods(ctx context.Context, w *world, run runKey) (l
 			continue
 		}
 		left++
-		if err := deleteOf(ctx, r.Client, run, pod.DeepCopy()); err != nil {
+		if err := r.Write.Delete(ctx, pod.DeepCopy()); err != nil {
 			return left, fmt.Errorf("delete probe pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 	}
@@ -139,7 +139,7 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 			if o.Labels[v1alpha1.LabelRole] != roleProbe {
 				continue // the cache shows it in a later pass
 			}
-			if err := deleteOf(ctx, r.Client, run, o); err != nil {
+			if err := deleteOf(ctx, r.Write, run, o); err != nil {
 				return false, fmt.Errorf("what is left of run %s: delete %s %s/%s: %w", run.name, o.Kind, o.Namespace, o.Name, err)
 			}
 		}
@@ -152,7 +152,7 @@ func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	var rev appsv1.ControllerRevision
 	err := r.Live.Get(ctx, planRevision(run.name), &rev)
 	if err == nil && run.made(&rev) {
-		err = r.Delete(ctx, &rev, client.Preconditions{UID: &rev.UID})
+		err = r.Write.Delete(ctx, &rev)
 	}
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete the snapshot of run %s: %w", run.name, err)

@@ -83,20 +83,20 @@ func TestAPlanBeginsWithNothingOfTheOneBefore(t *testing.T) {
 	old := s.plan
 	key := old.key()
 	for _, o := range []client.Object{old.markerWishes()[0].object(), &corev1.Pod{ObjectMeta: key.meta("a", "tightrope-r-1-marker-0-x", roleProbe)}} {
-		if err := r.Create(t.Context(), o); err != nil {
+		if err := r.Write.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.isolatedAt = time.Now().Add(-time.Hour)
 	s.planAgain()
 	for range 3 {
-		w, err := readWorld(t.Context(), r.Client)
+		w, err := readWorld(t.Context(), r.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = r.advancePreflight(t.Context(), run, s, w) // there is no rollout to plan for
 	}
-	w, err := readWorld(t.Context(), r.Client)
+	w, err := readWorld(t.Context(), r.Reader)
 	if err != nil || len(w.policies) > 0 || len(w.pods) > 0 {
 		t.Errorf("%v; %d policies and %d pods of the plan before are there", err, len(w.policies), len(w.pods))
 	}
