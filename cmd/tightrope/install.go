@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/existing"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/deploy/images"
 	"github.com/tightrope-dev/tightrope/deploy/install"
 	"github.com/tightrope-dev/tightrope/report"
 )
@@ -30,6 +32,7 @@ type installOptions struct {
 	timeout             time.Duration
 	force               bool
 	abort               bool
+	registry, layout    string
 	deploy              deploy.Options
 }
 
@@ -102,6 +105,8 @@ func (o *installOptions) register(cmd *cobra.Command) {
 func (o *installOptions) registerObjects(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "with --dry-run=client: yaml or json, the objects that would be applied")
+	f.StringVar(&o.registry, "registry", "", "registry and prefix that the images were pushed to (tightrope images push); empty means the names that the lab knows")
+	f.StringVar(&o.layout, "image-layout", "", "folder with the images, from which their digests are read; empty means the folder images beside this program")
 	f.BoolVar(&o.force, "force-conflicts", false, "take over fields of our objects that somebody else has set")
 	f.StringArrayVar(&o.deploy.PullSecrets, "image-pull-secret", nil, "Secret of namespace tightrope-system with which the controller's image is pulled; repeatable")
 }
@@ -109,6 +114,9 @@ func (o *installOptions) registerObjects(cmd *cobra.Command) {
 // bring installs or upgrades, or prints what it would apply.
 func (o *installOptions) bring(cmd *cobra.Command, do func(ctx context.Context, cfg *rest.Config, options install.Options) error) error {
 	o.deploy.Version = lab.Stamp
+	if err := o.refer(); err != nil {
+		return err
+	}
 	if o.output != "" && o.dryRun != "client" {
 		return fmt.Errorf("-o %s prints what would be applied: it needs --dry-run=client", o.output)
 	}
@@ -116,6 +124,26 @@ func (o *installOptions) bring(cmd *cobra.Command, do func(ctx context.Context, 
 		return o.print(cmd.OutOrStdout())
 	}
 	return o.on(cmd, func(cfg *rest.Config, options install.Options) error { return do(cmd.Context(), cfg, options) })
+}
+
+// refer makes the objects name the pushed images by their digests.
+func (o *installOptions) refer() error {
+	if o.registry == "" {
+		if o.layout != "" {
+			return errors.New("--image-layout says which images were pushed, and not where: add --registry")
+		}
+		return nil
+	}
+	folder, err := images.Find(o.layout)
+	if err != nil {
+		return err
+	}
+	references, err := images.References(folder, o.registry)
+	if err != nil {
+		return err
+	}
+	o.deploy.Controller, o.deploy.Agent, o.deploy.Twin = references["controller"], references["agent"], references["twin"]
+	return nil
 }
 
 // on connects to the cluster and tells of every step.

@@ -157,7 +157,7 @@ func stuck(p *corev1.Pod) string {
 		}
 		switch w.Reason {
 		case "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull":
-			return fmt.Sprintf("image %s cannot be pulled (%s: %s); is the registry reached from the nodes, and does it need --image-pull-secret?", c.Image, w.Reason, w.Message)
+			return fmt.Sprintf("image %s cannot be pulled (%s: %s); %s", c.Image, w.Reason, w.Message, pullAdvice(c.Image))
 		case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
 			return fmt.Sprintf("%s: %s", w.Reason, w.Message)
 		case "CrashLoopBackOff":
@@ -171,6 +171,14 @@ func stuck(p *corev1.Pod) string {
 		}
 	}
 	return ""
+}
+
+// pullAdvice says what to do about an image that cannot be pulled.
+func pullAdvice(image string) string {
+	if strings.HasPrefix(image, ourPrefix) {
+		return "no registry serves this name: push the images to yours (tightrope images push --to REGISTRY/PREFIX), and add --registry REGISTRY/PREFIX"
+	}
+	return "is the registry reached from the nodes, and does it need --image-pull-secret?"
 }
 
 // unschedulableFor is how long no node may take a pod before that is final: a cluster
