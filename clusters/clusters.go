@@ -28,4 +28,7 @@ type Cluster interface {
 type Capabilities struct {
 	Own       bool // it was made for this caller: nobody else's objects are on it, and it ends with Close
 	DropsPort int  // of every node's address, where its data plane tells what it dropped first; 0: nowhere
+	// Images are our images that are on its nodes already, by program, as pods name
+	// them; nil: those that a registry serves, or that the lab runs by their plain names.
+	Images map[string]string
 }

@@ -39,7 +39,8 @@ type Options struct {
 	Image    string                                   // of the nodes; empty: kind's default
 	Config   string                                   // file, as of kind create cluster --config; empty: one node
 	Keep     bool                                     // Close leaves it, and says how to delete it
-	Archive  func(arch string) (io.ReadCloser, error) // images that every node gets; nil: none
+	Archive  func(arch string) (io.ReadCloser, error) // images that every node gets, as docker save writes them; nil: none
+	Images   map[string]string                        // their names, by program
 	Progress func(string)                             // called in order, from one goroutine at a time; may be nil
 }
 
@@ -184,7 +185,9 @@ func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }
 func (c *Cluster) Kubectl() []string { return []string{"kubectl", "--kubeconfig", c.kubeconfig} }
 
 // Can is what any cluster can, and it is the caller's own unless it is kept.
-func (c *Cluster) Can() clusters.Capabilities { return clusters.Capabilities{Own: !c.o.Keep} }
+func (c *Cluster) Can() clusters.Capabilities {
+	return clusters.Capabilities{Own: !c.o.Keep, Images: c.o.Images}
+}
 
 // Close deletes the cluster, or says how to.
 func (c *Cluster) Close(ctx context.Context) error {

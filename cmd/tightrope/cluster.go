@@ -22,8 +22,12 @@ func (o *runOptions) mayRun(ctx context.Context, list []*scenarios.Scenario, c c
 		return nil
 	}
 	_, o.installed, _ = install.Installed(ctx, c.Config()) // Check says what went wrong
+	options, err := o.scenario(c, nil)
+	if err != nil {
+		return err
+	}
 	for _, s := range list {
-		if err := scenarios.Check(ctx, s, o.scenario(c, nil)); err != nil {
+		if err := scenarios.Check(ctx, s, options); err != nil {
 			return noReport(ctx, s.Metadata.Name, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/existing"
 	"github.com/tightrope-dev/tightrope/clusters/kind"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/deploy/images"
 	"github.com/tightrope-dev/tightrope/report"
 )
 
@@ -31,7 +34,8 @@ type hostOptions struct {
 	nodes           int
 	images          []string // NAME=PATH
 
-	kind kind.Options
+	kind             kind.Options
+	registry, layout string
 }
 
 // hosted are the flags of each kind of cluster: with another one they would silently
@@ -39,7 +43,7 @@ type hostOptions struct {
 var hosted = map[string][]string{
 	"lab":     {"nodes", "dataplane", "labd", "image"},
 	"kind":    {"kind-image", "kind-config", "keep"},
-	"current": {"kubeconfig", "context", "adopt-namespaces"},
+	"current": {"kubeconfig", "context", "adopt-namespaces", "registry"},
 }
 
 // register adds the flags that choose a cluster.
@@ -51,6 +55,8 @@ func (o *hostOptions) register(cmd *cobra.Command) {
 	f.StringVar(&o.kind.Image, "kind-image", "", "node image of --cluster kind; empty means kind's default")
 	f.StringVar(&o.kind.Config, "kind-config", "", "configuration file of --cluster kind, as kind create cluster --config takes it")
 	f.BoolVar(&o.kind.Keep, "keep", false, "leave the cluster of --cluster kind, and say how to delete it")
+	f.StringVar(&o.registry, "registry", "", "with --cluster current, registry and prefix that the images were pushed to (tightrope images push)")
+	f.StringVar(&o.layout, "image-layout", "", "folder with the images; empty means the folder images beside this program")
 	o.registerLab(cmd)
 }
 
@@ -90,12 +96,15 @@ func (o *hostOptions) check(cmd *cobra.Command) error {
 
 // open returns the cluster, made for this command alone or not. Progress of making
 // one is shown.
-func (o *hostOptions) open(ctx context.Context, show *screen) (clusters.Cluster, error) {
+func (o *hostOptions) open(ctx context.Context, show *screen) (_ clusters.Cluster, err error) {
 	switch o.cluster {
 	case "current":
 		return existing.Open(ctx, o.kubeconfig, o.context)
 	case "kind":
 		options := o.kind
+		if options.Archive, options.Images, err = o.archive(); err != nil {
+			return nil, err
+		}
 		options.Progress = func(line string) { show.line("kind      %s", report.Sanitize(line)) }
 		c, err := kind.Open(ctx, options)
 		if errors.Is(err, kind.ErrUnavailable) {
@@ -116,6 +125,45 @@ func (o *hostOptions) open(ctx context.Context, show *screen) (clusters.Cluster,
 		return nil, labError(err)
 	}
 	return c, nil
+}
+
+// archive is what kind's nodes are given: our own images, which no registry serves,
+// and their names.
+func (o *hostOptions) archive() (func(arch string) (io.ReadCloser, error), map[string]string, error) {
+	layout, err := openImages(o.layout)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(arch string) (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(layout.SaveDocker(w, arch)) }() // ends when the reader is closed
+		return r, nil
+	}, layout.Loaded(), nil
+}
+
+// deploy are the images as pods name them on the cluster, and what it can do: how to
+// install Tightrope there, and the image of stand-ins.
+func (o *hostOptions) deploy(c clusters.Cluster) (deploy.Options, string, error) {
+	names := c.Can().Images
+	if o.registry != "" {
+		var err error
+		if names, err = pushed(o.layout, o.registry); err != nil {
+			return deploy.Options{}, "", err
+		}
+	}
+	return deploy.Options{
+		Version: lab.Stamp, DropsPort: c.Can().DropsPort,
+		Controller: names["controller"], Agent: names["agent"], Twin: names["twin"],
+	}, names["standin"], nil
+}
+
+// pushed are the images of a layout as they are named in a registry, by digest.
+func pushed(layout, registry string) (map[string]string, error) {
+	folder, err := images.Find(layout)
+	if err != nil {
+		return nil, err
+	}
+	return images.References(folder, registry)
 }
 
 // shut closes the cluster, also after an interruption.

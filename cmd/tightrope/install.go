@@ -17,7 +17,6 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/existing"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/deploy"
-	"github.com/tightrope-dev/tightrope/deploy/images"
 	"github.com/tightrope-dev/tightrope/deploy/install"
 	"github.com/tightrope-dev/tightrope/report"
 )
@@ -134,11 +133,7 @@ func (o *installOptions) refer() error {
 		}
 		return nil
 	}
-	folder, err := images.Find(o.layout)
-	if err != nil {
-		return err
-	}
-	references, err := images.References(folder, o.registry)
+	references, err := pushed(o.layout, o.registry)
 	if err != nil {
 		return err
 	}

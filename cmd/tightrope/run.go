@@ -14,8 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/tightrope-dev/tightrope/clusters"
-	"github.com/tightrope-dev/tightrope/clusters/lab"
-	"github.com/tightrope-dev/tightrope/deploy"
 	"github.com/tightrope-dev/tightrope/deploy/install"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
@@ -110,7 +108,11 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) (err error) {
 // runOne runs a scenario, writes its reports and says how it went.
 func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, c clusters.Cluster, show *screen) error {
 	show.scenario(s)
-	rep, err := scenarios.Run(ctx, s, o.scenario(c, show))
+	options, err := o.scenario(c, show)
+	if err != nil {
+		return err
+	}
+	rep, err := scenarios.Run(ctx, s, options)
 	if rep == nil {
 		return noReport(ctx, s.Metadata.Name, err)
 	}
@@ -122,9 +124,10 @@ func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, c cluste
 	return outcome(rep, errors.Is(err, scenarios.ErrInterrupted), written)
 }
 
-func (o *runOptions) scenario(c clusters.Cluster, show *screen) scenarios.Options {
+func (o *runOptions) scenario(c clusters.Cluster, show *screen) (scenarios.Options, error) {
+	objects, standin, err := o.deploy(c)
 	return scenarios.Options{Config: c.Config(), Cluster: c.Name(), HoldTimeout: o.holdTimeout, Progress: show.progress,
-		Deploy: deploy.Options{Version: lab.Stamp, DropsPort: c.Can().DropsPort}, AdoptNamespaces: o.adopt}
+		Deploy: objects, Standin: standin, AdoptNamespaces: o.adopt}, err
 }
 
 // noReport says what it means that a scenario ended without a report.
