@@ -12,7 +12,7 @@ var writing = []string{"Create", "Update", "UpdateStatus", "Patch", "Apply", "Ap
 
 // throughWriter are the folders whose every write goes through rollout/writer, so
 // that a fence, a budget or another identity has one place to be.
-var throughWriter = []string{"rollout/operator"}
+var throughWriter = []string{"rollout/operator", "probes/pods"}
 
 func TestOnlyTheWriterWrites(t *testing.T) {
 	through := 0
@@ -36,7 +36,7 @@ func TestOnlyTheWriterWrites(t *testing.T) {
 			return true
 		})
 	}
-	if through < 20 {
+	if through < 15 {
 		t.Errorf("only %d writes found: the test looks in the wrong place", through)
 	}
 }

@@ -64,7 +64,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return err
 		}
 		s.bridgesAt = time.Now()
-		s.mark(s.bridgesAt)
+		s.pods.Mark(s.bridgesAt)
 		s.note(s.bridgesAt)
 		if step.Scope == rollout.Everyone {
 			s.tighten(here.String()+"/bridges", began)
@@ -111,7 +111,7 @@ func (r *RunReconciler) readyMarkers(ctx context.Context, s *session, w *world, 
 	}
 	if wrote {
 		s.releasedAt = time.Now()
-		s.mark(s.releasedAt)
+		s.pods.Mark(s.releasedAt)
 		return false, nil
 	}
 	return s.shown(w, s.releasedAt), nil

@@ -22,6 +22,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
@@ -140,7 +141,7 @@ func keepBusy(t *testing.T, n int) {
 type machine struct {
 	lab    *lab.Lab
 	client client.WithWatch
-	logs   LogReader
+	logs   pods.LogReader
 	folder string // for recordings; empty: none are kept
 	busy   int
 }
@@ -175,7 +176,7 @@ func startMachine(t *testing.T, folder string) *machine {
 	must(err)
 	clientset, err := kubernetes.NewForConfig(cfg)
 	must(err)
-	m.logs = PodLogs{clientset}
+	m.logs = pods.Logs{Client: clientset}
 	if folder != "" {
 		must(os.MkdirAll(folder, 0o755))
 	}

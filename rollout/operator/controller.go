@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
@@ -42,12 +43,11 @@ type RunReconciler struct {
 	client.Reader               // from the cache; ConfigMaps are read from the API server
 	Live          client.Reader // from the API server
 	Write         *writer.Writer
-	Logs          LogReader
+	Logs          pods.LogReader
 	Drops         DropReader // nil: the data plane cannot tell
 	Others        *OtherKinds
 	Events        events.EventRecorder
-	AgentImage    string
-	TwinImage     string
+	Pods          pods.Options
 	ClusterDomain string // of DNS; empty: not known
 
 	base context.Context // of the sessions; ends with the manager

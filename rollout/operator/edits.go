@@ -29,7 +29,7 @@ func (s *session) edited(w *world) string {
 		known, planned := s.forms[key]
 		switch {
 		case !slices.Contains(namespaces, np.Namespace):
-		case s.plan.key().made(np) && planned:
+		case s.plan.key().Made(np) && planned:
 			there[key] = true
 			if by := changedBy(np, known); by != "" {
 				return fmt.Sprintf("policy %s, a %s of this run, was changed by %s while the rollout was under way", key, np.Labels[v1alpha1.LabelRole], by)

@@ -39,7 +39,7 @@ func runningOver(t *testing.T, f interceptor.Funcs, run *v1alpha1.PolicyRolloutR
 	if err := c.Status().Update(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
-	r := &RunReconciler{Reader: c, Write: writer.New(c, writer.Options{}), Live: c, Logs: mute{}, Events: events.NewFakeRecorder(1000), AgentImage: "agent", TwinImage: "twin",
+	r := &RunReconciler{Reader: c, Write: writer.New(c, writer.Options{}), Live: c, Logs: mute{}, Events: events.NewFakeRecorder(1000),
 		base: t.Context(), sessions: map[types.NamespacedName]*session{}}
 	s := newSession(t.Context(), func() {})
 	t.Cleanup(s.close)

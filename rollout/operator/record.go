@@ -201,7 +201,7 @@ func (r *record) save(ctx context.Context, write *writer.Writer, live client.Rea
 	data[stateKey] = string(state)
 	key := reportName(run.Name)
 	cm := &corev1.ConfigMap{
-		ObjectMeta: keyOf(run).meta(key.Namespace, key.Name, roleReport),
+		ObjectMeta: keyOf(run).Meta(key.Namespace, key.Name, roleReport),
 		Data:       data, BinaryData: binary,
 	}
 	if err := r.store(ctx, write, live, keyOf(run), cm); err != nil {
@@ -229,8 +229,8 @@ func (r *record) store(ctx context.Context, write *writer.Writer, live client.Re
 			r.stored, cm.UID, cm.ResourceVersion = nil, "", ""
 		case err != nil:
 			return err
-		case !run.made(&now):
-			return notOurs("ConfigMap", &now)
+		case !run.Made(&now):
+			return writer.NotOurs("ConfigMap", &now)
 		default:
 			r.stored = &now.ObjectMeta
 		}
@@ -246,18 +246,18 @@ func (r *record) store(ctx context.Context, write *writer.Writer, live client.Re
 // known, and so is what does not parse: a rollback must not wait for it.
 func (r *record) load(ctx context.Context, c client.Reader, run runKey) error {
 	var cm corev1.ConfigMap
-	err := c.Get(ctx, reportName(run.name), &cm)
-	if apierrors.IsNotFound(err) || err == nil && !run.made(&cm) {
+	err := c.Get(ctx, reportName(run.Name), &cm)
+	if apierrors.IsNotFound(err) || err == nil && !run.Made(&cm) {
 		return nil
 	} else if err != nil {
-		return fmt.Errorf("read the report of run %s: %w", run.name, err)
+		return fmt.Errorf("read the report of run %s: %w", run.Name, err)
 	}
 	rep, err := report.Stored(cm.Data, cm.BinaryData)
 	if err == nil {
 		err = json.Unmarshal([]byte(cm.Data[stateKey]), &r.State)
 	}
 	if err != nil {
-		slog.WarnContext(ctx, "what the run had proved cannot be read, so it is proved again", "run", run.name, "error", err)
+		slog.WarnContext(ctx, "what the run had proved cannot be read, so it is proved again", "run", run.Name, "error", err)
 		*r = record{}
 		return nil
 	}

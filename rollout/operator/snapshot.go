@@ -115,7 +115,7 @@ func savePlan(ctx context.Context, write *writer.Writer, live client.Reader, p *
 	}
 	key := planRevision(p.Run)
 	rev := &appsv1.ControllerRevision{
-		ObjectMeta: p.key().meta(key.Namespace, key.Name, roleSnapshot),
+		ObjectMeta: p.key().Meta(key.Namespace, key.Name, roleSnapshot),
 		Data:       runtime.RawExtension{Raw: raw},
 		Revision:   1,
 	}
@@ -136,8 +136,8 @@ func replaceUnarmed(ctx context.Context, write *writer.Writer, live client.Reade
 	if err := live.Get(ctx, client.ObjectKeyFromObject(rev), &old); err != nil {
 		return err
 	}
-	if !run.made(&old) {
-		return notOurs("ControllerRevision", &old)
+	if !run.Made(&old) {
+		return writer.NotOurs("ControllerRevision", &old)
 	}
 	if err := write.Delete(ctx, &old); err != nil {
 		return err

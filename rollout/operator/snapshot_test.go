@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 func TestAPlanIsReadBackAsStored(t *testing.T) {
@@ -35,7 +36,7 @@ func TestAPlanIsReadBackAsStored(t *testing.T) {
 		t.Errorf("another selector: digest %s, %v", other, err)
 	}
 	p.RunUID = "a run that has the name now"
-	if _, err := savePlan(t.Context(), b.Write, b.api, p); !errors.As(err, new(*errNotOurs)) {
+	if _, err := savePlan(t.Context(), b.Write, b.api, p); !errors.As(err, new(*writer.NotOursError)) {
 		t.Errorf("got %v, want a refusal to replace the snapshot of another run", err)
 	}
 }
@@ -85,7 +86,7 @@ func TestWhatAnArmedPlanMayLookLike(t *testing.T) {
 
 func revisionOf(data []byte) client.Object {
 	key := planRevision("r-1")
-	return &appsv1.ControllerRevision{ObjectMeta: aPlan().key().meta(key.Namespace, key.Name, roleSnapshot), Data: runtime.RawExtension{Raw: data}, Revision: 1}
+	return &appsv1.ControllerRevision{ObjectMeta: aPlan().key().Meta(key.Namespace, key.Name, roleSnapshot), Data: runtime.RawExtension{Raw: data}, Revision: 1}
 }
 
 func zipped(t *testing.T, text string) string {

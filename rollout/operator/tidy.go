@@ -46,7 +46,7 @@ func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRo
 	var gone []wish
 	for i := range w.policies {
 		np := &w.policies[i]
-		if !key.made(np) {
+		if !key.Made(np) {
 			continue
 		}
 		if np.Labels[v1alpha1.LabelRole] == roleFinal && run.Status.Phase == v1alpha1.PhaseCommitted {
@@ -77,7 +77,7 @@ func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPo
 // comes by after their plans, and returns how many were there.
 func (r *RunReconciler) removePods(ctx context.Context, w *world, run runKey) (left int, err error) {
 	for _, pod := range w.pods {
-		if !run.made(pod) {
+		if !run.Made(pod) {
 			continue
 		}
 		left++
@@ -92,11 +92,7 @@ func (r *RunReconciler) removePods(ctx context.Context, w *world, run runKey) (l
 // plans again or its operator was stopped in preflight, and reports whether it is
 // gone. Nothing of it was in force but the isolation of the run's own pods.
 func (r *RunReconciler) clearAway(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) (bool, error) {
-	for _, gone := range s.forget(nil) {
-		gone.close()
-	}
-	clear(s.written)
-	s.pods = nil
+	s.pods.Forget()
 	policies, err := r.tidyPolicies(ctx, run, w)
 	if err != nil {
 		return false, err
@@ -126,13 +122,13 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 	for _, l := range leavings {
 		var list metav1.PartialObjectMetadataList
 		list.SetGroupVersionKind(l.kind)
-		if err := r.Live.List(ctx, &list, client.MatchingLabels{l.label: run.name}); err != nil {
-			return false, fmt.Errorf("what is left of run %s: list %s: %w", run.name, l.kind.Kind, err)
+		if err := r.Live.List(ctx, &list, client.MatchingLabels{l.label: run.Name}); err != nil {
+			return false, fmt.Errorf("what is left of run %s: list %s: %w", run.Name, l.kind.Kind, err)
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
 			marked := l.label != v1alpha1.LabelRun && o.Labels[v1alpha1.LabelRole] == ""
-			if !marked && !run.made(o) || o.Labels[v1alpha1.LabelRole] == roleReport {
+			if !marked && !run.Made(o) || o.Labels[v1alpha1.LabelRole] == roleReport {
 				continue
 			}
 			nothing = false
@@ -140,7 +136,7 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 				continue // the cache shows it in a later pass
 			}
 			if err := deleteOf(ctx, r.Write, run, o); err != nil {
-				return false, fmt.Errorf("what is left of run %s: delete %s %s/%s: %w", run.name, o.Kind, o.Namespace, o.Name, err)
+				return false, fmt.Errorf("what is left of run %s: delete %s %s/%s: %w", run.Name, o.Kind, o.Namespace, o.Name, err)
 			}
 		}
 	}
@@ -150,12 +146,12 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 // forget deletes the snapshot of a run that is being deleted.
 func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	var rev appsv1.ControllerRevision
-	err := r.Live.Get(ctx, planRevision(run.name), &rev)
-	if err == nil && run.made(&rev) {
+	err := r.Live.Get(ctx, planRevision(run.Name), &rev)
+	if err == nil && run.Made(&rev) {
 		err = r.Write.Delete(ctx, &rev)
 	}
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete the snapshot of run %s: %w", run.name, err)
+		return fmt.Errorf("delete the snapshot of run %s: %w", run.Name, err)
 	}
 	return nil
 }

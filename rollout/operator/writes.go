@@ -70,8 +70,8 @@ func (r *RunReconciler) already(ctx context.Context, x wish, refused error) erro
 	switch err := r.Live.Get(ctx, x.key(), &now); {
 	case err != nil:
 		return errors.Join(refused, err)
-	case !x.run.made(&now):
-		return notOurs("policy", &now)
+	case !x.run.Made(&now):
+		return writer.NotOurs("policy", &now)
 	case equality.Semantic.DeepEqual(now.Spec, x.spec):
 		return nil
 	}
@@ -136,7 +136,7 @@ func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
 		}
 		x.have = np
 	}
-	if !x.run.marks(x.have) {
+	if !x.run.Marks(x.have) {
 		return nil
 	}
 	np := x.marked()
@@ -157,7 +157,7 @@ func (r *RunReconciler) remove(ctx context.Context, wishes []wish) error {
 
 // deleteOf deletes an object if the run made it, whatever it says by now.
 func deleteOf(ctx context.Context, write *writer.Writer, run runKey, o client.Object) error {
-	if !run.made(o) {
+	if !run.Made(o) {
 		return nil
 	}
 	return write.Delete(ctx, o)

@@ -115,7 +115,7 @@ func TestAPolicyOfSomebodyElseIsNeverTakenOver(t *testing.T) {
 	theirs.Spec.PodSelector.MatchLabels = map[string]string{"app": "theirs"}
 	b.must(b.api.Create(t.Context(), theirs))
 	err := b.apply(t.Context(), before.absent(p.finalWishes(rollout.Inert)))
-	if !errors.As(err, new(*errNotOurs)) || !strings.Contains(err.Error(), "policy a/c exists and was not made by this run") {
+	if !errors.As(err, new(*writer.NotOursError)) || !strings.Contains(err.Error(), "policy a/c exists and was not made by this run") {
 		t.Errorf("the final policy's name was taken a moment before: got %v", err)
 	}
 	w := b.look()
@@ -196,7 +196,7 @@ func TestWideningPutsBridgesRight(t *testing.T) {
 			}
 			b.must(b.widen(t.Context(), w, wide))
 			np := b.get(theBridge)
-			if wide := p.key().made(np) && equality.Semantic.DeepEqual(np.Spec, wide[0].spec); wide == tt.theirs {
+			if wide := p.key().Made(np) && equality.Semantic.DeepEqual(np.Spec, wide[0].spec); wide == tt.theirs {
 				t.Errorf("wide: %v, now %+v", wide, np)
 			}
 		})
@@ -265,7 +265,7 @@ func TestTheReportIsWrittenOverTheRunsOwnOnly(t *testing.T) {
 	b.must(one.save(t.Context(), b.Write, b.api, run))
 	next := run.DeepCopy()
 	next.UID = "another run of that name"
-	if err := new(record).save(t.Context(), b.Write, b.api, next); !errors.As(err, new(*errNotOurs)) {
+	if err := new(record).save(t.Context(), b.Write, b.api, next); !errors.As(err, new(*writer.NotOursError)) {
 		t.Errorf("got %v, want a refusal to overwrite the report of a run that had the name before", err)
 	}
 }
