@@ -135,6 +135,7 @@ func configuredCut(v *view) []draft {
 				if d, ok := v.outsideDraft(c, t); ok && !proxied {
 					outside = append(outside, d)
 				}
+			case v.meansMetrics(c, t, s): // metrics-forgotten tells it
 			case t.whole == "":
 				v.needService(cut, by, c, t, s)
 			case slices.Contains(v.behindService(s), c): // its own address, for others
@@ -146,6 +147,13 @@ func configuredCut(v *view) []draft {
 		}
 	}
 	return slices.Concat(configuredDrafts(cut, by, Warning), configuredDrafts(perhaps, by, Info), unique(outside))
+}
+
+// meansMetrics reports whether the class fetches metrics, and the target has some.
+func (v *view) meansMetrics(c *class, t target, s *manifest.Service) bool {
+	return scrapes(c) && slices.ContainsFunc(v.behindService(s), func(to *class) bool {
+		return slices.ContainsFunc(v.metricPorts(to), func(m metricPort) bool { return v.leadsTo(t, c, to, m.port) })
+	})
 }
 
 func (v *view) behindService(s *manifest.Service) []*class { return v.before[s.Namespace+"/"+s.Name] }
