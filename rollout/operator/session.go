@@ -29,7 +29,8 @@ type session struct {
 	parts     []string // of preflight that are over
 	record    record
 	soaking   soaking
-	compiled  compiled
+	pausing
+	compiled compiled
 
 	// What the writes of the current scope did. Times are from this process's
 	// monotonic clock; zero: not yet.
@@ -75,9 +76,10 @@ type agentState struct {
 	ledger    *probes.Ledger
 	follower  *follower
 	created   time.Time
-	lastHeard time.Time // of the right plan
-	current   bool      // has echoed the digest of its plan
-	judged    bool      // and policies have had their time to judge its pod, which may be new
+	lastHeard time.Time     // of the right plan
+	pausedFor time.Duration // session.pausedFor at that time
+	current   bool          // has echoed the digest of its plan
+	judged    bool          // and policies have had their time to judge its pod, which may be new
 	// By check, when an attempt was last heard to fail, and to get through.
 	failedAt, connectedAt map[string]time.Time
 }
@@ -126,7 +128,7 @@ func (s *session) listen(logs LogReader, specs []agentSpec) {
 		digest := spec.plan.Digest()
 		a := s.agents[spec.name]
 		if a == nil {
-			a = &agentState{created: time.Now()}
+			a = &agentState{created: time.Now(), pausedFor: s.pausedFor}
 			s.agents[spec.name] = a
 			a.follower = follow(s.ctx, logs, spec.name, func(l probes.Line, at time.Time) { s.hear(spec.name, l, at) })
 		}
@@ -181,7 +183,7 @@ func (s *session) hear(agent types.NamespacedName, line probes.Line, at time.Tim
 	if a == nil || s.voided[agent] || a.ledger.Add(line, at) != nil {
 		return
 	}
-	a.lastHeard, a.current = at, true
+	a.lastHeard, a.current, a.pausedFor = at, true, s.pausedFor
 	for _, c := range line.Counts {
 		a.heard(c, at)
 	}
@@ -226,12 +228,12 @@ func (s *session) allCurrent() bool {
 	return len(s.agents) > 0
 }
 
-// silence is how long the longest-silent agent has not been heard. Markers are
-// left out: they vote on nothing, and a barrier waits for what they show.
-func (s *session) silence(now time.Time) time.Duration {
+// silence is how long the longest-silent agent has not been heard, and how much of
+// it was no pause, of the agent of which that is most. Markers are left out: they
+// vote on nothing, and a barrier waits for what they show.
+func (s *session) silence(now time.Time) (longest, counted time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var longest time.Duration
 	for _, a := range s.agents {
 		if a.spec.node != "" {
 			continue
@@ -241,8 +243,9 @@ func (s *session) silence(now time.Time) time.Duration {
 			last = a.created
 		}
 		longest = max(longest, now.Sub(last))
+		counted = max(counted, now.Sub(last)-(s.pausedFor-a.pausedFor))
 	}
-	return longest
+	return longest, counted
 }
 
 // mark makes every ledger count from now on: samples from before a scope took

@@ -147,7 +147,8 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 	return nothing, nil
 }
 
-// forget deletes the snapshot of a run that is being deleted.
+// forget deletes the snapshot and the record of a run that is being deleted. The
+// published report is the run's own, and goes with it.
 func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	var rev appsv1.ControllerRevision
 	err := r.Live.Get(ctx, planRevision(run.name), &rev)
@@ -156,6 +157,14 @@ func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	}
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete the snapshot of run %s: %w", run.name, err)
+	}
+	var rec corev1.ConfigMap
+	err = r.Live.Get(ctx, recordName(run.name), &rec)
+	if err == nil {
+		err = deleteOf(ctx, r.Client, run, &rec)
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the record of run %s: %w", run.name, err)
 	}
 	return nil
 }
