@@ -14,11 +14,13 @@ LABD_LDFLAGS := -s -w -X main.stamp=$(STAMP) \
 	-X k8s.io/client-go/pkg/version.gitVersion=$(K8S)
 BENCH    ?= short
 COMMANDS := tightrope controller agent twin standin
+# Images have the time of their commit, and nothing of where or when they were built.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: lint-corpus build commands labd demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
+.PHONY: lint-corpus build commands labd images demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -29,6 +31,14 @@ commands:
 labd:
 	@mkdir -p bin
 	@hack/build-labd.sh '$(GO)' '$(LABD_LDFLAGS)'
+
+images: commands ## the container images for amd64 and arm64, without Docker: an OCI layout in bin/images
+	@export CGO_ENABLED=0 GOOS=linux GOAMD64=v1 GOARM64=v8.0; for GOARCH in amd64 arm64; do \
+		export GOARCH && mkdir -p bin/linux_$$GOARCH && \
+		$(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/linux_$$GOARCH/ $(addprefix ./cmd/,$(filter-out tightrope,$(COMMANDS))) || exit 1; \
+	done
+	@bin/tightrope images build --binaries bin --layout bin/images --version '$(STAMP)' \
+		--revision "$$(git rev-parse HEAD 2>/dev/null)" --created '$(SOURCE_DATE_EPOCH)'
 
 demo: build ## a rollout that is rolled back and one that is committed, on a lab of its own
 	@bin/tightrope demo --report reports/demo

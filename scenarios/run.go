@@ -17,6 +17,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/deploy/install"
 	"github.com/tightrope-dev/tightrope/report"
 )
 
@@ -111,12 +112,8 @@ func prepare(ctx context.Context, c client.Client, s *Scenario, o Options) error
 	if err := check(ctx, c, s, o); err != nil {
 		return err
 	}
-	note, err := replaces(ctx, c, o.Deploy)
-	if err != nil {
-		return err
-	}
-	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "install", Note: note})
-	if err := Install(ctx, o.Config, o.Deploy); err != nil {
+	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "install"})
+	if err := install.Ensure(ctx, o.Config, install.Options{Deploy: o.Deploy}); err != nil {
 		return fmt.Errorf("install Tightrope: %w", err)
 	}
 	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "topology"})

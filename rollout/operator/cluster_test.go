@@ -134,7 +134,7 @@ func (c *cluster) install(ctx context.Context) (err error) {
 	if c.client, err = client.NewWithWatch(c.config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	crds, err := deploy.CRDs()
+	crds, err := deploy.CRDs(deploy.Options{})
 	if err != nil {
 		return err
 	}
