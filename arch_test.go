@@ -58,7 +58,6 @@ var table = map[string]folder{
 	"report":                 {"proves", append([]string{"rollout"}, pure...)},
 	"rollout/operator":       {"acts", append([]string{"rollout", "rollout/writer", "probes/pods", "report", "deploy", "verdict/repair"}, pure...)},
 	"rollout/writer":         {"writes", []string{"api/v1alpha1"}},
-	"rollout/operator":       {"acts", append([]string{"rollout", "report", "deploy", "verdict/repair"}, pure...)},
 	"rollout/steer":          {"steers", []string{"api/v1alpha1", "api/strict", "report", "verdict/manifest"}},
 	"deploy":                 {"ships", nil},
 	"deploy/install":         {"installs", []string{"api/v1alpha1", "deploy"}},
