@@ -69,6 +69,7 @@ var table = map[string]folder{
 	"clusters/lab":           {"hosts", []string{"api/v1alpha1", "clusters"}},
 	"clusters/existing":      {"hosts", []string{"clusters"}},
 	"clusters/kind":          {"hosts", []string{"clusters"}},
+	"clusters/framework":     {"hosts", []string{"clusters", "clusters/kind", "clusters/lab"}},
 	"scenarios/e2e":          {"", []string{everything}},
 	"api/strict":             {"refuses", []string{"api/v1alpha1"}},
 	"verdict/manifest":       {"reads", []string{"api/v1alpha1", "api/strict", "verdict", "verdict/kustomize"}},
@@ -196,6 +197,9 @@ func forbidden(s source, target string) string {
 	case strings.HasPrefix(s.folder, "cmd/"):
 		if target == "scenarios/e2e" {
 			return "nothing imports the end-to-end tests"
+		}
+		if target == "clusters/framework" {
+			return "it links package testing, which no program needs"
 		}
 		return ""
 	case target == s.folder:
