@@ -103,7 +103,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand(),
-		newExplainCommand(), newLintCommand(), newPlanCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand())
+		newExplainCommand(), newLintCommand(), newPlanCommand(), newVerifyCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand())
 	explainUsage(root)
 	return root
 }
