@@ -11,7 +11,10 @@ import (
 	"io"
 	"io/fs"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 )
@@ -22,10 +25,15 @@ var files embed.FS
 // Options fill in what differs from cluster to cluster. The zero value uses the
 // image names that the lab maps to our binaries.
 type Options struct {
-	Controller string // image; empty: tightrope.dev/controller
-	Agent      string // image; empty: tightrope.dev/agent
-	Twin       string // image; empty: tightrope.dev/twin
-	DropsPort  int    // of every node's address, where its data plane tells what it dropped first; 0: nowhere
+	Controller   string            // image; empty: tightrope.dev/controller
+	Agent        string            // image; empty: tightrope.dev/agent
+	Twin         string            // image; empty: tightrope.dev/twin
+	DropsPort    int               // of every node's address, where its data plane tells what it dropped first; 0: nowhere
+	Version      string            // of this build, as every object says it; empty: none does
+	PullSecrets  []string          // of Tightrope's namespace, for the controller's image
+	Ordinary     bool              // the controller has no priority class: not every cluster lets it have one
+	NodeSelector map[string]string // of the controller's pod
+	Tolerations  []corev1.Toleration
 }
 
 func (o Options) withDefaults() Options {
@@ -39,8 +47,21 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// Labels by which every object of an installation is known.
+const (
+	LabelPartOf  = "app.kubernetes.io/part-of"
+	PartOf       = "tightrope"
+	LabelVersion = "app.kubernetes.io/version"
+)
+
 // CRDs returns the custom resource definitions.
-func CRDs() ([]*unstructured.Unstructured, error) { return read("crds") }
+func CRDs(options Options) ([]*unstructured.Unstructured, error) {
+	objects, err := read("crds")
+	if err != nil {
+		return nil, err
+	}
+	return options.mark(objects), nil
+}
 
 // Manifests returns everything but the CRDs, in the order to apply it in.
 func Manifests(options Options) ([]*unstructured.Unstructured, error) {
@@ -53,22 +74,60 @@ func Manifests(options Options) ([]*unstructured.Unstructured, error) {
 		if o.GetKind() != "Deployment" {
 			continue
 		}
-		containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
-		if err != nil || len(containers) != 1 {
-			return nil, fmt.Errorf("deploy: %s %s has not the one container expected: %w", o.GetKind(), o.GetName(), err)
-		}
-		c := containers[0].(map[string]any)
-		c["image"] = options.Controller
-		args := []any{"--agent-image=" + options.Agent, "--twin-image=" + options.Twin}
-		if options.DropsPort != 0 {
-			args = append(args, fmt.Sprintf("--drops-port=%d", options.DropsPort))
-		}
-		c["args"] = args
-		if err := unstructured.SetNestedSlice(o.Object, containers, "spec", "template", "spec", "containers"); err != nil {
+		if err := options.fill(o); err != nil {
 			return nil, fmt.Errorf("deploy: %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
-	return objects, nil
+	return options.mark(objects), nil
+}
+
+// mark makes the objects say what they are part of, and of which version.
+func (o Options) mark(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
+	for _, x := range objects {
+		labels := x.GetLabels()
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[LabelPartOf] = PartOf
+		if o.Version != "" {
+			labels[LabelVersion] = o.Version
+		}
+		x.SetLabels(labels)
+	}
+	return objects
+}
+
+// fill makes the Deployment run these images, where and as the options say.
+func (o Options) fill(deployment *unstructured.Unstructured) error {
+	var d appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(deployment.Object, &d); err != nil {
+		return err
+	}
+	pod := &d.Spec.Template.Spec
+	if n := len(pod.Containers); n != 1 {
+		return fmt.Errorf("it has %d containers where one is expected", n)
+	}
+	c := &pod.Containers[0]
+	c.Image, c.Args = o.Controller, []string{"--agent-image=" + o.Agent, "--twin-image=" + o.Twin}
+	if o.DropsPort != 0 {
+		c.Args = append(c.Args, fmt.Sprintf("--drops-port=%d", o.DropsPort))
+	}
+	if o.Ordinary {
+		pod.PriorityClassName = ""
+	}
+	for _, name := range o.PullSecrets {
+		pod.ImagePullSecrets = append(pod.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
+	}
+	pod.NodeSelector, pod.Tolerations = o.NodeSelector, o.Tolerations
+	filled, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&d)
+	if err != nil {
+		return err
+	}
+	delete(filled, "status")
+	unstructured.RemoveNestedField(filled, "metadata", "creationTimestamp")
+	unstructured.RemoveNestedField(filled, "spec", "template", "metadata", "creationTimestamp")
+	deployment.Object = filled
+	return nil
 }
 
 func read(folder string) ([]*unstructured.Unstructured, error) {

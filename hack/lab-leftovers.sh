@@ -31,7 +31,7 @@ is_lab() {
 	fi
 	local program=${2%% *} part=${2#* }
 	case "${program##*/} ${part%% *}" in
-	"labd stamp" | "labd kubectl" | "hyperkube kubectl") return 1 ;;
+	"labd protocol" | "labd stamp" | "labd kubectl" | "hyperkube kubectl") return 1 ;;
 	"labd "* | "hyperkube "*) return 0 ;;
 	esac
 	grep -q " $mark " "$1/mountinfo" 2>/dev/null

@@ -31,6 +31,14 @@ type CheckState struct {
 	Detail          string    // newest error text, empty when Last is Reached
 }
 
+// ShowsAllow reports whether the newest attempts since the mark agree with a
+// verdict that allows. One answer is enough.
+func (s CheckState) ShowsAllow() bool { return s.Last.Connected() && s.StreakSinceMark >= 1 }
+
+// ShowsDeny reports whether the newest attempts since the mark agree with a verdict
+// that denies. A failure may be a lost packet, so it takes two.
+func (s CheckState) ShowsDeny() bool { return s.Last.Blocked() && s.StreakSinceMark >= 2 }
+
 // account is what a ledger knows of one check.
 type account struct {
 	state       CheckState

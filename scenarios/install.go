@@ -7,8 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -17,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/deploy"
 )
 
 const (
@@ -42,37 +39,6 @@ func newClient(cfg *rest.Config) (client.WithWatch, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
 	return client.NewWithWatch(cfg, client.Options{Scheme: scheme})
-}
-
-// Install puts the CRDs and the controller into a cluster and waits until the
-// controller is ready. Doing it again changes nothing.
-func Install(ctx context.Context, cfg *rest.Config, options deploy.Options) error {
-	c, err := newClient(cfg)
-	if err != nil {
-		return err
-	}
-	crds, err := deploy.CRDs()
-	if err != nil {
-		return err
-	}
-	for _, crd := range crds {
-		if err := applyObject(ctx, c, crd); err != nil {
-			return err
-		}
-	}
-	if err := established(ctx, c, crds); err != nil {
-		return err
-	}
-	objects, err := deploy.Manifests(options)
-	if err != nil {
-		return err
-	}
-	for _, o := range objects {
-		if err := applyObject(ctx, c, o); err != nil {
-			return err
-		}
-	}
-	return available(ctx, c, v1alpha1.SystemNamespace)
 }
 
 // applyObject applies one object on the server's side.
@@ -105,33 +71,6 @@ func toUnstructured(c client.Client, o client.Object) (*unstructured.Unstructure
 	u.SetGroupVersionKind(gvk)
 	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
 	return u, nil
-}
-
-func established(ctx context.Context, c client.Client, crds []*unstructured.Unstructured) error {
-	for _, want := range crds {
-		err := wait.PollUntilContextTimeout(ctx, poll, upWithin, true, func(ctx context.Context) (bool, error) {
-			var crd apiextensionsv1.CustomResourceDefinition
-			if err := c.Get(ctx, client.ObjectKeyFromObject(want), &crd); err != nil {
-				return false, err
-			}
-			for _, cond := range crd.Status.Conditions {
-				if cond.Type == apiextensionsv1.Established && cond.Status == apiextensionsv1.ConditionTrue {
-					return true, nil
-				}
-			}
-			return false, nil
-		})
-		if err != nil {
-			return fmt.Errorf("CRD %s was not established: %w", want.GetName(), err)
-		}
-	}
-	return wait.PollUntilContextTimeout(ctx, poll, upWithin, true, func(ctx context.Context) (bool, error) {
-		err := c.List(ctx, &v1alpha1.PolicyRolloutRunList{}, client.Limit(1))
-		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
-			return false, nil // discovery lags behind the condition
-		}
-		return err == nil, err
-	})
 }
 
 // available waits until every Deployment of the namespace that is meant has all its

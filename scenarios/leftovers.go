@@ -22,8 +22,8 @@ type Leftover struct {
 
 // Leftovers lists what the scenarios left on a cluster, in the order in which to
 // remove it: rollouts first, because the controller tidies up after them, and the
-// controller last.
-func Leftovers(ctx context.Context, cfg *rest.Config, list []*Scenario) ([]Leftover, error) {
+// controller last, unless it was there before them.
+func Leftovers(ctx context.Context, cfg *rest.Config, list []*Scenario, installed bool) ([]Leftover, error) {
 	c, err := newClient(cfg)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,9 @@ func Leftovers(ctx context.Context, cfg *rest.Config, list []*Scenario) ([]Lefto
 	for _, s := range roots {
 		l.namespaces(s)
 	}
-	l.installation()
+	if !installed {
+		l.installation()
+	}
 	return l.list, l.err
 }
 
@@ -139,7 +141,7 @@ func (l *leftovers) namespaces(s *Scenario) {
 
 // installation is the CRDs, with every rollout of anybody, and the controller.
 func (l *leftovers) installation() {
-	objects, err := deploy.CRDs()
+	objects, err := deploy.CRDs(deploy.Options{})
 	l.fail(err)
 	rest, err := deploy.Manifests(deploy.Options{})
 	l.fail(err)

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/deploy/install"
 )
 
 // ErrNotOurs is wrapped when a scenario would have to write to something that no
@@ -58,7 +58,7 @@ func Check(ctx context.Context, s *Scenario, o Options) error {
 }
 
 func check(ctx context.Context, c client.Client, s *Scenario, o Options) error {
-	if err := installedByOthers(ctx, c, o.Deploy); err != nil {
+	if err := mayUse(ctx, o); err != nil {
 		return err
 	}
 	objects, err := s.objects(o.Standin)
@@ -115,75 +115,14 @@ func without(have, want map[string]string) (lacks []string) {
 	return lacks
 }
 
-// empty kinds have nothing that could be overwritten, and nobody manages a field of theirs.
-var empty = []string{"Namespace", "ServiceAccount"}
-
-// installedByOthers refuses a cluster on which Tightrope was installed by anything
-// but a scenario: its controller may be at work for somebody.
-func installedByOthers(ctx context.Context, c client.Client, options deploy.Options) error {
-	objects, err := deploy.CRDs()
-	if err != nil {
+// mayUse refuses a cluster that has another version of Tightrope: what a scenario
+// would then prove is that version's. The same one is used as it is.
+func mayUse(ctx context.Context, o Options) error {
+	there, found, err := install.Installed(ctx, o.Config)
+	if err != nil || !found || there == o.Deploy.Version {
 		return err
 	}
-	rest, err := deploy.Manifests(options)
-	if err != nil {
-		return err
-	}
-	for _, obj := range append(objects, rest...) {
-		have, err := stored(ctx, c, obj)
-		if err != nil {
-			return err
-		}
-		if have == nil || slices.Contains(empty, obj.GetKind()) || managed(have) {
-			continue
-		}
-		return fmt.Errorf("this cluster has Tightrope already, and not from a scenario (%s %s was never applied by one): %w; a scenario would replace it: use --cluster lab or another cluster",
-			obj.GetKind(), strings.TrimPrefix(client.ObjectKeyFromObject(obj).String(), "/"), ErrNotOurs)
-	}
-	return nil
-}
-
-// replaces says which other controller of an earlier scenario makes way; empty: none.
-func replaces(ctx context.Context, c client.Client, options deploy.Options) (string, error) {
-	objects, err := deploy.Manifests(options)
-	if err != nil {
-		return "", err
-	}
-	for _, obj := range objects {
-		if obj.GetKind() != "Deployment" {
-			continue
-		}
-		have, err := stored(ctx, c, obj)
-		if err != nil || have == nil {
-			return "", err
-		}
-		if was, is := started(have), started(obj); was != is {
-			return fmt.Sprintf("instead of the one of an earlier scenario, %s", was), nil
-		}
-	}
-	return "", nil
-}
-
-// started is what the containers of a Deployment run.
-func started(d *unstructured.Unstructured) string {
-	var all []string
-	containers, _, _ := unstructured.NestedSlice(d.Object, "spec", "template", "spec", "containers") // one of another form differs
-	for _, container := range containers {
-		if fields, ok := container.(map[string]any); ok {
-			args, _, _ := unstructured.NestedStringSlice(fields, "args")
-			all = append(all, fmt.Sprint(fields["image"], " ", strings.Join(args, " ")))
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
-func managed(o client.Object) bool {
-	for _, m := range o.GetManagedFields() {
-		if m.Manager == fieldManager {
-			return true
-		}
-	}
-	return false
+	return fmt.Errorf("this cluster has another version of Tightrope, %q, and this is %q: %w; tightrope upgrade replaces it, or use --cluster lab", there, o.Deploy.Version, ErrNotOurs)
 }
 
 // stored reads the object of that name; nil: there is none, nor its kind.

@@ -34,8 +34,12 @@ func main() {
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	fs := flag.NewFlagSet("controller", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	agent := fs.String("agent-image", "tightrope.dev/agent", "image of the probe pods")
-	twin := fs.String("twin-image", "tightrope.dev/twin", "image of the twins")
+	var o operator.Options
+	fs.StringVar(&o.Pods.AgentImage, "agent-image", "tightrope.dev/agent", "image of the probe pods")
+	fs.StringVar(&o.Pods.TwinImage, "twin-image", "tightrope.dev/twin", "image of the twins")
+	fs.Func("image-pull-secret", "name of a pull secret of every namespace that gets a probe pod; may be given several times", o.Pods.SetPullSecret)
+	fs.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on", o.Pods.SetNodeSelector)
+	fs.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; may be given several times", o.Pods.SetToleration)
 	health := fs.String("health-address", ":8081", "where /healthz and /readyz are served")
 	metrics := fs.String("metrics-address", ":8080", "where /metrics is served; 0 turns it off")
 	drops := fs.Int("drops-port", 0, "port of every node's address where its data plane tells what it dropped first; 0: it does not")
@@ -49,7 +53,6 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
-	o := operator.Options{AgentImage: *agent, TwinImage: *twin}
 	if *drops != 0 {
 		o.Drops = operator.NodeDrops{Port: *drops}
 	}

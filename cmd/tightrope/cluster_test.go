@@ -135,18 +135,30 @@ func TestWhatARunLeavesIsSaidAndCanBeRemoved(t *testing.T) {
 	}
 }
 
-// Tightrope that somebody else installed is at work for them.
+// What somebody else made is not taken over, and what another version would prove is
+// not this one's word. Nothing is written in either case.
 func TestAnInstallationOfOthersIsNotReplaced(t *testing.T) {
 	config := sharedLab(t)
+	untouched := func(t *testing.T, says ...string) {
+		t.Helper()
+		code, _, errs := played(t, config, small(t, metadata, "metadata: {name: second, namespace: back}"))
+		if code != exitUsage {
+			t.Errorf("exit code %d, want %d", code, exitUsage)
+		}
+		contains(t, errs, says...)
+		if _, err := clientOf(t, config).CoreV1().Namespaces().Get(t.Context(), "back", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("a namespace was made: %v", err)
+		}
+	}
+	kubectlOn(t, config, "", "delete", "namespace", v1alpha1.SystemNamespace, "--ignore-not-found")
 	kubectlOn(t, config, "", "delete", "clusterrole", "tightrope-controller", "--ignore-not-found")
 	kubectlOn(t, config, "", "create", "clusterrole", "tightrope-controller", "--verb=get", "--resource=pods")
-	t.Cleanup(func() { kubectlOn(t, config, "", "delete", "clusterrole", "tightrope-controller") })
-	code, _, errs := played(t, config, small(t, metadata, "metadata: {name: second, namespace: back}"))
-	if code != exitUsage {
-		t.Errorf("exit code %d, want %d", code, exitUsage)
-	}
-	contains(t, errs, "this cluster has Tightrope already", "ClusterRole tightrope-controller", "nothing was written")
-	if _, err := clientOf(t, config).CoreV1().Namespaces().Get(t.Context(), "back", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("a namespace was made: %v", err)
-	}
+	untouched(t, "clusterrole/tightrope-controller", "conflict")
+	kubectlOn(t, config, "", "delete", "clusterrole", "tightrope-controller")
+
+	kubectlOn(t, config, "", "create", "namespace", v1alpha1.SystemNamespace)
+	t.Cleanup(func() { kubectlOn(t, config, "", "delete", "namespace", v1alpha1.SystemNamespace) })
+	kubectlOn(t, config, "", "-n", v1alpha1.SystemNamespace, "create", "deployment", "tightrope-controller", "--image=older", "--replicas=0")
+	kubectlOn(t, config, "", "-n", v1alpha1.SystemNamespace, "label", "deployment", "tightrope-controller", "app.kubernetes.io/version=v0.0.1")
+	untouched(t, "another version of Tightrope", "v0.0.1", "tightrope upgrade", "nothing was written")
 }

@@ -8,35 +8,19 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
 
 // checkFlags refuses flags that contradict each other or that would silently do
-// nothing: who names a kubeconfig means that cluster, not a lab.
+// nothing.
 func (o *runOptions) checkFlags(cmd *cobra.Command) error {
-	changed := func(name string) bool { return cmd.Flags().Changed(name) }
 	switch {
-	case o.cluster != "lab" && o.cluster != "current":
-		return fmt.Errorf("--cluster %q is not known: use lab or current", o.cluster)
-	case o.cluster == "lab" && changed("kubeconfig"):
-		return errors.New("--kubeconfig has no effect on a lab: add --cluster current, or leave it out")
-	case o.cluster == "lab" && changed("adopt-namespaces"):
-		return errors.New("--adopt-namespaces has no effect on a lab, which has none to adopt: add --cluster current, or leave it out")
-	case o.nodes < 1:
-		return fmt.Errorf("--nodes=%d: a scenario needs at least one node to run pods on", o.nodes)
 	case o.holdTimeout <= 0:
 		return fmt.Errorf("--hold-timeout=%v: use a time above 0, such as 2m", o.holdTimeout)
 	case o.report == "":
 		return errors.New("--report is empty: name a directory for the reports")
 	}
-	for _, name := range []string{"nodes", "dataplane", "labd", "image"} {
-		if o.cluster == "current" && changed(name) {
-			return fmt.Errorf("--%s describes a lab and has no effect on --cluster current: leave it out", name)
-		}
-	}
-	_, err := lab.ParseImages(o.images)
-	return err
+	return o.check(cmd)
 }
 
 // load reads every scenario and makes every report folder before anything

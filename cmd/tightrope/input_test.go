@@ -86,7 +86,7 @@ func TestBadInputIsOneSentence(t *testing.T) {
 		{"no scenario", []string{"run"}, []string{"no scenario was given", "gw-forgot-dns", "`tightrope run --help`"}},
 		{"a scenario that is not known", []string{"run", "gw-forgot-everything"}, []string{"scenario gw-forgot-everything", "no such file", "gw-forgot-dns"}},
 		{"a scenario twice", []string{"run", "gw-forgot-dns", "gw-forgot-dns"}, []string{"scenario gw-forgot-dns is there twice", "name it once"}},
-		{"a cluster that is not known", []string{"run", "gw-forgot-dns", "--cluster", "moon"}, []string{`--cluster "moon"`, "use lab or current"}},
+		{"a cluster that is not known", []string{"run", "gw-forgot-dns", "--cluster", "moon"}, []string{`--cluster "moon"`, "use lab, kind or current"}},
 		{"fewer than no nodes", []string{"run", "gw-forgot-dns", "--nodes", "-1"}, []string{"--nodes=-1", "at least one"}},
 		{"no nodes to run pods on", []string{"demo", "--nodes", "0"}, []string{"--nodes=0", "at least one"}},
 		{"no time to hold", []string{"run", "gw-forgot-dns", "--hold-timeout", "-1s"}, []string{"--hold-timeout=-1s", "above 0"}},

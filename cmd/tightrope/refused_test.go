@@ -83,12 +83,6 @@ func TestWhatPreflightRefusesIsBadInput(t *testing.T) {
 				t.Errorf("result %q: %q", rep.Result, rep.Message)
 			}
 			wantBaseline(t, config)
-			if tt.name == "a Service that the cluster does not have" {
-				contains(t, stdout.String(), "controller and CRDs instead of the one of an earlier scenario, tightrope.dev/controller --drops-port=0")
-			}
-			// What an earlier version installed, as far as the next run can tell.
-			kubectlOn(t, config, "", "-n", "tightrope-system", "patch", "deployment", "tightrope-controller", "--type=json", "-p",
-				`[{"op": "add", "path": "/spec/template/spec/containers/0/args/0", "value": "--drops-port=0"}]`)
 		})
 	}
 }

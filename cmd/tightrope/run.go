@@ -12,26 +12,19 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/tightrope-dev/tightrope/clusters/existing"
-	"github.com/tightrope-dev/tightrope/clusters/lab"
-	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/clusters"
+	"github.com/tightrope-dev/tightrope/deploy/install"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
 
 // runOptions are the flags of run and demo.
 type runOptions struct {
-	cluster     string
-	kubeconfig  string
+	hostOptions
 	report      string
-	labd        string
-	dataplane   string
-	nodes       int
-	images      []string // NAME=PATH, of the lab
 	holdTimeout time.Duration
+	installed   bool // Tightrope was there before the first scenario
 	adopt       bool // put the platform into namespaces that are there
 }
 
@@ -53,15 +46,14 @@ func newRunCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
 	}
-	o.register(cmd)
-	cmd.Flags().StringVar(&o.cluster, "cluster", "lab", "where to run: lab (embedded, its own) or current (the kubeconfig's context)")
-	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of --cluster current; empty means $KUBECONFIG or the user's own")
+	o.hostOptions.register(cmd)
+	o.registerRun(cmd)
 	cmd.Flags().BoolVar(&o.adopt, "adopt-namespaces", false, "with --cluster current, also use namespaces that are there already: nothing in them is overwritten, but the scenario's policies judge every pod that they select there")
 	return cmd
 }
 
 func newDemoCommand() *cobra.Command {
-	o := runOptions{cluster: "lab"}
+	o := runOptions{hostOptions: hostOptions{cluster: "lab"}}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "A rollout that is taken back and one that is committed, on a lab of its own",
@@ -70,17 +62,14 @@ func newDemoCommand() *cobra.Command {
 			return o.run(cmd, []string{"gw-forgot-dns", "zero-trust-ai-platform"})
 		},
 	}
-	o.register(cmd)
+	o.registerLab(cmd)
+	o.registerRun(cmd)
 	return cmd
 }
 
-func (o *runOptions) register(cmd *cobra.Command) {
+func (o *runOptions) registerRun(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.report, "report", "reports", "directory for the reports, one folder per scenario")
-	f.StringVar(&o.labd, "labd", "", "path of the labd binary; empty means next to this one, on PATH, or in the user's cache")
-	f.StringVar(&o.dataplane, "dataplane", "enforce", "how the lab enforces policies: enforce, ignore as clusters without a policy engine do, or as established=cut,deny=reject,delay=200ms..2s")
-	f.IntVar(&o.nodes, "nodes", 2, "nodes of the lab")
-	imageFlag(cmd, &o.images)
 	f.DurationVar(&o.holdTimeout, "hold-timeout", 2*time.Minute, "how long a held rollout is waited for before it is aborted")
 }
 
@@ -95,61 +84,35 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) (err error) {
 		return err
 	}
 	ctx, show := cmd.Context(), newScreen(cmd.OutOrStdout())
-	cfg, name, closeCluster, err := o.host(ctx, show)
+	c, err := o.open(ctx, show)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		err = worse(err, labError(closeCluster()))
-	}()
-	if err := o.mayRun(ctx, list, cfg); err != nil {
+	defer func() { err = worse(err, shut(ctx, c)) }()
+	if err := o.mayRun(ctx, list, c); err != nil {
 		return err
 	}
-	if o.cluster == "current" {
-		defer func() { o.tellLeftovers(ctx, list, cfg, name, show) }()
+	if !c.Can().Own {
+		defer func() { o.tellLeftovers(ctx, list, c, show) }()
 	}
 	for _, s := range list {
 		if ctx.Err() != nil {
 			notRun := fmt.Errorf("scenario %s was not run: %w", s.Metadata.Name, context.Cause(ctx))
 			return worse(err, &exitError{exitInterrupted, notRun})
 		}
-		err = worse(err, o.runOne(ctx, s, cfg, name, show))
+		err = worse(err, o.runOne(ctx, s, c, show))
 	}
 	return err
 }
 
-// host returns the cluster to run on and what closes it.
-func (o *runOptions) host(ctx context.Context, show *screen) (*rest.Config, string, func() error, error) {
-	if o.cluster == "current" {
-		cfg, name, err := existing.Connect(ctx, o.kubeconfig)
-		return cfg, name, func() error { return nil }, err
-	}
-	images, err := lab.ParseImages(o.images)
-	if err != nil {
-		return nil, "", nil, labError(err) // checkFlags said so before
-	}
-	l, err := lab.Up(ctx, lab.Options{
-		Images: images, Name: fmt.Sprintf("run-%d", os.Getpid()), Nodes: o.nodes, Dataplane: o.dataplane, Labd: o.labd, Progress: show.labStep,
-	})
-	if err != nil {
-		return nil, "", nil, labError(err)
-	}
-	down := func() error {
-		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer stop()
-		return l.Down(ctx)
-	}
-	cfg, err := clientcmd.BuildConfigFromFlags("", l.Kubeconfig())
-	if err != nil {
-		return nil, "", nil, labError(errors.Join(fmt.Errorf("kubeconfig of the lab: %w", err), down()))
-	}
-	return cfg, "lab", down, nil
-}
-
 // runOne runs a scenario, writes its reports and says how it went.
-func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *rest.Config, cluster string, show *screen) error {
+func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, c clusters.Cluster, show *screen) error {
 	show.scenario(s)
-	rep, err := scenarios.Run(ctx, s, o.scenario(cfg, cluster, show))
+	options, err := o.scenario(c, show)
+	if err != nil {
+		return err
+	}
+	rep, err := scenarios.Run(ctx, s, options)
 	if rep == nil {
 		return noReport(ctx, s.Metadata.Name, err)
 	}
@@ -161,16 +124,10 @@ func (o *runOptions) runOne(ctx context.Context, s *scenarios.Scenario, cfg *res
 	return outcome(rep, errors.Is(err, scenarios.ErrInterrupted), written)
 }
 
-func (o *runOptions) scenario(cfg *rest.Config, cluster string, show *screen) scenarios.Options {
-	return scenarios.Options{Config: cfg, Cluster: cluster, HoldTimeout: o.holdTimeout, Progress: show.progress, Deploy: o.deploy(), AdoptNamespaces: o.adopt}
-}
-
-// deploy fills in what the cluster can do beyond what every cluster can.
-func (o *runOptions) deploy() deploy.Options {
-	if o.cluster == "lab" {
-		return deploy.Options{DropsPort: lab.CounterPort}
-	}
-	return deploy.Options{}
+func (o *runOptions) scenario(c clusters.Cluster, show *screen) (scenarios.Options, error) {
+	objects, standin, err := o.deploy(c)
+	return scenarios.Options{Config: c.Config(), Cluster: c.Name(), HoldTimeout: o.holdTimeout, Progress: show.progress,
+		Deploy: objects, Standin: standin, AdoptNamespaces: o.adopt}, err
 }
 
 // noReport says what it means that a scenario ended without a report.
@@ -181,7 +138,7 @@ func noReport(ctx context.Context, name string, err error) error {
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, fmt.Errorf("scenario %s: %w before anything was rolled out", name, context.Cause(ctx))}
 	}
-	if errors.Is(err, scenarios.ErrNotOurs) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // the API server refused an object
+	if errors.Is(err, scenarios.ErrNotOurs) || install.Refused(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) { // the API server refused an object
 		return &exitError{exitUsage, fmt.Errorf("scenario %s: %w", name, err)}
 	}
 	return &exitError{exitInconclusive, fmt.Errorf("scenario %s: %w", name, err)}

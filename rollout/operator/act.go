@@ -44,6 +44,10 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		s.settle(w, time.Now(), false)
 		return nil
 	}
+	if s.paused { // what is half done stays so: each write on the way is safe by itself
+		s.settle(w, time.Now(), true)
+		return nil
+	}
 	if clear, err := r.noOthers(s, w); err != nil || !clear {
 		return err
 	}
@@ -64,7 +68,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return err
 		}
 		s.bridgesAt = time.Now()
-		s.mark(s.bridgesAt)
+		s.pods.Mark(s.bridgesAt)
 		s.note(s.bridgesAt)
 		if step.Scope == rollout.Everyone {
 			s.tighten(here.String()+"/bridges", began)
@@ -85,7 +89,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		s.tighten(here.String()+"/candidates", began)
 		return nil
 	}
-	wrote, err := labelPods(ctx, r.Client, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
+	wrote, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
 	if err != nil {
 		return err
 	}
@@ -111,7 +115,7 @@ func (r *RunReconciler) readyMarkers(ctx context.Context, s *session, w *world, 
 	}
 	if wrote {
 		s.releasedAt = time.Now()
-		s.mark(s.releasedAt)
+		s.pods.Mark(s.releasedAt)
 		return false, nil
 	}
 	return s.shown(w, s.releasedAt), nil

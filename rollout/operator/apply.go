@@ -14,10 +14,8 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
-
-// fieldManager owns every field that the operator writes.
-const fieldManager = "tightrope"
 
 // Roles of our objects.
 const (
@@ -143,7 +141,7 @@ func (w *world) absent(wishes []wish) []wish {
 func (w *world) inForce(run runKey, namespace string) bool {
 	return slices.ContainsFunc(w.policies, func(np networkingv1.NetworkPolicy) bool {
 		role := np.Labels[v1alpha1.LabelRole]
-		return np.Namespace == namespace && (role == roleCandidate || role == roleFinal) && run.made(&np) && !inert(&np)
+		return np.Namespace == namespace && (role == roleCandidate || role == roleFinal) && run.Made(&np) && !inert(&np)
 	})
 }
 
@@ -152,7 +150,7 @@ func (x wish) key() types.NamespacedName {
 }
 
 func (x wish) object() *networkingv1.NetworkPolicy {
-	np := &networkingv1.NetworkPolicy{ObjectMeta: x.run.meta(x.namespace, x.name, x.role), Spec: x.spec}
+	np := &networkingv1.NetworkPolicy{ObjectMeta: x.run.Meta(x.namespace, x.name, x.role), Spec: x.spec}
 	if x.selector != nil {
 		np.Annotations[v1alpha1.AnnotationSelector] = selectorText(x.selector)
 	}
@@ -163,8 +161,8 @@ func (x wish) object() *networkingv1.NetworkPolicy {
 // enough where no run's UID contradicts it: somebody may take the annotation off a
 // live candidate, and a rollback must take that candidate away all the same.
 func (x wish) ours(np *networkingv1.NetworkPolicy) bool {
-	unsigned := x.run.uid != "" && np.Labels[v1alpha1.LabelRun] == x.run.name && np.Annotations[v1alpha1.AnnotationRunUID] == ""
-	return x.run.made(np) || unsigned
+	unsigned := x.run.UID != "" && np.Labels[v1alpha1.LabelRun] == x.run.Name && np.Annotations[v1alpha1.AnnotationRunUID] == ""
+	return x.run.Made(np) || unsigned
 }
 
 // marked is a copy of what is there, with all marks of the run on it.
@@ -176,7 +174,7 @@ func (x wish) marked() *networkingv1.NetworkPolicy {
 
 // labelPods makes exactly the wanted production pods wear a label of the run and
 // reports whether it had to write.
-func labelPods(ctx context.Context, c client.Client, w *world, label, run string, want map[types.NamespacedName]bool) (bool, error) {
+func labelPods(ctx context.Context, write *writer.Writer, w *world, label, run string, want map[types.NamespacedName]bool) (bool, error) {
 	wrote := false
 	for key, pod := range w.pods {
 		if pod.Labels[v1alpha1.LabelRole] != "" {
@@ -190,7 +188,7 @@ func labelPods(ctx context.Context, c client.Client, w *world, label, run string
 		if has {
 			value = nil
 		}
-		if err := relabel(ctx, c, pod, map[string]*string{label: value}, nil); err != nil {
+		if err := write.Relabel(ctx, pod, map[string]*string{label: value}, nil); err != nil {
 			return wrote, fmt.Errorf("label pod %s: %w", key, err)
 		}
 		wrote = true

@@ -13,7 +13,7 @@ import (
 // blame names the rule that cut an attempt, and the kind of cause.
 func (p *picture) blame(s sight) (cause, rule string) {
 	path := p.plan.Paths[s.route.path]
-	src := p.world.pods[s.agent.spec.name]
+	src := p.world.pods[s.from]
 	if s.state.Last == probes.DNSFailure && src != nil {
 		if v, ok := p.throughService(src, p.dns, "UDP"); ok && v.Decision == verdict.Deny {
 			return "DNS", v.Rule()

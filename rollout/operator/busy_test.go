@@ -22,6 +22,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
@@ -140,7 +141,7 @@ func keepBusy(t *testing.T, n int) {
 type machine struct {
 	lab    *lab.Lab
 	client client.WithWatch
-	logs   LogReader
+	logs   pods.LogReader
 	folder string // for recordings; empty: none are kept
 	busy   int
 }
@@ -154,9 +155,6 @@ func startMachine(t *testing.T, folder string) *machine {
 		}
 	}
 	must(err)
-	stamp, err := exec.Command(filepath.Join(bin, "labd"), "stamp").Output()
-	must(err)
-	lab.Stamp = strings.TrimSpace(string(stamp))
 	images := map[string]string{}
 	for _, name := range []string{"agent", "controller", "twin", "standin"} {
 		images["tightrope.dev/"+name] = filepath.Join(bin, name)
@@ -178,7 +176,7 @@ func startMachine(t *testing.T, folder string) *machine {
 	must(err)
 	clientset, err := kubernetes.NewForConfig(cfg)
 	must(err)
-	m.logs = PodLogs{clientset}
+	m.logs = pods.Logs{Client: clientset}
 	if folder != "" {
 		must(os.MkdirAll(folder, 0o755))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 )
 
 // controlIdentity is the identity of the pod in Tightrope's own namespace that
@@ -81,9 +82,9 @@ func (p *Plan) agents(w *world, twin *corev1.Pod) []agentSpec {
 	}
 	routes, checks := p.checksFrom(w, controlIdentity)
 	if twin != nil && twin.Status.PodIP != "" {
-		checks = append(checks, probes.Check{ID: twinCheck, Type: "TCP", Protocol: "TCP", Host: twin.Status.PodIP, Port: twinPort})
+		checks = append(checks, probes.Check{ID: twinCheck, Type: "TCP", Protocol: "TCP", Host: twin.Status.PodIP, Port: pods.TwinPort})
 		routes[twinCheck] = route{path: -1, via: v1alpha1.ViaPodIP, target: client.ObjectKeyFromObject(twin),
-			address: twin.Status.PodIP, port: twinPort, protocol: "TCP", witness: true}
+			address: twin.Status.PodIP, port: pods.TwinPort, protocol: "TCP", witness: true}
 	}
 	p.addNameServers(w, &checks, routes)
 	agent := p.agent(control, false, checks, routes)

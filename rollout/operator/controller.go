@@ -22,7 +22,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 const (
@@ -38,14 +40,14 @@ const (
 
 // RunReconciler drives PolicyRolloutRuns.
 type RunReconciler struct {
-	client.Client               // reads come from the cache
-	Live          client.Reader // reads go to the API server
-	Logs          LogReader
+	client.Reader               // from the cache; ConfigMaps are read from the API server
+	Live          client.Reader // from the API server
+	Write         *writer.Writer
+	Logs          pods.LogReader
 	Drops         DropReader // nil: the data plane cannot tell
 	Others        *OtherKinds
 	Events        events.EventRecorder
-	AgentImage    string
-	TwinImage     string
+	Pods          pods.Options
 	ClusterDomain string // of DNS; empty: not known
 
 	base context.Context // of the sessions; ends with the manager
@@ -87,7 +89,7 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("run %s: %w", req.NamespacedName, err)
 	}
-	w, err := readWorld(ctx, r.Client)
+	w, err := readWorld(ctx, r.Reader)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -95,7 +97,7 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 		return r.finish(ctx, &run, w)
 	}
 	if controllerutil.AddFinalizer(&run, finalizer) {
-		return ctrl.Result{}, r.Update(ctx, &run)
+		return ctrl.Result{}, r.Write.Update(ctx, &run)
 	}
 	s, err := r.session(ctx, &run)
 	if err != nil {
@@ -124,6 +126,7 @@ func (s *session) pace(at rollout.State) time.Duration {
 func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) error {
 	at := stateOf(run)
 	s.acceptCuts = run.Spec.AcceptCuts
+	s.hold(isPaused(run, at), time.Now())
 	var hindered error
 	if at.Phase == v1alpha1.PhasePreflight {
 		hindered = r.advancePreflight(ctx, run, s, w)
@@ -149,6 +152,8 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		if err := r.advance(ctx, run, s, turn{at, next, e, cells, p}); err != nil {
 			return err
 		}
+	} else if err := r.showPause(ctx, run, at); err != nil {
+		return err
 	}
 	if s.plan == nil {
 		return hindered
@@ -161,7 +166,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		s.hindrance = "" // of preflight it says what preflight could not do
 	}
 	if time.Since(s.record.savedAt) > saveEvery {
-		return errors.Join(hindered, s.record.save(ctx, r.Client, run))
+		return errors.Join(hindered, s.record.save(ctx, r.Write, r.Live, run), r.publishNow(ctx, run, s))
 	}
 	return hindered
 }
@@ -190,10 +195,11 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
 	key := client.ObjectKeyFromObject(run)
-	if err := r.lastReport(ctx, run, r.drop(key)); err != nil && run.DeletionTimestamp == nil {
+	head, err := r.lastReport(ctx, run, r.drop(key))
+	if err != nil && run.DeletionTimestamp == nil && !unpublishable(err) {
 		return ctrl.Result{}, err
 	}
-	if err := r.setTidied(ctx, run); err != nil {
+	if err := r.setTidied(ctx, run, head); err != nil {
 		return ctrl.Result{}, err
 	}
 	if run.DeletionTimestamp != nil {
@@ -201,27 +207,40 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 			return ctrl.Result{}, err
 		}
 		if controllerutil.RemoveFinalizer(run, finalizer) {
-			return ctrl.Result{}, r.Update(ctx, run)
+			return ctrl.Result{}, r.Write.Update(ctx, run)
 		}
+	}
+	if err != nil { // who made the name free, or the quota larger, waits for no restart
+		r.unpublished(run, err)
+		return ctrl.Result{RequeueAfter: publishAgain}, nil
 	}
 	return ctrl.Result{}, nil
 }
 
-// lastReport makes the stored report say how the run ended. An operator that was
-// stopped between the status and the report left one that is still under way.
-func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) error {
+// lastReport makes the record and the published report say how the run ended, and
+// returns the digest of what is published. An operator that was stopped between the
+// status and the report left one that is still under way.
+func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) (string, error) {
 	if s != nil && s.plan != nil {
-		return s.record.save(ctx, r.Client, run)
+		if err := s.record.save(ctx, r.Write, r.Live, run); err != nil {
+			return "", err
+		}
+		return s.record.publish(ctx, r.Write, r.Live, run)
 	}
-	if run.Status.Report == "" {
-		return nil
+	if run.Status.Evidence == nil || run.Status.Evidence.Head != "" {
+		return headOf(run), nil
 	}
 	var rec record
-	if err := rec.load(ctx, r.Live, keyOf(run)); err != nil || rec.Report.Run == "" || rec.Report.Result == run.Status.Result {
-		return err
+	if err := rec.load(ctx, r.Live, keyOf(run)); err != nil || rec.Report.Run == "" {
+		return "", err
 	}
-	rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
-	return rec.save(ctx, r.Client, run)
+	if rec.Report.Result != run.Status.Result {
+		rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
+		if err := rec.save(ctx, r.Write, r.Live, run); err != nil {
+			return "", err
+		}
+	}
+	return rec.publish(ctx, r.Write, r.Live, run)
 }
 
 // session returns what is remembered of the run; after a restart that is what

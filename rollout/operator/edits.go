@@ -11,6 +11,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // edited says what somebody else did to the run's own policies, or next to them
@@ -28,7 +29,7 @@ func (s *session) edited(w *world) string {
 		known, planned := s.forms[key]
 		switch {
 		case !slices.Contains(namespaces, np.Namespace):
-		case s.plan.key().made(np) && planned:
+		case s.plan.key().Made(np) && planned:
 			there[key] = true
 			if by := changedBy(np, known); by != "" {
 				return fmt.Sprintf("policy %s, a %s of this run, was changed by %s while the rollout was under way", key, np.Labels[v1alpha1.LabelRole], by)
@@ -52,7 +53,7 @@ func (s *session) edited(w *world) string {
 // the forms that the run gives it, and the run alone owns its fields.
 func changedBy(np *networkingv1.NetworkPolicy, forms []wish) string {
 	for _, f := range np.ManagedFields {
-		if f.Manager != fieldManager && f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:spec"`) {
+		if f.Manager != writer.FieldManager && f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:spec"`) {
 			return fmt.Sprintf("%q", f.Manager)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
@@ -69,7 +68,7 @@ func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *sessio
 			return false, err
 		}
 		c.written = time.Now()
-		s.mark(c.written)
+		s.pods.Mark(c.written)
 		return false, nil
 	}
 	waited := time.Since(c.written)
@@ -103,27 +102,17 @@ func (c *enforcementCheck) failed(m move) error {
 // how long after the write the first of them began: by then it had taken effect.
 // The attempts' own time, and that of their report, is no part of it.
 func (c *enforcementCheck) seen(s *session, m move) (took time.Duration, seen bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.agents[s.plan.controlName()]
-	if a == nil {
+	st, ok := s.pods.State(s.plan.controlName(), twinCheck)
+	if !ok {
 		return 0, false
 	}
-	st := a.ledger.State(twinCheck)
 	if m.reached {
-		seen = showsAllow(st)
+		seen = st.ShowsAllow()
 	} else {
-		seen = showsDeny(st)
+		seen = st.ShowsDeny()
 	}
 	return max(0, sight{state: st}.began().Sub(c.written)), seen
 }
-
-// showsAllow and showsDeny report whether the newest attempts since the mark agree
-// with a verdict. One answer is enough; a failure may be a lost packet, so it
-// takes two.
-func showsAllow(s probes.CheckState) bool { return s.Last.Connected() && s.StreakSinceMark >= 1 }
-
-func showsDeny(s probes.CheckState) bool { return s.Last.Blocked() && s.StreakSinceMark >= 2 }
 
 func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world, run runKey, m move, twin types.NamespacedName) error {
 	if err := r.apply(ctx, w.unmet(checkWishes(run, m))); err != nil {
@@ -133,11 +122,11 @@ func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world
 	if pod == nil {
 		return fmt.Errorf("the twin %s is gone", twin)
 	}
-	value := &run.name
+	value := &run.Name
 	if !m.enforced {
 		value = nil
 	}
-	if err := relabel(ctx, r.Client, pod, map[string]*string{v1alpha1.LabelEnforced: value}, nil); err != nil {
+	if err := r.Write.Relabel(ctx, pod, map[string]*string{v1alpha1.LabelEnforced: value}, nil); err != nil {
 		return fmt.Errorf("label the twin: %w", err)
 	}
 	return nil
@@ -145,7 +134,7 @@ func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world
 
 // checkWishes are the two policies of the check as a move wants them.
 func checkWishes(run runKey, m move) []wish {
-	twin := metav1.LabelSelector{MatchLabels: map[string]string{twinLabel: run.name}}
+	twin := metav1.LabelSelector{MatchLabels: map[string]string{twinLabel: run.Name}}
 	deny := rollout.MatchNothing()
 	if m.deny == rollout.Live {
 		deny = twin
@@ -153,13 +142,13 @@ func checkWishes(run runKey, m move) []wish {
 	b := rollout.Bridge{Namespace: v1alpha1.SystemNamespace, Direction: networkingv1.PolicyTypeIngress, Selector: twin}
 	allow := rollout.MatchNothing()
 	if m.bridge {
-		allow = rollout.BridgeSelector(b, rollout.Live, run.name)
+		allow = rollout.BridgeSelector(b, rollout.Live, run.Name)
 	}
 	return []wish{
-		{namespace: b.Namespace, name: objectName(run.name, "check-deny", 0), role: roleCheck, run: run, spec: networkingv1.NetworkPolicySpec{
+		{namespace: b.Namespace, name: objectName(run.Name, "check-deny", 0), role: roleCheck, run: run, spec: networkingv1.NetworkPolicySpec{
 			PodSelector: deny, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
 		}},
-		{namespace: b.Namespace, name: objectName(run.name, "check-bridge", 0), role: roleCheck, run: run, spec: rollout.BridgeSpec(b, allow)},
+		{namespace: b.Namespace, name: objectName(run.Name, "check-bridge", 0), role: roleCheck, run: run, spec: rollout.BridgeSpec(b, allow)},
 	}
 }
 

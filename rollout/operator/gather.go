@@ -24,11 +24,9 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 	if scope.Live() {
 		p.qualified = s.record.qualified()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.agents {
-		for id, r := range a.spec.routes {
-			x := sight{agent: a, id: id, route: r, state: a.ledger.State(id), failedAt: a.failedAt[id], connectedAt: a.connectedAt[id]}
+	for a := range s.pods.Agents() {
+		for id, r := range s.agents[a.Spec.Name].routes {
+			x := sight{from: a.Spec.Name, plan: a.Digest(), id: id, route: r, state: a.State(id), failedAt: a.FailedAt(id), connectedAt: a.ConnectedAt(id)}
 			switch {
 			case r.path >= 0:
 				p.sights = append(p.sights, x)
@@ -82,14 +80,15 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	if s.plan == nil {
 		return e, nil, nil
 	}
-	if len(s.agents) == 0 { // they may never come: what nobody sees is silent, too
+	if s.pods.Len() == 0 { // they may never come: what nobody sees is silent, too
 		e.Silence, e.Unproved = e.InStep, e.InStep
 		if at.Phase != v1alpha1.PhasePreflight {
 			e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
 		}
 		return e, nil, nil
 	}
-	e.Silence = s.silence(now)
+	silent, counted := s.pods.Silence(now)
+	e.Silence, e.Paused = silent, silent-counted
 	if at.Phase == v1alpha1.PhasePreflight {
 		return e, nil, nil
 	}
@@ -179,14 +178,14 @@ func (s *session) scopeOf(step int) rollout.Scope {
 // twice its time, and the markers of every node show the writes. Where nothing
 // was written there is nothing to wait for.
 func (s *session) settle(w *world, now time.Time, wrote bool) {
-	if !s.settledAt.IsZero() || s.acked.IsZero() || !s.allCurrent() {
+	if !s.settledAt.IsZero() || s.acked.IsZero() || !s.pods.AllCurrent() {
 		return
 	}
 	if wrote && (now.Sub(s.acked) < 2*s.settleTime || !s.shown(w, s.acked)) {
 		return
 	}
 	s.settledAt = now
-	s.mark(now)
+	s.pods.Mark(now)
 	slog.Info("settled", "run", s.plan.Run, "at", s.place, "afterStep", now.Sub(s.soaking.entered), "afterWrites", now.Sub(s.acked), "settleTime", s.settleTime)
 }
 
@@ -225,7 +224,7 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 		if err != nil {
 			return err
 		}
-		digest, err := savePlan(ctx, r.Client, r.Live, plan)
+		digest, err := savePlan(ctx, r.Write, r.Live, plan)
 		if err != nil {
 			return err
 		}
@@ -240,16 +239,16 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	if err != nil {
 		return err
 	}
-	if up && s.allCurrent() {
+	if up && s.pods.AllCurrent() {
 		s.passed("every probe pod is heard")
 	}
 	if s.checked {
 		s.passed("enforcement checked")
 	}
-	if !s.checked && s.hears(s.plan.controlName()) { // while the others still start
+	if !s.checked && s.pods.Hears(s.plan.controlName()) { // while the others still start
 		s.checked, err = s.check.step(ctx, r, s, w, twinSpec(run.Name).name)
 	}
-	if err != nil || !s.checked || !up || !s.allCurrent() {
+	if err != nil || !s.checked || !up || !s.pods.AllCurrent() {
 		return err
 	}
 	if isolated, err := r.isolateMarkers(ctx, s, w); err != nil || !isolated {

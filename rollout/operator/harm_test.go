@@ -61,13 +61,13 @@ func bereft(t *testing.T, said *probes.Count) (bench, *session) {
 	if said == nil {
 		return b, s
 	}
-	ledger, now, name := probes.NewLedger("d"), time.Now(), types.NamespacedName{Namespace: "a", Name: "client"}
+	now, name := time.Now(), types.NamespacedName{Namespace: "a", Name: "client"}
 	said.ID, said.Newest = "p0/server", now
-	if err := ledger.Add(probes.Line{Digest: "d", Seq: 1, Boot: "b", From: now, To: now, Counts: []probes.Count{*said}}, now); err != nil {
-		t.Fatal(err)
-	}
 	r := route{via: v1alpha1.ViaPodIP, target: client.ObjectKey{Namespace: "a", Name: "server"}, address: "10.0.0.2", port: 8080, protocol: "TCP"}
-	s.agents[name] = &agentState{spec: agentSpec{name: name, routes: map[string]route{said.ID: r}}, ledger: ledger, lastHeard: now, current: true}
+	spec := agentSpec{name: name, routes: map[string]route{said.ID: r}}
+	s.listen(mute{}, []agentSpec{spec})
+	t.Cleanup(s.close)
+	s.pods.Hear(name, probes.Line{Digest: spec.plan.Digest(), Seq: 1, Boot: "b", From: now, To: now, Counts: []probes.Count{*said}}, now)
 	return b, s
 }
 

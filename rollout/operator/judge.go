@@ -33,7 +33,8 @@ type cell struct {
 
 // sight is one check as seen in one pass.
 type sight struct {
-	agent *agentState
+	from  types.NamespacedName // the probe pod
+	plan  string               // digest of the plan that it followed
 	id    string
 	route route
 	state probes.CheckState
@@ -319,7 +320,7 @@ func (p *picture) predicted(s sight, path PlannedPath) verdict.Decision {
 // explain judges an attempt by the live policies. Of several backends the most
 // permissive verdict speaks.
 func (p *picture) explain(s sight, path PlannedPath) (verdict.Verdict, bool) {
-	src := p.world.pods[s.agent.spec.name]
+	src := p.world.pods[s.from]
 	if src == nil {
 		return verdict.Verdict{}, false
 	}

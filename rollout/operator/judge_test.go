@@ -30,7 +30,6 @@ func aPicture(expect v1alpha1.Expectation) *picture {
 	client := types.NamespacedName{Namespace: "a", Name: "client"}
 	now := time.Now()
 	state := probes.CheckState{Last: probes.Reached, Streak: 9, StreakSinceMark: 9, ConnectedSinceMark: 9, LastReceived: now}
-	agent := &agentState{spec: agentSpec{name: client}}
 	to := route{via: v1alpha1.ViaPodIP, target: server, address: "10.0.0.2", port: 8080}
 	witness := to
 	witness.witness = true
@@ -39,7 +38,7 @@ func aPicture(expect v1alpha1.Expectation) *picture {
 		world: &world{pods: map[types.NamespacedName]*corev1.Pod{client: pod("client", "10.0.0.1"), server: pod("server", "10.0.0.2")}},
 		live:  policiesAre(),
 		scope: rollout.Few, settled: true, threshold: 3, now: now,
-		sights: []sight{{agent: agent, route: to, state: state}, {agent: agent, route: witness, state: state}},
+		sights: []sight{{from: client, route: to, state: state}, {from: client, route: witness, state: state}},
 	}
 }
 
@@ -140,7 +139,7 @@ func TestJudge(t *testing.T) {
 		{"an old witness is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, true, false, false, false},
 		{"a probe pod that is gone leaves the cell without proof", v1alpha1.ExpectDeny, func(p *picture) {
 			p.denied()
-			delete(p.world.pods, p.sights[0].agent.spec.name)
+			delete(p.world.pods, p.sights[0].from)
 		}, true, false, false, false},
 		{"a witness at the pod's other address is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].route.address = "fd00::2" }, true, false, false, false},
 		{"a witness of the time before the scope took effect is none", v1alpha1.ExpectDeny, func(p *picture) { p.denied(); p.fails(3); p.sights[1].state.ConnectedSinceMark = 0 }, true, false, false, false},

@@ -21,6 +21,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // mute is a cluster whose probe pods say nothing.
@@ -38,7 +39,7 @@ func runningOver(t *testing.T, f interceptor.Funcs, run *v1alpha1.PolicyRolloutR
 	if err := c.Status().Update(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
-	r := &RunReconciler{Client: c, Live: c, Logs: mute{}, Events: events.NewFakeRecorder(1000), AgentImage: "agent", TwinImage: "twin",
+	r := &RunReconciler{Reader: c, Write: writer.New(c, writer.Options{}), Live: c, Logs: mute{}, Events: events.NewFakeRecorder(1000),
 		base: t.Context(), sessions: map[types.NamespacedName]*session{}}
 	s := newSession(t.Context(), func() {})
 	t.Cleanup(s.close)
@@ -73,12 +74,12 @@ func TestPreflightEndsThoughItsPodsMayNotBe(t *testing.T) {
 	}{
 		{"an abort", func(t *testing.T, r *RunReconciler, _ *session, run *v1alpha1.PolicyRolloutRun) {
 			run.Spec.Intent = v1alpha1.IntentAbort
-			if err := r.Update(t.Context(), run); err != nil {
+			if err := r.Write.Update(t.Context(), run); err != nil {
 				t.Fatal(err)
 			}
 		}, v1alpha1.PhaseRolledBack},
 		{"a deletion", func(t *testing.T, r *RunReconciler, _ *session, run *v1alpha1.PolicyRolloutRun) {
-			if err := r.Delete(t.Context(), run); err != nil {
+			if err := r.Write.Delete(t.Context(), run); err != nil {
 				t.Fatal(err)
 			}
 		}, ""},
@@ -175,19 +176,22 @@ func TestAnAbortIsRecordedThoughTheReportCannotBe(t *testing.T) {
 func TestAReportIsFinishedByTheNextOperator(t *testing.T) {
 	run := aRun(v1alpha1.PhaseCommitted, v1alpha1.IntentRun)
 	r, s := runningOver(t, interceptor.Funcs{}, run)
-	if err := s.record.save(t.Context(), r.Client, run); err != nil {
+	if err := s.record.save(t.Context(), r.Write, r.Live, run); err != nil {
 		t.Fatal(err)
 	}
 	run.Status.History = []v1alpha1.PhaseChange{{Phase: v1alpha1.PhaseCommitted, At: metav1.NowMicro()}}
-	run.Status.Report, run.Status.Result, run.Status.Message = reportName(run.Name).Name, "Committed", "2 policies are in force"
-	if err := r.lastReport(t.Context(), run, nil); err != nil {
+	run.Status.Evidence = &v1alpha1.Evidence{Report: run.Name}
+	run.Status.Result, run.Status.Message = "Committed", "2 policies are in force"
+	head, err := r.lastReport(t.Context(), run, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var cm corev1.ConfigMap
-	if err := r.Get(t.Context(), reportName(run.Name), &cm); err != nil {
+	if err := r.Get(t.Context(), publishedName(run), &cm); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := report.Stored(cm.Data, cm.BinaryData)
+	run.Status.Evidence.Head = head
+	rep, err := report.OfRun(run, &cm)
 	if err != nil || rep.Result != "Committed" || rep.Message != run.Status.Message || rep.Ended.IsZero() {
 		t.Errorf("%+v, %v; want the run's end", rep, err)
 	}

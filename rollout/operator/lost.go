@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -46,9 +47,9 @@ func (r *RunReconciler) passWithoutPlan(ctx context.Context, run *v1alpha1.Polic
 	}
 	now, rep := time.Now(), &s.record.Report
 	s.record.phase("", "", map[bool]string{true: "Passed", false: "Failed"}[e.Restored], now)
-	rep.Run, rep.Ended = run.Name, now
+	rep.SchemaVersion, rep.Run, rep.Ended = report.SchemaVersion, run.Name, now
 	rep.Message, rep.Cause, rep.Result = run.Status.Message, string(next.Cause), next.Result()
-	return ctrl.Result{RequeueAfter: tick}, s.record.save(ctx, r.Client, run)
+	return ctrl.Result{RequeueAfter: tick}, s.record.save(ctx, r.Write, r.Live, run)
 }
 
 // undo takes back what is in force of a run without plan, and reports whether it
@@ -120,15 +121,15 @@ func (r *RunReconciler) widenSparing(ctx context.Context, run runKey, w *world, 
 	for i := range acting {
 		acting[i].spec = acting[i].have.Spec
 	}
-	return r.spare(ctx, run.name, w, acting, sparing(bridges, strangers, run.name), strangers)
+	return r.spare(ctx, run.Name, w, acting, sparing(bridges, strangers, run.Name), strangers)
 }
 
 // anythingInForce asks the API server itself whether a policy of the run selects
 // any pod.
 func (r *RunReconciler) anythingInForce(ctx context.Context, run runKey) (bool, error) {
 	var all networkingv1.NetworkPolicyList
-	if err := r.Live.List(ctx, &all, client.MatchingLabels{v1alpha1.LabelRun: run.name}); err != nil {
-		return false, fmt.Errorf("list the policies of run %s: %w", run.name, err)
+	if err := r.Live.List(ctx, &all, client.MatchingLabels{v1alpha1.LabelRun: run.Name}); err != nil {
+		return false, fmt.Errorf("list the policies of run %s: %w", run.Name, err)
 	}
 	return len(neutral(run, all.Items, roleBridge, roleCandidate, roleFinal)) > 0, nil
 }
@@ -138,7 +139,7 @@ func (r *RunReconciler) anythingInForce(ctx context.Context, run runKey) (bool, 
 func neutral(run runKey, policies []networkingv1.NetworkPolicy, roles ...string) []wish {
 	var out []wish
 	for i := range policies {
-		if np := &policies[i]; run.made(np) && slices.Contains(roles, np.Labels[v1alpha1.LabelRole]) && !inert(np) {
+		if np := &policies[i]; run.Made(np) && slices.Contains(roles, np.Labels[v1alpha1.LabelRole]) && !inert(np) {
 			spec := *np.Spec.DeepCopy()
 			spec.PodSelector = rollout.MatchNothing()
 			out = append(out, wishFor(run, np, spec))
@@ -167,7 +168,7 @@ func widenWithoutPlan(run runKey, policies []networkingv1.NetworkPolicy) []wish 
 	usable, broken := map[where]bool{}, map[where]bool{}
 	for i := range policies {
 		np := &policies[i]
-		if !run.made(np) || np.Labels[v1alpha1.LabelRole] != roleBridge || len(np.Spec.PolicyTypes) != 1 || reach[np.Namespace] == rollout.Inert {
+		if !run.Made(np) || np.Labels[v1alpha1.LabelRole] != roleBridge || len(np.Spec.PolicyTypes) != 1 || reach[np.Namespace] == rollout.Inert {
 			continue
 		}
 		at := where{np.Namespace, np.Spec.PolicyTypes[0]}
@@ -178,7 +179,7 @@ func widenWithoutPlan(run runKey, policies []networkingv1.NetworkPolicy) []wish 
 		}
 		usable[at] = true
 		b := rollout.Bridge{Namespace: at.namespace, Direction: at.direction, Selector: full}
-		x := wishFor(run, np, rollout.BridgeSpec(b, rollout.CandidateSelector(full, reach[np.Namespace], run.name)))
+		x := wishFor(run, np, rollout.BridgeSpec(b, rollout.CandidateSelector(full, reach[np.Namespace], run.Name)))
 		x.selector = &full
 		out = append(out, x)
 	}
@@ -199,7 +200,7 @@ func reaches(run runKey, policies []networkingv1.NetworkPolicy) map[string]rollo
 	for _, x := range neutral(run, policies, roleCandidate, roleFinal) {
 		reach := rollout.Live
 		if slices.ContainsFunc(x.have.Spec.PodSelector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
-			return r.Key == v1alpha1.LabelProbe && r.Operator == metav1.LabelSelectorOpIn && slices.Equal(r.Values, []string{run.name})
+			return r.Key == v1alpha1.LabelProbe && r.Operator == metav1.LabelSelectorOpIn && slices.Equal(r.Values, []string{run.Name})
 		}) {
 			reach = rollout.Shadow
 		}

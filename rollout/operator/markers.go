@@ -15,6 +15,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -120,7 +121,7 @@ func (p *Plan) markerAgents(w *world, twin *corev1.Pod) []agentSpec {
 		}
 		name := p.markerName(m)
 		id := v1alpha1.Identity{Name: name.Name, Namespace: name.Namespace, Labels: p.markerLabels(m)}
-		check := probes.Check{ID: m.String(), Type: "TCP", Protocol: "TCP", Host: twin.Status.PodIP, Port: twinPort}
+		check := probes.Check{ID: m.String(), Type: "TCP", Protocol: "TCP", Host: twin.Status.PodIP, Port: pods.TwinPort}
 		spec := p.agent(id, false, []probes.Check{check}, map[string]route{m.String(): {path: -1}})
 		spec.name, spec.plan.Agent, spec.node = name, name.String(), m.node
 		spec.plan.Interval = min(p.Interval, controlInterval)
@@ -136,7 +137,7 @@ func (p *Plan) addMarkers(w *world, control *agentSpec) {
 		if !p.ingress(m) || pod == nil || pod.Status.PodIP == "" {
 			continue
 		}
-		control.plan.Checks = append(control.plan.Checks, probes.Check{ID: m.String(), Type: "TCP", Protocol: "TCP", Host: pod.Status.PodIP, Port: twinPort})
+		control.plan.Checks = append(control.plan.Checks, probes.Check{ID: m.String(), Type: "TCP", Protocol: "TCP", Host: pod.Status.PodIP, Port: pods.TwinPort})
 		control.routes[m.String()] = route{path: -1, witness: true}
 	}
 }
@@ -169,7 +170,7 @@ func (r *RunReconciler) releaseMarkers(ctx context.Context, s *session, w *world
 		if pod == nil || pod.Labels[v1alpha1.LabelProbe] == "" {
 			continue
 		}
-		if err := relabel(ctx, r.Client, pod, map[string]*string{v1alpha1.LabelProbe: nil}, nil); err != nil {
+		if err := r.Write.Relabel(ctx, pod, map[string]*string{v1alpha1.LabelProbe: nil}, nil); err != nil {
 			return wrote, fmt.Errorf("release marker %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		wrote = true
@@ -200,27 +201,24 @@ func (p *Plan) wantOf(w *world, live *verdict.Snapshot, m marker) verdict.Decisi
 	if from == nil || to == nil || from.Status.PodIP == "" || to.Status.PodIP == "" {
 		return verdict.Unknown
 	}
-	return live.Judge(connect(verdictPod(from), verdictPod(to), twinPort, "TCP")).Decision
+	return live.Judge(connect(verdictPod(from), verdictPod(to), pods.TwinPort, "TCP")).Decision
 }
 
 // shows reports whether the newest attempts of a marker's flow agree with want.
 func (s *session) shows(m marker, want verdict.Decision) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	name := s.plan.markerName(m)
 	if s.plan.ingress(m) {
 		name = s.plan.controlName()
 	}
-	a := s.agents[name]
-	if a == nil {
+	st, ok := s.pods.State(name, m.String())
+	if !ok {
 		return false
 	}
-	st := a.ledger.State(m.String())
 	switch want {
 	case verdict.Allow:
-		return showsAllow(st)
+		return st.ShowsAllow()
 	case verdict.Deny:
-		return showsDeny(st)
+		return st.ShowsDeny()
 	}
 	return false
 }
@@ -234,7 +232,7 @@ func (r *RunReconciler) isolateMarkers(ctx context.Context, s *session, w *world
 			return false, err
 		}
 		s.isolatedAt = time.Now()
-		s.mark(s.isolatedAt)
+		s.pods.Mark(s.isolatedAt)
 		return false, nil
 	}
 	if s.late = s.lagging(w); s.late == "" {

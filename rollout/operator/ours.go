@@ -47,11 +47,11 @@ func (r *RunReconciler) leftovers(ctx context.Context, namespaces []string, run 
 	}
 	for i := range w.policies {
 		np := &w.policies[i]
-		if !slices.Contains(namespaces, np.Namespace) || !marked(np) || keyOf(run).made(np) || inert(np) {
+		if !slices.Contains(namespaces, np.Namespace) || !marked(np) || keyOf(run).Made(np) || inert(np) {
 			continue
 		}
 		name := np.Labels[v1alpha1.LabelRun]
-		at := slices.IndexFunc(others, func(o v1alpha1.PolicyRolloutRun) bool { return keyOf(&o).made(np) })
+		at := slices.IndexFunc(others, func(o v1alpha1.PolicyRolloutRun) bool { return keyOf(&o).Made(np) })
 		switch {
 		case at < 0:
 			no.add("policy %s/%s carries the label %s=%s, and no run of that name made it: delete it if that run left it there, remove the label if the policy is to stay",

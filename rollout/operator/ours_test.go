@@ -18,7 +18,7 @@ func policyOf(run runKey, name, role string) networkingv1.NetworkPolicy {
 }
 
 func TestTheBaselineHoldsNothingOfAnyRun(t *testing.T) {
-	old := runKey{"x-1", "old"}
+	old := runKey{Name: "x-1", UID: "old"}
 	forged := policyOf(old, "forged", "no role of ours")
 	plain := networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "plain"}}
 	w := &world{policies: []networkingv1.NetworkPolicy{plain, forged}}
@@ -35,7 +35,7 @@ func TestTheBaselineHoldsNothingOfAnyRun(t *testing.T) {
 }
 
 func TestLeftoversOfARunAreWaitedForOrRefused(t *testing.T) {
-	old := runKey{"x-1", "old"}
+	old := runKey{Name: "x-1", UID: "old"}
 	for _, tt := range []struct {
 		name            string
 		edit            func(*networkingv1.NetworkPolicy, *v1alpha1.PolicyRolloutRun)
@@ -54,14 +54,14 @@ func TestLeftoversOfARunAreWaitedForOrRefused(t *testing.T) {
 		{"in another namespace", func(np *networkingv1.NetworkPolicy, _ *v1alpha1.PolicyRolloutRun) { np.Namespace = "b" }, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: old.name, UID: old.uid}}
+			run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: old.Name, UID: old.UID}}
 			run.Status.Phase = v1alpha1.PhaseRolledBack
 			np := policyOf(old, "marker", roleMarker)
 			tt.edit(&np, run)
 			c := fakeAPI(interceptor.Funcs{}, run)
 			no := &refusal{}
 			next := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "x-2", UID: "new"}}
-			err := (&RunReconciler{Client: c, Live: c}).leftovers(t.Context(), []string{"a"}, next, &world{policies: []networkingv1.NetworkPolicy{np}}, no)
+			err := (&RunReconciler{Live: c}).leftovers(t.Context(), []string{"a"}, next, &world{policies: []networkingv1.NetworkPolicy{np}}, no)
 			if tt.waits == "" && err != nil || tt.waits != "" && (err == nil || !strings.Contains(err.Error(), tt.waits)) {
 				t.Errorf("error %v, want %q", err, tt.waits)
 			}

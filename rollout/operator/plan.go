@@ -118,7 +118,7 @@ func (p *Plan) candidatePolicies() []verdict.Policy {
 }
 
 // key names the plan's run for good.
-func (p *Plan) key() runKey { return runKey{p.Run, p.RunUID} }
+func (p *Plan) key() runKey { return runKey{Name: p.Run, UID: p.RunUID} }
 
 // objectName is the name of a numbered object of a run: short, so that it fits
 // wherever a name does.

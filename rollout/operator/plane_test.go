@@ -28,6 +28,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/literal"
@@ -235,7 +236,7 @@ func (a *fakeAgent) serve(ctx context.Context) error {
 			continue
 		}
 		if a.version != cm.ResourceVersion {
-			if a.plan, err = probes.ParsePlan([]byte(cm.Data[planKey])); err != nil {
+			if a.plan, err = probes.ParsePlan([]byte(cm.Data[pods.PlanKey])); err != nil {
 				return fmt.Errorf("agent %s: %w", a.pod, err)
 			}
 			a.version = cm.ResourceVersion

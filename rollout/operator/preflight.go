@@ -13,7 +13,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -193,7 +192,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 		np.GenerateName = ""
 		probe := np.DeepCopy()
 		probe.Name = objectName(p.Run, "rehearsal", len(fresh))
-		err := r.Create(ctx, probe, client.DryRunAll)
+		err := r.Write.Rehearse(ctx, probe)
 		switch {
 		case denied(err):
 			no.add("policy %s/%s: the API server refuses it: %v", c.Namespace, c.Name, err)

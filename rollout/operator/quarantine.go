@@ -126,7 +126,7 @@ func (r *RunReconciler) markSpared(ctx context.Context, w *world, run string, st
 			return p.Namespace == pod.Namespace && len(requirements(p.Spec.PodSelector)) > 1 && selects(&p.Spec.PodSelector, pod.Labels)
 		})
 	}
-	if _, err := labelPods(ctx, r.Client, w, v1alpha1.LabelSpared, run, spared); err != nil {
+	if _, err := labelPods(ctx, r.Write, w, v1alpha1.LabelSpared, run, spared); err != nil {
 		return fmt.Errorf("spare pods that somebody isolated: %w", err)
 	}
 	return nil

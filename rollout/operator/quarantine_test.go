@@ -17,6 +17,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // What is left of a selector selects exactly the pods that the other one does
@@ -103,7 +104,7 @@ func TestABridgeIsWidenedThoughSparingFails(t *testing.T) {
 		b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
 		b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "quarantine"},
 			Spec: networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: labels}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}))
-		b.Client = interceptor.NewClient(b.api, interceptor.Funcs{
+		b.Write = writer.New(interceptor.NewClient(b.api, interceptor.Funcs{
 			Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
 				if err := no(o); err != nil {
 					return err
@@ -113,7 +114,7 @@ func TestABridgeIsWidenedThoughSparingFails(t *testing.T) {
 			Patch: func(_ context.Context, _ client.WithWatch, o client.Object, _ client.Patch, _ ...client.PatchOption) error {
 				return no(o)
 			},
-		})
+		}), writer.Options{})
 		s := newSession(t.Context(), func() {})
 		s.plan = p
 		s.record.begin(p, time.Now())

@@ -19,13 +19,14 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 )
 
 // recorder watches one run on a cluster: it follows the probe pods as the operator
 // does, and keeps every change of what verdicts depend on.
 type recorder struct {
 	client client.WithWatch
-	logs   LogReader
+	logs   pods.LogReader
 	began  time.Time
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -34,14 +35,14 @@ type recorder struct {
 	rec       recording
 	record    record
 	contents  map[string]string // by kind and name, as kept last
-	followers map[types.UID]*follower
+	followers map[types.UID]*pods.Follower
 	failed    error // why the plan could not be read; nil: it could, or was not asked for
 }
 
 // startRecorder records from now on, until end.
-func startRecorder(ctx context.Context, c client.WithWatch, logs LogReader) *recorder {
+func startRecorder(ctx context.Context, c client.WithWatch, logs pods.LogReader) *recorder {
 	ctx, stop := context.WithCancel(ctx)
-	r := &recorder{client: c, logs: logs, began: time.Now(), stop: stop, contents: map[string]string{}, followers: map[types.UID]*follower{}}
+	r := &recorder{client: c, logs: logs, began: time.Now(), stop: stop, contents: map[string]string{}, followers: map[types.UID]*pods.Follower{}}
 	for _, list := range []client.ObjectList{&corev1.NamespaceList{}, &networkingv1.NetworkPolicyList{}, &corev1.PodList{},
 		&corev1.ServiceList{}, &discoveryv1.EndpointSliceList{}, &v1alpha1.PolicyRolloutRunList{}} {
 		r.done.Go(func() { r.watch(ctx, list) })
@@ -62,7 +63,7 @@ func (r *recorder) watch(ctx context.Context, list client.ObjectList) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(reconnectAfter):
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
@@ -88,7 +89,7 @@ func (r *recorder) saw(ctx context.Context, o client.Object, gone bool) {
 	r.add(at, moment{Object: x})
 	if x.Pod != nil && x.Pod.Labels[v1alpha1.LabelRun] != "" && x.Pod.Spec.Containers[0].Name == "agent" && x.Pod.Status.Phase == corev1.PodRunning && r.followers[x.Pod.UID] == nil {
 		name := client.ObjectKeyFromObject(x.Pod)
-		r.followers[x.Pod.UID] = follow(ctx, r.logs, name, func(l probes.Line, at time.Time) { r.hear(name, l, at) })
+		r.followers[x.Pod.UID] = pods.Follow(ctx, r.logs, name, func(l probes.Line, at time.Time) { r.hear(name, l, at) })
 	}
 }
 
@@ -131,7 +132,7 @@ func (r *recorder) end() (*recording, error) {
 	r.stop()
 	r.done.Wait()
 	for _, f := range r.followers {
-		f.close()
+		f.Close()
 	}
 	switch {
 	case r.failed != nil:

@@ -137,7 +137,7 @@ func (p *replay) hear(t *testing.T, h *heardLine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.session.hear(h.Pod, line, time.Now())
+	p.session.pods.Hear(h.Pod, line, time.Now())
 }
 
 // early reports whether the recorded run takes on a state that the replay has not
@@ -161,11 +161,11 @@ func (p *replay) change(f *form) {
 	now := time.Now()
 	switch o := o.(type) {
 	case *networkingv1.NetworkPolicy:
-		if s.plan.key().made(o) {
+		if s.plan.key().Made(o) {
 			s.note(now)
 			if o.Labels[v1alpha1.LabelRole] == roleBridge {
 				s.bridgesAt = now
-				s.mark(now)
+				s.pods.Mark(now)
 			}
 		}
 	case *corev1.Pod:

@@ -50,7 +50,7 @@ func (r *RunReconciler) actBack(ctx context.Context, s *session, w *world, at ro
 	if err := r.restore(ctx, s, w, at); err != nil || s.restore == restoreWiden {
 		return err
 	}
-	if len(s.agents) > 0 && at.Phase == v1alpha1.PhaseRollingBack {
+	if s.pods.Len() > 0 && at.Phase == v1alpha1.PhaseRollingBack {
 		return nil
 	}
 	_, err := r.ensureAgents(ctx, s, w) // after a restart: without them nothing shows that it is back
@@ -75,7 +75,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 		s.reach(restoreRecover)
 		s.note(s.restoreAt)
 		s.record.restored(s.restoreAt)
-		s.mark(s.restoreAt)
+		s.pods.Mark(s.restoreAt)
 	case restoreRecover:
 		return r.recover(ctx, s, w, at)
 	case restoreClear:
@@ -215,7 +215,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 		}
 		return r.remove(ctx, there)
 	}
-	if _, err := labelPods(ctx, r.Client, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
+	if _, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
 		return err
 	}
 	if time.Since(s.restoreAt) < 2*s.settleTime {
@@ -227,7 +227,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 				return err
 			}
 			s.bridgesAt = time.Now()
-			s.mark(s.bridgesAt)
+			s.pods.Mark(s.bridgesAt)
 			return nil
 		}
 		if !s.shown(w, s.bridgesAt) && time.Since(s.bridgesAt) < recoverDeadline {
@@ -236,7 +236,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 		return r.remove(ctx, append(there, w.exists(s.plan.markerWishes())...))
 	}
 	s.reach(restoreVerify)
-	s.mark(s.restoreAt)
+	s.pods.Mark(s.restoreAt)
 	return nil
 }
 
@@ -264,7 +264,7 @@ func (s *session) verified(w *world) bool {
 			return false
 		}
 	}
-	return len(s.agents) > 0
+	return s.pods.Len() > 0
 }
 
 // lack is a path that does not work, by one check.
@@ -298,7 +298,7 @@ func (s *session) lacking(w *world, samples int64) []lack {
 	for c := range s.record.rows { // nobody tries it any more: its target is gone
 		path := s.plan.Paths[c.path]
 		if !seen[c] && path.Expect == v1alpha1.ExpectAllow && path.votes() && (p.qualified == nil || p.qualified[c]) {
-			out = append(out, lack{c, len(s.agents) > 0})
+			out = append(out, lack{c, s.pods.Len() > 0})
 		}
 	}
 	return out

@@ -11,32 +11,23 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/probes/pods"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
-// Options of the operator. The zero value uses the lab's image names.
+// Options of the operator. The zero value works in the lab.
 type Options struct {
-	AgentImage string     // empty: tightrope.dev/agent
-	TwinImage  string     // empty: tightrope.dev/twin
-	Logs       LogReader  // of probe pods; nil: through the API server
-	Drops      DropReader // of the data plane; nil: it cannot tell
-	ResolvConf string     // content of the controller's own, for the cluster's domain; empty: not known
-}
-
-func (o Options) withDefaults() Options {
-	if o.AgentImage == "" {
-		o.AgentImage = "tightrope.dev/agent"
-	}
-	if o.TwinImage == "" {
-		o.TwinImage = "tightrope.dev/twin"
-	}
-	return o
+	Pods       pods.Options   // how probe pods look
+	Logs       pods.LogReader // of probe pods; nil: through the API server
+	Drops      DropReader     // of the data plane; nil: it cannot tell
+	ResolvConf string         // content of the controller's own, for the cluster's domain; empty: not known
 }
 
 // Setup registers the operator's reconcilers. ctx ends what they keep running
 // between passes. ConfigMaps are read from the API server, so that no cache
 // holds everybody's.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	o = o.withDefaults()
 	cached, err := client.New(mgr.GetConfig(), client.Options{
 		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(),
 		Cache: &client.CacheOptions{Reader: mgr.GetCache(), DisableFor: []client.Object{&corev1.ConfigMap{}}},
@@ -53,19 +44,20 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		if err != nil {
 			return fmt.Errorf("log client: %w", err)
 		}
-		o.Logs = PodLogs{logs}
+		o.Logs = pods.Logs{Client: logs}
 	}
 	others, err := newOtherKinds(mgr)
 	if err != nil {
 		return err
 	}
+	write := writer.New(cached, writer.Options{})
 	runs := &RunReconciler{
-		Client: cached, Others: others, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops,
-		Events: mgr.GetEventRecorder("tightrope"), AgentImage: o.AgentImage, TwinImage: o.TwinImage,
+		Reader: cached, Write: write, Others: others, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops,
+		Events: mgr.GetEventRecorder("tightrope"), Pods: o.Pods,
 		ClusterDomain: clusterDomain(o.ResolvConf),
 	}
 	if err := runs.SetupWithManager(ctx, mgr); err != nil {
 		return err
 	}
-	return (&RolloutReconciler{Client: cached, Live: mgr.GetAPIReader(), Events: runs.Events}).SetupWithManager(mgr)
+	return (&RolloutReconciler{Write: write, Live: mgr.GetAPIReader(), Events: runs.Events}).SetupWithManager(mgr)
 }

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 const (
@@ -100,7 +101,7 @@ func planRevision(run string) types.NamespacedName {
 
 // savePlan stores the plan as a ControllerRevision, which the API server keeps
 // immutable, and returns its digest. It is called before the run is armed.
-func savePlan(ctx context.Context, c client.Client, live client.Reader, p *Plan) (string, error) {
+func savePlan(ctx context.Context, write *writer.Writer, live client.Reader, p *Plan) (string, error) {
 	text, err := p.encode()
 	if err != nil {
 		return "", err
@@ -114,13 +115,13 @@ func savePlan(ctx context.Context, c client.Client, live client.Reader, p *Plan)
 	}
 	key := planRevision(p.Run)
 	rev := &appsv1.ControllerRevision{
-		ObjectMeta: p.key().meta(key.Namespace, key.Name, roleSnapshot),
+		ObjectMeta: p.key().Meta(key.Namespace, key.Name, roleSnapshot),
 		Data:       runtime.RawExtension{Raw: raw},
 		Revision:   1,
 	}
-	err = c.Create(ctx, rev.DeepCopy(), client.FieldOwner(fieldManager))
+	err = write.Create(ctx, rev.DeepCopy())
 	if apierrors.IsAlreadyExists(err) {
-		err = replaceUnarmed(ctx, c, live, p.key(), rev)
+		err = replaceUnarmed(ctx, write, live, p.key(), rev)
 	}
 	if err != nil {
 		return "", fmt.Errorf("snapshot the plan of run %s: %w", p.Run, err)
@@ -130,18 +131,18 @@ func savePlan(ctx context.Context, c client.Client, live client.Reader, p *Plan)
 
 // replaceUnarmed replaces what an operator left that was stopped before it armed
 // the run: nothing rests on it.
-func replaceUnarmed(ctx context.Context, c client.Client, live client.Reader, run runKey, rev *appsv1.ControllerRevision) error {
+func replaceUnarmed(ctx context.Context, write *writer.Writer, live client.Reader, run runKey, rev *appsv1.ControllerRevision) error {
 	var old appsv1.ControllerRevision
 	if err := live.Get(ctx, client.ObjectKeyFromObject(rev), &old); err != nil {
 		return err
 	}
-	if !run.made(&old) {
-		return notOurs("ControllerRevision", &old)
+	if !run.Made(&old) {
+		return writer.NotOurs("ControllerRevision", &old)
 	}
-	if err := deleteOf(ctx, c, run, &old); err != nil {
+	if err := write.Delete(ctx, &old); err != nil {
 		return err
 	}
-	return c.Create(ctx, rev, client.FieldOwner(fieldManager))
+	return write.Create(ctx, rev)
 }
 
 // loadPlan reads the plan back and checks it against the armed digest; an empty

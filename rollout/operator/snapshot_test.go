@@ -14,13 +14,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 func TestAPlanIsReadBackAsStored(t *testing.T) {
 	b, p := newBench(t), aPlan()
-	armed, err := savePlan(t.Context(), b.api, b.api, p)
+	armed, err := savePlan(t.Context(), b.Write, b.api, p)
 	b.must(err)
-	again, err := savePlan(t.Context(), b.api, b.api, p) // an operator that was stopped before it armed
+	again, err := savePlan(t.Context(), b.Write, b.api, p) // an operator that was stopped before it armed
 	b.must(err)
 	if again != armed || !strings.HasPrefix(armed, "sha256:") {
 		t.Errorf("the same plan has digests %s and %s", armed, again)
@@ -31,11 +32,11 @@ func TestAPlanIsReadBackAsStored(t *testing.T) {
 		t.Errorf("read back %+v with digest %s, armed was %s", back, back.Digest(), armed)
 	}
 	p.Candidates[0].Spec.PodSelector = rollout.MatchNothing()
-	if other, err := savePlan(t.Context(), b.api, b.api, p); err != nil || other == armed {
+	if other, err := savePlan(t.Context(), b.Write, b.api, p); err != nil || other == armed {
 		t.Errorf("another selector: digest %s, %v", other, err)
 	}
 	p.RunUID = "a run that has the name now"
-	if _, err := savePlan(t.Context(), b.api, b.api, p); !errors.As(err, new(*errNotOurs)) {
+	if _, err := savePlan(t.Context(), b.Write, b.api, p); !errors.As(err, new(*writer.NotOursError)) {
 		t.Errorf("got %v, want a refusal to replace the snapshot of another run", err)
 	}
 }
@@ -85,7 +86,7 @@ func TestWhatAnArmedPlanMayLookLike(t *testing.T) {
 
 func revisionOf(data []byte) client.Object {
 	key := planRevision("r-1")
-	return &appsv1.ControllerRevision{ObjectMeta: aPlan().key().meta(key.Namespace, key.Name, roleSnapshot), Data: runtime.RawExtension{Raw: data}, Revision: 1}
+	return &appsv1.ControllerRevision{ObjectMeta: aPlan().key().Meta(key.Namespace, key.Name, roleSnapshot), Data: runtime.RawExtension{Raw: data}, Revision: 1}
 }
 
 func zipped(t *testing.T, text string) string {

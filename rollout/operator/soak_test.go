@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
@@ -131,7 +130,8 @@ func TestWhatSettledBeforeProvesNothingOfTheNextStep(t *testing.T) {
 	s.plan, s.settledAt, s.place = p.plan, time.Now().Add(-time.Minute), place{stage, 0}
 	s.plan.Steps = []rollout.StepPlan{{Phase: v1alpha1.PhaseObserve}, {Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
 	s.record.begin(s.plan, time.Now())
-	s.agents[p.sights[0].agent.spec.name] = &agentState{spec: agentSpec{name: p.sights[0].agent.spec.name}, ledger: probes.NewLedger("d"), lastHeard: time.Now()}
+	defer s.close()
+	s.listen(mute{}, []agentSpec{{name: p.sights[0].from}})
 	if e, _, _ := s.gather(p.world, rollout.State{Phase: v1alpha1.PhaseObserve}); !e.Settled {
 		t.Fatal("the step that settled is not settled")
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // fakeAPI is an API server in memory, for what needs no controllers of a cluster.
@@ -85,7 +86,7 @@ func TestARolloutWithALongNameIsRefused(t *testing.T) {
 func reconcileRollout(t *testing.T, c client.WithWatch, name string) v1alpha1.PolicyRolloutStatus {
 	t.Helper()
 	key := types.NamespacedName{Namespace: "a", Name: name}
-	r := &RolloutReconciler{Client: c, Live: c, Events: events.NewFakeRecorder(100)}
+	r := &RolloutReconciler{Write: writer.New(c, writer.Options{}), Live: c, Events: events.NewFakeRecorder(100)}
 	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
 		t.Fatal(err)
 	}

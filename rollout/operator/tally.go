@@ -55,7 +55,7 @@ func (r *record) tallySight(p *picture, s sight) {
 		now.bad = s.state.Connected
 		counts = p.settled && p.scope.Live() && p.predicted(s, path) == verdict.Deny
 	}
-	key := s.agent.spec.name.String() + "\x00" + s.agent.digest + "\x00" + s.id
+	key := s.from.String() + "\x00" + s.plan + "\x00" + s.id
 	was := r.seen[key]
 	r.seen[key] = now
 	if now.attempts < was.attempts {

@@ -26,7 +26,7 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	}
 	wrote := false
 	for _, label := range []string{v1alpha1.LabelEnforced, v1alpha1.LabelSpared} {
-		one, err := labelPods(ctx, r.Client, w, label, run.Name, nil)
+		one, err := labelPods(ctx, r.Write, w, label, run.Name, nil)
 		if err != nil {
 			return false, err
 		}
@@ -46,7 +46,7 @@ func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRo
 	var gone []wish
 	for i := range w.policies {
 		np := &w.policies[i]
-		if !key.made(np) {
+		if !key.Made(np) {
 			continue
 		}
 		if np.Labels[v1alpha1.LabelRole] == roleFinal && run.Status.Phase == v1alpha1.PhaseCommitted {
@@ -67,7 +67,7 @@ func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRo
 func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPolicy, run string) error {
 	labels := map[string]*string{v1alpha1.LabelRun: nil, v1alpha1.LabelRole: nil}
 	annotations := map[string]*string{v1alpha1.AnnotationCommittedBy: &run, v1alpha1.AnnotationRunUID: nil}
-	if err := relabel(ctx, r.Client, np, labels, annotations); err != nil {
+	if err := r.Write.Relabel(ctx, np, labels, annotations); err != nil {
 		return fmt.Errorf("hand over policy %s/%s: %w", np.Namespace, np.Name, err)
 	}
 	return nil
@@ -77,11 +77,11 @@ func (r *RunReconciler) handOver(ctx context.Context, np *networkingv1.NetworkPo
 // comes by after their plans, and returns how many were there.
 func (r *RunReconciler) removePods(ctx context.Context, w *world, run runKey) (left int, err error) {
 	for _, pod := range w.pods {
-		if !run.made(pod) {
+		if !run.Made(pod) {
 			continue
 		}
 		left++
-		if err := deleteOf(ctx, r.Client, run, pod.DeepCopy()); err != nil {
+		if err := r.Write.Delete(ctx, pod.DeepCopy()); err != nil {
 			return left, fmt.Errorf("delete probe pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 	}
@@ -92,11 +92,7 @@ func (r *RunReconciler) removePods(ctx context.Context, w *world, run runKey) (l
 // plans again or its operator was stopped in preflight, and reports whether it is
 // gone. Nothing of it was in force but the isolation of the run's own pods.
 func (r *RunReconciler) clearAway(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) (bool, error) {
-	for _, gone := range s.forget(nil) {
-		gone.close()
-	}
-	clear(s.written)
-	s.pods = nil
+	s.pods.Forget()
 	policies, err := r.tidyPolicies(ctx, run, w)
 	if err != nil {
 		return false, err
@@ -126,36 +122,45 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 	for _, l := range leavings {
 		var list metav1.PartialObjectMetadataList
 		list.SetGroupVersionKind(l.kind)
-		if err := r.Live.List(ctx, &list, client.MatchingLabels{l.label: run.name}); err != nil {
-			return false, fmt.Errorf("what is left of run %s: list %s: %w", run.name, l.kind.Kind, err)
+		if err := r.Live.List(ctx, &list, client.MatchingLabels{l.label: run.Name}); err != nil {
+			return false, fmt.Errorf("what is left of run %s: list %s: %w", run.Name, l.kind.Kind, err)
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
 			marked := l.label != v1alpha1.LabelRun && o.Labels[v1alpha1.LabelRole] == ""
-			if !marked && !run.made(o) || o.Labels[v1alpha1.LabelRole] == roleReport {
+			if !marked && !run.Made(o) || o.Labels[v1alpha1.LabelRole] == roleReport {
 				continue
 			}
 			nothing = false
 			if o.Labels[v1alpha1.LabelRole] != roleProbe {
 				continue // the cache shows it in a later pass
 			}
-			if err := deleteOf(ctx, r.Client, run, o); err != nil {
-				return false, fmt.Errorf("what is left of run %s: delete %s %s/%s: %w", run.name, o.Kind, o.Namespace, o.Name, err)
+			if err := deleteOf(ctx, r.Write, run, o); err != nil {
+				return false, fmt.Errorf("what is left of run %s: delete %s %s/%s: %w", run.Name, o.Kind, o.Namespace, o.Name, err)
 			}
 		}
 	}
 	return nothing, nil
 }
 
-// forget deletes the snapshot of a run that is being deleted.
+// forget deletes the snapshot and the record of a run that is being deleted. The
+// published report is the run's own, and goes with it.
 func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	var rev appsv1.ControllerRevision
-	err := r.Live.Get(ctx, planRevision(run.name), &rev)
-	if err == nil && run.made(&rev) {
-		err = r.Delete(ctx, &rev, client.Preconditions{UID: &rev.UID})
+	err := r.Live.Get(ctx, planRevision(run.Name), &rev)
+	if err == nil && run.Made(&rev) {
+		err = r.Write.Delete(ctx, &rev)
 	}
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete the snapshot of run %s: %w", run.name, err)
+		return fmt.Errorf("delete the snapshot of run %s: %w", run.Name, err)
+	}
+	var rec corev1.ConfigMap
+	err = r.Live.Get(ctx, recordName(run.Name), &rec)
+	if err == nil {
+		err = deleteOf(ctx, r.Write, run, &rec)
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the record of run %s: %w", run.Name, err)
 	}
 	return nil
 }

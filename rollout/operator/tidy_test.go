@@ -15,8 +15,8 @@ import (
 
 // TestTidiedIsTidy leaves one object at a time behind a run that was rolled back.
 func TestTidiedIsTidy(t *testing.T) {
-	key := runKey{"r-1", "u"}
-	other := runKey{"r-1", "a run that had the name before"}
+	key := runKey{Name: "r-1", UID: "u"}
+	other := runKey{Name: "r-1", UID: "a run that had the name before"}
 	pod := func(m metav1.ObjectMeta) client.Object { return &corev1.Pod{ObjectMeta: m} }
 	plan := func(m metav1.ObjectMeta) client.Object { return &corev1.ConfigMap{ObjectMeta: m} }
 	policy := func(m metav1.ObjectMeta) client.Object { return &networkingv1.NetworkPolicy{ObjectMeta: m} }
@@ -26,19 +26,19 @@ func TestTidiedIsTidy(t *testing.T) {
 		left  client.Object
 		stays bool
 	}{
-		{"a plan whose pod never came to be", plan(key.meta("victim", "tightrope-r-1-x-front", roleProbe)), false},
-		{"a probe pod", pod(key.meta("victim", "tightrope-r-1-x-front", roleProbe)), false},
-		{"a candidate", policy(key.meta("victim", "tightrope-r-1-candidate-0", roleCandidate)), false},
-		{"a marker's policy", policy(key.meta("victim", "tightrope-r-1-marker-0", roleMarker)), false},
-		{"a policy of the check in our own namespace", policy(key.meta(v1alpha1.SystemNamespace, "tightrope-r-1-check-deny-0", roleCheck)), false},
-		{"the report", plan(key.meta(v1alpha1.SystemNamespace, "tightrope-r-1-report", roleReport)), true},
-		{"a policy with a copied label", policy(other.meta("victim", "copy", roleCandidate)), true},
-		{"a ConfigMap of a run of that name", plan(other.meta("victim", "old", roleProbe)), true},
+		{"a plan whose pod never came to be", plan(key.Meta("victim", "tightrope-r-1-x-front", roleProbe)), false},
+		{"a probe pod", pod(key.Meta("victim", "tightrope-r-1-x-front", roleProbe)), false},
+		{"a candidate", policy(key.Meta("victim", "tightrope-r-1-candidate-0", roleCandidate)), false},
+		{"a marker's policy", policy(key.Meta("victim", "tightrope-r-1-marker-0", roleMarker)), false},
+		{"a policy of the check in our own namespace", policy(key.Meta(v1alpha1.SystemNamespace, "tightrope-r-1-check-deny-0", roleCheck)), false},
+		{"the report", plan(key.Meta(v1alpha1.SystemNamespace, "tightrope-r-1-report", roleReport)), true},
+		{"a policy with a copied label", policy(other.Meta("victim", "copy", roleCandidate)), true},
+		{"a ConfigMap of a run of that name", plan(other.Meta("victim", "old", roleProbe)), true},
 		{"the label of a production pod", pod(enforced), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t, tt.left)
-			run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: key.name, UID: key.uid}}
+			run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: key.Name, UID: key.UID}}
 			run.Status.Phase = v1alpha1.PhaseRolledBack
 			done := false
 			for range 5 {
@@ -64,12 +64,12 @@ func TestTidiedIsTidy(t *testing.T) {
 }
 
 func TestAnOldCacheDoesNotHideWhatIsLeft(t *testing.T) {
-	key := runKey{"r-1", "u"}
+	key := runKey{Name: "r-1", UID: "u"}
 	b := newBench(t)
 	old := b.look()
 	np := policyOf(key, "late", roleCandidate)
 	b.must(b.api.Create(t.Context(), &np))
-	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: key.name, UID: key.uid}}
+	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: key.Name, UID: key.UID}}
 	if done, err := b.tidy(t.Context(), run, old); done || err != nil {
 		t.Errorf("done %v, %v, and a candidate of the run is left", done, err)
 	}
@@ -82,21 +82,21 @@ func TestAPlanBeginsWithNothingOfTheOneBefore(t *testing.T) {
 	r, s := runningOver(t, interceptor.Funcs{}, run)
 	old := s.plan
 	key := old.key()
-	for _, o := range []client.Object{old.markerWishes()[0].object(), &corev1.Pod{ObjectMeta: key.meta("a", "tightrope-r-1-marker-0-x", roleProbe)}} {
-		if err := r.Create(t.Context(), o); err != nil {
+	for _, o := range []client.Object{old.markerWishes()[0].object(), &corev1.Pod{ObjectMeta: key.Meta("a", "tightrope-r-1-marker-0-x", roleProbe)}} {
+		if err := r.Write.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.isolatedAt = time.Now().Add(-time.Hour)
 	s.planAgain()
 	for range 3 {
-		w, err := readWorld(t.Context(), r.Client)
+		w, err := readWorld(t.Context(), r.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = r.advancePreflight(t.Context(), run, s, w) // there is no rollout to plan for
 	}
-	w, err := readWorld(t.Context(), r.Client)
+	w, err := readWorld(t.Context(), r.Reader)
 	if err != nil || len(w.policies) > 0 || len(w.pods) > 0 {
 		t.Errorf("%v; %d policies and %d pods of the plan before are there", err, len(w.policies), len(w.pods))
 	}

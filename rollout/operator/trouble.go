@@ -59,7 +59,7 @@ func (p *picture) explained(s sight, path PlannedPath) bool {
 // namesDenied reports whether the live policies keep a probe pod from asking the
 // cluster's name servers.
 func (p *picture) namesDenied(s sight) bool {
-	src := p.world.pods[s.agent.spec.name]
+	src := p.world.pods[s.from]
 	if src == nil {
 		return false
 	}
@@ -108,7 +108,7 @@ type ends struct {
 }
 
 func (p *picture) endsOf(s sight) ends {
-	e := ends{from: p.world.pods[s.agent.spec.name], protocol: s.route.protocol, via: s.route.via}
+	e := ends{from: p.world.pods[s.from], protocol: s.route.protocol, via: s.route.via}
 	switch {
 	case s.state.Last == probes.DNSFailure:
 		e.to, e.protocol, e.via = p.dns, "UDP", v1alpha1.ViaService

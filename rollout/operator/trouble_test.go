@@ -33,7 +33,7 @@ func inTrouble() *picture {
 	}
 	p.ours = func(pod *corev1.Pod) bool { return pod.Name == "server" }
 	p.controls = []sight{{
-		agent: &agentState{spec: agentSpec{name: types.NamespacedName{Namespace: "a", Name: "control"}}}, failedAt: p.now.Add(-time.Second),
+		from: types.NamespacedName{Namespace: "a", Name: "control"}, failedAt: p.now.Add(-time.Second),
 		route: route{path: -1, via: v1alpha1.ViaPodIP, protocol: "TCP", target: types.NamespacedName{Namespace: "a", Name: "twin"}, port: 8080},
 		state: probes.CheckState{Last: probes.Reached, Connected: 100, Blocked: 3},
 	}}

@@ -2,18 +2,16 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // No write of the operator takes an object over. What is not there is created,
@@ -22,26 +20,15 @@ import (
 // was not seen is a conflict and never lost. Only the bridges of a rollback are
 // written again over what somebody else made of them: see widen.
 
-// writers bounds concurrent writes to the API server.
-const writers = 32
-
 // eachWish does one thing for every wish, side by side. One that fails stops no
 // other: in a rollback each bridge counts.
 func eachWish(verb string, wishes []wish, do func(wish) error) error {
-	errs := make([]error, len(wishes)) // one slot each: no lock, stable order
-	var group sync.WaitGroup
-	slots := make(chan struct{}, writers)
-	for i, x := range wishes {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			if err := do(x); err != nil {
-				errs[i] = fmt.Errorf("%s %s %s/%s: %w", verb, x.role, x.namespace, x.name, err)
-			}
-		})
-	}
-	group.Wait()
-	return errors.Join(errs...)
+	return writer.Each(wishes, func(x wish) error {
+		if err := do(x); err != nil {
+			return fmt.Errorf("%s %s %s/%s: %w", verb, x.role, x.namespace, x.name, err)
+		}
+		return nil
+	})
 }
 
 // apply makes the wished policies be there as wished, and returns when all are
@@ -59,7 +46,7 @@ func (r *RunReconciler) apply(ctx context.Context, wishes []wish) error {
 // createPolicy creates what is wished. An object of the run that is as wished
 // already is one that the cache does not show yet.
 func (r *RunReconciler) createPolicy(ctx context.Context, x wish) error {
-	err := r.Create(ctx, x.object(), client.FieldOwner(fieldManager))
+	err := r.Write.Create(ctx, x.object())
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
@@ -69,7 +56,7 @@ func (r *RunReconciler) createPolicy(ctx context.Context, x wish) error {
 func (r *RunReconciler) updatePolicy(ctx context.Context, x wish) error {
 	np := x.marked()
 	np.Spec = x.spec
-	err := r.Update(ctx, np, client.FieldOwner(fieldManager))
+	err := r.Write.Update(ctx, np)
 	if !apierrors.IsConflict(err) {
 		return err
 	}
@@ -83,8 +70,8 @@ func (r *RunReconciler) already(ctx context.Context, x wish, refused error) erro
 	switch err := r.Live.Get(ctx, x.key(), &now); {
 	case err != nil:
 		return errors.Join(refused, err)
-	case !x.run.made(&now):
-		return notOurs("policy", &now)
+	case !x.run.Made(&now):
+		return writer.NotOurs("policy", &now)
 	case equality.Semantic.DeepEqual(now.Spec, x.spec):
 		return nil
 	}
@@ -94,7 +81,7 @@ func (r *RunReconciler) already(ctx context.Context, x wish, refused error) erro
 // rehearseWishes has the API server check the wishes without storing them.
 func (r *RunReconciler) rehearseWishes(ctx context.Context, wishes []wish) error {
 	return eachWish("rehearse", wishes, func(x wish) error {
-		return r.Create(ctx, x.object(), client.DryRunAll)
+		return r.Write.Rehearse(ctx, x.object())
 	})
 }
 
@@ -144,17 +131,17 @@ func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
 		inert := x
 		inert.spec.PodSelector = rollout.MatchNothing()
 		np := inert.object()
-		if err := r.Create(ctx, np, client.FieldOwner(fieldManager)); err != nil {
+		if err := r.Write.Create(ctx, np); err != nil {
 			return err
 		}
 		x.have = np
 	}
-	if !x.run.marks(x.have) {
+	if !x.run.Marks(x.have) {
 		return nil
 	}
 	np := x.marked()
 	np.Spec = x.spec
-	return r.Update(ctx, np, client.FieldOwner(fieldManager))
+	return r.Write.Update(ctx, np)
 }
 
 // remove deletes the wished policies as they were read, side by side; gone
@@ -164,40 +151,16 @@ func (r *RunReconciler) remove(ctx context.Context, wishes []wish) error {
 		if x.have == nil || !x.ours(x.have) {
 			return nil
 		}
-		np := x.have.DeepCopy()
-		return client.IgnoreNotFound(r.Delete(ctx, np, client.Preconditions{UID: &np.UID, ResourceVersion: &np.ResourceVersion}))
+		return r.Write.DeleteAsRead(ctx, x.have.DeepCopy())
 	})
 }
 
-// relabel changes labels and annotations of an object as it was read; nil takes
-// a key off. An object that is gone is fine.
-func relabel(ctx context.Context, c client.Client, o client.Object, labels, annotations map[string]*string) error {
-	type metadata struct {
-		UID             types.UID          `json:"uid"`
-		ResourceVersion string             `json:"resourceVersion"`
-		Labels          map[string]*string `json:"labels,omitempty"`
-		Annotations     map[string]*string `json:"annotations,omitempty"`
-	}
-	patch, err := json.Marshal(map[string]metadata{"metadata": {o.GetUID(), o.GetResourceVersion(), labels, annotations}})
-	if err != nil {
-		return err
-	}
-	fresh := o.DeepCopyObject().(client.Object) // what the cache holds is only read
-	return client.IgnoreNotFound(c.Patch(ctx, fresh, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(fieldManager)))
-}
-
-// deleteOf deletes an object of the run, that very one, whatever it says by now;
-// gone already is fine.
-func deleteOf(ctx context.Context, c client.Client, run runKey, o client.Object) error {
-	if !run.made(o) {
+// deleteOf deletes an object if the run made it, whatever it says by now.
+func deleteOf(ctx context.Context, write *writer.Writer, run runKey, o client.Object) error {
+	if !run.Made(o) {
 		return nil
 	}
-	uid := o.GetUID()
-	err := client.IgnoreNotFound(c.Delete(ctx, o, client.Preconditions{UID: &uid}))
-	if apierrors.IsConflict(err) {
-		return nil // another object has the name now; ours is gone
-	}
-	return err
+	return write.Delete(ctx, o)
 }
 
 func merged(have, want map[string]string) map[string]string {

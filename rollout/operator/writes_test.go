@@ -17,6 +17,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // bench is a reconciler over an API server in memory whose cache is as old as
@@ -29,7 +30,7 @@ type bench struct {
 
 func newBench(t *testing.T, objects ...client.Object) bench {
 	c := fakeAPI(interceptor.Funcs{}, objects...)
-	return bench{&RunReconciler{Client: interceptor.NewClient(c, asRead(t)), Live: c}, t, c}
+	return bench{&RunReconciler{Reader: c, Write: writer.New(interceptor.NewClient(c, asRead(t)), writer.Options{}), Live: c}, t, c}
 }
 
 // asRead fails the test where the operator writes to an object without saying
@@ -114,7 +115,7 @@ func TestAPolicyOfSomebodyElseIsNeverTakenOver(t *testing.T) {
 	theirs.Spec.PodSelector.MatchLabels = map[string]string{"app": "theirs"}
 	b.must(b.api.Create(t.Context(), theirs))
 	err := b.apply(t.Context(), before.absent(p.finalWishes(rollout.Inert)))
-	if !errors.As(err, new(*errNotOurs)) || !strings.Contains(err.Error(), "policy a/c exists and was not made by this run") {
+	if !errors.As(err, new(*writer.NotOursError)) || !strings.Contains(err.Error(), "policy a/c exists and was not made by this run") {
 		t.Errorf("the final policy's name was taken a moment before: got %v", err)
 	}
 	w := b.look()
@@ -195,7 +196,7 @@ func TestWideningPutsBridgesRight(t *testing.T) {
 			}
 			b.must(b.widen(t.Context(), w, wide))
 			np := b.get(theBridge)
-			if wide := p.key().made(np) && equality.Semantic.DeepEqual(np.Spec, wide[0].spec); wide == tt.theirs {
+			if wide := p.key().Made(np) && equality.Semantic.DeepEqual(np.Spec, wide[0].spec); wide == tt.theirs {
 				t.Errorf("wide: %v, now %+v", wide, np)
 			}
 		})
@@ -255,16 +256,16 @@ func TestTheReportIsWrittenOverTheRunsOwnOnly(t *testing.T) {
 	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "r-1", UID: "u"}}
 	b := newBench(t)
 	var one, other record
-	b.must(one.save(t.Context(), b.api, run))
-	b.must(other.save(t.Context(), b.api, run)) // an operator that was restarted
-	b.must(one.save(t.Context(), b.api, run))
+	b.must(one.save(t.Context(), b.Write, b.api, run))
+	b.must(other.save(t.Context(), b.Write, b.api, run)) // an operator that was restarted
+	b.must(one.save(t.Context(), b.Write, b.api, run))
 	var cm corev1.ConfigMap
-	b.must(b.api.Get(t.Context(), reportName("r-1"), &cm))
+	b.must(b.api.Get(t.Context(), recordName("r-1"), &cm))
 	b.must(b.api.Delete(t.Context(), &cm))
-	b.must(one.save(t.Context(), b.api, run))
+	b.must(one.save(t.Context(), b.Write, b.api, run))
 	next := run.DeepCopy()
 	next.UID = "another run of that name"
-	if err := new(record).save(t.Context(), b.api, next); !errors.As(err, new(*errNotOurs)) {
+	if err := new(record).save(t.Context(), b.Write, b.api, next); !errors.As(err, new(*writer.NotOursError)) {
 		t.Errorf("got %v, want a refusal to overwrite the report of a run that had the name before", err)
 	}
 }
@@ -276,7 +277,7 @@ func TestALabelGoesToThePodThatWasRead(t *testing.T) {
 	b.must(b.api.Delete(t.Context(), pod.DeepCopy()))
 	b.must(b.api.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p", UID: "second", Labels: map[string]string{"app": "x"}}}))
 	value := "r-1"
-	if err := relabel(context.Background(), b.api, seen, map[string]*string{v1alpha1.LabelEnforced: &value}, nil); err == nil {
+	if err := b.Write.Relabel(t.Context(), seen, map[string]*string{v1alpha1.LabelEnforced: &value}, nil); err == nil {
 		t.Error("a label meant for a pod that is gone went to its successor")
 	}
 }

@@ -119,26 +119,36 @@ func (v *view) silent(p *policy) []*class {
 }
 
 // needsNames is an Error where some rule leads to pods or to the world, which
-// people reach by name; a few fixed addresses need no DNS, and neither does the API
-// server, whose address pods find in their environment.
+// programs reach by name; a few fixed addresses need no DNS, and neither does the API
+// server, whose address pods find in their environment. A program that has an account
+// for the API server may learn addresses from it; of that one, only a name that it is
+// told proves that it looks up any.
 func (v *view) needsNames(p *policy, classes []*class) Severity {
 	least := Info
 	for _, c := range classes {
 		for _, q := range v.isolated[c][egress] {
 			for _, r := range q.rules(egress) {
-				if r.onlyPort(6443) {
+				if r.onlyPort(6443) || v.onlyForAPIServer(r) {
 					continue
 				}
-				least = Warning
-				if len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+				least = max(least, Warning)
+				if (!c.callsAPIServer() || v.toldNames(c)) && (len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
 					return peer.IPBlock == nil || wide(peer.IPBlock.CIDR)
-				}) {
+				})) {
 					return Error
 				}
 			}
 		}
 	}
 	return least
+}
+
+// toldNames reports whether the class is told to call something by a name.
+func (v *view) toldNames(c *class) bool {
+	return slices.ContainsFunc(v.toldToCall(c), func(t target) bool {
+		_, err := netip.ParseAddr(t.host)
+		return err != nil
+	})
 }
 
 // onlyPort reports whether the rule lists that one port and no other.

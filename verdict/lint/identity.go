@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,14 +18,15 @@ type cloud struct {
 	addresses []netip.AddrPort
 	service   string
 	source    string
+	label     string // that a pod needs besides, with the value true; empty: none
 }
 
 var clouds = []cloud{
 	{"iam.gke.io/gcp-service-account", "GKE's workload identity", []netip.AddrPort{
 		netip.MustParseAddrPort("169.254.169.254:80"), netip.MustParseAddrPort("169.254.169.252:988"), netip.MustParseAddrPort("169.254.169.254:988"),
-	}, "the metadata server at 169.254.169.254", "cloud.google.com/kubernetes-engine/docs/how-to/network-policy: port 80 with Dataplane V2, 169.254.169.252 port 988 without"},
-	{"eks.amazonaws.com/role-arn", "IAM roles for service accounts", nil, "AWS STS", "docs.aws.amazon.com/eks, IAM roles for service accounts"},
-	{"azure.workload.identity/client-id", "Microsoft Entra Workload ID", nil, "login.microsoftonline.com", "azure.github.io/azure-workload-identity"},
+	}, "the metadata server at 169.254.169.254", "cloud.google.com/kubernetes-engine/docs/how-to/network-policy: port 80 with Dataplane V2, 169.254.169.252 port 988 without", ""},
+	{"eks.amazonaws.com/role-arn", "IAM roles for service accounts", nil, "AWS STS", "docs.aws.amazon.com/eks, IAM roles for service accounts", ""},
+	{"azure.workload.identity/client-id", "Microsoft Entra Workload ID", nil, "login.microsoftonline.com", "azure.github.io/azure-workload-identity", "azure.workload.identity/use"},
 }
 
 // identityCut finds pods whose service account is bound to an identity of a cloud
@@ -51,10 +53,11 @@ func identityCut(v *view) []draft {
 
 // account is the service account of the class's pods.
 func (c *class) account() string {
-	if c.workload == nil || c.workload.Template == nil || c.workload.Template.Spec.ServiceAccountName == "" {
+	if c.workload == nil || c.workload.Template == nil {
 		return "default"
 	}
-	return c.workload.Template.Spec.ServiceAccountName
+	spec := &c.workload.Template.Spec
+	return cmp.Or(spec.ServiceAccountName, spec.DeprecatedServiceAccount, "default")
 }
 
 func (v *view) cutsIdentity(c *class, k cloud) bool {
@@ -69,14 +72,42 @@ func (v *view) cutsIdentity(c *class, k cloud) bool {
 	})
 }
 
+// identityDraft is a Warning at most: the annotation binds an account, and nothing
+// in the input shows that the pods ask for tokens. They may not where a volume is
+// there for which something on the node asks in their place.
 func (v *view) identityDraft(c *class, k cloud, account string) draft {
 	d := draft{policy: v.isolated[c][egress][0], at: at("spec", "egress"), severity: Warning}
 	d.what = fmt.Sprintf("%s cannot get the tokens of its cloud identity (%s).", c.name(), k.name)
-	d.why = fmt.Sprintf("%s has the annotation %s, its pods ask %s for tokens (%s), and no rule lets them. %s.", account, k.annotation, k.service, k.source, v.isolators(c, egress))
-	d.fix = fmt.Sprintf("Allow 443/TCP to %s, for these pods only.", k.service)
+	d.why = fmt.Sprintf("%s, and no rule lets its pods ask %s. %s has the annotation %s, for pods that ask there for tokens (%s).", v.isolators(c, egress), k.service, account, k.annotation, k.source)
+	d.fix = fmt.Sprintf("If these pods call the cloud themselves, allow 443/TCP to %s, for these pods only.", k.service)
 	if len(k.addresses) > 0 {
-		d.severity = Error
-		d.fix = "Allow 169.254.169.254/32 on 80/TCP and 169.254.169.252/32 on 988/TCP, for these pods only."
+		d.fix = "If these pods call the cloud themselves, allow 169.254.169.254/32 on 80/TCP and 169.254.169.252/32 on 988/TCP, for these pods only."
+	}
+	switch driver := c.served(); {
+	case driver != "":
+		d.severity = Info
+		d.why += fmt.Sprintf(" For the volume of %s they need none: the driver on the node asks in their place.", driver)
+	case k.label != "" && c.Labels[k.label] != "true":
+		d.severity = Info
+		d.why += fmt.Sprintf(" Pods get it only with the label %s: \"true\", which these do not have.", k.label)
 	}
 	return d
+}
+
+// secretDrivers are drivers of volumes with secrets. Their part on the node uses the
+// pod's identity, so that the pod itself asks for no token.
+var secretDrivers = []string{"secrets-store.csi.k8s.io", "secrets-store-gke.csi.k8s.io"}
+
+// served is the driver of a volume of secrets that the class's pods mount; empty if
+// there is none.
+func (c *class) served() string {
+	if c.workload == nil || c.workload.Template == nil {
+		return ""
+	}
+	for _, volume := range c.workload.Template.Spec.Volumes {
+		if volume.CSI != nil && slices.Contains(secretDrivers, volume.CSI.Driver) {
+			return volume.CSI.Driver
+		}
+	}
+	return ""
 }

@@ -1,4 +1,4 @@
-package operator
+package pods
 
 import (
 	"context"
@@ -7,17 +7,18 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // noLogs has nothing to say.
@@ -27,39 +28,57 @@ func (noLogs) Follow(context.Context, types.NamespacedName) (io.ReadCloser, erro
 	return nil, errors.New("no log")
 }
 
-// watched is one probe pod of a plan over an API server in memory, whose
-// admission changes what is created as the test wants.
+// watched is one probe pod over an API server in memory, whose admission changes
+// what is created as the test wants.
 type watched struct {
-	bench
-	s    *session
-	spec agentSpec
+	*Placer
+	t    *testing.T
+	api  client.WithWatch
+	set  *Set
+	spec Spec
 	uids int
 }
 
 func watchPod(t *testing.T, admission func(*corev1.Pod)) *watched {
-	x := &watched{}
-	c := fakeAPI(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-		x.uids++
-		o.SetUID(types.UID(fmt.Sprint("uid-", x.uids)))
-		if pod, ok := o.(*corev1.Pod); ok && admission != nil {
-			admission(pod)
-		}
-		return c.Create(ctx, o, opts...)
-	}})
-	x.bench = bench{&RunReconciler{Client: c, Live: c, Logs: noLogs{}, AgentImage: "agent", TwinImage: "twin"}, t, c}
-	x.s = newSession(t.Context(), func() {})
-	t.Cleanup(x.s.close)
-	x.s.plan = aPlan()
-	x.s.plan.Interval, x.s.plan.Timeout = time.Second, time.Second
-	x.spec = x.s.plan.agent(v1alpha1.Identity{Name: "x", Namespace: "a", Labels: map[string]string{"app": "x"}}, true, nil, nil)
-	x.s.listen(noLogs{}, []agentSpec{x.spec})
+	x := &watched{t: t}
+	x.api = interceptor.NewClient(fake.NewClientBuilder().WithStatusSubresource(&corev1.Pod{}).Build(), interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			x.uids++
+			o.SetUID(types.UID(fmt.Sprint("uid-", x.uids)))
+			if pod, ok := o.(*corev1.Pod); ok && admission != nil {
+				admission(pod)
+			}
+			return c.Create(ctx, o, opts...)
+		}})
+	x.Placer = &Placer{Owner: writer.Owner{Name: "r-1", UID: "u"}, Write: writer.New(x.api, writer.Options{}), Live: x.api, Logs: noLogs{}}
+	x.spec = Spec{
+		Name: types.NamespacedName{Namespace: "a", Name: "x"}, Role: "probe", Labels: map[string]string{"app": "x"},
+		Marks: map[string]string{v1alpha1.LabelEnforced: "r-1"},
+		Plan:  &probes.Plan{Run: "r-1", Interval: time.Second, Timeout: time.Second},
+	}
+	x.begin()
 	return x
 }
 
-// turn is one pass over the pod.
+// begin is what a process knows that has just been started.
+func (x *watched) begin() {
+	x.set = NewSet(x.t.Context(), func() {})
+	x.t.Cleanup(x.set.Close)
+	x.set.Listen(noLogs{}, 0, []Spec{x.spec})
+}
+
+func (x *watched) must(err error) {
+	x.t.Helper()
+	if err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+// turn is one look at the pod.
 func (x *watched) turn() (bool, error) {
 	x.t.Helper()
-	return x.ensureAgent(x.t.Context(), x.s, x.look(), x.spec)
+	pod, err := x.Ensure(x.t.Context(), x.set, x.look(), x.spec)
+	return pod != nil, err
 }
 
 // run brings the pod up, running its first container.
@@ -71,7 +90,7 @@ func (x *watched) run() {
 		if up {
 			return
 		}
-		if x.look().pods[x.spec.name] == nil {
+		if x.look() == nil {
 			continue // deleted, to be made again
 		}
 		x.change(func(pod *corev1.Pod) {
@@ -79,13 +98,25 @@ func (x *watched) run() {
 			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{ContainerID: "c://1"}}
 		})
 	}
-	x.t.Fatalf("the probe pod does not come up: %s", x.s.spoiled)
+	x.t.Fatalf("the probe pod does not come up: %s", x.set.Spoiled())
+}
+
+// look is the pod as it is; nil: it is not there.
+func (x *watched) look() *corev1.Pod {
+	x.t.Helper()
+	var pod corev1.Pod
+	err := x.api.Get(x.t.Context(), x.spec.Name, &pod)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	x.must(err)
+	return &pod
 }
 
 func (x *watched) pod() *corev1.Pod {
 	x.t.Helper()
 	var pod corev1.Pod
-	x.must(x.api.Get(x.t.Context(), x.spec.name, &pod))
+	x.must(x.api.Get(x.t.Context(), x.spec.Name, &pod))
 	return &pod
 }
 
@@ -102,10 +133,16 @@ func (x *watched) change(edit func(*corev1.Pod)) {
 // says makes the agent report, and returns how many attempts count.
 func (x *watched) says(seq uint64) int64 {
 	now := time.Now()
-	line := probes.Line{Seq: seq, Digest: x.spec.plan.Digest(), From: now, To: now,
+	line := probes.Line{Seq: seq, Digest: x.spec.Plan.Digest(), From: now, To: now,
 		Counts: []probes.Count{{ID: "p0", Last: probes.Reached, Outcomes: map[probes.Outcome]int{probes.Reached: 1}, Since: now.Add(-time.Hour), Newest: now}}}
-	x.s.hear(x.spec.name, line, now)
-	return x.s.agents[x.spec.name].ledger.State("p0").Attempts
+	x.set.Hear(x.spec.Name, line, now)
+	return x.heard()
+}
+
+// heard is how many attempts count.
+func (x *watched) heard() int64 {
+	st, _ := x.set.State(x.spec.Name, "p0")
+	return st.Attempts
 }
 
 func TestAdmissionMayAddWhatDoesNotSpeakForAProbe(t *testing.T) {
@@ -155,10 +192,10 @@ func TestAdmissionMayAddWhatDoesNotSpeakForAProbe(t *testing.T) {
 				x.run()
 				return
 			}
-			if !errors.As(err, new(*refusal)) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), x.spec.name.String()) {
+			if !IsRefused(err) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), x.spec.Name.String()) {
 				t.Errorf("got %v, want a refusal that names the pod and %q", err, tt.want)
 			}
-			if left := len(x.look().pods); left > 0 {
+			if x.look() != nil {
 				t.Error("the pod runs on")
 			}
 		})
@@ -200,8 +237,8 @@ func TestAProbePodThatSomebodyChangedSaysNothing(t *testing.T) {
 			if up || x.says(2) != 0 {
 				t.Error("the changed pod still speaks")
 			}
-			if !strings.Contains(x.s.spoiled, tt.why) || !strings.Contains(x.s.spoiled, x.spec.name.String()) {
-				t.Errorf("said %q, want the pod and %q", x.s.spoiled, tt.why)
+			if !strings.Contains(x.set.Spoiled(), tt.why) || !strings.Contains(x.set.Spoiled(), x.spec.Name.String()) {
+				t.Errorf("said %q, want the pod and %q", x.set.Spoiled(), tt.why)
 			}
 			before := x.uids
 			x.run()
@@ -218,12 +255,12 @@ func TestAProbePodThatSomebodyChangedSaysNothing(t *testing.T) {
 func TestWhoChangesAProbePodAgainAndAgainIsNamed(t *testing.T) {
 	x := watchPod(t, nil)
 	var err error
-	for n := 0; n <= maxRemade && err == nil; n++ {
+	for n := 0; n <= MaxRemade && err == nil; n++ {
 		x.run()
 		x.change(func(p *corev1.Pod) { p.Labels["app"] = "other" })
 		_, err = x.turn()
 	}
-	if !errors.As(err, new(*refusal)) || !strings.Contains(err.Error(), `its label app was changed from "x" to "other"`) {
+	if !IsRefused(err) || !strings.Contains(err.Error(), `its label app was changed from "x" to "other"`) {
 		t.Errorf("got %v, want a refusal that names the change", err)
 	}
 }
@@ -238,12 +275,12 @@ func TestARestartedContainerIsLostCoverageAndNoForgery(t *testing.T) {
 	})
 	up, err := x.turn()
 	x.must(err)
-	if up || x.s.agents[x.spec.name].ledger.State("p0").Attempts != 0 {
+	if up || x.heard() != 0 {
 		t.Error("what was counted before the container was started again still counts")
 	}
 	x.run()
-	if x.pod().UID != pod.UID || x.s.spoiled != "" || x.says(1) != 1 {
-		t.Errorf("the pod was made again, or is not heard: %q", x.s.spoiled)
+	if x.pod().UID != pod.UID || x.set.Spoiled() != "" || x.says(1) != 1 {
+		t.Errorf("the pod was made again, or is not heard: %q", x.set.Spoiled())
 	}
 }
 
@@ -259,66 +296,11 @@ func TestPodsOfTheOperatorBeforeAreTakenUp(t *testing.T) {
 			x.run()
 			x.change(edit)
 			uid := x.pod().UID
-			x.s.close()
-			x.s = newSession(t.Context(), func() {})
-			x.s.plan = aPlan()
-			x.s.plan.Interval, x.s.plan.Timeout = time.Second, time.Second
+			x.begin()
 			x.run()
 			if same := x.pod().UID == uid; same != (name == "as made") {
 				t.Errorf("the pod is the same: %v", same)
 			}
 		})
 	}
-}
-
-func TestOurLabelsAreNoIdentitys(t *testing.T) {
-	no := &refusal{}
-	w := &world{}
-	w.verdict.Namespaces = map[string]map[string]string{"a": {}}
-	(&Plan{Run: "r-1"}).addSuite(&v1alpha1.ConnectivitySuite{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: v1alpha1.ConnectivitySuiteSpec{Identities: []v1alpha1.Identity{
-		{Name: controlIdentity, Namespace: "a"}, {Name: "x", Namespace: "a", Labels: map[string]string{v1alpha1.LabelRole: "web", "app": "x"}},
-	}}}, w, no)
-	if got := no.Error(); len(no.reasons) != 2 || !strings.Contains(got, `identity "tightrope-control" is called like one of Tightrope's own pods`) || !strings.Contains(got, `identity "x" has label tightrope.dev/role`) {
-		t.Errorf("refused %q", got)
-	}
-	id := v1alpha1.Identity{Name: "x", Namespace: "a", Labels: map[string]string{v1alpha1.LabelRole: "web", v1alpha1.LabelRun: "another"}}
-	p := aPlan()
-	pod := (&RunReconciler{}).agentPod(p.key(), p.agent(id, true, nil, nil), &corev1.ConfigMap{})
-	if pod.Labels[v1alpha1.LabelRole] != roleProbe || !p.key().made(pod) {
-		t.Errorf("labels %v: the pod hides from its run", pod.Labels)
-	}
-}
-
-// A probe pod that is made in a step starts long after it was asked for, and policies
-// may judge it a little later still. What it says until then proves nothing.
-func TestWhatAProbePodSaysAsItStartsProvesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSession(t.Context(), func() {})
-		defer s.close()
-		s.settleTime, s.settledAt = time.Second, time.Now()
-		name := types.NamespacedName{Namespace: "a", Name: "client"}
-		spec := agentSpec{name: name, plan: probes.Plan{Run: "r-1", Agent: name.String()}}
-		s.listen(noLogs{}, []agentSpec{spec})
-		time.Sleep(10 * time.Second) // its image is pulled
-		seq := uint64(0)
-		speak := func() int64 {
-			from := time.Now()
-			time.Sleep(100 * time.Millisecond)
-			seq++
-			s.hear(name, probes.Line{Agent: name.String(), Boot: "b", Seq: seq, Digest: spec.plan.Digest(), From: from, To: time.Now(), Counts: []probes.Count{{
-				ID: "p", Outcomes: map[probes.Outcome]int{probes.Reached: 1}, Last: probes.Reached, Streak: int(seq), Newest: time.Now(),
-			}}}, time.Now())
-			s.listen(noLogs{}, []agentSpec{spec})
-			return s.agents[name].ledger.State("p").ConnectedSinceMark
-		}
-		for range 5 {
-			if n := speak(); n > 0 {
-				t.Fatalf("%d attempts count %d lines after the pod was first heard", n, seq)
-			}
-		}
-		time.Sleep(2 * s.settleTime)
-		if speak(); speak() == 0 {
-			t.Error("its attempts never count")
-		}
-	})
 }

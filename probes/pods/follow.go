@@ -1,4 +1,4 @@
-package operator
+package pods
 
 import (
 	"bufio"
@@ -24,28 +24,28 @@ type LogReader interface {
 	Follow(ctx context.Context, pod types.NamespacedName) (io.ReadCloser, error)
 }
 
-// PodLogs reads logs through the API server and the kubelet, so that the policy
+// Logs reads logs through the API server and the kubelet, so that the policy
 // under test cannot blind us.
-type PodLogs struct{ Client kubernetes.Interface }
+type Logs struct{ Client kubernetes.Interface }
 
 // Follow implements LogReader.
-func (l PodLogs) Follow(ctx context.Context, pod types.NamespacedName) (io.ReadCloser, error) {
+func (l Logs) Follow(ctx context.Context, pod types.NamespacedName) (io.ReadCloser, error) {
 	return l.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
 		Follow: true, TailLines: ptr.To[int64](8),
 	}).Stream(ctx)
 }
 
-// follower reads the lines of one probe pod through the API server until it is
-// stopped. What it cannot read is silence, never an error.
-type follower struct {
+// Follower reads the lines of one probe pod through the API server until it is
+// closed. What it cannot read is silence, never an error.
+type Follower struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
-// follow starts a follower; each line goes to hear with the time it came in.
-func follow(ctx context.Context, logs LogReader, pod types.NamespacedName, hear func(probes.Line, time.Time)) *follower {
+// Follow starts a follower; each line goes to hear with the time it came in.
+func Follow(ctx context.Context, logs LogReader, pod types.NamespacedName, hear func(probes.Line, time.Time)) *Follower {
 	ctx, stop := context.WithCancel(ctx)
-	f := &follower{stop: stop}
+	f := &Follower{stop: stop}
 	f.done.Go(func() {
 		for ctx.Err() == nil {
 			if stream, err := logs.Follow(ctx, pod); err == nil {
@@ -61,8 +61,8 @@ func follow(ctx context.Context, logs LogReader, pod types.NamespacedName, hear 
 	return f
 }
 
-// close stops the follower and waits for it.
-func (f *follower) close() {
+// Close stops the follower and waits for it.
+func (f *Follower) Close() {
 	f.stop()
 	f.done.Wait()
 }

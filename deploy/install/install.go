@@ -1,0 +1,257 @@
+// Package install installs Tightrope on a cluster, upgrades it and removes it. What
+// it cannot finish it takes back: the cluster is as it was before.
+package install
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/deploy"
+)
+
+const (
+	// fieldManager owns what is installed.
+	fieldManager = "tightrope-install"
+	// controllerName is that of the controller's Deployment, service account and roles.
+	controllerName = "tightrope-controller"
+	// DefaultTimeout bounds how long an installation may take to be ready.
+	DefaultTimeout = 3 * time.Minute
+	// backWithin bounds how long taking back may take.
+	backWithin = time.Minute
+)
+
+// Errors that say why nothing was changed.
+var (
+	// ErrInstalled is that another version is installed already.
+	ErrInstalled = errors.New("already installed")
+	// ErrNotInstalled is that there is nothing to upgrade or remove.
+	ErrNotInstalled = errors.New("not installed")
+	// ErrLive is that a rollout is under way.
+	ErrLive = errors.New("a rollout is under way")
+	// ErrRights is that the caller may not do what it takes.
+	ErrRights = errors.New("rights are missing")
+	// ErrConflict is that somebody else has made or changed an object of ours.
+	ErrConflict = errors.New("somebody else's")
+)
+
+// Refused reports whether an error says that nothing was changed because of what
+// the caller asked for.
+func Refused(err error) bool {
+	for _, refusal := range []error{ErrInstalled, ErrNotInstalled, ErrLive, ErrRights, ErrConflict} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
+}
+
+// Options say what to install and who is told. The zero value installs with the
+// image names that the lab maps to our binaries, and tells nobody.
+type Options struct {
+	Deploy    deploy.Options
+	Timeout   time.Duration // until the controller must be ready; 0 means DefaultTimeout
+	Overwrite bool          // take fields over that somebody else has set
+	DryRun    bool          // ask the API server what it would say, and store nothing
+	Progress  func(string)  // called in order, from one goroutine, a line each; may be nil
+}
+
+// Install puts the CRDs and the controller into a cluster and waits until the
+// controller is ready. Doing it again with the same version changes nothing. Where
+// another version is installed it is refused (ErrInstalled). Whatever fails, what was
+// written before is taken back.
+func Install(ctx context.Context, cfg *rest.Config, o Options) error {
+	i, err := newInstaller(cfg, o)
+	if err != nil {
+		return err
+	}
+	if err := i.mayBring(ctx); err != nil {
+		return err
+	}
+	there, found, err := i.installed(ctx)
+	switch {
+	case err != nil:
+		return err
+	case found && there != o.Deploy.Version:
+		return fmt.Errorf("%w: version %s in namespace %s, and this is %s; use tightrope upgrade", ErrInstalled,
+			named(there), v1alpha1.SystemNamespace, named(o.Deploy.Version))
+	}
+	return i.bring(ctx)
+}
+
+// Ensure is Install where nothing is installed. What is there already in this version
+// is taken as it is: its images and places are somebody's choice.
+func Ensure(ctx context.Context, cfg *rest.Config, o Options) error {
+	i, err := newInstaller(cfg, o)
+	if err != nil {
+		return err
+	}
+	there, found, err := i.installed(ctx)
+	if err == nil && found && there == o.Deploy.Version {
+		ctx, stop := context.WithTimeoutCause(ctx, cmp.Or(o.Timeout, DefaultTimeout), errTimeout)
+		defer stop()
+		return i.ready(ctx)
+	} else if err != nil {
+		return err
+	}
+	return Install(ctx, cfg, o)
+}
+
+// Upgrade puts this version in the place of the one that is installed, and removes
+// what that one had and this one has not. It is refused while a rollout is under way
+// (ErrLive).
+func Upgrade(ctx context.Context, cfg *rest.Config, o Options) error {
+	i, err := newInstaller(cfg, o)
+	if err != nil {
+		return err
+	}
+	if err := i.mayBring(ctx); err != nil {
+		return err
+	}
+	there, found, err := i.installed(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return fmt.Errorf("%w: namespace %s has no Deployment %s; use tightrope install", ErrNotInstalled, v1alpha1.SystemNamespace, controllerName)
+	}
+	if err := i.noneLive(ctx, "upgrade"); err != nil {
+		return err
+	}
+	i.say("from version %s to %s", named(there), named(o.Deploy.Version))
+	return i.bring(ctx)
+}
+
+func named(version string) string { return cmp.Or(version, "without a name") }
+
+// Installed says whether a controller is installed, and in which version.
+func Installed(ctx context.Context, cfg *rest.Config) (version string, found bool, err error) {
+	i, err := newInstaller(cfg, Options{})
+	if err != nil {
+		return "", false, err
+	}
+	return i.installed(ctx)
+}
+
+// installer is one installation under way.
+type installer struct {
+	Options
+	crds, objects []*unstructured.Unstructured // of this version, in the order to apply them in
+	journal
+}
+
+func newInstaller(cfg *rest.Config, o Options) (*installer, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS = -1
+	c, err := client.NewWithWatch(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	crds, err := deploy.CRDs(o.Deploy)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := deploy.Manifests(o.Deploy)
+	if err != nil {
+		return nil, err
+	}
+	return &installer{Options: o, crds: crds, objects: objects, journal: journal{c: c}}, nil
+}
+
+func (i *installer) say(format string, args ...any) {
+	if i.Progress != nil {
+		i.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// installed says which version is there. Found is about the controller: CRDs alone
+// are what an uninstall may keep.
+func (i *installer) installed(ctx context.Context) (version string, found bool, err error) {
+	var d appsv1.Deployment
+	err = i.c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: controllerName}, &d)
+	if apierrors.IsNotFound(err) {
+		return "", false, nil
+	} else if err != nil {
+		return "", false, fmt.Errorf("look whether Tightrope is installed: %w", err)
+	}
+	return d.Labels[deploy.LabelVersion], true, nil
+}
+
+// bring makes the cluster have this version, or be as it was.
+func (i *installer) bring(ctx context.Context) (err error) {
+	if i.DryRun {
+		return i.rehearse(ctx, slices.Concat(i.crds, i.objects))
+	}
+	if err := i.wouldApply(ctx, slices.Concat(i.crds, i.objects)); err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, cmp.Or(i.Timeout, DefaultTimeout), errTimeout)
+	defer stop()
+	defer func() {
+		if err != nil {
+			err = i.takeBack(ctx, err)
+		}
+	}()
+	if err := i.applyAll(ctx, i.crds); err != nil {
+		return err
+	}
+	if err := i.established(ctx); err != nil {
+		return err
+	}
+	return i.applyController(ctx)
+}
+
+// applyController applies everything but the CRDs. Before the Deployment is there the
+// API server is asked whether it would take a pod of it: a quota or a pod security
+// level is told at once then, in its own words.
+func (i *installer) applyController(ctx context.Context) error {
+	for _, o := range i.objects {
+		if o.GetKind() == "Deployment" {
+			if err := i.fits(ctx, o); err != nil {
+				return err
+			}
+		}
+		if err := i.applyOne(ctx, o); err != nil {
+			return err
+		}
+	}
+	if err := i.ready(ctx); err != nil {
+		return err
+	}
+	return i.prune(ctx)
+}
+
+// takeBack undoes what was written, also after an interruption.
+func (i *installer) takeBack(ctx context.Context, why error) error {
+	if len(i.changes) == 0 {
+		return why
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), backWithin)
+	defer stop()
+	i.say("taking back what was written")
+	if err := i.undo(ctx); err != nil {
+		return errors.Join(why, fmt.Errorf("and this could not be taken back: %w", err))
+	}
+	return fmt.Errorf("%w; everything is as it was before", why)
+}
