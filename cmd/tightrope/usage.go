@@ -9,6 +9,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
 // explainUsage makes a command and all below it answer a usage error with what
@@ -55,11 +56,13 @@ func seeHelp(c *cobra.Command, err error) error {
 // of a scenario's file. Whatever is quoted in them is safe to print.
 func complaints(err error) []string {
 	lines := []string{err.Error()}
-	if _, ok := errors.AsType[scenarios.Problems](err); ok {
+	_, scenario := errors.AsType[scenarios.Problems](err)
+	_, input := errors.AsType[*manifest.Error](err)
+	if scenario || input {
 		lines = strings.Split(err.Error(), "\n") // no problem has a line break of its own
 	}
 	for i := range lines {
-		lines[i] = report.Sanitize(lines[i])
+		lines[i] = report.SanitizeParagraph(lines[i])
 	}
 	return lines
 }
