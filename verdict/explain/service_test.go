@@ -224,6 +224,11 @@ spec:
 		_, told := answer(t, set, Names{From: from, To: "x/db", Port: "5432"})
 		says(t, told, "No: ", []string{want})
 	}
+	// A rule for pods that are there is no slip, whatever another pod has in common with them.
+	meant := stated(t, text+"---\napiVersion: v1\nkind: Pod\nmetadata: {name: right, namespace: x, labels: {app: gateway}}\nspec: {containers: [{name: c, image: i}]}\n", manifest.Options{})
+	if _, told := answer(t, meant, Names{From: "x/gateway", To: "x/db", Port: "5432"}); strings.Contains(told, "Did you mean") {
+		t.Errorf("the rule is for another pod:\n%s", told)
+	}
 	if _, told := answer(t, set, Names{From: "x/other", To: "x/db", Port: "5432"}); strings.Contains(told, "Did you mean") || strings.Contains(told, "lacks") {
 		t.Errorf("nothing is near:\n%s", told)
 	}
