@@ -233,3 +233,12 @@ spec:
 		t.Errorf("nothing is near:\n%s", told)
 	}
 }
+
+// The Services that an operator makes of what the input has lead to its pods.
+func TestAServiceThatAnOperatorMakes(t *testing.T) {
+	set := stated(t, "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: pg, namespace: x}\nspec: {instances: 2}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: x}\nspec: {containers: [{name: c, image: i}]}\n", manifest.Options{})
+	for service, pod := range map[string]string{"svc/x/pg-rw": "x/pg-1", "svc/x/pg-ro": "x/pg-2"} {
+		_, told := answer(t, set, Names{From: "x/web", To: service, Port: "5432"})
+		says(t, told, "Yes: ", []string{"x/web may connect to " + pod + " on 5432/TCP"})
+	}
+}
