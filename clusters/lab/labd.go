@@ -124,8 +124,12 @@ func imagesFor(labd string, added map[string]string) (map[string]string, error) 
 	return images, nil
 }
 
-// untagged is an image's name without its tag: the lab has one of each.
+// untagged is an image's name without its tag: the lab has one of each. A digest
+// stays, since it says which one is meant.
 func untagged(name string) string {
+	if strings.Contains(name, "@") {
+		return name
+	}
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		return name[:i]
 	}
