@@ -104,6 +104,7 @@ func (o *following) ended(ctx context.Context, s *steer.Steerer, run *v1alpha1.P
 	if err != nil {
 		return &exitError{exitInconclusive, err}
 	}
+	rep.Cluster = o.cluster
 	show.result(rep)
 	var written error
 	if folder != "" {

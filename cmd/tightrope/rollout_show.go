@@ -31,7 +31,7 @@ func newRolloutListCommand() *cobra.Command {
 			if all {
 				namespace = ""
 			}
-			s, _, err := t.connect(c.Context())
+			s, err := t.connect(c.Context())
 			if err != nil {
 				return err
 			}
