@@ -55,8 +55,9 @@ func seeHelp(c *cobra.Command, err error) error {
 // of a scenario's file. Whatever is quoted in them is safe to print.
 func complaints(err error) []string {
 	lines := []string{err.Error()}
-	if _, ok := errors.AsType[scenarios.Problems](err); ok {
-		lines = strings.Split(err.Error(), "\n") // no problem has a line break of its own
+	_, problems := errors.AsType[scenarios.Problems](err)
+	if _, many := errors.AsType[reasons](err); many || problems {
+		lines = strings.Split(err.Error(), "\n") // none has a line break of its own
 	}
 	for i := range lines {
 		lines[i] = report.Sanitize(lines[i])

@@ -38,7 +38,7 @@ func (x *verifier) observe(ctx context.Context) error {
 			return err
 		}
 		x.judge(specs, time.Now())
-		if tried := time.Since(began); tried >= x.For && (!x.undecided() || tried >= x.For+undecidedFor) {
+		if time.Since(began) >= x.For+x.undecidedFor() {
 			return nil // of a path that is not decided the report says what is missing
 		}
 		select {
@@ -48,10 +48,6 @@ func (x *verifier) observe(ctx context.Context) error {
 		}
 	}
 }
-
-// undecidedFor is how much longer a verification goes on for paths that it could not
-// decide on: failures that no policy explains must last, and a target may restart.
-const undecidedFor = 10 * time.Second
 
 // judge looks at what every check has seen, as a rollout does whose candidates are
 // in force everywhere.
@@ -73,17 +69,24 @@ func (x *verifier) judge(specs []agentSpec, now time.Time) {
 	x.record.tally(p, x.cells, verifyStep)
 }
 
-// undecided reports whether a little more time may change the result: some path has
-// no proof yet, and none is cut or leaks.
-func (x *verifier) undecided() bool {
-	waiting := false
+// undecidedFor is how much longer a verification goes on for paths that it has not
+// decided on: failures that no policy explains must last, and a target may restart.
+// Where some path is cut or leaks the result is known, and only what needs a few
+// more attempts is waited for.
+func (x *verifier) undecidedFor() (more time.Duration) {
+	known := false
 	for _, j := range x.cells {
-		if j.cut != nil || j.leak != nil {
-			return false
+		switch {
+		case j.cut != nil || j.leak != nil:
+			known = true
+		case j.required && !j.proved:
+			more = 10 * time.Second
 		}
-		waiting = waiting || j.required && !j.proved
 	}
-	return waiting
+	if known {
+		return min(more, 3*time.Second)
+	}
+	return more
 }
 
 // conclude makes the report. failed is why not everything was tried; nil: it was.
