@@ -12,7 +12,7 @@ var writing = []string{"Create", "Update", "UpdateStatus", "Patch", "Apply", "Ap
 
 // throughWriter are the folders whose every write goes through rollout/writer, so
 // that a fence, a budget or another identity has one place to be.
-var throughWriter = []string{"rollout/operator", "probes/pods"}
+var throughWriter = []string{"rollout/operator", "probes/pods", "probes/enforcing"}
 
 func TestOnlyTheWriterWrites(t *testing.T) {
 	through := 0

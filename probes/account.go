@@ -31,6 +31,11 @@ type CheckState struct {
 	Detail          string    // newest error text, empty when Last is Reached
 }
 
+// StreakBegan is when the newest streak began, on the caller's clock.
+func (s CheckState) StreakBegan() time.Time {
+	return s.LastReceived.Add(-s.Newest.Sub(s.StreakSince))
+}
+
 // ShowsAllow reports whether the newest attempts since the mark agree with a
 // verdict that allows. One answer is enough.
 func (s CheckState) ShowsAllow() bool { return s.Last.Connected() && s.StreakSinceMark >= 1 }

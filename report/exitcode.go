@@ -37,9 +37,9 @@ func ExitCode(r *Report) int {
 
 func resultCode(result string) int {
 	switch result {
-	case "Committed":
+	case "Committed", "Verified":
 		return ExitCommitted
-	case "RolledBack", "Held":
+	case "RolledBack", "Held", "Violated":
 		return ExitCut
 	case "RollbackFailed":
 		return ExitRollbackFailed
@@ -53,12 +53,12 @@ func resultCode(result string) int {
 const maxUnmet = 8
 
 // Verdict says whether the run ended as it had to, and in words why not; the
-// words are empty when it did, and sanitized. Outside a scenario only Committed is good.
+// words are empty when it did, and sanitized. Outside a scenario only Committed is good, and for paths that were tried without a rollout Verified.
 // In a scenario it is the expected result, with nothing unmet.
 func (r *Report) Verdict() (ok bool, why string) {
 	var not []string
 	switch want := r.Expected; {
-	case want == "" && r.Result != "Committed":
+	case want == "" && r.Result != r.wanted():
 		not = append(not, "the result is "+resultMark(r.Result).Word)
 	case want != "" && r.Result != want:
 		not = append(not, "the result is "+resultMark(r.Result).Word+", expected "+resultMark(want).Word)

@@ -90,6 +90,10 @@ func resultMark(result string) mark {
 	switch result {
 	case "Committed":
 		return mark{"✓", "Committed", good}
+	case "Verified":
+		return mark{"✓", "Verified", good}
+	case "Violated":
+		return mark{"✕", "Violated", bad}
 	case "RolledBack":
 		return mark{"↺", "Rolled back", warn}
 	case "RollbackFailed":

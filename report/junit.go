@@ -100,7 +100,7 @@ func WriteJUnit(w io.Writer, r *Report) error {
 func runCase(r *Report) junitCase {
 	name := "run ends " + resultMark(r.Expected).Word
 	if r.Expected == "" {
-		name = "run ends Committed"
+		name = "run ends " + r.wanted()
 	}
 	c := junitCase{Class: "tightrope/run", Name: name, Time: seconds(r.Started, r.Ended)}
 	ok, why := r.Verdict()

@@ -10,10 +10,11 @@ const SchemaVersion = "tightrope.dev/report/v1alpha1"
 type Report struct {
 	SchemaVersion string   `json:"schemaVersion"`
 	Scenario      string   `json:"scenario,omitempty"`
+	Kind          string   `json:"kind,omitempty"` // KindVerify; empty: of a rollout
 	Run           string   `json:"run"`
 	Rollout       string   `json:"rollout"`
 	Cluster       string   `json:"cluster,omitempty"`
-	Result        string   `json:"result"`             // Committed, RolledBack, RollbackFailed, Held, Inconclusive, Refused
+	Result        string   `json:"result"`             // Committed, RolledBack, RollbackFailed, Held, Inconclusive, Refused; of verify: Verified, Violated, Inconclusive
 	Expected      string   `json:"expected,omitempty"` // the result a scenario expects; empty outside a scenario
 	Unmet         []string `json:"unmet,omitempty"`    // what a scenario expected besides and did not get
 	Cause         string   `json:"cause,omitempty"`
@@ -31,6 +32,17 @@ type Report struct {
 	TemporaryAccess []Access     `json:"temporaryAccess"`
 	Policies        []Policy     `json:"policies"`
 	NotTested       []NotTested  `json:"notTested"`
+}
+
+// KindVerify is the kind of a report of paths that were tried without a rollout.
+const KindVerify = "Verify"
+
+// wanted is the result that is good where no scenario expects another one.
+func (r *Report) wanted() string {
+	if r.Kind == KindVerify {
+		return "Verified"
+	}
+	return "Committed"
 }
 
 // Phase is one stretch of the run. To is zero while it lasts.

@@ -125,8 +125,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand(),
-		newExplainCommand(), newLintCommand(), newPlanCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand(),
-		newRolloutCommand(), newReportCommand())
+		newExplainCommand(), newLintCommand(), newPlanCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand(), newRolloutCommand(), newReportCommand(), newVerifyCommand())
 	explainUsage(root)
 	return root
 }

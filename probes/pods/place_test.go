@@ -63,8 +63,8 @@ func TestOptionsReachThePod(t *testing.T) {
 	toleration := corev1.Toleration{Key: "gpu", Operator: corev1.TolerationOpExists}
 	x.Options = Options{
 		AgentImage: "reg/agent", TwinImage: "reg/twin", PullSecrets: []string{"reg"}, NodeSelector: map[string]string{"os": "linux"},
-		Tolerations: []corev1.Toleration{toleration},
-		Resources:   &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("7m")}},
+		Tolerations: []corev1.Toleration{toleration}, Lifetime: 90 * time.Second,
+		Resources: &corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("7m")}},
 	}
 	cm := &corev1.ConfigMap{}
 	agent, twin, bound := x.spec, x.spec, x.spec
@@ -75,6 +75,9 @@ func TestOptionsReachThePod(t *testing.T) {
 	}
 	if a.Spec.ImagePullSecrets[0].Name != "reg" || a.Spec.NodeSelector["os"] != "linux" || a.Spec.Tolerations[0] != toleration {
 		t.Errorf("%+v", a.Spec)
+	}
+	if d := a.Spec.ActiveDeadlineSeconds; d == nil || *d != 90 {
+		t.Errorf("a pod whose owner was killed lives for %v", d)
 	}
 	if cpu := a.Spec.Containers[0].Resources.Requests.Cpu(); cpu.MilliValue() != 7 || len(a.Spec.Containers[0].Resources.Limits) != 0 {
 		t.Errorf("resources %+v", a.Spec.Containers[0].Resources)

@@ -68,6 +68,9 @@ func (p *Placer) bare(spec Spec, owner *corev1.ConfigMap) *corev1.Pod {
 			Containers:   []corev1.Container{p.container()},
 		},
 	}
+	if life := p.Options.Lifetime; life > 0 {
+		pod.Spec.ActiveDeadlineSeconds = ptr.To(int64(max(1, life.Seconds())))
+	}
 	for _, name := range p.Options.PullSecrets {
 		pod.Spec.ImagePullSecrets = append(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 	}

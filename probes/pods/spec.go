@@ -3,6 +3,7 @@ package pods
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -43,6 +44,7 @@ type Options struct {
 	NodeSelector map[string]string            // of the pods that may run anywhere
 	Tolerations  []corev1.Toleration          // of the pods that may run anywhere
 	Resources    *corev1.ResourceRequirements // nil: DefaultResources
+	Lifetime     time.Duration                // after which the kubelet ends a pod, whatever became of its owner; 0: never
 }
 
 // DefaultResources are what a probe pod asks for: a namespace with a ResourceQuota

@@ -39,6 +39,8 @@ func (p *picture) blameLeak(s sight) (why string, others []string) {
 	switch {
 	case !ok || v.Decision == verdict.Unknown:
 		return "it gets through, and the live policies do not say whether it may", nil
+	case v.Decision == verdict.Allow && len(p.plan.Candidates) == 0:
+		return allowedBy(v), nil
 	case v.Decision == verdict.Deny:
 		return "it gets through although the live policies deny it: " + v.Rule(), nil
 	}
@@ -60,6 +62,14 @@ func (p *picture) blameCandidates(v verdict.Verdict) string {
 		return "no policy selects either of its ends, the candidates included"
 	}
 	return "the candidate allows it: " + v.Rule()
+}
+
+// allowedBy says which rules let a connection through, where no candidate is asked.
+func allowedBy(v verdict.Verdict) string {
+	if v.Egress.Policy == "" && v.Ingress.Policy == "" {
+		return "no policy selects either of its ends"
+	}
+	return v.Rule()
 }
 
 // foreignOf is a policy that allows a connection and is no candidate; empty: there is none.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,11 +60,13 @@ type agentSpec struct {
 
 // controlName is the pod of the control identity.
 func (p *Plan) controlName() types.NamespacedName {
-	return p.agent(control, false, nil, nil).name
+	return p.agent(p.control(), false, nil, nil).name
 }
 
 // control is the identity of the control pod.
-var control = v1alpha1.Identity{Name: controlIdentity, Namespace: v1alpha1.SystemNamespace}
+func (p *Plan) control() v1alpha1.Identity {
+	return v1alpha1.Identity{Name: controlIdentity, Namespace: cmp.Or(p.Home, v1alpha1.SystemNamespace)}
+}
 
 // agents says which probe pods a plan needs in this world and what each tries.
 // Every identity has two: the front one is judged by the candidate from the
@@ -87,7 +90,7 @@ func (p *Plan) agents(w *world, twin *corev1.Pod) []agentSpec {
 			address: twin.Status.PodIP, port: pods.TwinPort, protocol: "TCP", witness: true}
 	}
 	p.addNameServers(w, &checks, routes)
-	agent := p.agent(control, false, checks, routes)
+	agent := p.agent(p.control(), false, checks, routes)
 	agent.plan.Interval = min(p.Interval, controlInterval)
 	p.addMarkers(w, &agent)
 	return append(append(out, agent), p.markerAgents(w, twin)...)

@@ -111,7 +111,7 @@ func (c *enforcementCheck) seen(s *session, m move) (took time.Duration, seen bo
 	} else {
 		seen = st.ShowsDeny()
 	}
-	return max(0, sight{state: st}.began().Sub(c.written)), seen
+	return max(0, st.StreakBegan().Sub(c.written)), seen
 }
 
 func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world, run runKey, m move, twin types.NamespacedName) error {

@@ -27,12 +27,7 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 	for a := range s.pods.Agents() {
 		for id, r := range s.agents[a.Spec.Name].routes {
 			x := sight{from: a.Spec.Name, plan: a.Digest(), id: id, route: r, state: a.State(id), failedAt: a.FailedAt(id), connectedAt: a.ConnectedAt(id)}
-			switch {
-			case r.path >= 0:
-				p.sights = append(p.sights, x)
-			case r.protocol != "":
-				p.controls = append(p.controls, x)
-			}
+			p.see(x)
 		}
 	}
 	return p

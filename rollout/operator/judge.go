@@ -58,6 +58,19 @@ type picture struct {
 	dns       []backend
 	// ours reports whether a policy of some run selects the pod; nil: none does.
 	ours func(*corev1.Pod) bool
+	// unseen says that nobody saw the paths work before the policies were there. Then a
+	// target that answers nobody may be down, and no failure at it is a cut by itself.
+	unseen bool
+}
+
+// see adds what a check has seen. One of our own that is no control is left out.
+func (p *picture) see(x sight) {
+	switch {
+	case x.route.path >= 0:
+		p.sights = append(p.sights, x)
+	case x.route.protocol != "":
+		p.controls = append(p.controls, x)
+	}
 }
 
 // judged is what a pass says of one cell. The zero judged is a cell that nobody
@@ -163,6 +176,8 @@ func (p *picture) judgeFailure(s sight, path PlannedPath, j *judged) {
 		j.failing, j.undecided = &s, true
 	case p.alive(s) == probes.AliveNo:
 		j.note = "the target is not ready, so a failure says nothing about the policy"
+	case p.unseen && !p.answers(s):
+		j.note = "it fails, no policy denies it, and nobody got through to its target, which may be down"
 	case !p.lasts(s):
 		j.undecided, j.note = true, "it fails, no policy denies it, and it has not failed for long"
 	case p.isShared(s):

@@ -30,6 +30,8 @@ type Plan struct {
 	Interval time.Duration      `json:"interval"`
 	Timeout  time.Duration      `json:"timeout"`
 	Budget   float64            `json:"budget"` // false rollbacks per hour
+	// Home is the namespace of the control pod; empty: Tightrope's own.
+	Home string `json:"home,omitempty"`
 	// ClusterDomain of DNS; empty: not known, names are completed by search lists.
 	ClusterDomain string              `json:"clusterDomain"`
 	Identities    []v1alpha1.Identity `json:"identities"`
@@ -41,7 +43,8 @@ type Plan struct {
 	Exposures     []report.Exposure   `json:"exposures"`
 	Unprobeable   []report.NotTested  `json:"unprobeable"`
 
-	digest string // of the text it was read from; empty: it was not
+	digest string   // of the text it was read from; empty: it was not
+	down   []string // which paths lead to a Service without a ready pod, in words
 }
 
 // PlannedPath is a path of a suite with its witness settled.

@@ -251,7 +251,7 @@ func (w *world) production() []verdict.Pod {
 // sourcePod is the identity's probe pod as policies will see it.
 func (p *Plan) sourcePod(identity string) *verdict.Pod {
 	if identity == controlIdentity {
-		return &verdict.Pod{Namespace: v1alpha1.SystemNamespace, Name: controlIdentity, Labels: map[string]string{v1alpha1.LabelIdentity: controlIdentity}}
+		return &verdict.Pod{Namespace: p.control().Namespace, Name: controlIdentity, Labels: map[string]string{v1alpha1.LabelIdentity: controlIdentity}}
 	}
 	id, ok := p.identity(identity)
 	if !ok {

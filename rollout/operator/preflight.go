@@ -61,6 +61,9 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err := r.readSuites(ctx, p, &ro, w, no); err != nil {
 		return nil, err
 	}
+	for _, why := range p.down {
+		no.add("%s", why)
+	}
 	p.settleExceptions(&ro.Spec, no)
 	candidates, err := r.readCandidates(ctx, &ro, no)
 	if err != nil {
@@ -175,7 +178,7 @@ func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w 
 	} else if _, ok := servicePort(svc, t); !ok {
 		no.add("%s leads to port %d/%s of Service %s/%s, which has no such port (name the Service's port, not the container's)", where, t.Port, PlannedPath{Path: path}.protocol(), t.Namespace, t.Name)
 	} else if !anyReady(w.backends(t)) {
-		no.add("%s leads to Service %s/%s, which has no ready pod behind it: nothing could be proved", where, t.Namespace, t.Name)
+		p.down = append(p.down, fmt.Sprintf("%s leads to Service %s/%s, which has no ready pod behind it: nothing could be proved", where, t.Namespace, t.Name))
 	}
 	planned := PlannedPath{Path: path, WitnessPath: -1}
 	p.settleWays(&planned, w, where, no)

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
@@ -74,9 +75,7 @@ func (p *picture) lasts(s sight) bool {
 }
 
 // began is when the newest streak of a check began, on our clock.
-func (s sight) began() time.Time {
-	return s.state.LastReceived.Add(-s.state.Newest.Sub(s.state.StreakSince))
-}
+func (s sight) began() time.Time { return s.state.StreakBegan() }
 
 // isShared reports whether attempts of the same kind, over a node of the failing
 // one, failed at the same time although the live policies allow them and nothing
@@ -86,8 +85,11 @@ func (s sight) began() time.Time {
 // An attempt at the same target is no such control once ingress is enforced: the
 // candidate selects the target, and would excuse every cut at it.
 func (p *picture) isShared(s sight) bool {
-	failing := p.endsOf(s)
-	for _, all := range [][]sight{p.controls, p.sights} {
+	failing, others := p.endsOf(s), [][]sight{p.controls, p.sights}
+	if p.unseen {
+		others = others[:1] // a path of a suite that fails with it was not seen to work either
+	}
+	for _, all := range others {
 		for _, c := range all {
 			recent := !c.failedAt.IsZero() && p.now.Sub(c.failedAt) < unexplainedLasts
 			if control := p.endsOf(c); recent && c.state.Connected > 0 && control.like(failing) && p.untouched(control) {
@@ -96,6 +98,55 @@ func (p *picture) isShared(s sight) bool {
 		}
 	}
 	return false
+}
+
+// answers reports whether somebody else got through of late to what an attempt is
+// for, be it by another way: its target, or the name servers where the name did
+// not resolve. So does the kubelet, where the target says how it is to be probed.
+func (p *picture) answers(s sight) bool {
+	if s.state.Last == probes.DNSFailure {
+		return slices.ContainsFunc(p.controls, func(c sight) bool {
+			return c.route.via == v1alpha1.ViaService && c.state.Last.Connected() && p.fresh(c)
+		})
+	}
+	target := p.plan.Paths[s.route.path]
+	for _, o := range p.sights {
+		same := p.plan.Paths[o.route.path].sameTarget(target)
+		if s.route.via == v1alpha1.ViaPodIP {
+			same = same && o.route.via == v1alpha1.ViaPodIP && o.route.target == s.route.target && o.route.address == s.route.address
+		}
+		if same && !(o.from == s.from && o.id == s.id) && o.state.Last.Connected() && p.fresh(o) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.endsOf(s).to, func(b backend) bool { return probed(b.pod, b.port) && ready(b.pod) })
+}
+
+// probed reports whether the kubelet finds out by itself if a pod answers on a port:
+// a pod that says nothing of readiness is called ready whatever becomes of it.
+func probed(pod *corev1.Pod, port int32) bool {
+	for _, c := range pod.Spec.Containers {
+		if p := c.ReadinessProbe; p != nil && probesPort(c, p.ProbeHandler, port) {
+			return true
+		}
+	}
+	return false
+}
+
+func probesPort(c corev1.Container, h corev1.ProbeHandler, port int32) bool {
+	at := intstr.FromInt32(0)
+	switch {
+	case h.TCPSocket != nil:
+		at = h.TCPSocket.Port
+	case h.HTTPGet != nil:
+		at = h.HTTPGet.Port
+	case h.GRPC != nil:
+		at = intstr.FromInt32(h.GRPC.Port)
+	}
+	if at.Type == intstr.Int {
+		return at.IntVal == port
+	}
+	return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == at.StrVal && p.ContainerPort == port })
 }
 
 // ends is what an attempt goes between, and how. An attempt whose name does not

@@ -242,6 +242,9 @@ func dnsOneProtocol(has, lacks corev1.Protocol) func(v *view) []draft {
 		var drafts []draft
 		seen := map[*policy]map[int]bool{}
 		for _, l := range v.dns {
+			if has == tcp && l.class.asksByTCP() {
+				continue
+			}
 			if l.decision(has) != verdict.Allow || l.decision(lacks) != verdict.Deny || v.overruled(l, lacks) != "" {
 				continue
 			}
@@ -257,6 +260,14 @@ func dnsOneProtocol(has, lacks corev1.Protocol) func(v *view) []draft {
 		}
 		return drafts
 	}
+}
+
+// asksByTCP reports whether the pods' resolver is told to ask over TCP (resolv.conf(5)).
+func (c *class) asksByTCP() bool {
+	if c.workload == nil || c.workload.Template == nil || c.workload.Template.Spec.DNSConfig == nil {
+		return false
+	}
+	return slices.ContainsFunc(c.workload.Template.Spec.DNSConfig.Options, func(o corev1.PodDNSConfigOption) bool { return o.Name == "use-vc" })
 }
 
 func oneProtocol(r rule, l lookups, has, lacks corev1.Protocol) draft {
