@@ -60,8 +60,7 @@ func complaints(err error) []string {
 	_, input := errors.AsType[*manifest.Error](err)
 	_, many := errors.AsType[reasons](err)
 	if scenario || input || many {
-		lines = strings.Split(err.Error(), "
-") // none has a line break of its own
+		lines = strings.Split(err.Error(), "\n") // none has a line break of its own
 	}
 	for i := range lines {
 		lines[i] = report.SanitizeParagraph(lines[i])
