@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -106,7 +107,10 @@ func (r *reader) does(t *testing.T, line string) string {
 // matching replaces lines that a document's line stands for by that line: within one,
 // … stands for any text.
 func matching(got, want []string) []string {
-	out := append([]string{}, got...)
+	var out []string
+	for _, line := range got {
+		out = append(out, strings.TrimRight(line, "\n"))
+	}
 	for _, w := range want {
 		if w == anything || !strings.Contains(w, anything) {
 			continue
@@ -147,7 +151,7 @@ func TestAReaderDoesWhatTheDocumentsSay(t *testing.T) {
 						want = append(want, b.text[i])
 					}
 					out := r.does(t, words)
-					got := matching(strings.Split(strings.TrimRight(out, "\n"), "\n"), want)
+					got := matching(slices.Collect(strings.Lines(strings.TrimRight(out, "\n"))), want)
 					if missing := unlike(got, want); missing != "" {
 						t.Fatalf("%s:%d: $ %s\nprints, with exit code %d, no line %q where it should:\n%s", name, at, words, r.code, missing, out)
 					}
