@@ -17,7 +17,8 @@ bin/staticcheck ./...
 (cd clusters/labd && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)
 (cd tools/conformance && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)
 (cd verdict/bench && "$go" vet ./... && "$root/bin/staticcheck" ./...)
-for module in . clusters/labd tools tools/conformance verdict/bench; do
+(cd docs/example/labtest && "$go" vet ./... && "$root/bin/staticcheck" ./...)
+for module in . clusters/labd tools tools/conformance verdict/bench docs/example/labtest; do
 	(cd "$module" && "$go" mod tidy -diff) || {
 		echo "$module: run 'go mod tidy' there" >&2
 		exit 1

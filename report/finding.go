@@ -124,6 +124,10 @@ func phaseMark(outcome string) mark {
 		return mark{"!", "aborted", warn}
 	case "Silent":
 		return mark{"?", "silent", neutral}
+	case "Paused":
+		return mark{"…", "paused", neutral}
+	case "Resumed":
+		return mark{"✓", "resumed", neutral}
 	case "Running":
 		return mark{"…", "running", neutral}
 	case "":

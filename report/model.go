@@ -47,10 +47,10 @@ func (r *Report) wanted() string {
 
 // Phase is one stretch of the run. To is zero while it lasts.
 type Phase struct {
-	Name    string    `json:"name"` // preflight, a stage's name, expand, commit, rollback
+	Name    string    `json:"name"` // preflight, a stage's name, expand, commit, rollback, pause
 	From    time.Time `json:"from"`
 	To      time.Time `json:"to"`
-	Outcome string    `json:"outcome"` // Passed, Cut, Leak, Silent, Aborted, Failed, Refused, Running
+	Outcome string    `json:"outcome"` // Passed, Cut, Leak, Silent, Aborted, Failed, Refused, Paused, Resumed, Running
 	Scope   string    `json:"scope,omitempty"`
 }
 

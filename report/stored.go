@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,18 +41,9 @@ func Store(r *Report) (data map[string]string, binaryData map[string][]byte, err
 
 // Stored reads what Store wrote. The zero Report comes back where nothing is stored.
 func Stored(data map[string]string, binaryData map[string][]byte) (*Report, error) {
-	raw := []byte(data[storedKey])
-	if packed := binaryData[packedKey]; len(packed) > 0 {
-		r, err := gzip.NewReader(bytes.NewReader(packed))
-		if err != nil {
-			return nil, fmt.Errorf("stored report: %w", err)
-		}
-		if raw, err = io.ReadAll(io.LimitReader(r, maxUnpacked+1)); err != nil {
-			return nil, fmt.Errorf("stored report: %w", err)
-		}
-		if len(raw) > maxUnpacked {
-			return nil, fmt.Errorf("stored report has more than %d bytes: it is not of a controller of ours", maxUnpacked)
-		}
+	raw, err := unpack(data, binaryData)
+	if err != nil {
+		return nil, err
 	}
 	var rep Report
 	if len(raw) == 0 {
@@ -61,4 +53,46 @@ func Stored(data map[string]string, binaryData map[string][]byte) (*Report, erro
 		return nil, fmt.Errorf("stored report does not parse: %w", err)
 	}
 	return &rep, nil
+}
+
+// Published reads a report that Store wrote and that anybody may have edited since,
+// within the bounds of Parse.
+func Published(data map[string]string, binaryData map[string][]byte) (*Report, error) {
+	raw, err := unpack(data, binaryData)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) == 0 {
+		return nil, fmt.Errorf("it has neither %s nor %s", storedKey, packedKey)
+	}
+	return Parse(raw)
+}
+
+// Digest is "sha256:" and the digest of a stored report's JSON, packed or not.
+func Digest(data map[string]string, binaryData map[string][]byte) (string, error) {
+	raw, err := unpack(data, binaryData)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256(raw)), nil
+}
+
+// unpack is the JSON of a stored report; empty: there is none.
+func unpack(data map[string]string, binaryData map[string][]byte) ([]byte, error) {
+	packed := binaryData[packedKey]
+	if len(packed) == 0 {
+		return []byte(data[storedKey]), nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("stored report: %w", err)
+	}
+	raw, err := io.ReadAll(io.LimitReader(r, maxUnpacked+1))
+	if err != nil {
+		return nil, fmt.Errorf("stored report: %w", err)
+	}
+	if len(raw) > maxUnpacked {
+		return nil, fmt.Errorf("stored report has more than %d bytes: it is not of a controller of ours", maxUnpacked)
+	}
+	return raw, nil
 }

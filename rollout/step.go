@@ -7,10 +7,10 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
-// Cause is why a run left the forward road.
+// Cause is why a run left the forward road, or stands still on it.
 type Cause string
 
-// The causes. Empty means that it did not leave it.
+// The causes. Empty means that it goes on.
 const (
 	CauseCut             Cause = "Cut"             // a path that must work was cut
 	CauseLeak            Cause = "Leak"            // a path that must not work does, although everything is enforced
@@ -22,6 +22,7 @@ const (
 	CauseRefused         Cause = "Refused"         // preflight refused
 	CauseNotEnforced     Cause = "NotEnforced"     // this cluster does not enforce NetworkPolicy
 	CauseInPlace         Cause = "InPlace"         // every policy of the rollout is in force already: nothing was done
+	CausePaused          Cause = "Paused"          // it did not leave it: a person holds the run where it is
 )
 
 // State is where a run is. Step indexes the plan's steps; it keeps its value
@@ -63,6 +64,7 @@ type Evidence struct {
 	HeldFor     time.Duration // how long, in all, the step's proof was complete since the last cut or leak
 	Unproved    time.Duration // since the step's proof was complete last, or the step was entered; 0 while it is complete or a leak holds the run
 	Silence     time.Duration // since the longest-silent agent was heard
+	Paused      time.Duration // how much of Silence the run was paused for; none of the other durations counts such time
 	InStep      time.Duration // since the step was entered, by a clock that nobody sets
 	Restoring   time.Duration // rolling back: since the first restoring write was tried; 0: none was
 	Unclearable string        // rolling back: why taking the candidates away would cut a path that works now; empty: it would not
@@ -84,11 +86,15 @@ const defaultSilence = 5 * time.Second
 // Step moves at most one phase. A cut rolls back. A leak only holds, because
 // removing the policy would widen it; once it was gone for the soak of its step,
 // the run goes on. Silence never passes: it holds, and past the deadline a live
-// change is taken back, because a change nobody can see is not safe. Step is a
-// function of its arguments and nothing else.
+// change is taken back, because a change nobody can see is not safe. A pause keeps
+// a run from going forward and from nothing else; its time is no silence. Step is
+// a function of its arguments and nothing else.
 func Step(steps []StepPlan, l Limits, at State, e Evidence, intent v1alpha1.Intent) State {
 	switch at.Phase {
 	case "", v1alpha1.PhasePending:
+		if intent == v1alpha1.IntentPause {
+			return State{Phase: v1alpha1.PhasePending, Cause: CausePaused}
+		}
 		return State{Phase: v1alpha1.PhasePreflight}
 	case v1alpha1.PhasePreflight:
 		return afterPreflight(steps, l, at, e, intent)
@@ -104,7 +110,10 @@ func Step(steps []StepPlan, l Limits, at State, e Evidence, intent v1alpha1.Inte
 		if bad, ok := backward(steps[at.Step], l, at, e, intent); ok {
 			return bad
 		}
-		return forward(steps, l, at, e)
+		if intent == v1alpha1.IntentPause {
+			return at.paused()
+		}
+		return forward(steps, l, at.resumed(), e)
 	}
 	return at // terminal phases are for good: a healed path does not resume a run
 }
@@ -117,6 +126,8 @@ func afterPreflight(steps []StepPlan, l Limits, at State, e Evidence, intent v1a
 		return at.to(v1alpha1.PhaseRefused, CauseRefused)
 	case e.Preflight == PreflightNotEnforced:
 		return at.to(v1alpha1.PhaseInconclusive, CauseNotEnforced)
+	case intent == v1alpha1.IntentPause:
+		return at.paused()
 	case e.Preflight == PreflightInPlace:
 		return at.to(v1alpha1.PhaseCommitted, CauseInPlace)
 	case e.Preflight == PreflightPassed && len(steps) > 0:
@@ -124,7 +135,7 @@ func afterPreflight(steps []StepPlan, l Limits, at State, e Evidence, intent v1a
 	case e.InStep > l.Preflight:
 		return at.to(v1alpha1.PhaseInconclusive, CauseSilent)
 	}
-	return at
+	return at.resumed()
 }
 
 // afterRollback waits for a rollback to be seen. The deadline counts from its
@@ -153,7 +164,7 @@ func widened(at State, e Evidence) State {
 // backward says whether the evidence of a step sends the run back or holds it.
 func backward(step StepPlan, l Limits, at State, e Evidence, intent v1alpha1.Intent) (State, bool) {
 	live := step.Scope.Live()
-	overdue := e.Unproved > l.Inconclusive || e.Silence > l.Inconclusive
+	overdue := e.Unproved > l.Inconclusive || e.Silence-e.Paused > l.Inconclusive
 	switch {
 	case intent == v1alpha1.IntentAbort:
 		return at.to(v1alpha1.PhaseRollingBack, CauseAborted), true
@@ -216,6 +227,23 @@ func (g Gate) Complete(e Evidence) bool {
 		need = 100
 	}
 	return e.Settled && e.Required > 0 && e.Proved*100 >= e.Required*need && len(e.Unqualified) == 0 && len(e.Failing) == 0
+}
+
+// paused is the state with the pause as its cause, unless it stands still for a
+// reason of its own.
+func (s State) paused() State {
+	if s.Cause == "" {
+		s.Cause = CausePaused
+	}
+	return s
+}
+
+// resumed is the state without a pause.
+func (s State) resumed() State {
+	if s.Cause == CausePaused {
+		s.Cause = ""
+	}
+	return s
 }
 
 func (s State) to(p v1alpha1.Phase, c Cause) State { return State{Phase: p, Step: s.Step, Cause: c} }

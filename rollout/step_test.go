@@ -94,6 +94,46 @@ func TestStep(t *testing.T) {
 	}
 }
 
+// A pause keeps a run from going forward and from nothing else.
+func TestStepOfAPausedRun(t *testing.T) {
+	cut := but(func(e *Evidence) { e.Cut = []string{"chat→gateway"} })
+	leak := but(func(e *Evidence) { e.Leaks = []string{"notebook→model"} })
+	in := func(p v1alpha1.Phase, step int) State { return State{Phase: p, Step: step} }
+	because := func(p v1alpha1.Phase, step int, c Cause) State { return State{p, step, c} }
+	for _, tt := range []struct {
+		name   string
+		from   State
+		seen   Evidence
+		intent v1alpha1.Intent
+		want   State
+	}{
+		{"a pause holds a new run", State{}, proof, v1alpha1.IntentPause, because("Pending", 0, CausePaused)},
+		{"and one whose preflight passed", in("Preflight", 0), proof, v1alpha1.IntentPause, because("Preflight", 0, CausePaused)},
+		{"and one that has nothing to do", in("Preflight", 0), Evidence{Preflight: PreflightInPlace}, v1alpha1.IntentPause, because("Preflight", 0, CausePaused)},
+		{"a refusal is no step forward", because("Preflight", 0, CausePaused), Evidence{Preflight: PreflightRefused}, v1alpha1.IntentPause, because("Refused", 0, CauseRefused)},
+		{"a pause closes a gate that is open", in("Canary", 1), proof, v1alpha1.IntentPause, because("Canary", 1, CausePaused)},
+		{"and commits nothing", in("Committing", 4), but(func(e *Evidence) { e.Finalised = true }), v1alpha1.IntentPause, because("Committing", 4, CausePaused)},
+		{"a run that is held stays so, whatever heals", because("Held", 4, CauseLeak), proof, v1alpha1.IntentPause, because("Held", 4, CauseLeak)},
+		{"a cut ends a pause", because("Canary", 3, CausePaused), cut, v1alpha1.IntentPause, because("RollingBack", 3, CauseCut)},
+		{"and so does an abort", because("Canary", 3, CausePaused), proof, v1alpha1.IntentAbort, because("RollingBack", 3, CauseAborted)},
+		{"and a foreign change", because("Canary", 3, CausePaused), but(func(e *Evidence) { e.Foreign = "policy x appeared" }), v1alpha1.IntentPause, because("RollingBack", 3, CauseForeign)},
+		{"a leak holds a paused run for more than the pause", because("Enforce", 4, CausePaused), leak, v1alpha1.IntentPause, because("Held", 4, CauseLeak)},
+		{"a rollback does not pause", because("RollingBack", 3, CauseCut), but(func(e *Evidence) { e.Restored = true }), v1alpha1.IntentPause, because("RolledBack", 3, CauseCut)},
+		{"a resumed run stays where it was until its gate opens", because("Canary", 3, CausePaused), but(func(e *Evidence) { e.Proved-- }), v1alpha1.IntentRun, in("Canary", 3)},
+		{"and goes on then", because("Canary", 3, CausePaused), proof, v1alpha1.IntentRun, in("Enforce", 4)},
+		{"a resumed preflight goes on", because("Preflight", 0, CausePaused), Evidence{}, v1alpha1.IntentRun, in("Preflight", 0)},
+		{"silence during a pause is not held against a run", in("Canary", 3), but(func(e *Evidence) { e.Silence, e.Paused = 2*time.Minute, 90*time.Second }), "", in("Canary", 3)},
+		{"silence before and after it is", in("Canary", 3), but(func(e *Evidence) { e.Silence, e.Paused = 3*time.Minute, 90*time.Second }), "", because("RollingBack", 3, CauseSilent)},
+		{"and opens no gate all the same", in("Canary", 3), but(func(e *Evidence) { e.Silence, e.Paused = 10*time.Second, 9*time.Second }), "", in("Canary", 3)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Step(plan, limits, tt.from, tt.seen, tt.intent); got != tt.want {
+				t.Errorf("Step(%+v) = %+v, want %+v", tt.from, got, tt.want)
+			}
+		})
+	}
+}
+
 // TestStepNeverWidensOnBadNews tries every phase and step with every mix of
 // evidence: bad news never lets a candidate reach further, a cut in a live scope
 // always rolls back, and terminal phases are for good.
@@ -102,14 +142,18 @@ func TestStepNeverWidensOnBadNews(t *testing.T) {
 	tried := 0
 	for _, phase := range phases {
 		for step := range plan {
-			for bits := range 1 << 10 {
-				at, e, intent := State{Phase: phase, Step: step}, evidence(bits), v1alpha1.Intent("")
-				if bits&128 != 0 {
-					intent = v1alpha1.IntentAbort
+			for bits := range 1 << 11 {
+				for _, cause := range []Cause{"", CausePaused} {
+					at, e, intent := State{phase, step, cause}, evidence(bits), v1alpha1.Intent("")
+					if bits&128 != 0 {
+						intent = v1alpha1.IntentAbort
+					} else if bits&1024 != 0 {
+						intent = v1alpha1.IntentPause
+					}
+					next := Step(plan, limits, at, e, intent)
+					checkStep(t, at, next, e, intent)
+					tried++
 				}
-				next := Step(plan, limits, at, e, intent)
-				checkStep(t, at, next, e, intent)
-				tried++
 			}
 		}
 	}
@@ -150,7 +194,7 @@ func evidence(bits int) Evidence {
 func checkStep(t *testing.T, at, next State, e Evidence, intent v1alpha1.Intent) {
 	t.Helper()
 	story := fmt.Sprintf("%+v with %+v, intent %q → %+v", at, e, intent, next)
-	forward := next != at && next.Cause == "" && at.Phase != v1alpha1.PhaseRollingBack && next.Phase != v1alpha1.PhasePreflight
+	forward := next != at && next != at.resumed() && next.Cause == "" && at.Phase != v1alpha1.PhaseRollingBack && next.Phase != v1alpha1.PhasePreflight
 	live := at.Phase != "" && at.Phase != "Pending" && at.Phase != "Preflight" && !at.Phase.Terminal() && plan[at.Step].Scope.Live()
 	switch {
 	case at.Phase.Terminal() && next != at:
@@ -167,6 +211,8 @@ func checkStep(t *testing.T, at, next State, e Evidence, intent v1alpha1.Intent)
 		t.Errorf("silence went forward: %s", story)
 	case intent == v1alpha1.IntentAbort && forward && at.Phase != "" && at.Phase != "Pending":
 		t.Errorf("an abort went forward: %s", story)
+	case intent == v1alpha1.IntentPause && (forward || next.Phase == "Committed" && at.Phase != "Committed"):
+		t.Errorf("a pause went forward: %s", story)
 	}
 }
 

@@ -163,9 +163,31 @@ func decode(file string, raw []byte) (*Scenario, *positions, error) {
 	}
 	s := &Scenario{file: file}
 	where.root = document.Content[0]
+	if what := otherKind(where.root, where.file); what != "" {
+		where.problems = nil // of documents that are none of ours
+		where.add("kind", "%s", what)
+		return nil, nil, where.err()
+	}
 	where.addAll(strict.Decode(where.root, s, strict.Dialect{}))
 	if err := where.err(); err != nil {
 		return nil, nil, err
 	}
 	return s, where, nil
+}
+
+// otherKind says which command is meant for a manifest that is no scenario; empty: it
+// is none of ours.
+func otherKind(n *yaml.Node, file string) string {
+	kind := strict.Value(n, "kind")
+	at := strict.Find(n, "kind")
+	if at == nil || kind == nil || at == n {
+		return ""
+	}
+	switch kind.Value {
+	case "PolicyRollout":
+		return fmt.Sprintf("is a PolicyRollout, not a Scenario: tightrope rollout apply -f %s --wait rolls it out on a cluster, and tightrope plan -f %s says beforehand what that would do", file, file)
+	case "ConnectivitySuite":
+		return fmt.Sprintf("is a ConnectivitySuite, not a Scenario: tightrope rollout apply -f %s applies it, with the rollouts that name it", file)
+	}
+	return ""
 }

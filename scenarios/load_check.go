@@ -69,13 +69,10 @@ func (p *positions) checkHeader(s *Scenario) {
 	if s.Kind != Kind {
 		p.add("kind", "%q is not %s", strict.Show(s.Kind), Kind)
 	}
-	if p.checkName("metadata.name", s.Metadata.Name) && len(s.Metadata.Name) > maxName {
-		p.add("metadata.name", "%s has %d characters: use at most %d, because the names of runs are made from it", strict.Show(s.Metadata.Name), len(s.Metadata.Name), maxName)
+	if p.checkName("metadata.name", s.Metadata.Name) && len(s.Metadata.Name) > strict.MaxRolloutName {
+		p.add("metadata.name", "%s has %d characters: use at most %d, because the names of runs are made from it", strict.Show(s.Metadata.Name), len(s.Metadata.Name), strict.MaxRolloutName)
 	}
 }
-
-// maxName is how long the name of a rollout may be.
-const maxName = 40
 
 // checkExpect needs the suite and the stages, so that of a derived scenario
 // comes after it has inherited them.
@@ -119,15 +116,10 @@ func steps(r *v1alpha1.PolicyRolloutSpec) []string {
 // checkName wants what an object of Kubernetes can be called here: a DNS label,
 // because names end up in labels and in pods' names.
 func (p *positions) checkName(path, name string) bool {
-	if name == "" {
-		p.add(path, "is missing: give it a name")
-		return false
-	}
-	if len(name) > 50 || len(validation.IsDNS1123Label(name)) > 0 {
-		p.add(path, "%s is not a name: use at most 50 lower-case letters, digits and dashes, with a letter or digit at both ends", strict.Show(name))
-		return false
-	}
-	return true
+	f := strict.Faults{}
+	ok := f.Name(path, name)
+	p.addAll(f)
+	return ok
 }
 
 // checkNamespace wants one that the topology has; without a topology any will do.

@@ -88,11 +88,11 @@ func Run(ctx context.Context, s *Scenario, o Options) (*report.Report, error) {
 		return nil, err
 	}
 	w := &watcher{client: c, run: run, options: o, scenario: s.Metadata.Name}
-	status, err := w.follow(ctx)
+	last, err := w.follow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rep, err := w.report(status)
+	rep, err := w.report(last)
 	if err != nil {
 		return nil, err
 	}
@@ -149,32 +149,32 @@ type watcher struct {
 	told     string // the last change that was passed on
 }
 
-// follow returns the status of the run once it is over and tidied up. When ctx
-// ends, or a hold lasts too long, it asks for an abort and waits on.
-func (w *watcher) follow(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus, error) {
-	status, err := w.watch(ctx)
-	if status != nil || err != nil {
-		return status, err
+// follow returns the run once it is over and tidied up. When ctx ends, or a hold
+// lasts too long, it asks for an abort and waits on.
+func (w *watcher) follow(ctx context.Context) (*v1alpha1.PolicyRolloutRun, error) {
+	run, err := w.watch(ctx)
+	if run != nil || err != nil {
+		return run, err
 	}
 	live, stop := context.WithTimeout(context.WithoutCancel(ctx), w.options.AbortTimeout)
 	defer stop()
 	if err := w.abort(live); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotBack, err)
 	}
-	status, err = w.watch(live)
+	run, err = w.watch(live)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotBack, err)
 	}
-	if status == nil {
+	if run == nil {
 		err = fmt.Errorf("%w: run %s was not back %v after the abort and goes on by itself: look at `kubectl -n %s get policyrolloutrun %s`",
 			ErrNotBack, w.run, w.options.AbortTimeout, w.run.Namespace, w.run.Name)
 	}
-	return status, err
+	return run, err
 }
 
-// watch returns the status of the run once it is over, or nothing when it has to
+// watch returns the run once it is over, or nothing when it has to
 // be aborted: ctx ended, or it was held for too long.
-func (w *watcher) watch(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus, error) {
+func (w *watcher) watch(ctx context.Context) (*v1alpha1.PolicyRolloutRun, error) {
 	var heldSince time.Time
 	lastSeen := time.Now()
 	for ctx.Err() == nil {
@@ -187,9 +187,9 @@ func (w *watcher) watch(ctx context.Context) (*v1alpha1.PolicyRolloutRunStatus, 
 		case err == nil:
 			lastSeen = time.Now()
 		}
-		w.tell(ctx, &run.Status)
+		w.tell(ctx, &run)
 		if over(&run.Status) {
-			return &run.Status, nil
+			return &run, nil
 		}
 		if run.Status.Phase != v1alpha1.PhaseHeld {
 			heldSince = time.Time{}
@@ -220,13 +220,14 @@ func over(st *v1alpha1.PolicyRolloutRunStatus) bool {
 }
 
 // tell passes a change on.
-func (w *watcher) tell(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatus) {
+func (w *watcher) tell(ctx context.Context, run *v1alpha1.PolicyRolloutRun) {
+	st := &run.Status
 	now := fmt.Sprintf("%s/%s/%s", st.Phase, st.Stage, st.Cause)
 	if now == w.told || st.Phase == "" {
 		return
 	}
 	w.told = now
-	rep, _ := w.stored(ctx, st) // what cannot be read yet is not shown yet
+	rep, _ := w.stored(ctx, run) // what cannot be read yet is not shown yet
 	w.options.Progress(Progress{Scenario: w.scenario, Status: st, Report: rep})
 }
 
@@ -240,47 +241,32 @@ func (w *watcher) abort(ctx context.Context) error {
 	return nil
 }
 
-// stored reads the report that the controller keeps.
-func (w *watcher) stored(ctx context.Context, st *v1alpha1.PolicyRolloutRunStatus) (*report.Report, error) {
-	if st.Report == "" {
+// stored reads the report that the controller publishes.
+func (w *watcher) stored(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (*report.Report, error) {
+	if run.Status.Evidence == nil {
 		return nil, nil
 	}
 	var cm corev1.ConfigMap
-	key := types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: st.Report}
+	key := types.NamespacedName{Namespace: run.Namespace, Name: run.Status.Evidence.Report}
 	if err := w.client.Get(ctx, key, &cm); err != nil {
 		return nil, fmt.Errorf("report %s: %w", key, err)
 	}
-	rep, err := report.Stored(cm.Data, cm.BinaryData)
-	if err != nil {
-		return nil, fmt.Errorf("report %s: %w", key, err)
-	}
-	return rep, nil
+	return report.OfRun(run, &cm)
 }
 
 // report is the final report; a run that preflight refused has only its reason.
-func (w *watcher) report(st *v1alpha1.PolicyRolloutRunStatus) (*report.Report, error) {
+func (w *watcher) report(run *v1alpha1.PolicyRolloutRun) (*report.Report, error) {
 	ctx, stop := context.WithTimeout(context.Background(), upWithin)
 	defer stop()
-	rep, err := w.stored(ctx, st)
+	rep, err := w.stored(ctx, run)
 	if err != nil {
 		return nil, err
 	}
 	if rep == nil {
-		rep = &report.Report{SchemaVersion: report.SchemaVersion, Run: w.run.Name, Message: st.Message}
-		for _, h := range st.History {
-			rep.Started = first(rep.Started, h.At.Time)
-			rep.Ended = h.At.Time
-		}
+		rep = report.OfStatus(run)
 	}
-	rep.Result, rep.Cause = st.Result, st.Cause
+	rep.Result, rep.Cause = run.Status.Result, run.Status.Cause
 	return rep, nil
-}
-
-func first(a, b time.Time) time.Time {
-	if a.IsZero() {
-		return b
-	}
-	return a
 }
 
 // judge compares a report with what the scenario expects.

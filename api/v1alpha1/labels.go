@@ -35,6 +35,9 @@ const (
 	// AnnotationSelector is the selector of the pods that a bridge is for, as JSON,
 	// whatever the bridge selects now: a rollback without the plan rests on it.
 	AnnotationSelector = "tightrope.dev/selector"
+	// AnnotationRetry on a PolicyRollout asks to try its generation once more. Its value is the
+	// name of the run that ended and is to be tried again; that run's attempt plus one is the next.
+	AnnotationRetry = "tightrope.dev/retry"
 	// AnnotationEpoch is the epoch of the run that last wrote an object; it never falls.
 	AnnotationEpoch = "tightrope.dev/epoch"
 )

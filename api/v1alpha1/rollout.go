@@ -8,14 +8,18 @@ import (
 
 // PolicyRollout says which policies to roll out, what must stay reachable, and
 // in which stages. It is owned by its author (often Git); the controller never
-// writes its spec. Each generation is tried once, as a PolicyRolloutRun.
+// writes its spec. Each generation is tried once, as a PolicyRolloutRun, and again
+// only when somebody asks for it: see AnnotationRetry.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:categories=tightrope
-// +kubebuilder:printcolumn:name="Run",type=string,JSONPath=`.status.currentRunRef.name`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.status.stage`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name="Run",type=string,JSONPath=`.status.currentRunRef.name`,priority=1
+// +kubebuilder:printcolumn:name="Committed",type=string,JSONPath=`.status.committedRunRef.name`,priority=1
 type PolicyRollout struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -56,6 +60,12 @@ type PolicyRolloutSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=128
 	Exceptions []Exception `json:"exceptions,omitempty"`
+	// HistoryLimit is how many runs that are over are kept, with their reports, beside the
+	// current one and the committed one; nil means 10.
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	HistoryLimit *int32 `json:"historyLimit,omitempty"`
 }
 
 // ExceptionType is what an exception accepts.
@@ -184,6 +194,11 @@ type PolicyRolloutStatus struct {
 	// CommittedRunRef names the last run of this rollout that was committed.
 	CommittedRunRef *RunRef `json:"committedRunRef,omitempty"`
 	Phase           Phase   `json:"phase,omitempty"`
+	// Stage that the current run is in.
+	Stage string `json:"stage,omitempty"`
+	// Message of the current run, for a person.
+	// +kubebuilder:validation:MaxLength=4096
+	Message string `json:"message,omitempty"`
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`

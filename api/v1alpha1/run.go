@@ -11,13 +11,15 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=run,categories=tightrope
-// +kubebuilder:printcolumn:name="Rollout",type=string,JSONPath=`.spec.rolloutRef.name`
-// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.generation`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.status.stage`
+// +kubebuilder:printcolumn:name="Cause",type=string,JSONPath=`.status.cause`
 // +kubebuilder:printcolumn:name="Result",type=string,JSONPath=`.status.result`
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
+// +kubebuilder:printcolumn:name="Rollout",type=string,JSONPath=`.spec.rolloutRef.name`,priority=1
+// +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.generation`,priority=1
+// +kubebuilder:printcolumn:name="Attempt",type=integer,JSONPath=`.spec.attempt`,priority=1
 type PolicyRolloutRun struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -37,12 +39,15 @@ type PolicyRolloutRunList struct {
 
 // Intent is what a person wants of a run.
 //
-// +kubebuilder:validation:Enum=Run;Abort
+// +kubebuilder:validation:Enum=Run;Pause;Abort
 type Intent string
 
 // The intents. Empty means Run. An abort cannot be taken back.
 const (
-	IntentRun   Intent = "Run"
+	IntentRun Intent = "Run"
+	// IntentPause holds a run where it is: it tightens nothing and goes nowhere but back. The
+	// time counts neither as proof nor against a deadline. Run lets it go on.
+	IntentPause Intent = "Pause"
 	IntentAbort Intent = "Abort"
 )
 
@@ -54,6 +59,11 @@ type PolicyRolloutRunSpec struct {
 	// Generation of the rollout that this run tries.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run tries one generation for good"
 	Generation int64 `json:"generation"`
+	// Attempt at that generation, from 1. AnnotationRetry of the rollout asks for another one.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run is one attempt for good"
+	Attempt int64 `json:"attempt,omitempty"`
 	// +kubebuilder:default=Run
 	// +kubebuilder:validation:XValidation:rule="oldSelf != 'Abort' || self == 'Abort'",message="an abort cannot be taken back; start a new run"
 	Intent Intent `json:"intent,omitempty"`
@@ -109,9 +119,16 @@ func (p Phase) Terminal() bool {
 	return false
 }
 
-// ConditionTidied is true once a finished run has left nothing behind and its
-// report is complete.
-const ConditionTidied = "Tidied"
+// Conditions beside kstatus' own (Ready, Reconciling, Stalled).
+const (
+	// ConditionTidied is true once a finished run has left nothing behind and its
+	// report is complete.
+	ConditionTidied = "Tidied"
+	// ConditionPaused is true while a person holds the run with intent Pause.
+	ConditionPaused = "Paused"
+	// ConditionRetryIgnored is true on a rollout whose AnnotationRetry asks for what cannot be had.
+	ConditionRetryIgnored = "RetryIgnored"
+)
 
 // PolicyRolloutRunStatus is what the controller knows and needs to go on after a restart.
 type PolicyRolloutRunStatus struct {
@@ -125,7 +142,7 @@ type PolicyRolloutRunStatus struct {
 	PlanDigest string `json:"planDigest,omitempty"`
 	// Result is set once, when Phase is terminal or Held.
 	Result string `json:"result,omitempty"`
-	// Cause of leaving the forward road, as a word: Cut, Aborted, Silent, NotEnforced …
+	// Cause of leaving the forward road, or of standing still on it, as a word: Cut, Aborted, Silent, Paused …
 	Cause string `json:"cause,omitempty"`
 	// Message for a person: one sentence.
 	// +kubebuilder:validation:MaxLength=4096
@@ -139,11 +156,21 @@ type PolicyRolloutRunStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	History []PhaseChange `json:"history,omitempty"`
-	// Report is the name of the ConfigMap in Tightrope's namespace that holds report.json.
-	Report string `json:"report,omitempty"`
+	// Evidence says where to read what the run has proved.
+	Evidence *Evidence `json:"evidence,omitempty"`
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Evidence says where the evidence of a run is, and how to tell that nobody changed it.
+type Evidence struct {
+	// Report is the name of the ConfigMap in the run's namespace that holds report.json. It is a
+	// copy for people: whoever may edit ConfigMaps can edit it, and the controller never reads it back.
+	Report string `json:"report,omitempty"`
+	// Head is the digest ("sha256:…") of the report as it was when the run had ended; empty: the
+	// run goes on, or the report could not be written. A ConfigMap with another digest was edited.
+	Head string `json:"head,omitempty"`
 }
 
 // CutStatus is a path that must work and did not.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -47,6 +48,22 @@ func ConnectAs(ctx context.Context, kubeconfig, named string) (*rest.Config, str
 		return nil, "", fmt.Errorf("cluster %q at %s cannot be reached: %w; is it running, and is this its kubeconfig?", raw.CurrentContext, cfg.Host, err)
 	}
 	return cfg, raw.CurrentContext, nil
+}
+
+// Namespace is that of a context of the kubeconfig, as kubectl takes it; the current
+// context where none is named. Without a kubeconfig it is default.
+func Namespace(kubeconfig, named string) (string, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: named})
+	namespace, _, err := loader.Namespace()
+	if clientcmd.IsEmptyConfig(err) {
+		return metav1.NamespaceDefault, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("kubeconfig %s: %w; name another with --kubeconfig", cmp.Or(kubeconfig, "of $KUBECONFIG"), err)
+	}
+	return namespace, nil
 }
 
 func answers(ctx context.Context, cfg *rest.Config) error {

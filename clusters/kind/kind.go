@@ -3,6 +3,7 @@
 package kind
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ var ErrUnavailable = errors.New("kind is not usable here")
 
 // Options say what cluster to make. The zero value is kind's own default.
 type Options struct {
+	Name     string                                   // empty: tightrope-PID, which tells what was left of a killed process
 	Image    string                                   // of the nodes; empty: kind's default
 	Config   string                                   // file, as of kind create cluster --config; empty: one node
 	Keep     bool                                     // Close leaves it, and says how to delete it
@@ -66,7 +68,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{o: o, name: prefix + strconv.Itoa(os.Getpid()), folder: folder, kubeconfig: filepath.Join(folder, "kubeconfig")}
+	c := &Cluster{o: o, name: cmp.Or(o.Name, prefix+strconv.Itoa(os.Getpid())), folder: folder, kubeconfig: filepath.Join(folder, "kubeconfig")}
 	c.provider = cluster.NewProvider(cluster.ProviderWithLogger(logger{c.say}), runtime)
 	if err := c.create(ctx); err != nil {
 		c.o.Keep = false
@@ -177,6 +179,24 @@ func deletion(name string) string { return "kind delete cluster --name " + name 
 
 // Name is what kind calls it.
 func (c *Cluster) Name() string { return "kind-" + c.name }
+
+// Kubeconfig is the path of a file with an administrator's credentials. It goes when
+// the cluster does.
+func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
+
+// CopyLogs writes what the cluster's nodes logged into a folder.
+func (c *Cluster) CopyLogs(folder string) error {
+	if err := c.provider.CollectLogs(c.name, folder); err != nil {
+		return fmt.Errorf("logs of kind cluster %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// LoadArchive puts the images of an archive, as docker save writes it, onto every node.
+func (c *Cluster) LoadArchive(ctx context.Context, open func(arch string) (io.ReadCloser, error)) error {
+	c.o.Archive = open
+	return c.load(ctx)
+}
 
 // Config has an administrator's credentials.
 func (c *Cluster) Config() *rest.Config { return rest.CopyConfig(c.config) }

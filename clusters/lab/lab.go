@@ -37,8 +37,11 @@ type Options struct {
 	Dataplane string            // profile of the nodes' data planes, as "established=cut,deny=reject"; "" means enforce
 	Families  string            // "" means IPv4; IPv6, or IPv4,IPv6
 	Images    map[string]string // image name → program, and arguments; added to our own. See ParseImages
-	Labd      string            // path of labd; "" means FindLabd searches
-	Progress  func(Step)        // called in order, from one goroutine; may be nil
+	// ImageLayout is the folder of an OCI layout, as make images writes it: pods run its images, also by their
+	// digests, instead of programs of the same names. "" means none, and then no digest runs.
+	ImageLayout string
+	Labd        string     // path of labd; "" means FindLabd searches
+	Progress    func(Step) // called in order, from one goroutine; may be nil
 }
 
 // Lab is a lab that this process brought up.
@@ -103,6 +106,13 @@ func (o Options) arguments(labd string) ([]string, error) {
 		"--nodes", strconv.Itoa(o.Nodes), "--dataplane", cmp.Or(o.Dataplane, "enforce"), "--ip-families", cmp.Or(o.Families, "IPv4")}
 	for image, path := range images {
 		args = append(args, "--image", image+"="+path)
+	}
+	if o.ImageLayout != "" {
+		layout, err := filepath.Abs(o.ImageLayout)
+		if err != nil {
+			return nil, fmt.Errorf("image layout %s: %w", o.ImageLayout, err)
+		}
+		args = append(args, "--image-layout", layout)
 	}
 	return args, nil
 }

@@ -11,33 +11,41 @@ import (
 	"time"
 )
 
-// Stamp names the build of this program. The linker sets it, and the same one in
-// labd: the two speak a private protocol, so they must be built together.
+// Stamp names the build of this program. The linker sets it.
 var Stamp = "dev"
 
-// ErrNoLabd is returned where labd cannot be found, or is of another build.
+// Protocol is the version of what this package and labd say to each other: labd's
+// arguments, its events, and the files of a lab. It is raised here and in labd with
+// each change that the other side would not understand.
+const Protocol = "1"
+
+// BinEnv names the folder with labd and hyperkube, for programs that import this
+// package and are built elsewhere.
+const BinEnv = "TIGHTROPE_BIN"
+
+// ErrNoLabd is returned where labd cannot be found, or speaks another protocol.
 var ErrNoLabd = errors.New("the lab's server, labd, is not usable")
 
-// stampDeadline is ample: labd answers in a tenth of a second.
-const stampDeadline = 20 * time.Second
+// answerWithin is ample: labd answers in a tenth of a second.
+const answerWithin = 20 * time.Second
 
 // FindLabd returns the absolute path of labd: the path that it is given, or the
-// first found next to this program, on PATH and in the user's cache. It refuses
-// one of another build.
+// first found next to this program, in the folder that BinEnv names, on PATH and in
+// the user's cache. It refuses one that speaks another protocol.
 func FindLabd(flag string) (string, error) {
 	path, err := locate(flag)
 	if err != nil {
 		return "", err
 	}
-	ctx, stop := context.WithTimeout(context.Background(), stampDeadline)
+	ctx, stop := context.WithTimeout(context.Background(), answerWithin)
 	defer stop()
-	out, err := exec.CommandContext(ctx, path, "stamp").Output()
+	out, err := exec.CommandContext(ctx, path, "protocol").Output()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s does not run: %w; build it with `make build`", ErrNoLabd, path, err)
 	}
-	if got := strings.TrimSpace(string(out)); got != Stamp {
-		return "", fmt.Errorf("%w: %s is of build %.40q and this program of %q; build both with `make build`, or name another with --labd",
-			ErrNoLabd, path, got, Stamp)
+	if got := strings.TrimSpace(string(out)); got != Protocol {
+		return "", fmt.Errorf("%w: %s speaks protocol %.40q and this program %q; build both with `make build`, or name another with --labd",
+			ErrNoLabd, path, got, Protocol)
 	}
 	return path, nil
 }
@@ -52,6 +60,9 @@ func locate(flag string) (string, error) {
 	var tried []string
 	if self, err := os.Executable(); err == nil {
 		tried = append(tried, filepath.Join(filepath.Dir(self), "labd"))
+	}
+	if bin := os.Getenv(BinEnv); bin != "" {
+		tried = append(tried, filepath.Join(bin, "labd"))
 	}
 	if path, err := exec.LookPath("labd"); err == nil {
 		tried = append(tried, path)
@@ -113,8 +124,12 @@ func imagesFor(labd string, added map[string]string) (map[string]string, error) 
 	return images, nil
 }
 
-// untagged is an image's name without its tag: the lab has one of each.
+// untagged is an image's name without its tag: the lab has one of each. A digest
+// stays, since it says which one is meant.
 func untagged(name string) string {
+	if strings.Contains(name, "@") {
+		return name
+	}
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		return name[:i]
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,15 +120,30 @@ func TestImagesLoseTheirTagsOnly(t *testing.T) {
 	}
 }
 
-func TestALabdOfAnotherBuildIsRefused(t *testing.T) {
+func TestALabdOfAnotherProtocolIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "labd")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\necho other\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := FindLabd(path); !errors.Is(err, ErrNoLabd) || !strings.Contains(err.Error(), `"other"`) {
-		t.Errorf("FindLabd = %v, want a refusal that names the build", err)
+		t.Errorf("FindLabd = %v, want a refusal that names the protocol", err)
+	}
+	t.Setenv(BinEnv, filepath.Dir(path))
+	if _, err := FindLabd(""); !errors.Is(err, ErrNoLabd) || !strings.Contains(err.Error(), path) {
+		t.Errorf("FindLabd = %v, want a refusal of the one in %s", err, BinEnv)
 	}
 	if _, err := FindLabd(path + "-absent"); !errors.Is(err, ErrNoLabd) {
 		t.Errorf("FindLabd of a missing file = %v", err)
+	}
+}
+
+// The two modules share no code, so each says its version of the protocol itself.
+func TestLabdSpeaksThisProtocol(t *testing.T) {
+	source, err := os.ReadFile("../labd/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("\nconst protocol = %q\n", Protocol); !strings.Contains(string(source), want) {
+		t.Errorf("clusters/labd/main.go does not have %q", want)
 	}
 }

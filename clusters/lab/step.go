@@ -4,12 +4,13 @@ import "fmt"
 
 // Step is one part of a lab that has begun to work.
 type Step struct {
-	Name    string  // namespaces, etcd, apiserver, controllers, nodes or dns
+	Name    string  // namespaces, images, etcd, apiserver, controllers, nodes or dns
 	Seconds float64 // since the lab's start
 }
 
 var stepSentences = map[string]string{
 	"namespaces":  "user, network, mount and process namespaces made",
+	"images":      "images unpacked",
 	"etcd":        "etcd serves",
 	"apiserver":   "API server ready",
 	"controllers": "controllers run",

@@ -1,7 +1,7 @@
 // Command labd keeps the embedded lab cluster: it makes the lab's namespaces and
 // its containers, and starts what runs in them. It is small, because it is started
 // for every container; Kubernetes' own programs are in hyperkube, beside it. People
-// use `tightrope lab`; only `up`, `probe`, `stamp` and `kubectl` are called from there.
+// use `tightrope lab`; only `up`, `probe`, `protocol` and `kubectl` are called from there.
 package main
 
 import (
@@ -14,8 +14,12 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/labd/warden"
 )
 
-// stamp is set by the linker; the command line refuses a labd with another one.
+// stamp is set by the linker; hyperkube must have the same one.
 var stamp = "dev"
+
+// protocol is the version of what the command line and labd say to each other; it is
+// the same as lab.Protocol there, which says when it is raised.
+const protocol = "1"
 
 func main() {
 	if len(os.Args) < 2 {
@@ -43,6 +47,9 @@ func dispatch(part string, args []string) int {
 		return lookup(args)
 	case "stamp":
 		fmt.Println(stamp)
+		return 0
+	case "protocol":
+		fmt.Println(protocol)
 		return 0
 	}
 	fmt.Fprintf(os.Stderr, "labd: no part %q; start the lab with `tightrope lab up`\n", part)

@@ -97,14 +97,6 @@ func sharedLab(t *testing.T) string {
 	needLab(t)
 	labd := binary(t, "labd")
 	labs.bring.Do(func() {
-		out, err := exec.Command(labd, "stamp").Output()
-		if err != nil {
-			labs.err = err
-			return
-		}
-		was := lab.Stamp
-		lab.Stamp = strings.TrimSpace(string(out)) // a test binary has none of its own
-		defer func() { lab.Stamp = was }()
 		ctx, stop := context.WithTimeout(context.Background(), patience)
 		defer stop()
 		labs.shared, labs.err = lab.Up(ctx, lab.Options{Name: fmt.Sprintf("cli-%d", os.Getpid()), Nodes: 2, Labd: labd})

@@ -81,6 +81,7 @@ func newLabUp(name *string) *cobra.Command {
 	f.StringVar(&o.Dataplane, "dataplane", "enforce", "how policies are enforced: enforce, ignore, or as established=cut,deny=reject,delay=200ms..2s")
 	f.StringVar(&o.Families, "ip-families", "IPv4", "IPv4, IPv6, or IPv4,IPv6 for both")
 	imageFlag(c, &o.images)
+	f.StringVar(&o.ImageLayout, "image-layout", "", "OCI layout, as make images writes it: pods run its images, also by digest, instead of the programs beside labd")
 	f.BoolVar(&o.foreground, "foreground", false, "stay, and end the lab with this process")
 	f.StringVar(&o.Labd, "labd", "", "path of the lab's server, when it is not next to this program")
 	return c

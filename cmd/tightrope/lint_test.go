@@ -27,7 +27,7 @@ spec:
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {namespace: guarded, name: guard}
-spec: {podSelector: {matchLabels: {app: guard}}, policyTypes: [Ingress], ingress: [{from: [{namespaceSelector: {}}]}]}
+spec: {podSelector: {matchLabels: {app: guard}}, policyTypes: [Ingress], ingress: [{from: [{podSelector: {}}]}]}
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/report"
 )
 
 func main() {
@@ -52,14 +54,23 @@ func run(args []string, stdout, stderr io.Writer) int {
 // untilSignal is a context that the first signal ends. It ends its goroutine
 // when it is stopped.
 func untilSignal(stderr io.Writer) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(context.Background())
+	left := &atomic.Pointer[string]{}
+	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), leftKey{}, left))
 	signals, done := make(chan os.Signal, 2), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // a closed terminal must not leave a change behind
 	go func() {
 		for before := range 2 {
 			select {
 			case s := <-signals:
-				if before == 1 {
+				text := left.Load()
+				switch {
+				case text != nil && before == 1:
+					os.Exit(exitInterrupted)
+				case text != nil:
+					fmt.Fprintf(stderr, "\n%s: %s\n", s, report.Sanitize(*text))
+					cancel(errSignal{s})
+					continue
+				case before == 1:
 					fmt.Fprintln(stderr, "\ninterrupted again: exiting without verifying the rollback")
 					os.Exit(exitRollback)
 				}
@@ -74,6 +85,17 @@ func untilSignal(stderr io.Writer) (context.Context, func()) {
 		signal.Stop(signals)
 		close(done)
 		cancel(nil)
+	}
+}
+
+// leftKey finds in a context what leavesRunning says.
+type leftKey struct{}
+
+// leavesRunning says of a command that a signal ends it and nothing else: what it looks
+// at goes on elsewhere. The text says what, and how to end that.
+func leavesRunning(ctx context.Context, text string) {
+	if left, ok := ctx.Value(leftKey{}).(*atomic.Pointer[string]); ok {
+		left.Store(&text)
 	}
 }
 
@@ -103,7 +125,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand(),
-		newExplainCommand(), newLintCommand(), newPlanCommand(), newVerifyCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand())
+		newExplainCommand(), newLintCommand(), newPlanCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand(), newRolloutCommand(), newReportCommand(), newVerifyCommand())
 	explainUsage(root)
 	return root
 }

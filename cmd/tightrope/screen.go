@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
@@ -69,7 +70,11 @@ func (s *screen) progress(p scenarios.Progress) {
 		s.line("setup     %s %s", cmp.Or(steps[p.Step], report.Sanitize(p.Step)), report.Sanitize(p.Note))
 		return
 	}
-	st := p.Status
+	s.status(p.Status)
+}
+
+// status tells where a run is.
+func (s *screen) status(st *v1alpha1.PolicyRolloutRunStatus) {
 	text := report.Sanitize(st.Message)
 	switch st.Phase {
 	case "RollingBack", "RollbackFailed":

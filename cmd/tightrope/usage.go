@@ -9,6 +9,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
 // explainUsage makes a command and all below it answer a usage error with what
@@ -52,12 +53,13 @@ func seeHelp(c *cobra.Command, err error) error {
 }
 
 // complaints are the lines to print about an error: one, or one for each problem
-// of a scenario's file. Whatever is quoted in them is safe to print.
+// of a scenario's file, of manifests or of a suite. Whatever is quoted in them is safe to print.
 func complaints(err error) []string {
 	lines := []string{err.Error()}
-	_, problems := errors.AsType[scenarios.Problems](err)
-	if _, many := errors.AsType[reasons](err); many || problems {
-		lines = strings.Split(err.Error(), "\n") // none has a line break of its own
+	_, scenario := errors.AsType[scenarios.Problems](err)
+	_, input := errors.AsType[*manifest.Error](err)
+	if _, suite := errors.AsType[reasons](err); scenario || input || suite {
+		lines = strings.Split(err.Error(), "\n") // no problem has a line break of its own
 	}
 	for i := range lines {
 		lines[i] = report.Sanitize(lines[i])

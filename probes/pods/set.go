@@ -23,9 +23,10 @@ type Set struct {
 	plans   map[types.NamespacedName]string   // digests of the plans that are stored
 	spoiled string
 
-	mu     sync.Mutex // guards what follows: followers write, the owner reads
-	agents map[types.NamespacedName]*Agent
-	voided map[types.NamespacedName]bool // agents that are not heard
+	mu      sync.Mutex    // guards what follows: followers write, the owner reads
+	excused time.Duration // in all: see Excuse
+	agents  map[types.NamespacedName]*Agent
+	voided  map[types.NamespacedName]bool // agents that are not heard
 }
 
 // Agent is what is heard of one agent.
@@ -35,9 +36,10 @@ type Agent struct {
 	ledger    *probes.Ledger
 	follower  *Follower
 	created   time.Time
-	lastHeard time.Time // of the right plan
-	current   bool      // has echoed the digest of its plan
-	judged    bool      // and policies have had their time to judge its pod, which may be new
+	lastHeard time.Time     // of the right plan
+	excused   time.Duration // Set.excused at that time
+	current   bool          // has echoed the digest of its plan
+	judged    bool          // and policies have had their time to judge its pod, which may be new
 	// By check, when an attempt was last heard to fail, and to get through.
 	failedAt, connectedAt map[string]time.Time
 }
@@ -87,7 +89,7 @@ func (s *Set) Listen(logs LogReader, grace time.Duration, specs []Spec) {
 		digest := spec.digest()
 		a := s.agents[spec.Name]
 		if a == nil {
-			a = &Agent{created: time.Now()}
+			a = &Agent{created: time.Now(), excused: s.excused}
 			s.agents[spec.Name] = a
 			a.follower = s.follow(logs, spec.Name)
 		}
@@ -145,7 +147,7 @@ func (s *Set) Hear(agent types.NamespacedName, line probes.Line, at time.Time) {
 	if a == nil || s.voided[agent] || a.ledger.Add(line, at) != nil {
 		return
 	}
-	a.lastHeard, a.current = at, true
+	a.lastHeard, a.current, a.excused = at, true, s.excused
 	for _, c := range line.Counts {
 		a.heard(c, at)
 	}
@@ -234,12 +236,27 @@ func (s *Set) AllCurrent() bool {
 	return len(s.agents) > 0
 }
 
-// Silence is how long the longest-silent agent has not been heard. Those that are
-// bound to a node are left out: they show what their node does, and vote on nothing.
-func (s *Set) Silence(now time.Time) time.Duration {
+// Excuse makes a time that has just passed count as no silence: nobody needed to hear
+// an agent meanwhile.
+func (s *Set) Excuse(passed time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var longest time.Duration
+	s.excused += passed
+}
+
+// Excused is all that Excuse was told.
+func (s *Set) Excused() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.excused
+}
+
+// Silence is how long the longest-silent agent has not been heard, and how much of it
+// was not excused, of the agent of which that is most. Those that are bound to a node
+// are left out: they show what their node does, and vote on nothing.
+func (s *Set) Silence(now time.Time) (longest, counted time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, a := range s.agents {
 		if a.Spec.Node != "" {
 			continue
@@ -249,8 +266,9 @@ func (s *Set) Silence(now time.Time) time.Duration {
 			last = a.created
 		}
 		longest = max(longest, now.Sub(last))
+		counted = max(counted, now.Sub(last)-(s.excused-a.excused))
 	}
-	return longest
+	return longest, counted
 }
 
 // Mark makes every ledger count from now on: samples from before a write took

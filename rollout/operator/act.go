@@ -44,6 +44,10 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		s.settle(w, time.Now(), false)
 		return nil
 	}
+	if s.paused { // what is half done stays so: each write on the way is safe by itself
+		s.settle(w, time.Now(), true)
+		return nil
+	}
 	if clear, err := r.noOthers(s, w); err != nil || !clear {
 		return err
 	}

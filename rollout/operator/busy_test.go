@@ -155,9 +155,6 @@ func startMachine(t *testing.T, folder string) *machine {
 		}
 	}
 	must(err)
-	stamp, err := exec.Command(filepath.Join(bin, "labd"), "stamp").Output()
-	must(err)
-	lab.Stamp = strings.TrimSpace(string(stamp))
 	images := map[string]string{}
 	for _, name := range []string{"agent", "controller", "twin", "standin"} {
 		images["tightrope.dev/"+name] = filepath.Join(bin, name)

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -104,11 +102,6 @@ func (c *cluster) start() error {
 	if err != nil {
 		return err
 	}
-	stamp, err := exec.Command(labd, "stamp").Output()
-	if err != nil {
-		return fmt.Errorf("labd in %s: %w", bin, err)
-	}
-	lab.Stamp = strings.TrimSpace(string(stamp))
 	if c.dir, err = os.MkdirTemp("", "op-"); err != nil { // a lab of its own folder, with a short name
 		return err
 	}

@@ -13,6 +13,10 @@ import (
 // Committed is the commit point; until then a crash or a cut still restores.
 func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) error {
 	s.enter(place{kind: commit})
+	if s.paused {
+		s.settle(w, time.Now(), true)
+		return nil
+	}
 	if missing := w.absent(s.plan.finalWishes(rollout.Inert)); len(missing) > 0 {
 		return r.apply(ctx, missing)
 	}

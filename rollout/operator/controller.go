@@ -126,6 +126,7 @@ func (s *session) pace(at rollout.State) time.Duration {
 func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) error {
 	at := stateOf(run)
 	s.acceptCuts = run.Spec.AcceptCuts
+	s.hold(isPaused(run, at), time.Now())
 	var hindered error
 	if at.Phase == v1alpha1.PhasePreflight {
 		hindered = r.advancePreflight(ctx, run, s, w)
@@ -151,6 +152,8 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		if err := r.advance(ctx, run, s, turn{at, next, e, cells, p}); err != nil {
 			return err
 		}
+	} else if err := r.showPause(ctx, run, at); err != nil {
+		return err
 	}
 	if s.plan == nil {
 		return hindered
@@ -163,7 +166,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		s.hindrance = "" // of preflight it says what preflight could not do
 	}
 	if time.Since(s.record.savedAt) > saveEvery {
-		return errors.Join(hindered, s.record.save(ctx, r.Write, r.Live, run))
+		return errors.Join(hindered, s.record.save(ctx, r.Write, r.Live, run), r.publishNow(ctx, run, s))
 	}
 	return hindered
 }
@@ -192,10 +195,11 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
 	key := client.ObjectKeyFromObject(run)
-	if err := r.lastReport(ctx, run, r.drop(key)); err != nil && run.DeletionTimestamp == nil {
+	head, err := r.lastReport(ctx, run, r.drop(key))
+	if err != nil && run.DeletionTimestamp == nil && !unpublishable(err) {
 		return ctrl.Result{}, err
 	}
-	if err := r.setTidied(ctx, run); err != nil {
+	if err := r.setTidied(ctx, run, head); err != nil {
 		return ctrl.Result{}, err
 	}
 	if run.DeletionTimestamp != nil {
@@ -206,24 +210,37 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 			return ctrl.Result{}, r.Write.Update(ctx, run)
 		}
 	}
+	if err != nil { // who made the name free, or the quota larger, waits for no restart
+		r.unpublished(run, err)
+		return ctrl.Result{RequeueAfter: publishAgain}, nil
+	}
 	return ctrl.Result{}, nil
 }
 
-// lastReport makes the stored report say how the run ended. An operator that was
-// stopped between the status and the report left one that is still under way.
-func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) error {
+// lastReport makes the record and the published report say how the run ended, and
+// returns the digest of what is published. An operator that was stopped between the
+// status and the report left one that is still under way.
+func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) (string, error) {
 	if s != nil && s.plan != nil {
-		return s.record.save(ctx, r.Write, r.Live, run)
+		if err := s.record.save(ctx, r.Write, r.Live, run); err != nil {
+			return "", err
+		}
+		return s.record.publish(ctx, r.Write, r.Live, run)
 	}
-	if run.Status.Report == "" {
-		return nil
+	if run.Status.Evidence == nil || run.Status.Evidence.Head != "" {
+		return headOf(run), nil
 	}
 	var rec record
-	if err := rec.load(ctx, r.Live, keyOf(run)); err != nil || rec.Report.Run == "" || rec.Report.Result == run.Status.Result {
-		return err
+	if err := rec.load(ctx, r.Live, keyOf(run)); err != nil || rec.Report.Run == "" {
+		return "", err
 	}
-	rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
-	return rec.save(ctx, r.Write, r.Live, run)
+	if rec.Report.Result != run.Status.Result {
+		rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
+		if err := rec.save(ctx, r.Write, r.Live, run); err != nil {
+			return "", err
+		}
+	}
+	return rec.publish(ctx, r.Write, r.Live, run)
 }
 
 // session returns what is remembered of the run; after a restart that is what

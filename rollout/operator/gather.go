@@ -82,7 +82,8 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 		}
 		return e, nil, nil
 	}
-	e.Silence = s.pods.Silence(now)
+	silent, counted := s.pods.Silence(now)
+	e.Silence, e.Paused = silent, silent-counted
 	if at.Phase == v1alpha1.PhasePreflight {
 		return e, nil, nil
 	}

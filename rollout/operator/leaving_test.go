@@ -180,15 +180,18 @@ func TestAReportIsFinishedByTheNextOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	run.Status.History = []v1alpha1.PhaseChange{{Phase: v1alpha1.PhaseCommitted, At: metav1.NowMicro()}}
-	run.Status.Report, run.Status.Result, run.Status.Message = reportName(run.Name).Name, "Committed", "2 policies are in force"
-	if err := r.lastReport(t.Context(), run, nil); err != nil {
+	run.Status.Evidence = &v1alpha1.Evidence{Report: run.Name}
+	run.Status.Result, run.Status.Message = "Committed", "2 policies are in force"
+	head, err := r.lastReport(t.Context(), run, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var cm corev1.ConfigMap
-	if err := r.Get(t.Context(), reportName(run.Name), &cm); err != nil {
+	if err := r.Get(t.Context(), publishedName(run), &cm); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := report.Stored(cm.Data, cm.BinaryData)
+	run.Status.Evidence.Head = head
+	rep, err := report.OfRun(run, &cm)
 	if err != nil || rep.Result != "Committed" || rep.Message != run.Status.Message || rep.Ended.IsZero() {
 		t.Errorf("%+v, %v; want the run's end", rep, err)
 	}

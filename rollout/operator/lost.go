@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -46,7 +47,7 @@ func (r *RunReconciler) passWithoutPlan(ctx context.Context, run *v1alpha1.Polic
 	}
 	now, rep := time.Now(), &s.record.Report
 	s.record.phase("", "", map[bool]string{true: "Passed", false: "Failed"}[e.Restored], now)
-	rep.Run, rep.Ended = run.Name, now
+	rep.SchemaVersion, rep.Run, rep.Ended = report.SchemaVersion, run.Name, now
 	rep.Message, rep.Cause, rep.Result = run.Status.Message, string(next.Cause), next.Result()
 	return ctrl.Result{RequeueAfter: tick}, s.record.save(ctx, r.Write, r.Live, run)
 }

@@ -50,6 +50,8 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 		return "somebody asked to abort"
 	case rollout.CauseForeign:
 		return cmp.Or(t.evidence.Foreign, "what the plan rests on was changed by somebody else") + ", so the plan no longer holds"
+	case rollout.CausePaused:
+		return fmt.Sprintf("paused in %s by spec.intent of the run: nothing goes forward until it is Run again, and a path that is cut is given back", cmp.Or(s.stepName(t.next), string(t.next.Phase)))
 	case rollout.CauseBaselineChanged:
 		return cmp.Or(t.evidence.Unclearable, "the policies of others allow every path again that works now, so the rollback goes on")
 	}
@@ -60,6 +62,9 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 		return fmt.Sprintf("%d policies are in force and every required path was proved", len(s.plan.Candidates))
 	case t.next.Phase == v1alpha1.PhasePreflight && t.evidence.Foreign != "":
 		return t.evidence.Foreign + "; nothing was applied yet, so the run plans again"
+	}
+	if t.toggles() {
+		return fmt.Sprintf("resumed in %s", s.stepName(t.next))
 	}
 	return fmt.Sprintf("in %s", s.stepName(t.next))
 }

@@ -15,7 +15,7 @@ const (
 	// maxRolloutName leaves room for the suffix of the run's name, which is also
 	// a label value, and for the names of the run's objects.
 	maxRolloutName = 40
-	// firstAttempt is the attempt of every run: a generation is tried once.
+	// firstAttempt is the attempt of a generation's first run: see wantedAttempt.
 	firstAttempt = 1
 )
 

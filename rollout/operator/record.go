@@ -23,9 +23,10 @@ import (
 // stateKey is what a restarted operator needs, in the report's ConfigMap.
 const stateKey = "state.json"
 
-// record is what a run has proved so far. It is written to a ConfigMap at every
-// change of phase and every few seconds, so that a restarted operator goes on
-// from it. The zero value is empty.
+// record is what a run has proved so far. It is written to a ConfigMap in
+// Tightrope's namespace at every change of phase and every few seconds, so that a
+// restarted operator goes on from it. People read a copy: see publish. The zero
+// value is empty.
 type record struct {
 	Report report.Report `json:"report"`
 	State  recordState   `json:"state"`
@@ -34,7 +35,8 @@ type record struct {
 	rows    map[cell]*report.Path
 	savedAt time.Time
 	stored  *metav1.ObjectMeta // of the ConfigMap as written last; nil: not by this process
-	cutAt   map[string]int     // index in Report.Cuts by path and way
+	publishing
+	cutAt map[string]int // index in Report.Cuts by path and way
 	// The stamps of the rollback, on this process's monotonic clock.
 	decidedAt, restoredAt time.Time
 }
@@ -63,8 +65,10 @@ type soakedState struct {
 	For   time.Duration `json:"for"`
 }
 
-// reportName is the ConfigMap that holds a run's report, in Tightrope's namespace.
-func reportName(run string) types.NamespacedName {
+// recordName is the ConfigMap that holds a run's record: the report so far and the
+// state, in Tightrope's namespace, where no tenant can write. It is called report
+// since the report had no other place, and a release finds what the last one wrote.
+func recordName(run string) types.NamespacedName {
 	return types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: "tightrope-" + run + "-report"}
 }
 
@@ -199,26 +203,27 @@ func (r *record) save(ctx context.Context, write *writer.Writer, live client.Rea
 		data = map[string]string{}
 	}
 	data[stateKey] = string(state)
-	key := reportName(run.Name)
+	key := recordName(run.Name)
 	cm := &corev1.ConfigMap{
 		ObjectMeta: keyOf(run).Meta(key.Namespace, key.Name, roleReport),
 		Data:       data, BinaryData: binary,
 	}
-	if err := r.store(ctx, write, live, keyOf(run), cm); err != nil {
-		return fmt.Errorf("write the report of run %s: %w", run.Name, err)
+	if r.stored, err = store(ctx, write, live, keyOf(run), cm, r.stored); err != nil {
+		return fmt.Errorf("write the record of run %s: %w", run.Name, err)
 	}
 	r.savedAt = time.Now()
 	return nil
 }
 
-// store writes the report over the one that this process wrote last. Where there
-// is another by now, or none was written yet, it looks whether that is the run's.
-func (r *record) store(ctx context.Context, write *writer.Writer, live client.Reader, run runKey, cm *corev1.ConfigMap) error {
+// store writes a ConfigMap over the one that this process wrote last, and returns
+// what it is now. Where there is another by now, or none was written yet, it looks
+// whether that is the run's.
+func store(ctx context.Context, write *writer.Writer, live client.Reader, run runKey, cm *corev1.ConfigMap, last *metav1.ObjectMeta) (*metav1.ObjectMeta, error) {
 	put := func() error {
-		if r.stored == nil {
+		if last == nil {
 			return write.Create(ctx, cm)
 		}
-		cm.UID, cm.ResourceVersion = r.stored.UID, r.stored.ResourceVersion
+		cm.UID, cm.ResourceVersion = last.UID, last.ResourceVersion
 		return write.Update(ctx, cm)
 	}
 	err := put()
@@ -226,31 +231,31 @@ func (r *record) store(ctx context.Context, write *writer.Writer, live client.Re
 		var now corev1.ConfigMap
 		switch err := live.Get(ctx, client.ObjectKeyFromObject(cm), &now); {
 		case apierrors.IsNotFound(err):
-			r.stored, cm.UID, cm.ResourceVersion = nil, "", ""
+			last, cm.UID, cm.ResourceVersion = nil, "", ""
 		case err != nil:
-			return err
+			return last, err
 		case !run.Made(&now):
-			return writer.NotOurs("ConfigMap", &now)
+			return last, writer.NotOurs("ConfigMap", &now)
 		default:
-			r.stored = &now.ObjectMeta
+			last = &now.ObjectMeta
 		}
 		err = put()
 	}
 	if err == nil {
-		r.stored = &cm.ObjectMeta
+		last = &cm.ObjectMeta
 	}
-	return err
+	return last, err
 }
 
 // load reads what an operator before this one wrote; nothing there is nothing
 // known, and so is what does not parse: a rollback must not wait for it.
 func (r *record) load(ctx context.Context, c client.Reader, run runKey) error {
 	var cm corev1.ConfigMap
-	err := c.Get(ctx, reportName(run.Name), &cm)
+	err := c.Get(ctx, recordName(run.Name), &cm)
 	if apierrors.IsNotFound(err) || err == nil && !run.Made(&cm) {
 		return nil
 	} else if err != nil {
-		return fmt.Errorf("read the report of run %s: %w", run.Name, err)
+		return fmt.Errorf("read the record of run %s: %w", run.Name, err)
 	}
 	rep, err := report.Stored(cm.Data, cm.BinaryData)
 	if err == nil {

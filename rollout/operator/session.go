@@ -28,7 +28,8 @@ type session struct {
 	parts     []string // of preflight that are over
 	record    record
 	soaking   soaking
-	compiled  compiled
+	pausing
+	compiled compiled
 
 	// What the writes of the current scope did. Times are from this process's
 	// monotonic clock; zero: not yet.

@@ -82,13 +82,13 @@ func (s *session) inStep(at rollout.State, now time.Time) time.Duration {
 // was last seen to get through, if only once. What interrupts the proof for a
 // moment (a backend that is replaced, a node that joins, a controller that starts
 // anew) makes the soak longer by that moment; it does not start it again, nor
-// does it end the run.
+// does it end the run. So does a pause.
 func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, now time.Time) (held, unproved time.Duration) {
 	st := &s.soaking
 	breach := breached.After(st.looked)
 	passed := now.Sub(st.looked)
 	if s.record.State.Soaked.For == 0 {
-		passed = max(passed, since(later(s.settledAt, st.broken), now)) // the samples that complete the proof are of that time
+		passed = max(passed, since(later(later(s.settledAt, s.resumedAt), st.broken), now)) // the samples that complete the proof are of that time
 	}
 	passed = min(passed, longestLook)
 	st.looked = now
@@ -102,6 +102,8 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 		st.complete, st.broken = now, now // a leak is an answer: the run is held, not blind
 	case breach:
 		soaked.For, st.broken = 0, breached
+	case s.paused && g.Complete(e):
+		st.complete = now
 	case g.Complete(e):
 		if soaked.For == 0 {
 			slog.Info("proved", "run", s.plan.Run, "at", st.at, "afterStep", now.Sub(st.entered), "cells", e.Required)

@@ -18,8 +18,9 @@ import (
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
-// RolloutReconciler starts one run per generation of a PolicyRollout, and keeps
-// the rollout's summary. It never writes a rollout's spec.
+// RolloutReconciler starts one run per generation of a PolicyRollout, and another
+// when somebody asks to retry; it keeps the rollout's summary and no more runs than
+// its history may have. It never writes a rollout's spec.
 type RolloutReconciler struct {
 	Live   client.Reader // from the API server
 	Write  *writer.Writer
@@ -43,25 +44,34 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return ctrl.Result{}, nil // the runs are ours to collect; each takes its change back first
 	}
 	if len(ro.Name) > maxRolloutName {
-		return ctrl.Result{}, r.summarise(ctx, &ro, refusedRun("the name is too long: %q has %d characters, at most %d leave room for the names of its runs; give the rollout a shorter name", ro.Name, len(ro.Name), maxRolloutName))
+		return ctrl.Result{}, r.summarise(ctx, &ro, refusedRun("the name is too long: %q has %d characters, at most %d leave room for the names of its runs; give the rollout a shorter name", ro.Name, len(ro.Name), maxRolloutName), "")
 	}
-	name := RunName(ro.Name, ro.UID, ro.Generation, firstAttempt)
-	waiting, err := r.abortOlder(ctx, &ro, name)
+	var runs v1alpha1.PolicyRolloutRunList
+	if err := r.Live.List(ctx, &runs, client.InNamespace(ro.Namespace)); err != nil {
+		return ctrl.Result{}, fmt.Errorf("list runs: %w", err)
+	}
+	attempt, ignored := wantedAttempt(&ro, runs.Items)
+	name := RunName(ro.Name, ro.UID, ro.Generation, attempt)
+	waiting, err := r.abortOlder(ctx, &ro, runs.Items, name)
 	if err != nil || waiting {
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
-	run, err := r.ensureRun(ctx, &ro, name)
+	run, err := r.ensureRun(ctx, &ro, attempt)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("run %s of rollout %s: %w", name, req, err)
 	}
 	if !tries(run, &ro) {
 		run = refusedRun("run %s exists and does not try this rollout: it is of rollout %s (UID %s), generation %d; delete it", name, run.Spec.RolloutRef.Name, run.Spec.RolloutRef.UID, run.Spec.Generation)
 	}
-	return ctrl.Result{}, r.summarise(ctx, &ro, run)
+	if err := r.summarise(ctx, &ro, run, ignored); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, r.prune(ctx, &ro, runs.Items, name)
 }
 
-// ensureRun returns the run of the name, made for the rollout if there was none.
-func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRollout, name string) (*v1alpha1.PolicyRolloutRun, error) {
+// ensureRun returns the run of the attempt, made for the rollout if there was none.
+func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRollout, attempt int64) (*v1alpha1.PolicyRolloutRun, error) {
+	name := RunName(ro.Name, ro.UID, ro.Generation, attempt)
 	run := &v1alpha1.PolicyRolloutRun{}
 	key := client.ObjectKey{Namespace: ro.Namespace, Name: name}
 	if err := r.Live.Get(ctx, key, run); err == nil || !apierrors.IsNotFound(err) {
@@ -69,12 +79,15 @@ func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRo
 	}
 	run = &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: ro.Namespace, Name: name}}
 	run.Spec = v1alpha1.PolicyRolloutRunSpec{
-		RolloutRef: v1alpha1.RolloutRef{Name: ro.Name, UID: ro.UID}, Generation: ro.Generation, Intent: v1alpha1.IntentRun,
+		RolloutRef: v1alpha1.RolloutRef{Name: ro.Name, UID: ro.UID}, Generation: ro.Generation, Attempt: attempt, Intent: v1alpha1.IntentRun,
 	}
 	run.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ro, v1alpha1.GroupVersion.WithKind("PolicyRollout"))}
 	err := r.Write.Create(ctx, run)
-	if apierrors.IsAlreadyExists(err) { // somebody was faster: look whose it is
+	switch {
+	case apierrors.IsAlreadyExists(err): // somebody was faster: look whose it is
 		err = r.Live.Get(ctx, key, run)
+	case err == nil:
+		r.Events.Eventf(ro, run, corev1.EventTypeNormal, "Started", "Advance", "run %s tries generation %d, attempt %d", name, ro.Generation, attempt)
 	}
 	return run, err
 }
@@ -92,13 +105,9 @@ func refusedRun(format string, args ...any) *v1alpha1.PolicyRolloutRun {
 	return run
 }
 
-func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyRollout, current string) (waiting bool, err error) {
-	var runs v1alpha1.PolicyRolloutRunList
-	if err := r.Live.List(ctx, &runs, client.InNamespace(ro.Namespace)); err != nil {
-		return false, fmt.Errorf("list runs: %w", err)
-	}
-	for i := range runs.Items {
-		old := &runs.Items[i]
+func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyRollout, runs []v1alpha1.PolicyRolloutRun, current string) (waiting bool, err error) {
+	for i := range runs {
+		old := &runs[i]
 		if old.Name == current || !metav1.IsControlledBy(old, ro) || old.Status.Phase.Terminal() {
 			continue
 		}
@@ -113,25 +122,29 @@ func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyR
 	return waiting, nil
 }
 
-// summarise copies what the run says into the rollout's status.
-func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRollout, run *v1alpha1.PolicyRolloutRun) error {
+// summarise copies what the run says into the rollout's status, with why a retry that
+// was asked for is ignored; empty: none is.
+func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRollout, run *v1alpha1.PolicyRolloutRun, ignored string) error {
 	phase := cmp.Or(run.Status.Phase, v1alpha1.PhasePending)
 	var ref *v1alpha1.RunRef
 	if run.Name != "" {
 		ref = &v1alpha1.RunRef{Name: run.Name, UID: run.UID}
 	}
 	st := &ro.Status
-	if st.ObservedGeneration == ro.Generation && equality.Semantic.DeepEqual(st.CurrentRunRef, ref) && st.Phase == phase {
-		return nil
-	}
-	st.ObservedGeneration, st.CurrentRunRef, st.Phase = ro.Generation, ref, phase
+	was := st.DeepCopy()
+	st.ObservedGeneration, st.CurrentRunRef = ro.Generation, ref
+	st.Phase, st.Stage, st.Message = phase, run.Status.Stage, run.Status.Message
 	if phase == v1alpha1.PhaseCommitted {
 		st.CommittedRunRef = ref
 	}
-	proxy := v1alpha1.PolicyRolloutRun{ObjectMeta: ro.ObjectMeta}
-	proxy.Status.Message, proxy.Status.Conditions = run.Status.Message, st.Conditions
-	setConditions(&proxy, stateOf(&v1alpha1.PolicyRolloutRun{Status: v1alpha1.PolicyRolloutRunStatus{Phase: phase, Cause: run.Status.Cause}}))
+	proxy := run.DeepCopy() // of which setConditions makes those of the rollout
+	proxy.Generation, proxy.Status.Phase, proxy.Status.Conditions = ro.Generation, phase, st.Conditions
+	setConditions(proxy, stateOf(proxy))
 	st.Conditions = proxy.Status.Conditions
+	setRetryIgnored(ro, ignored)
+	if equality.Semantic.DeepEqual(was, st) {
+		return nil
+	}
 	if err := r.Write.UpdateStatus(ctx, ro); err != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("status of rollout %s: %w", ro.Name, err)
 	} else if err == nil && run.UID == "" && phase == v1alpha1.PhaseRefused { // a run that there is speaks for itself

@@ -75,6 +75,7 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 		s.undated = cuts
 	}
 	s.record.turn(s, t, run.Status.Message, now)
+	s.record.publishedAt = time.Time{} // with the next save
 	r.tell(ctx, run, s, t)
 	countPhase(t.next, s.record.Report.Cuts)
 	if t.next.Phase == v1alpha1.PhasePreflight && t.at.Phase == v1alpha1.PhaseObserve {
@@ -104,7 +105,7 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	if t.next.Phase == v1alpha1.PhasePreflight {
 		st.PlanDigest = "" // nothing is armed: the plan is made, or made again
 	} else if s.plan != nil {
-		st.PlanDigest, st.Report = s.plan.Digest(), reportName(run.Name).Name
+		st.PlanDigest, st.Evidence = s.plan.Digest(), &v1alpha1.Evidence{Report: publishedName(run).Name}
 	}
 	for _, c := range cuts {
 		st.CutCount++
@@ -155,15 +156,21 @@ func setConditions(run *v1alpha1.PolicyRolloutRun, at rollout.State) {
 			Type: kind, Status: status, Reason: reasonOf(at), Message: clip(run.Status.Message, 1024), ObservedGeneration: run.Generation,
 		})
 	}
+	setPaused(run, at)
 	set("Ready", at.Phase == v1alpha1.PhaseCommitted)
 	set("Reconciling", !at.Phase.Terminal() && at.Phase != v1alpha1.PhaseHeld)
 	set("Stalled", at.Phase == v1alpha1.PhaseHeld || at.Phase.Terminal() && at.Phase != v1alpha1.PhaseCommitted)
 }
 
-// setTidied marks a finished run as complete.
-func (r *RunReconciler) setTidied(ctx context.Context, run *v1alpha1.PolicyRolloutRun) error {
-	if meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied) {
+// setTidied marks a finished run as complete, with the digest of its report;
+// empty: it has none, or none that could be written.
+func (r *RunReconciler) setTidied(ctx context.Context, run *v1alpha1.PolicyRolloutRun, head string) error {
+	known := run.Status.Evidence == nil || run.Status.Evidence.Head == head
+	if known && meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied) {
 		return nil
+	}
+	if run.Status.Evidence != nil {
+		run.Status.Evidence.Head = head
 	}
 	meta.SetStatusCondition(&run.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionTidied, Status: metav1.ConditionTrue, Reason: "NothingLeft",
@@ -185,12 +192,19 @@ func (r *record) turn(s *session, t turn, message string, now time.Time) {
 		rollout.CauseAborted: "Aborted", rollout.CauseForeign: "Foreign",
 		rollout.CauseRefused: "Refused", rollout.CauseNotEnforced: "NotEnforced", rollout.CauseInPlace: "InPlace",
 		rollout.CauseUnexplained: "Unexplained", rollout.CauseBaselineChanged: "BaselineChanged",
+		rollout.CausePaused: "Paused",
 	}[t.next.Cause]
 	if t.at.Phase == v1alpha1.PhaseRollingBack {
 		leaving = map[v1alpha1.Phase]string{v1alpha1.PhaseRolledBack: "Passed", v1alpha1.PhaseHeld: "BaselineChanged"}[t.next.Phase]
 		leaving = cmp.Or(leaving, "Failed")
 	}
-	r.phase(s.stepName(t.next), s.scope(t.next).String(), leaving, now)
+	name := s.stepName(t.next)
+	if t.next.Cause == rollout.CausePaused {
+		name = "pause"
+	} else if t.toggles() {
+		leaving = "Resumed"
+	}
+	r.phase(name, s.scope(t.next).String(), leaving, now)
 	rep := &r.Report
 	rep.Message, rep.Cause = message, string(t.next.Cause)
 	rep.Result = t.next.Result()

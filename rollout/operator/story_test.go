@@ -38,6 +38,7 @@ type story struct {
 	ns  string // also the name of the rollout and of its suite
 
 	uid          types.UID // of the rollout; empty until begin
+	attempt      int64     // that the story is about; 0: the first
 	bent         bend      // what the data plane does from the start
 	stopOperator func()
 	baseline     []networkingv1.NetworkPolicy
@@ -229,7 +230,7 @@ func (s *story) beginWith(ro *v1alpha1.PolicyRollout, suite *v1alpha1.Connectivi
 func (s *story) run() string { return s.runOf(1) }
 
 func (s *story) runOf(generation int64) string {
-	return RunName(s.ns, s.uid, generation, firstAttempt)
+	return RunName(s.ns, s.uid, generation, max(s.attempt, firstAttempt))
 }
 
 // until waits until the run is as wanted.
@@ -261,10 +262,7 @@ func (s *story) end() v1alpha1.PolicyRolloutRunStatus {
 
 func (s *story) abort() {
 	s.t.Helper()
-	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: s.meta(s.run())}
-	if err := s.c.client.Patch(s.ctx, run, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"intent":"Abort"}}`))); err != nil {
-		s.t.Fatalf("abort: %v", err)
-	}
+	s.want(v1alpha1.IntentAbort)
 }
 
 func (s *story) policies() []networkingv1.NetworkPolicy {
@@ -302,10 +300,14 @@ func (s *story) accepting(policies []v1alpha1.CandidatePolicy) *v1alpha1.PolicyR
 func (s *story) report() report.Report {
 	s.t.Helper()
 	var cm corev1.ConfigMap
-	if err := s.c.client.Get(s.ctx, reportName(s.run()), &cm); err != nil {
-		s.t.Fatalf("report: %v", err)
+	var run v1alpha1.PolicyRolloutRun
+	key := types.NamespacedName{Namespace: s.ns, Name: s.run()} // of both
+	for _, o := range []client.Object{&run, &cm} {
+		if err := s.c.client.Get(s.ctx, key, o); err != nil {
+			s.t.Fatalf("report: %v", err)
+		}
 	}
-	rep, err := report.Stored(cm.Data, cm.BinaryData)
+	rep, err := report.OfRun(&run, &cm)
 	if err != nil {
 		s.t.Fatalf("report: %v", err)
 	}
@@ -370,7 +372,7 @@ func (s *story) wantNothingLeft() {
 			s.t.Fatal(err)
 		}
 		for _, cm := range maps.Items {
-			if cm.Name != reportName(s.run()).Name {
+			if cm.Name != recordName(s.run()).Name && cm.Name != s.run() {
 				s.t.Errorf("ConfigMap %s/%s is left", ns, cm.Name)
 			}
 		}

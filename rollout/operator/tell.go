@@ -16,8 +16,8 @@ import (
 var alarming = []v1alpha1.Phase{v1alpha1.PhaseRefused, v1alpha1.PhaseHeld, v1alpha1.PhaseRollingBack, v1alpha1.PhaseRollbackFailed, v1alpha1.PhaseInconclusive}
 
 // tell lets people know of a decision once it is recorded: a structured log line,
-// an event on the run, and on the rollout too where it is bad news, because that
-// is the object its author looks at.
+// an event on the run, and on the rollout too where it is bad news, the end or a
+// pause, because that is the object its author looks at.
 func (r *RunReconciler) tell(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn) {
 	bad := slices.Contains(alarming, t.next.Phase) && t.next.Cause != rollout.CauseAborted
 	level, kind := slog.LevelInfo, corev1.EventTypeNormal
@@ -31,7 +31,7 @@ func (r *RunReconciler) tell(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	// An event's note holds 1,024 bytes.
 	message := clip(run.Status.Message, 1000)
 	r.Events.Eventf(run, nil, kind, reasonOf(t.next), "Advance", "%s", message)
-	if !bad {
+	if !bad && !t.next.Phase.Terminal() && !t.toggles() {
 		return
 	}
 	ro := &v1alpha1.PolicyRollout{}

@@ -143,7 +143,8 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 	return nothing, nil
 }
 
-// forget deletes the snapshot of a run that is being deleted.
+// forget deletes the snapshot and the record of a run that is being deleted. The
+// published report is the run's own, and goes with it.
 func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	var rev appsv1.ControllerRevision
 	err := r.Live.Get(ctx, planRevision(run.Name), &rev)
@@ -152,6 +153,14 @@ func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	}
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete the snapshot of run %s: %w", run.Name, err)
+	}
+	var rec corev1.ConfigMap
+	err = r.Live.Get(ctx, recordName(run.Name), &rec)
+	if err == nil {
+		err = deleteOf(ctx, r.Write, run, &rec)
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the record of run %s: %w", run.Name, err)
 	}
 	return nil
 }

@@ -260,7 +260,7 @@ func TestTheReportIsWrittenOverTheRunsOwnOnly(t *testing.T) {
 	b.must(other.save(t.Context(), b.Write, b.api, run)) // an operator that was restarted
 	b.must(one.save(t.Context(), b.Write, b.api, run))
 	var cm corev1.ConfigMap
-	b.must(b.api.Get(t.Context(), reportName("r-1"), &cm))
+	b.must(b.api.Get(t.Context(), recordName("r-1"), &cm))
 	b.must(b.api.Delete(t.Context(), &cm))
 	b.must(one.save(t.Context(), b.Write, b.api, run))
 	next := run.DeepCopy()

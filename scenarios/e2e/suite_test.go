@@ -6,9 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +16,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/e2e-framework/pkg/env"
 	"sigs.k8s.io/e2e-framework/pkg/envconf"
+	"sigs.k8s.io/e2e-framework/pkg/envfuncs"
 
+	"github.com/tightrope-dev/tightrope/clusters/framework"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/deploy"
 	"github.com/tightrope-dev/tightrope/report"
@@ -28,28 +28,24 @@ import (
 // testenv is the environment of the suite; its cluster is a lab of our own.
 var testenv env.Environment
 
-type labKey struct{}
-
 func TestMain(m *testing.M) {
 	if os.Getenv("TIGHTROPE_SKIP_LAB") != "" {
 		fmt.Println("skipped: TIGHTROPE_SKIP_LAB is set, so no scenario is played on the lab")
 		os.Exit(m.Run())
 	}
+	name := labName("enforce")
 	testenv = env.NewWithConfig(envconf.New())
 	testenv.Setup(func(ctx context.Context, cfg *envconf.Config) (context.Context, error) {
-		l, err := startLab(ctx, "enforce")
+		o, err := labOptions("enforce")
+		if err == nil {
+			ctx, err = envfuncs.CreateCluster(framework.Lab(o), name)(ctx, cfg)
+		}
 		if err != nil {
 			return ctx, fmt.Errorf("%w; to run the other tests without the lab, set TIGHTROPE_SKIP_LAB=1", err)
 		}
-		cfg.WithKubeconfigFile(l.Kubeconfig())
-		return context.WithValue(ctx, labKey{}, l), nil
-	})
-	testenv.Finish(func(ctx context.Context, _ *envconf.Config) (context.Context, error) {
-		if l, ok := ctx.Value(labKey{}).(*lab.Lab); ok {
-			return ctx, l.Down(ctx)
-		}
 		return ctx, nil
 	})
+	testenv.Finish(envfuncs.DestroyCluster(name))
 	os.Exit(testenv.Run(m))
 }
 
@@ -61,30 +57,32 @@ func TestScenarios(t *testing.T) {
 	RunSpecs(t, "scenarios on the lab")
 }
 
-// startLab brings up a lab with the binaries that `make build` made.
-func startLab(ctx context.Context, dataplane string) (*lab.Lab, error) {
-	bin := os.Getenv("TIGHTROPE_BIN")
+func labName(dataplane string) string { return fmt.Sprintf("e2e-%s-%d", dataplane, os.Getpid()) }
+
+// labOptions are those of a lab with the binaries that `make build` made.
+func labOptions(dataplane string) (lab.Options, error) {
+	bin := os.Getenv(lab.BinEnv)
 	if bin == "" {
 		bin = filepath.Join("..", "..", "bin")
 	}
 	bin, err := filepath.Abs(bin)
 	if err != nil {
-		return nil, err
+		return lab.Options{}, err
 	}
-	labd := filepath.Join(bin, "labd")
-	stamp, err := exec.CommandContext(ctx, labd, "stamp").Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be run: %w; run make build first", labd, err)
-	}
-	lab.Stamp = strings.TrimSpace(string(stamp)) // a test binary has none of its own
 	images := map[string]string{}
 	for _, name := range []string{"agent", "controller", "twin", "standin"} {
 		images["tightrope.dev/"+name] = filepath.Join(bin, name)
 	}
-	return lab.Up(ctx, lab.Options{
-		Name: fmt.Sprintf("e2e-%s-%d", dataplane, os.Getpid()), Nodes: 2, Dataplane: dataplane,
-		Labd: labd, Images: images,
-	})
+	return lab.Options{Name: labName(dataplane), Nodes: 2, Dataplane: dataplane, Labd: filepath.Join(bin, "labd"), Images: images}, nil
+}
+
+// startLab brings up another lab.
+func startLab(ctx context.Context, dataplane string) (*lab.Lab, error) {
+	o, err := labOptions(dataplane)
+	if err != nil {
+		return nil, err
+	}
+	return lab.Up(ctx, o)
 }
 
 // play runs a scenario and returns its report; seen hears of progress.

@@ -50,7 +50,9 @@ func typesMissing(v *view) []draft {
 		d.what = "The policy has egress rules only, and isolates its pods for ingress too."
 		d.why = "Without policyTypes a policy always affects ingress (NetworkPolicySpec.policyTypes), and with no ingress rule nothing gets in."
 		if len(closed) > 0 {
-			d.severity = Error
+			if d.severity = Error; v.othersDecide(p.Namespace) {
+				d.severity = Warning // one of them may let somebody in
+			}
 			d.why += fmt.Sprintf(" Nothing can reach %s, which Services lead to.", names(closed))
 		} else if v.closedAnyway(p) {
 			d.severity = Info
@@ -82,6 +84,12 @@ func (v *view) closedAnyway(p *policy) bool {
 	return len(all) > 0 && !slices.ContainsFunc(all, func(c *class) bool { return len(v.isolated[c][ingress]) < 2 })
 }
 
+// isolatedAnyway reports whether other policies isolate all that the policy selects.
+func (v *view) isolatedAnyway(p *policy, d networkingv1.PolicyType) bool {
+	all := v.selected(p)
+	return len(all) > 0 && !slices.ContainsFunc(all, func(c *class) bool { return len(v.isolated[c][d]) == 0 })
+}
+
 // emptyEgressIgnored finds "egress: []" without policyTypes, which reads like a
 // denial and is none.
 func emptyEgressIgnored(v *view) []draft {
@@ -95,8 +103,8 @@ func emptyEgressIgnored(v *view) []draft {
 			types = []*yaml.Node{text(string(ingress)), text(string(egress))}
 		}
 		severity := Error
-		if len(p.Spec.Ingress) > 0 {
-			severity = Warning // it may be a field that somebody's template always writes
+		if len(p.Spec.Ingress) > 0 || v.isolatedAnyway(p, egress) {
+			severity = Warning // it may be a field that somebody's template always writes, or nothing is open by it
 		}
 		drafts = append(drafts, draft{
 			policy: p, at: at("spec", "egress"), severity: severity,

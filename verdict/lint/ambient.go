@@ -115,11 +115,14 @@ func ambientTunnel(v *view) []draft {
 				continue
 			}
 			one := draft{
-				policy: p, at: at("spec", word(d)), severity: Error,
+				policy: p, at: at("spec", word(d)), severity: Warning,
 				what: fmt.Sprintf("The tunnels of Istio's ambient mesh are cut for %s of %s.", word(d), names(selected)),
 				why:  fmt.Sprintf("Connections within the mesh arrive on port %d, whatever port they are for, and no %s rule lists it.", hbone, word(d)),
 				fix:  fmt.Sprintf("Add port %d/TCP to the rules.", hbone),
 				edit: edits(changes...),
+			}
+			if slices.ContainsFunc(p.rules(d), func(r rule) bool { return len(r.ports) > 0 && v.meshed(r) }) {
+				one.severity = Error // else nobody of the mesh may be at the other end
 			}
 			if others := v.besides(p, selected); len(others) > 0 {
 				one.edit, one.fix = nil, fmt.Sprintf("Add port %d/TCP to the rules, in a policy that does not select %s, which are not in the mesh.", hbone, names(others))
@@ -128,6 +131,16 @@ func ambientTunnel(v *view) []draft {
 		}
 	}
 	return drafts
+}
+
+// meshed reports whether pods of the input that the rule takes are in the mesh.
+func (v *view) meshed(r rule) bool {
+	return slices.ContainsFunc(v.classes, func(c *class) bool {
+		return v.ambient(c) && (len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+			takes, known := v.takes(r.policy.Namespace, &peer, c)
+			return takes && known
+		}))
+	})
 }
 
 // tunnelled reports whether every class has a rule with the tunnels' port.

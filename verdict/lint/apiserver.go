@@ -1,10 +1,12 @@
 package lint
 
 import (
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // apiPorts are where API servers listen behind the Service default/kubernetes.
@@ -79,11 +81,72 @@ func (v *view) meansAPIServer(r rule, i int) string {
 		}
 		return "The rule lists 6443, where API servers listen, and its peer takes every pod."
 	}
+	if v.meansSystem(r, peer) {
+		return "Its peer takes every pod of kube-system, where the pods of API servers are, and none of the input's listens there on what the rule lists."
+	}
 	home, known := v.matchesNamespace(peer.NamespaceSelector, corev1.NamespaceDefault)
 	if !home || !known || slices.ContainsFunc(v.classes, func(c *class) bool { ok, _ := v.takes(r.policy.Namespace, peer, c); return ok }) {
 		return ""
 	}
 	return "The Service of the API server is in namespace default, and no pod of the input is."
+}
+
+// meansSystem reports whether a peer that takes every pod of some namespaces is for
+// kube-system and for nothing but the API server: its ports are those, no pod of the
+// input listens on them there, and the policy's pods have an account for it.
+func (v *view) meansSystem(r rule, peer *networkingv1.NetworkPolicyPeer) bool {
+	home, known := v.matchesNamespace(peer.NamespaceSelector, metav1.NamespaceSystem)
+	if !home || !known || !r.onlyAPIPorts() {
+		return false
+	}
+	if !lists(r.ports, 6443, tcp) && !slices.ContainsFunc(v.selected(r.policy), (*class).callsAPIServer) {
+		return false
+	}
+	return !slices.ContainsFunc(v.classes, func(c *class) bool {
+		takes, _ := v.takes(r.policy.Namespace, peer, c)
+		return takes && !c.HostNetwork && slices.ContainsFunc(apiPorts, func(n int32) bool { return lists(r.ports, n, tcp) && listens(c, port{n, tcp}) })
+	})
+}
+
+// onlyAPIPorts reports whether the rule lists ports of API servers and no others.
+func (r rule) onlyAPIPorts() bool {
+	return len(r.ports) > 0 && !slices.ContainsFunc(r.ports, func(p networkingv1.NetworkPolicyPort) bool {
+		return p.Port == nil || p.EndPort != nil || protocolOf(p) != tcp || !slices.Contains(apiPorts, p.Port.IntVal)
+	})
+}
+
+// onlyForAPIServer reports whether the rule selects pods and can only be meant for
+// the API server.
+func (v *view) onlyForAPIServer(r rule) bool {
+	if !r.onlyPods() || !r.onlyAPIPorts() {
+		return false
+	}
+	for i := range r.peers {
+		if home := r.peers[i].NamespaceSelector; home != nil && v.unlabelled(home, metav1.NamespaceSystem) {
+			continue // by another label for the same
+		}
+		if v.meansAPIServer(r, i) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// unlabelled reports whether a selector is for the namespace's name in a label of
+// which the input does not show whether the namespace has it.
+func (v *view) unlabelled(s *metav1.LabelSelector, namespace string) bool {
+	_, known := v.matchesNamespace(s, namespace)
+	return !known && len(s.MatchExpressions) == 0 && len(s.MatchLabels) == 1 && slices.Contains(slices.Collect(maps.Values(s.MatchLabels)), namespace)
+}
+
+// callsAPIServer reports whether the class has an account of its own, which it needs
+// for nothing in the cluster but the API server.
+func (c *class) callsAPIServer() bool {
+	if c.workload == nil || c.workload.Template == nil {
+		return false
+	}
+	automount := c.workload.Template.Spec.AutomountServiceAccountToken
+	return c.account() != "default" && (automount == nil || *automount)
 }
 
 // reachesAPIServer reports whether another rule lets the policy's pods reach

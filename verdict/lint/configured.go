@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/tightrope-dev/tightrope/verdict"
@@ -23,6 +22,9 @@ type target struct {
 	by   string // the variable, or "an argument"
 	host string
 	port int32 // 0: not stated
+	// whole is the ConfigMap, as namespace/name, that the variable comes from together
+	// with all others of it: a program need not use each of them.
+	whole string
 }
 
 // String is host:port.
@@ -45,38 +47,12 @@ var schemes = map[string]int32{
 }
 
 var (
-	addressed = regexp.MustCompile(`\b[a-z][a-z0-9+]{1,14}://[^\s"',;]+`)
+	addressed    = regexp.MustCompile(`\b[a-z][a-z0-9+]{1,14}://[^\s"',;]+`)
+	serviceNames = regexp.MustCompile(`([a-z0-9-]+\.[a-z0-9-]+\.svc(?:\.cluster\.local)?)(?::(\d{1,5}))?(?:[^a-z0-9.:-]|$)`)
 	// ownNames are variables for what others call the program by, and not for what it calls.
 	ownNames  = regexp.MustCompile(`(^|_)(PUBLIC|EXTERNAL|ROOT|SITE|NEXTAUTH)_(URL|URI|HOST|HOSTNAME|DOMAIN|ADDRESS)$|^(APP_)?BASE_URL$|(^|_)(CORS|ORIGINS?|CALLBACK|REDIRECT)(_|$)`)
 	hostNames = regexp.MustCompile(`(^|_)(HOST|HOSTS|HOSTNAME|ADDR|ADDRESS|URL|URI|SERVER|SERVERS|ENDPOINT|BROKERS|DOMAIN|UPSTREAM)$`)
 )
-
-// targets lists what the class's containers are told to call.
-func (c *class) targets() []target {
-	if c.workload == nil || c.workload.Template == nil {
-		return nil
-	}
-	var all []target
-	put := func(by, text string, bare bool) {
-		for _, t := range targetsIn(by, text, bare) {
-			if len(all) < mostTargets && !slices.ContainsFunc(all, func(o target) bool { return o.host == t.host && o.port == t.port }) {
-				all = append(all, t)
-			}
-		}
-	}
-	spec := c.workload.Template.Spec
-	for _, container := range slices.Concat(spec.InitContainers, spec.Containers) {
-		for _, e := range container.Env {
-			if !ownNames.MatchString(e.Name) {
-				put("variable "+e.Name, e.Value, hostNames.MatchString(e.Name))
-			}
-		}
-		for _, arg := range slices.Concat(container.Command, container.Args) {
-			put("an argument", arg, false)
-		}
-	}
-	return all
-}
 
 // targetsIn finds addresses with a scheme in the text; where bare is true, the
 // text may also be host or host:port itself.
@@ -93,16 +69,31 @@ func targetsIn(by, text string, bare bool) []target {
 		usual, known := schemes[u.Scheme]
 		number, err := strconv.ParseUint(cmp.Or(u.Port(), "0"), 10, 16)
 		if known && err == nil {
-			all = append(all, target{by, u.Hostname(), cmp.Or(int32(number), usual)})
+			all = append(all, target{by: by, host: u.Hostname(), port: cmp.Or(int32(number), usual)})
 		}
 	}
-	if len(all) > 0 || !bare {
+	if len(all) > 0 {
 		return all
+	}
+	if !bare {
+		return inCluster(by, text)
 	}
 	host, port, _ := strings.Cut(text, ":")
 	number, err := strconv.ParseUint(cmp.Or(port, "0"), 10, 16)
 	if err == nil && isHost(host) {
-		all = append(all, target{by, host, int32(number)})
+		all = append(all, target{by: by, host: host, port: int32(number)})
+	}
+	return all
+}
+
+// inCluster finds names of Services in a text, which the cluster's own domain tells.
+func inCluster(by, text string) []target {
+	var all []target
+	for _, m := range serviceNames.FindAllStringSubmatch(text, mostTargets) {
+		number, err := strconv.ParseUint(cmp.Or(m[2], "0"), 10, 16)
+		if err == nil && isHost(m[1]) {
+			all = append(all, target{by: by, host: m[1], port: int32(number)})
+		}
 	}
 	return all
 }
@@ -129,29 +120,48 @@ func (v *view) service(t target, home string) *manifest.Service {
 // configuredCut finds pods that are told to call something and may not: a Service
 // of the input, or a host outside of the cluster.
 func configuredCut(v *view) []draft {
-	cut := &openings{view: v}
+	cut, perhaps := &openings{view: v}, &openings{view: v}
 	by := map[[2]*class]string{}
 	var outside []draft
 	for _, c := range v.classes {
 		if c.HostNetwork {
 			continue
 		}
-		proxied := c.proxied()
-		for _, t := range c.targets() {
-			if s := v.service(t, c.Namespace); s != nil {
+		proxied := v.proxied(c)
+		for _, t := range v.toldToCall(c) {
+			s := v.service(t, c.Namespace)
+			switch {
+			case s == nil:
+				if d, ok := v.outsideDraft(c, t); ok && !proxied {
+					outside = append(outside, d)
+				}
+			case v.meansMetrics(c, t, s): // metrics-forgotten tells it
+			case t.whole == "":
 				v.needService(cut, by, c, t, s)
-			} else if d, ok := v.outsideDraft(c, t); ok && !proxied {
-				outside = append(outside, d)
+			case slices.Contains(v.behindService(s), c): // its own address, for others
+			case len(v.sharers(t.whole, v.behindService(s))) > 1:
+				v.needService(perhaps, by, c, t, s)
+			default:
+				v.needService(cut, by, c, t, s)
 			}
 		}
 	}
-	return append(configuredDrafts(cut, by), unique(outside)...)
+	return slices.Concat(configuredDrafts(cut, by, Warning), configuredDrafts(perhaps, by, Info), unique(outside))
 }
+
+// meansMetrics reports whether the class fetches metrics, and the target has some.
+func (v *view) meansMetrics(c *class, t target, s *manifest.Service) bool {
+	return scrapes(c) && slices.ContainsFunc(v.behindService(s), func(to *class) bool {
+		return slices.ContainsFunc(v.metricPorts(to), func(m metricPort) bool { return v.leadsTo(t, c, to, m.port) })
+	})
+}
+
+func (v *view) behindService(s *manifest.Service) []*class { return v.before[s.Namespace+"/"+s.Name] }
 
 // needService notes what keeps the class from the Service, if it may reach none of
 // the pods behind it.
 func (v *view) needService(cut *openings, by map[[2]*class]string, c *class, t target, s *manifest.Service) {
-	behind := v.before[s.Namespace+"/"+s.Name]
+	behind := v.behindService(s)
 	for _, sp := range s.Ports {
 		number := t.port
 		if s.Headless {
@@ -176,32 +186,24 @@ func (v *view) needService(cut *openings, by map[[2]*class]string, c *class, t t
 	}
 }
 
-func configuredDrafts(o *openings, by map[[2]*class]string) []draft {
+func configuredDrafts(o *openings, by map[[2]*class]string, s Severity) []draft {
 	var drafts []draft
 	for _, x := range o.all {
 		from, to := x.peer, x.subjects[0]
 		if x.direction == egress {
 			from, to = x.subjects[0], x.peer
 		}
-		d := x.draft(Warning)
+		d := x.draft(s)
 		d.what = fmt.Sprintf("%s may not reach %s on %s, which it is told to call.", from.name(), to.name(), portsText(x.ports))
 		d.why = fmt.Sprintf("%s, and no rule allows it; %s.", o.view.isolators(x.subjects[0], x.direction), by[[2]*class{from, to}])
 		d.fix = fmt.Sprintf("Allow %s from %s to %s %s.", portsText(x.ports), from.name(), to.name(), d.fix)
+		if s == Info {
+			d.why += " Others take the same ConfigMap whole, so these pods need not use all of it."
+			d.fix = "If they use it: " + strings.ToLower(d.fix[:1]) + d.fix[1:]
+		}
 		drafts = append(drafts, d)
 	}
 	return drafts
-}
-
-// proxied reports whether the containers are told to go out through a proxy.
-func (c *class) proxied() bool {
-	if c.workload == nil || c.workload.Template == nil {
-		return false
-	}
-	return slices.ContainsFunc(c.workload.Template.Spec.Containers, func(container corev1.Container) bool {
-		return slices.ContainsFunc(container.Env, func(e corev1.EnvVar) bool {
-			return slices.Contains([]string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}, strings.ToUpper(e.Name))
-		})
-	})
 }
 
 // outsideDraft is about a host outside of the cluster whose port no rule lets out
@@ -217,6 +219,10 @@ func (v *view) outsideDraft(c *class, t target) (draft, bool) {
 	d := draft{policy: isolating[0], at: at("spec", "egress"), severity: Warning}
 	d.what = fmt.Sprintf("%s may not connect to %s, which it is told to call.", c.name(), t)
 	d.why = fmt.Sprintf("%s, and no rule allows port %d to addresses outside of the cluster; %s names the host.", v.isolators(c, egress), t.port, t.by)
+	if t.whole != "" && len(v.sharers(t.whole, nil)) > 1 {
+		d.severity = Info
+		d.why += " Others take the same ConfigMap whole, so these pods need not use all of it."
+	}
 	d.fix = fmt.Sprintf("Allow %d/TCP to an ipBlock with the host's addresses; of one whose addresses change, to 0.0.0.0/0 and ::/0 except private and link-local ranges.", t.port)
 	return d, true
 }

@@ -20,6 +20,8 @@ func TestTargetsInAText(t *testing.T) {
 		{"mariadb", true, []string{"mariadb"}},
 		{"mariadb", false, nil},
 		{"localhost:5432", true, nil},
+		{"--call=a/b@web.ai.svc:8080,other.ai.svc.cluster.local", false, []string{"web.ai.svc:8080", "other.ai.svc.cluster.local"}},
+		{"web.ai.svc.example.org:80", false, nil},
 		{"0.0.0.0:80:90", true, nil},
 		{"db:seventy", true, nil},
 		{"file://etc/passwd", false, nil},

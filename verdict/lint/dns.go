@@ -119,26 +119,36 @@ func (v *view) silent(p *policy) []*class {
 }
 
 // needsNames is an Error where some rule leads to pods or to the world, which
-// people reach by name; a few fixed addresses need no DNS, and neither does the API
-// server, whose address pods find in their environment.
+// programs reach by name; a few fixed addresses need no DNS, and neither does the API
+// server, whose address pods find in their environment. A program that has an account
+// for the API server may learn addresses from it; of that one, only a name that it is
+// told proves that it looks up any.
 func (v *view) needsNames(p *policy, classes []*class) Severity {
 	least := Info
 	for _, c := range classes {
 		for _, q := range v.isolated[c][egress] {
 			for _, r := range q.rules(egress) {
-				if r.onlyPort(6443) {
+				if r.onlyPort(6443) || v.onlyForAPIServer(r) {
 					continue
 				}
-				least = Warning
-				if len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+				least = max(least, Warning)
+				if (!c.callsAPIServer() || v.toldNames(c)) && (len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
 					return peer.IPBlock == nil || wide(peer.IPBlock.CIDR)
-				}) {
+				})) {
 					return Error
 				}
 			}
 		}
 	}
 	return least
+}
+
+// toldNames reports whether the class is told to call something by a name.
+func (v *view) toldNames(c *class) bool {
+	return slices.ContainsFunc(v.toldToCall(c), func(t target) bool {
+		_, err := netip.ParseAddr(t.host)
+		return err != nil
+	})
 }
 
 // onlyPort reports whether the rule lists that one port and no other.
@@ -232,6 +242,9 @@ func dnsOneProtocol(has, lacks corev1.Protocol) func(v *view) []draft {
 		var drafts []draft
 		seen := map[*policy]map[int]bool{}
 		for _, l := range v.dns {
+			if has == tcp && l.class.asksByTCP() {
+				continue
+			}
 			if l.decision(has) != verdict.Allow || l.decision(lacks) != verdict.Deny || v.overruled(l, lacks) != "" {
 				continue
 			}
@@ -247,6 +260,14 @@ func dnsOneProtocol(has, lacks corev1.Protocol) func(v *view) []draft {
 		}
 		return drafts
 	}
+}
+
+// asksByTCP reports whether the pods' resolver is told to ask over TCP (resolv.conf(5)).
+func (c *class) asksByTCP() bool {
+	if c.workload == nil || c.workload.Template == nil || c.workload.Template.Spec.DNSConfig == nil {
+		return false
+	}
+	return slices.ContainsFunc(c.workload.Template.Spec.DNSConfig.Options, func(o corev1.PodDNSConfigOption) bool { return o.Name == "use-vc" })
 }
 
 func oneProtocol(r rule, l lookups, has, lacks corev1.Protocol) draft {

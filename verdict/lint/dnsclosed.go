@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -34,11 +35,19 @@ func (v *view) dnsClosedDraft(p *policy, shut []*class) draft {
 	if len(p.rules(ingress)) == 0 {
 		d.at = at("spec", "podSelector")
 	}
+	if slices.ContainsFunc(shut, func(c *class) bool { return v.lets(c, port{r.udp, udp}, rule.hasBlock) }) {
+		d.severity = Warning // caches on the nodes may be who asks
+	}
 	d.what = fmt.Sprintf("%s cannot look up names: no rule lets them reach the DNS pods %s on %s.", names(v.unheard), names(shut), portsText(ports))
 	d.why = fmt.Sprintf("%s. These pods answer for the whole cluster; every call by name fails, which looks like a dead target.", v.isolators(shut[0], ingress))
 	everybody := object("namespaceSelector", flow(object()))
 	d.fix = fmt.Sprintf("Allow %s from every namespace %s. Pods on their node's network and caches on the nodes need an ipBlock of the nodes besides.", portsText(ports), d.grant(v, ingress, shut, ruleNode("from", []*yaml.Node{everybody}, ports...), ports))
 	return d
+}
+
+// hasBlock reports whether a peer is one of addresses.
+func (r rule) hasBlock() bool {
+	return slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool { return p.IPBlock != nil })
 }
 
 // findDeaf finds the DNS pods that do not let in all who may ask them, and who

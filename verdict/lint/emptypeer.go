@@ -58,7 +58,9 @@ func (v *view) emptyPeer(r rule, i int) (draft, bool) {
 		return d, true
 	}
 	if elsewhere := v.elsewhere(peer.PodSelector, r.policy.Namespace); peer.NamespaceSelector == nil && len(elsewhere) > 0 {
-		d.severity = proven(made)
+		if r.policy.live() { // else the namespace may have such pods in other files
+			d.severity = proven(made)
+		}
 		d.why = "Without namespaceSelector a podSelector selects in the policy's own namespace (NetworkPolicyPeer.podSelector), " + r.policy.Namespace + "; pods like that are in " + some(elsewhere) + "."
 		d.fix = "Add a namespaceSelector to the same item."
 		d.edit = set(r.at(r.peersKey(), i, "namespaceSelector"), anyOf(elsewhere))

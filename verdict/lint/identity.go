@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -52,10 +53,11 @@ func identityCut(v *view) []draft {
 
 // account is the service account of the class's pods.
 func (c *class) account() string {
-	if c.workload == nil || c.workload.Template == nil || c.workload.Template.Spec.ServiceAccountName == "" {
+	if c.workload == nil || c.workload.Template == nil {
 		return "default"
 	}
-	return c.workload.Template.Spec.ServiceAccountName
+	spec := &c.workload.Template.Spec
+	return cmp.Or(spec.ServiceAccountName, spec.DeprecatedServiceAccount, "default")
 }
 
 func (v *view) cutsIdentity(c *class, k cloud) bool {

@@ -19,60 +19,62 @@ var scrapers = []string{"prometheus", "vmagent", "grafana-agent", "alloy"}
 // metricsForgotten finds pods that offer metrics which nobody in the set that
 // fetches metrics may fetch. Users notice nothing, and alerts stop firing.
 func metricsForgotten(v *view) []draft {
-	var fetching []*class
-	for _, c := range v.classes {
-		if scrapes(c) {
-			fetching = append(fetching, c)
-		}
-	}
-	if len(fetching) == 0 {
+	fetching := v.fetchers()
+	if len(fetching.all) == 0 {
 		return append(v.unscrapable(), v.proberCut()...)
 	}
-	strong, weak := &openings{view: v}, &openings{view: v}
-	unmonitored := len(v.set.Objects.Monitors) == 0 // where there are some, what none asks for is likely not fetched
+	cut := map[certainty]*openings{sure: {view: v}, likely: {view: v}, possible: {view: v}}
 	for _, c := range v.classes {
-		for _, m := range v.metricPorts(c) {
-			by := v.fetchers(fetching, m)
-			if slices.Contains(fetching, c) || len(by) == 0 || slices.ContainsFunc(by, func(s *class) bool {
+		if slices.Contains(fetching.all, c) {
+			continue
+		}
+		for _, m := range v.metricPorts(c, fetching.listed(c)...) {
+			by, how := fetching.of(c, m)
+			if len(by) == 0 || slices.ContainsFunc(by, func(s *class) bool {
 				return v.between(s, c, m.number, m.protocol).Decision != verdict.Deny
 			}) {
 				continue
 			}
-			switch {
-			case (m.asked || m.offered && unmonitored) && !v.letsUnseenIn(c, m.port):
-				strong.need(by[0], c, m.port, nil, false)
-			case m.asked || m.noted || unmonitored:
-				weak.need(by[0], c, m.port, nil, false)
+			if how == sure && v.letsUnseenIn(c, m.port) {
+				how = likely // there may be another Prometheus
 			}
+			cut[how].need(by[0], c, m.port, nil, false)
 		}
 	}
-	return slices.Concat(metricsDrafts(strong, Error), metricsDrafts(weak, Warning), v.proberCut())
+	return slices.Concat(metricsDrafts(cut[sure], Error), metricsDrafts(cut[likely], Warning), metricsDrafts(cut[possible], Info), v.proberCut())
 }
 
-// fetchers are those of the classes that may fetch the port: where only monitors ask
-// for it, those that choose one of these.
-func (v *view) fetchers(all []*class, m metricPort) []*class {
-	if len(m.by) == 0 || m.noted {
-		return all
+// of are those that fetch the port with the most certainty, and how much that is.
+func (f *fetchers) of(c *class, m metricPort) (by []*class, how certainty) {
+	for _, s := range f.all {
+		switch one := f.certainty(s, c, m); {
+		case one > how:
+			by, how = []*class{s}, one
+		case one == how && one != unscraped:
+			by = append(by, s)
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(c *class) bool {
-		return !slices.ContainsFunc(m.by, func(asks *manifest.Monitor) bool { return v.chosen(asks, c) })
-	})
+	return by, how
 }
 
 func metricsDrafts(o *openings, s Severity) []draft {
 	var drafts []draft
 	for _, x := range o.merged() {
 		d := x.draft(s)
-		scraper, scraped, verb := x.peer.name(), names(x.subjects), "declare"
+		scraper, scraped := x.peer.name(), names(x.subjects)
 		if x.direction == egress {
 			scraper, scraped = names(x.subjects), x.peer.name()
 		}
-		if s == Error {
-			verb = "offer"
-		}
 		d.what = fmt.Sprintf("%s cannot fetch the metrics of %s on %s.", scraper, scraped, portsText(x.ports))
-		d.why = fmt.Sprintf("%s, and no rule allows it; the pods %s metrics there, and their alerts stop firing without any user noticing.", o.view.isolators(x.subjects[0], x.direction), verb)
+		d.why = fmt.Sprintf("%s, and no rule allows it", o.view.isolators(x.subjects[0], x.direction))
+		switch s {
+		case Error:
+			d.why += "; alerts stop firing without any user noticing."
+		case Warning:
+			d.why += "; if it is to fetch them, alerts stop firing without any user noticing."
+		default:
+			d.why += fmt.Sprintf(". Only the name of a port speaks for metrics there: whether %s fetches them is its configuration, which the input does not show.", scraper)
+		}
 		if by := o.view.askedBy(x); by != "" {
 			d.why += " " + by + " asks for them."
 		}
@@ -89,15 +91,19 @@ func (v *view) unscrapable() []draft {
 	for _, c := range v.classes {
 		for _, m := range v.metricPorts(c) {
 			isolating := v.isolated[c][ingress]
-			if !m.offered || len(isolating) == 0 || slices.ContainsFunc(isolating, func(p *policy) bool {
+			if !m.offered && !m.asksItself() || len(isolating) == 0 || slices.ContainsFunc(isolating, func(p *policy) bool {
 				return slices.ContainsFunc(p.rules(ingress), func(r rule) bool { return covers(r.ports, c, m.port) })
 			}) {
 				continue
 			}
+			severity := Warning
+			if !m.asksItself() {
+				severity = Info
+			}
 			drafts = append(drafts, draft{
-				policy: isolating[0], at: at("spec", "ingress"), severity: Warning,
+				policy: isolating[0], at: at("spec", "ingress"), severity: severity,
 				what: fmt.Sprintf("Nobody may fetch the metrics of %s on %s.", c.name(), portsText([]port{m.port})),
-				why:  v.isolators(c, ingress) + ", and no rule lists the port, which the pods, their Service or a monitor offer for scraping.",
+				why:  v.isolators(c, ingress) + ", and no rule lists the port, which " + m.offerer() + ".",
 				fix:  "Allow the port from the pods that scrape it (Prometheus or the like), which are not among what is checked.",
 			})
 		}
@@ -153,15 +159,35 @@ func (c *class) images() []string {
 	return all
 }
 
-// metricPort is a port with metrics. A monitor asks for it, an annotation notes
-// it, or a Service offers it by its name; else a container only declares it.
+// metricPort is a port with metrics. Monitors ask for it, or an annotation of the
+// pods or of their Service; a Service offers it by its name; else a container only
+// declares it, or a scraper lists it.
 type metricPort struct {
 	port
-	offered, noted, asked bool // noted and asked are offered too
-	by                    []*manifest.Monitor
+	offered              bool
+	podAsks, serviceAsks bool
+	by                   []*manifest.Monitor
 }
 
-func (v *view) metricPorts(c *class) []metricPort {
+// asksItself reports whether something asks for the metrics to be fetched, and not a
+// name alone speaks for it.
+func (m metricPort) asksItself() bool { return m.podAsks || m.serviceAsks || len(m.by) > 0 }
+
+// offerer says what speaks for metrics there.
+func (m metricPort) offerer() string {
+	switch {
+	case len(m.by) > 0:
+		return m.by[0].String() + " asks for"
+	case m.podAsks:
+		return "an annotation of the pods asks to scrape"
+	case m.serviceAsks:
+		return "an annotation of their Service asks to scrape"
+	}
+	return "their Service has by a name for metrics"
+}
+
+// metricPorts lists those of the class, and others that are known to have metrics.
+func (v *view) metricPorts(c *class, others ...port) []metricPort {
 	var all []metricPort
 	put := func(p port) *metricPort {
 		i := slices.IndexFunc(all, func(m metricPort) bool { return m.port == p })
@@ -184,27 +210,32 @@ func (v *view) metricPorts(c *class) []metricPort {
 	}
 	for _, m := range v.monitored(c) {
 		one := put(m.port)
-		one.offered, one.asked, one.by = true, true, append(one.by, m.by)
+		one.by = append(one.by, m.by)
 	}
-	for _, annotations := range v.annotations(c) {
+	for i, annotations := range v.annotations(c) {
 		if annotations["prometheus.io/scrape"] != "true" {
 			continue
 		}
+		asked := func(m *metricPort) { m.podAsks, m.serviceAsks = m.podAsks || i == 0, m.serviceAsks || i > 0 }
 		if n, err := strconv.ParseInt(annotations["prometheus.io/port"], 10, 32); err == nil {
-			put(port{int32(n), tcp})
+			asked(put(port{int32(n), tcp}))
+			continue
 		}
 		for i := range all {
-			all[i].offered, all[i].noted = true, true
+			asked(&all[i])
 		}
+	}
+	for _, p := range others {
+		put(p)
 	}
 	return all
 }
 
-// annotations are those of the class's pods and of the Services before them.
+// annotations are those of the class's pods, then those of the Services before them.
 func (v *view) annotations(c *class) []map[string]string {
-	var all []map[string]string
+	all := []map[string]string{nil}
 	if c.workload != nil && c.workload.Template != nil {
-		all = append(all, c.workload.Template.Annotations)
+		all[0] = c.workload.Template.Annotations
 	}
 	for _, s := range c.services {
 		all = append(all, v.noted[s.Namespace+"/"+s.Name])

@@ -19,14 +19,13 @@ type monitoredPort struct {
 }
 
 // chosen reports whether the class fetches what the monitor asks for. What is not
-// the pods of a Prometheus resource may read any.
+// the pods of a Prometheus resource of the input may read any.
 func (v *view) chosen(m *manifest.Monitor, by *class) bool {
-	if by.workload == nil || by.workload.Kind != "Prometheus" {
-		return true
+	name := by.Labels["operator.prometheus.io/name"]
+	if by.workload != nil && by.workload.Kind == "Prometheus" {
+		name = by.workload.Name
 	}
-	i := slices.IndexFunc(v.set.Objects.Scrapers, func(s manifest.Scraper) bool {
-		return s.Namespace == by.workload.Namespace && s.Name == by.workload.Name
-	})
+	i := slices.IndexFunc(v.set.Objects.Scrapers, func(s manifest.Scraper) bool { return s.Namespace == by.Namespace && s.Name == name })
 	if i < 0 {
 		return true
 	}

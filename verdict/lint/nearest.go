@@ -9,7 +9,7 @@ func nearest(name string, known []string) (string, bool) {
 	best, found, tie := 3, "", false
 	for _, k := range known {
 		d := distance(plain(name), plain(k))
-		if limit := min(2, len(name)/4); d > limit || k == name {
+		if limit := min(2, len(name)/4); d > limit || k == name || numbered(name, k) {
 			continue
 		}
 		switch {
@@ -20,6 +20,23 @@ func nearest(name string, known []string) (string, bool) {
 		}
 	}
 	return found, found != "" && !tie
+}
+
+// numbered reports whether two names differ only in digits or in a letter behind a
+// last dash, as those of two things of one kind do: api-v1 and api-v2, worker-a and worker-b.
+func numbered(a, b string) bool {
+	without := func(s string) string {
+		if i := strings.LastIndex(s, "-"); i >= 0 && i == len(s)-2 {
+			s = s[:i+1]
+		}
+		return strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' {
+				return '0'
+			}
+			return r
+		}, s)
+	}
+	return without(a) == without(b)
 }
 
 // plain is the name without case and separators.

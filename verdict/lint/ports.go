@@ -185,7 +185,7 @@ func namedPortUnknown(v *view) []draft {
 			}
 		}
 		d := draft{policy: r.policy, at: r.at("ports", i, "port"), severity: Warning}
-		if r.definite() {
+		if r.definite() && r.closed() && !slices.Contains(addedNames, name) {
 			d.severity = Error
 		}
 		known = slices.DeleteFunc(known, r.listsName)
@@ -204,6 +204,21 @@ func namedPortUnknown(v *view) []draft {
 		drafts = append(drafts, d)
 	})
 	return drafts
+}
+
+// addedNames are names of ports that service meshes add to pods: the container is not
+// in the manifests (linkerd.io and istio.io, ports of the proxies).
+var addedNames = []string{"linkerd-admin", "linkerd-proxy", "http-envoy-prom", "envoy-prom", "envoy-admin"}
+
+// closed reports whether what the rule's ports are looked up on is chosen by labels:
+// a selector for every pod is also for those that other files hold.
+func (r rule) closed() bool {
+	if r.direction == ingress {
+		return r.policy.live() || !everything(&r.policy.Spec.PodSelector)
+	}
+	return r.policy.live() || !slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool {
+		return p.PodSelector == nil || everything(p.PodSelector)
+	})
 }
 
 // listsName reports whether the rule lists a port by that name.

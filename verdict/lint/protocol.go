@@ -21,12 +21,12 @@ func portProtocol(v *view) []draft {
 					continue
 				}
 				other, c := otherProtocol(targets, q.Port.IntVal, protocolOf(q))
-				if c == nil || lists(r.ports, q.Port.IntVal, other) {
+				if c == nil || lists(r.ports, q.Port.IntVal, other) || v.opened(r, c, port{q.Port.IntVal, other}) {
 					continue
 				}
 				d := draft{policy: p, at: r.at("ports", i), severity: Warning}
-				if r.definite() {
-					d.severity = Error
+				if r.definite() && leads(c, port{q.Port.IntVal, other}) {
+					d.severity = Error // else the pods may listen on what they do not declare
 				}
 				d.what = fmt.Sprintf("The rule lists %d/%s, and %s listens on %d/%s.", q.Port.IntVal, protocolOf(q), c.name(), q.Port.IntVal, other)
 				d.why = "A port counts with its protocol, and one without is TCP (NetworkPolicyPort.protocol)."
@@ -38,6 +38,9 @@ func portProtocol(v *view) []draft {
 	}
 	return drafts
 }
+
+// leads reports whether a Service leads to the port of the class.
+func leads(c *class, p port) bool { return slices.Contains(servedPorts(c), p) }
 
 // otherProtocol is the protocol with which the targets declare the port, where
 // none declares it with that of the rule and no Service leads to it.

@@ -166,6 +166,9 @@ func (f family) drafts(o *openings) []draft {
 		if f.kin || f.own {
 			d.severity = Warning // by its image or name alone
 		}
+		if f.group == "" && x.subjects[0].workload.Kind == "Deployment" {
+			d.severity = Warning // its replicas may each be one of their own
+		}
 		d.what = fmt.Sprintf("%s: its own pods may not reach each other (%s %s).", names(x.subjects), word(x.direction), strings.TrimSpace(portsText(x.ports)))
 		ports := portsText(x.ports)
 		if f.every {

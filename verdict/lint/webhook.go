@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
 
@@ -83,8 +86,9 @@ func (v *view) calledDraft(c *class, called calledPort) draft {
 	d := v.forgottenDraft(c, called.port)
 	d.severity = Warning
 	var by []string
+	tunnelled := v.lets(c, called.port, v.takesSystem)
 	for _, cb := range called.by {
-		if !cb.Tolerated {
+		if !cb.Tolerated && !tunnelled {
 			d.severity = Error
 		}
 		if name := cb.Kind + " " + cb.Name; !slices.Contains(by, name) {
@@ -94,6 +98,8 @@ func (v *view) calledDraft(c *class, called calledPort) draft {
 	first := called.by[0]
 	cost := "with failurePolicy Fail what the webhook guards cannot be written"
 	switch {
+	case tunnelled:
+		cost = "where it comes by way of the konnectivity agents in kube-system, as on GKE and AKS, the rules let these in; elsewhere the calls fail"
 	case d.severity == Warning:
 		cost = "with failurePolicy Ignore what the webhook guards is written unchecked, after a timeout"
 	case first.Kind == "APIService":
@@ -105,6 +111,19 @@ func (v *view) calledDraft(c *class, called calledPort) draft {
 	d.why = fmt.Sprintf("%s, and no rule for everyone or for addresses allows the port behind Service %s/%s, which %s has it call; the API server is no pod, so no selector matches it: %s.",
 		v.isolators(c, ingress), called.service.Namespace, called.service.Name, some(by), cost)
 	return d
+}
+
+// takesSystem reports whether a rule lets every pod of kube-system in, where some
+// managed clusters have agents through which the API server calls
+// (kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity).
+func (v *view) takesSystem(r rule) bool {
+	return slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool {
+		if p.NamespaceSelector == nil || p.PodSelector != nil && !everything(p.PodSelector) {
+			return false
+		}
+		takes, known := v.matchesNamespace(p.NamespaceSelector, metav1.NamespaceSystem)
+		return takes || !known
+	})
 }
 
 // webhookDraft is for a Service that is named like a webhook's. A name proves

@@ -137,6 +137,9 @@ func dump(s *Set) string {
 	for _, a := range s.Objects.Accounts {
 		line("account %s %v", a.Source, a.Annotations)
 	}
+	for _, c := range s.Objects.Settings {
+		line("settings %s %v", c.Source, c.Data)
+	}
 	for _, n := range s.Notes {
 		line("note %s", n)
 	}

@@ -27,8 +27,8 @@ var clusterWide = []string{
 // not understood: NetworkPolicies of other groups and versions, by whatever
 // prefix, and OVN's EgressFirewall. What Calico stages has no effect.
 func isForeign(h header) bool {
-	if h.group() == "networking.k8s.io" || h.group() == "extensions" || h.group() == "" {
-		return false
+	if slices.Contains(ownGroups, h.group()) {
+		return false // these have none, whatever the version
 	}
 	decides := strings.HasSuffix(h.kind, "NetworkPolicy") || h.kind == "EgressFirewall"
 	return decides && !strings.HasPrefix(h.kind, "Staged")

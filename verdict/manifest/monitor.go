@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -63,6 +64,7 @@ type monitorSpec struct {
 		} `json:"namespaceSelector"`
 		Endpoints           []endpointSpec `json:"endpoints"`
 		PodMetricsEndpoints []endpointSpec `json:"podMetricsEndpoints"`
+		Module              string         `json:"module"`
 		Prober              *struct {
 			URL string `json:"url"`
 		} `json:"prober"`
@@ -115,12 +117,16 @@ func (r *reading) readMonitor(at Source, n *yaml.Node) {
 		m.Prober, m.ProberPort = serviceOf(s.Spec.Prober.URL, at.Namespace)
 	}
 	for _, address := range append(s.Spec.Targets.Static.Prometheus, s.Spec.Targets.Static.Victoria...) {
-		if service, port := serviceOf(address, at.Namespace); service != "" {
+		if service, port := serviceOf(address, at.Namespace); service != "" && !otherProtocol.MatchString(s.Spec.Module) {
 			m.Targets = append(m.Targets, ProbeTarget{service, port})
 		}
 	}
 	r.raw.Monitors = append(r.raw.Monitors, m)
 }
+
+// otherProtocol are names of modules of a prober that make it send no requests to
+// the port of a Service.
+var otherProtocol = regexp.MustCompile(`(?i)icmp|ping|dns`)
 
 // serviceOf finds the Service that an address such as blackbox.monitoring.svc:9115
 // leads to, as it is understood in a namespace.

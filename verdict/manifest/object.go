@@ -217,11 +217,19 @@ func text(n *yaml.Node, names ...string) string {
 	return n.Value
 }
 
+// ownGroups are the groups that Kubernetes itself has or had, and ours: nobody else
+// adds kinds there, so what they do not serve is a mistake.
+var ownGroups = []string{
+	"", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "authentication.k8s.io",
+	"authorization.k8s.io", "autoscaling", "batch", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io",
+	"events.k8s.io", "extensions", "flowcontrol.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io", "policy",
+	"rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io", "tightrope.dev",
+}
+
 // obsolete says of a kind that is understood in another version, or in another
 // group, what to do. It is empty where the kind is none of ours.
 func obsolete(h header) string {
-	groups := []string{"", "apps", "batch", "extensions", "networking.k8s.io", "tightrope.dev"}
-	if !slices.Contains(groups, h.group()) {
+	if !slices.Contains(ownGroups, h.group()) {
 		return ""
 	}
 	for known := range understood {

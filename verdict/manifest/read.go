@@ -73,7 +73,7 @@ type reading struct {
 	hiding    map[string]int // by kind, those of which a controller may make pods
 	unnamed   int            // objects that took the default namespace
 	raw       raw
-	maps      []Source // ConfigMaps, which are read once a rollout asks
+	maps      []Source // ConfigMaps, which are read once a rollout or a pod asks
 	sources   map[string]Source
 	kept      map[string]any // objects as they were read, by the keys of sources
 	foreign   []foreign
@@ -117,6 +117,7 @@ func (r *reading) finish() (*Set, error) {
 		return nil, &Error{Problems: r.problems}
 	}
 	set := assemble(r.raw, r.foreign, r.options)
+	r.settle(set)
 	set.sources, set.Skipped = r.sources, r.skippedKinds()
 	set.Notes = append(r.notes, set.Notes...)
 	return set, nil

@@ -101,14 +101,14 @@ func (r *reading) resolveRollouts() {
 	read := map[string]bool{}
 	for _, rollout := range r.raw.rollouts {
 		for i, ref := range rollout.Object.Spec.Suites {
-			if _, ok := r.sources[key("ConnectivitySuite", rollout.Namespace, ref.Name)]; !ok && r.options.Use.needs("ConnectivitySuite") {
+			if _, ok := r.sources[key("ConnectivitySuite", rollout.Namespace, ref.Name)]; !ok && r.options.Use.needs("ConnectivitySuite") && r.options.Use != ForApply {
 				at := index("spec.suites", i) + ".name"
 				r.problem(rollout.Where(at), rollout.subject(), "%s: there is no ConnectivitySuite %s in the input: name the file that has it too",
 					at, strict.Show(rollout.Namespace+"/"+ref.Name))
 			}
 		}
 		done := Rollout{Typed: rollout, Candidates: inline(rollout)}
-		if ref := rollout.Object.Spec.Policies.ConfigMapRef; ref != nil {
+		if ref := rollout.Object.Spec.Policies.ConfigMapRef; ref != nil && (r.options.Use != ForApply || r.configMap(rollout.Namespace, ref.Name) >= 0) {
 			if done.Candidates = r.candidates(rollout, ref.Name, read); done.Candidates == nil {
 				continue // the fault is told
 			}
@@ -138,7 +138,7 @@ func inline(rollout Typed[v1alpha1.PolicyRollout]) []Typed[networkingv1.NetworkP
 
 // candidates reads the policies in a rollout's ConfigMap: each value is a stream.
 func (r *reading) candidates(rollout Typed[v1alpha1.PolicyRollout], name string, read map[string]bool) []Typed[networkingv1.NetworkPolicy] {
-	i := slices.IndexFunc(r.maps, func(s Source) bool { return s.Namespace == rollout.Namespace && s.Name == name })
+	i := r.configMap(rollout.Namespace, name)
 	if i < 0 {
 		const at = "spec.policies.configMapRef.name"
 		r.fault(rollout.Kind, rollout.Where(at), rollout.subject(), "%s: there is no ConfigMap %s in the input: name the file that has it too", at, strict.Show(rollout.Namespace+"/"+name))
@@ -171,6 +171,11 @@ func (r *reading) candidates(rollout Typed[v1alpha1.PolicyRollout], name string,
 		return nil
 	}
 	return inner.raw.NetworkPolicies
+}
+
+// configMap is where in maps a ConfigMap is; below 0: it is not in the input.
+func (r *reading) configMap(namespace, name string) int {
+	return slices.IndexFunc(r.maps, func(s Source) bool { return s.Namespace == namespace && s.Name == name })
 }
 
 // inside are the documents in a text that a document holds. Lines are right in

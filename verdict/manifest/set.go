@@ -64,6 +64,7 @@ type Objects struct {
 	Scrapers        []Scraper  // Prometheus resources, which choose monitors
 	Entrances       []Entrance // Services that clients outside of the cluster reach
 	Accounts        []Account  // service accounts with annotations
+	Settings        []Settings // ConfigMaps that containers take something from
 }
 
 // Rollout is a PolicyRollout with the policies that it would roll out, wherever

@@ -11,10 +11,14 @@ const (
 	ForCandidates            // rollouts, for their policies: no suite is needed
 	ForLint                  // the same, and of two rollouts of one name the first is enough
 	ForPolicies              // policies and pods: neither rollouts nor suites are needed
+	ForApply                 // rollouts and suites themselves: what they refer to may be in the cluster, and nothing else is needed
 )
 
 // needs reports whether an object of the kind has to be right.
 func (u Use) needs(kind string) bool {
+	if u == ForApply {
+		return kind == "PolicyRollout" || kind == "ConnectivitySuite"
+	}
 	switch kind {
 	case "PolicyRollout":
 		return u != ForPolicies

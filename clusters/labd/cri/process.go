@@ -1,10 +1,13 @@
 package cri
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +73,7 @@ func (r *Runtime) CreateContainer(_ context.Context, sandboxID string, c *runtim
 func (p *process) spec(root string) *container.Spec {
 	c := p.config
 	s := &container.Spec{Hostname: p.sandbox.config.GetHostname(), Root: root, Binary: p.image.program, Name: p.image.base(),
-		Argv: p.image.argv(c.GetCommand(), c.GetArgs()), Dir: c.GetWorkingDir(),
+		Argv: p.image.argv(c.GetCommand(), c.GetArgs()), Dir: cmp.Or(c.GetWorkingDir(), p.image.dir),
 		ResolvConf:   resolvConf(p.sandbox.config.GetDnsConfig()),
 		ReadOnlyRoot: c.GetLinux().GetSecurityContext().GetReadonlyRootfs(),
 		Shm:          p.sandbox.shm, User: p.user(), Privileges: p.privileges}
@@ -86,8 +89,15 @@ func (p *process) spec(root string) *container.Spec {
 
 func (p *process) name() string { return p.config.GetMetadata().GetName() }
 
-// variables are the pod's.
+// variables are the image's, and the pod's in their place: a program sees the first
+// of two with one name.
 func (p *process) variables() (env []string) {
+	for _, e := range p.image.env {
+		key, _, _ := strings.Cut(e, "=")
+		if !slices.ContainsFunc(p.config.GetEnvs(), func(o *runtimeapi.KeyValue) bool { return o.GetKey() == key }) {
+			env = append(env, e)
+		}
+	}
 	for _, e := range p.config.GetEnvs() {
 		env = append(env, e.GetKey()+"="+string(e.GetValue()))
 	}

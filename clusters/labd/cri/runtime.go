@@ -13,6 +13,7 @@ import (
 	internalapi "k8s.io/cri-api/pkg/apis"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/tightrope-dev/tightrope/clusters/labd/oci"
 	"github.com/tightrope-dev/tightrope/clusters/labd/podnet"
 )
 
@@ -33,11 +34,12 @@ type Network interface {
 	RemovePod(p Pod)
 }
 
-// Config is what a Runtime needs; all fields are required but Log.
+// Config is what a Runtime needs; all fields are required but Unpacked and Log.
 type Config struct {
 	Dir      string            // of the runtime's own files; created
 	PodCIDRs []string          // the node's ranges, one of each family
 	Images   map[string]string // image name → path of a program, and arguments
+	Unpacked []oci.Image       // out of a layout
 	Network  Network
 	Init     string       // path of a program with package container in it: a small one starts fast
 	Log      *slog.Logger // nil: slog.Default
@@ -73,7 +75,7 @@ func New(c Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	images, err := NewImages(c.Images)
+	images, err := NewImages(c.Images, c.Unpacked)
 	if err != nil {
 		return nil, err
 	}

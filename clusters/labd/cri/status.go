@@ -14,11 +14,12 @@ import (
 func (p *process) status() *runtimeapi.ContainerStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	asked := cmp.Or(p.config.GetImage().GetUserSpecifiedImage(), p.image.name)
 	return &runtimeapi.ContainerStatus{Id: p.id, Metadata: p.config.GetMetadata(), State: p.state,
 		CreatedAt: p.created.UnixNano(), StartedAt: nanos(p.started), FinishedAt: nanos(p.finished),
 		ExitCode: p.exitCode, Reason: p.reason, Message: p.message,
-		Image:    &runtimeapi.ImageSpec{Image: cmp.Or(p.config.GetImage().GetUserSpecifiedImage(), p.image.name)},
-		ImageRef: p.image.name, ImageId: p.image.name,
+		Image:    &runtimeapi.ImageSpec{Image: asked},
+		ImageRef: p.image.reference(asked), ImageId: p.image.id(),
 		Labels: p.config.GetLabels(), Annotations: p.config.GetAnnotations(), Mounts: p.config.GetMounts(),
 		LogPath: p.log.path, StopSignal: p.config.GetStopSignal()}
 }

@@ -7,6 +7,8 @@ const (
 	Labd      = "/bin/labd"
 	Hyperkube = "/bin/hyperkube"
 	Images    = "/images"
+	OCI       = "/oci" // the OCI layout of this lab's images, read-only
+	Unpacked  = "/unpacked"
 	State     = "/run/lab"
 	Logs      = "/var/log/lab"
 )

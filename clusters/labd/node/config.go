@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tightrope-dev/tightrope/clusters/labd/oci"
 )
 
 // Config is one node. The supervisor writes it as JSON.
@@ -17,6 +19,7 @@ type Config struct {
 	ClusterDNS string            // address of the DNS Service
 	Kubeconfig string            // file with the node's credentials
 	Images     map[string]string // image name → path of a program in the lab, and arguments
+	Unpacked   []oci.Image       // out of the lab's image layout
 	Dataplane  string            // profile of its data plane
 	RootDir    string            // the kubelet's directory; this node's alone
 	APIServer  string            // host:port on the underlay

@@ -90,7 +90,7 @@ func serve(ctx context.Context, cfg Config) error {
 		return err
 	}
 	runtime, err := cri.New(cri.Config{Dir: filepath.Join(cfg.RootDir, "runtime"), PodCIDRs: cfg.PodCIDRs,
-		Images: cfg.Images, Network: network{agent}, Init: layout.Labd, Log: slog.Default()})
+		Images: cfg.Images, Unpacked: cfg.Unpacked, Network: network{agent}, Init: layout.Labd, Log: slog.Default()})
 	if err != nil {
 		return err
 	}

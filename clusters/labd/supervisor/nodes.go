@@ -58,7 +58,7 @@ func nodeName(i int) string { return fmt.Sprintf("node-%d", i) }
 func (s *supervisor) nodeConfig(i int, name string) node.Config {
 	f := s.cfg.Families
 	return node.Config{Name: name, Index: i, IPs: nodeAddresses(f, i), PodCIDRs: podCIDRs(f, i), ClusterDNS: f.DNSIPs()[0],
-		Kubeconfig: controlplane.KubeconfigPath(name), Images: s.cfg.ImagesInside(),
+		Kubeconfig: controlplane.KubeconfigPath(name), Images: s.cfg.ImagesInside(), Unpacked: s.unpacked,
 		Dataplane: s.cfg.Dataplane, RootDir: "/var/lib/kubelet-" + name, APIServer: f.Server()}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/labd/apifault"
 	"github.com/tightrope-dev/tightrope/clusters/labd/controlplane"
 	"github.com/tightrope-dev/tightrope/clusters/labd/faults"
+	"github.com/tightrope-dev/tightrope/clusters/labd/oci"
 	"github.com/tightrope-dev/tightrope/clusters/labd/warden"
 )
 
@@ -49,7 +50,12 @@ func Supervise(args []string, stamp string) int {
 	s := &supervisor{cfg: cfg, report: report, listener: listener, inside: inside,
 		exits: make(chan error, 8+cfg.Nodes), processes: map[string]*process{}}
 	report.Step("namespaces")
-	report.Fail("", s.run())
+	err = s.run()
+	stage := ""
+	if _, refused := errors.AsType[refusal](err); refused {
+		stage = "usage"
+	}
+	report.Fail(stage, err)
 	return 1
 }
 
@@ -69,6 +75,7 @@ type supervisor struct {
 	exits    chan error   // a component that ended, with the end of its log
 	client   kubernetes.Interface
 	waiting  []*os.File // one pipe per node that waits for its go
+	unpacked []oci.Image
 
 	mu        sync.Mutex
 	processes map[string]*process // by component, the last one started
@@ -101,6 +108,7 @@ func (s *supervisor) run() error {
 }
 
 func (s *supervisor) bringUp(ctx context.Context) error {
+	unpacking := s.unpackImages() // meanwhile
 	if err := buildUnderlay(s.cfg.Families); err != nil {
 		return err
 	}
@@ -118,6 +126,10 @@ func (s *supervisor) bringUp(ctx context.Context) error {
 	if err := s.startAPIServer(); err != nil {
 		return err
 	}
+	if <-unpacking.done; unpacking.err != nil {
+		return unpacking.err
+	}
+	s.unpacked = unpacking.images
 	if err := s.plugNodes(); err != nil { // meanwhile
 		return err
 	}

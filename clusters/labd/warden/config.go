@@ -29,6 +29,7 @@ type Config struct {
 	Dataplane string            `json:"dataplane"` // profile of the nodes' data planes
 	Families  layout.Families   `json:"families"`
 	Images    map[string]string `json:"images"`    // image name without tag → absolute path, and arguments, outside
+	Layout    string            `json:"layout"`    // absolute path of an OCI layout whose images replace those of the same names; empty: none
 	Host      []string          `json:"host"`      // those of the paths whose programs need files of the machine
 	Port      int               `json:"port"`      // of the listener on 127.0.0.1
 	Labd      string            `json:"labd"`      // absolute path of this binary, outside
@@ -61,6 +62,7 @@ func parseConfig(args []string) (Config, error) {
 	fs.StringVar(&c.Dataplane, "dataplane", "enforce", "profile of the nodes' data planes")
 	fs.StringVar((*string)(&c.Families), "ip-families", string(layout.IPv4), "IPv4, IPv6 or IPv4,IPv6")
 	fs.Var(images(c.Images), "image", "NAME=/path/of/program, repeatable; with what it needs of the machine when it is not static; or NAME=/folder /program/in/it")
+	fs.StringVar(&c.Layout, "image-layout", "", "absolute path of an OCI layout whose images pods can run")
 	fs.IntVar(&c.Lifeline, "lifeline", -1, "inherited descriptor; its end of file ends the lab unless a byte came first")
 	if err := fs.Parse(args); err != nil {
 		return c, err
@@ -88,6 +90,9 @@ func (c *Config) complete() error {
 	case c.Nodes < 0 || c.Nodes > MaxNodes:
 		return fmt.Errorf("--nodes=%d: between 0 and %d", c.Nodes, MaxNodes)
 	}
+	if err := c.checkLayout(); err != nil {
+		return err
+	}
 	if _, err := profile.Parse(c.Dataplane, profile.Profile{}); err != nil {
 		return fmt.Errorf("--dataplane: %w", err)
 	}
@@ -104,6 +109,20 @@ func (c *Config) complete() error {
 		}
 	}
 	return c.findHostPrograms()
+}
+
+// checkLayout refuses what cannot be a layout. What is in it is read inside.
+func (c *Config) checkLayout() error {
+	if c.Layout == "" {
+		return nil
+	}
+	if !filepath.IsAbs(c.Layout) {
+		return fmt.Errorf("--image-layout %s: an absolute path is needed", c.Layout)
+	}
+	if st, err := os.Stat(filepath.Join(c.Layout, "index.json")); err != nil || !st.Mode().IsRegular() {
+		return fmt.Errorf("--image-layout %s is no OCI layout: there is no file index.json in it; `make images` makes one", c.Layout)
+	}
+	return nil
 }
 
 // findHyperkube finds Kubernetes' programs beside this one.

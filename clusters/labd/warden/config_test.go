@@ -69,6 +69,8 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		{"an unknown data plane", "--dataplane", []string{"--dir", "/d", "--dataplane", "maybe"}},
 		{"an image without a path", "NAME=", []string{"--dir", "/d", "--image", "x"}},
 		{"a folder without a program", "is a folder", []string{"--dir", "/d", "--image", "x=/"}},
+		{"a relative image layout", "--image-layout", []string{"--dir", "/d", "--image-layout", "here"}},
+		{"an image layout that is none", "index.json", []string{"--dir", "/d", "--image-layout", t.TempDir()}},
 		{"an image that is not there", "/no/such/file", []string{"--dir", "/d", "--image", "x=/no/such/file"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -18,7 +18,7 @@ type Event struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"` // with Ready: its path; between supervisor and warden, its content
 
 	Error string `json:"error,omitempty"`
-	Stage string `json:"stage,omitempty"` // with Error: namespaces, when the kernel refused the lab its isolation
+	Stage string `json:"stage,omitempty"` // with Error: namespaces, when the kernel refused the lab its isolation; usage, when what was asked for cannot be
 }
 
 // reporter writes events as JSON lines. Its reader may be gone: a lab that was

@@ -29,8 +29,8 @@ func buildRoot(cfg Config) error {
 	if err := unix.Mount(mountSource, root, "tmpfs", unix.MS_NOSUID, "mode=0755"); err != nil {
 		return fmt.Errorf("mount a tmpfs: %w", err)
 	}
-	for _, dir := range []string{"bin", "dev/shm", "etc/ssl/certs", "images", "old", "proc", "root", "run/lab/pki",
-		"sys", "tmp", "usr", "var/lib", "var/log/lab", "var/run"} {
+	for _, dir := range []string{"bin", "dev/shm", "etc/ssl/certs", layout.Images, "old", "proc", "root", "run/lab/pki",
+		"sys", "tmp", layout.Unpacked, "usr", "var/lib", "var/log/lab", "var/run"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			return fmt.Errorf("root file system: %w", err)
 		}
@@ -40,6 +40,11 @@ func buildRoot(cfg Config) error {
 	}
 	if err := showHost(root, cfg.Host); err != nil {
 		return err
+	}
+	if cfg.Layout != "" {
+		if err := bindFile(cfg.Layout, filepath.Join(root, layout.OCI)); err != nil {
+			return fmt.Errorf("bind the image layout %s: %w", cfg.Layout, err)
+		}
 	}
 	if err := unix.Mount("proc", filepath.Join(root, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)

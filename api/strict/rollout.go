@@ -1,0 +1,192 @@
+package strict
+
+import (
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// MaxRolloutName is how long the name of a rollout may be: the names of its runs, and
+// of what they make, are made from it.
+const MaxRolloutName = 40
+
+// maxReason bounds a reason, in bytes, as the API does.
+const maxReason = 1024
+
+var exceptionTypes = []v1alpha1.ExceptionType{v1alpha1.ExceptionPredictedCut, v1alpha1.ExceptionUnqualifiedPath}
+
+// CheckRollout holds a PolicyRollout's spec, which stands at that path, against what
+// the API server and the controller accept of it, as far as it can be told from the
+// spec alone. Exceptions name paths of suites, so CheckExceptions does those.
+func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
+	f := Faults{}
+	if len(spec.Suites) == 0 {
+		f.Add(at+".suites", "is missing: without a suite nothing is tested")
+	}
+	for i, ref := range spec.Suites {
+		if ref.Name == "" {
+			f.Add(index(at+".suites", i)+".name", "is missing: name a ConnectivitySuite of the same namespace")
+		}
+	}
+	for i, p := range spec.Policies.Inline {
+		if slices.Contains(append(slices.Clone(ProtectedNamespaces), spec.ProtectedNamespaces...), p.Namespace) {
+			f.Add(index(at+".policies.inline", i)+".namespace", "%s is protected: no rollout writes to it", Show(p.Namespace))
+		}
+	}
+	f = append(f, CheckStages(at+".stages", spec.Stages)...)
+	f = append(f, CheckAnalysis(at+".analysis", spec.Analysis)...)
+	if spec.InconclusiveDeadline.Duration < 0 {
+		f.Add(at+".inconclusiveDeadline", "%v is negative", spec.InconclusiveDeadline.Duration)
+	}
+	if h := spec.HistoryLimit; h != nil && (*h < 0 || *h > 1000) {
+		f.Add(at+".historyLimit", "%d is not a number of runs to keep: 0 to 1000", *h)
+	}
+	return f
+}
+
+// ProtectedNamespaces are never written to, whatever a rollout says.
+var ProtectedNamespaces = []string{"kube-system", v1alpha1.SystemNamespace}
+
+// CheckStages wants stages that can be told apart, each with what its mode needs.
+func CheckStages(at string, stages []v1alpha1.Stage) Faults {
+	f := Faults{}
+	if len(stages) == 0 {
+		f.Add(at, "is missing: say in which stages to tighten")
+	}
+	names := map[string]bool{}
+	for i, stage := range stages {
+		at := index(at, i)
+		if names[stage.Name] {
+			f.Add(at+".name", "stage %s is listed twice", Show(stage.Name))
+		}
+		names[stage.Name] = true
+		if f.Name(at+".name", stage.Name) && len(stage.Name) > 40 {
+			f.Add(at+".name", "%s has %d characters: use at most 40", Show(stage.Name), len(stage.Name))
+		}
+		if stage.MinDuration.Duration < 0 {
+			f.Add(at+".minDuration", "%v is negative", stage.MinDuration.Duration)
+		}
+		if stage.MinCoveragePercent < 0 || stage.MinCoveragePercent > 100 {
+			f.Add(at+".minCoveragePercent", "%d is not a percentage: 0 to 100", stage.MinCoveragePercent)
+		}
+		f.scope(at, stage)
+	}
+	return f
+}
+
+var modes = []v1alpha1.StageMode{v1alpha1.ModeObserve, v1alpha1.ModeCanary, v1alpha1.ModeEnforce}
+
+// scope wants only a canary to say whom it enforces, and in one way.
+func (f *Faults) scope(at string, stage v1alpha1.Stage) {
+	scope := stage.Scope
+	switch stage.Mode {
+	case v1alpha1.ModeObserve, v1alpha1.ModeEnforce:
+		if scope.ProbePodsOnly || scope.MaxPods != nil {
+			f.Add(at+".scope", "only a Canary stage has a scope")
+		}
+		return
+	case v1alpha1.ModeCanary:
+	default:
+		f.Add(at+".mode", "%q is not Observe, Canary or Enforce%s", Show(string(stage.Mode)), DidYouMean(string(stage.Mode), texts(modes)))
+		return
+	}
+	if scope.ProbePodsOnly && scope.MaxPods != nil {
+		f.Add(at+".scope", "state exactly one of probePodsOnly: true and maxPods")
+	}
+	if scope.MaxPods == nil {
+		return
+	}
+	limit := 1 << 31
+	if scope.MaxPods.Type == intstr.String {
+		limit = 100
+	}
+	if n, err := intstr.GetScaledValueFromIntOrPercent(scope.MaxPods, 100, true); err != nil || n < 1 || n > limit {
+		f.Add(at+".scope.maxPods", "%s is not a number of pods or a percentage such as 10%%", Show(scope.MaxPods.String()))
+	}
+}
+
+// CheckAnalysis holds the tuning of the probes against what can be done.
+func CheckAnalysis(at string, a v1alpha1.Analysis) Faults {
+	f := Faults{}
+	if a.Interval.Duration < 0 {
+		f.Add(at+".interval", "%v is negative", a.Interval.Duration)
+	}
+	if a.Timeout.Duration < 0 {
+		f.Add(at+".timeout", "%v is negative", a.Timeout.Duration)
+	}
+	if a.FalseRollbackBudget == "" {
+		return f
+	}
+	if budget, err := strconv.ParseFloat(a.FalseRollbackBudget, 64); err != nil || !(budget > 0 && budget < 1e6) {
+		f.Add(at+".falseRollbackBudget", "%s is not a number above 0, such as 1e-6 per hour", Show(a.FalseRollbackBudget))
+	}
+	return f
+}
+
+// CheckExceptions wants each exception to name one of the paths that it can be about,
+// and a reason. Whether the path is predicted to be cut is for a plan to say.
+func CheckExceptions(at string, all []v1alpha1.Exception, paths []v1alpha1.Path) Faults {
+	f := Faults{}
+	var names []string
+	for _, path := range paths {
+		names = append(names, path.Name)
+	}
+	for i, e := range all {
+		at := index(at, i)
+		if !slices.Contains(exceptionTypes, e.Type) {
+			f.Add(at+".type", "%q is not %s", Show(string(e.Type)), OneOf(exceptionTypes))
+		}
+		switch n := slices.Index(names, e.Path); {
+		case n < 0:
+			f.Add(at+".path", "the suite has no path %q%s", Show(e.Path), DidYouMean(e.Path, names))
+		case e.Type == v1alpha1.ExceptionPredictedCut && paths[n].Expect == v1alpha1.ExpectDeny:
+			f.Add(at+".path", "path %q must not work, so it cannot be cut", Show(e.Path))
+		}
+		if e.Reason == "" || len(e.Reason) > maxReason {
+			f.Add(at+".reason", "has %d bytes: say in at most %d why this is accepted", len(e.Reason), maxReason)
+		}
+		if slices.ContainsFunc(all[:i], func(other v1alpha1.Exception) bool { return other.Type == e.Type && other.Path == e.Path }) {
+			f.Add(at, "path %q is accepted twice", Show(e.Path))
+		}
+	}
+	return f
+}
+
+// Name wants what an object of Kubernetes can be called here: a DNS label, because
+// names end up in labels and in pods' names. It reports whether it is one.
+func (f *Faults) Name(at, name string) bool {
+	if name == "" {
+		f.Add(at, "is missing: give it a name")
+		return false
+	}
+	if len(name) > 50 || len(validation.IsDNS1123Label(name)) > 0 {
+		f.Add(at, "%s is not a name: use at most 50 lower-case letters, digits and dashes, with a letter or digit at both ends", Show(name))
+		return false
+	}
+	return true
+}
+
+// label is Name for what somebody else has named already.
+func (f *Faults) label(at, name string) bool {
+	if name == "" {
+		f.Add(at, "is missing: give it a name")
+		return false
+	}
+	if len(validation.IsDNS1123Label(name)) > 0 {
+		f.Add(at, "%s is not a name: use at most 63 lower-case letters, digits and dashes, with a letter or digit at both ends", Show(name))
+		return false
+	}
+	return true
+}
+
+func texts[T ~string](all []T) []string {
+	var out []string
+	for _, one := range all {
+		out = append(out, string(one))
+	}
+	return out
+}

@@ -1,0 +1,59 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// ErrAltered says that a published report is not what the controller wrote when the
+// run had ended. It proves nothing.
+var ErrAltered = errors.New("the report is not the one that the controller wrote")
+
+// OfRun is the report in the ConfigMap that the status of the run names. Whoever may
+// edit ConfigMaps may have edited it: of a run that is over its digest is held against
+// the one in the run's status.
+func OfRun(run *v1alpha1.PolicyRolloutRun, cm *corev1.ConfigMap) (*Report, error) {
+	where := fmt.Sprintf("ConfigMap %s/%s", cm.Namespace, cm.Name)
+	if got := cm.Annotations[v1alpha1.AnnotationRunUID]; run.UID == "" || got != string(run.UID) {
+		return nil, fmt.Errorf("%s: %w: it is of run UID %q, and run %s has UID %q", where, ErrAltered, Sanitize(got), run.Name, run.UID)
+	}
+	head := ""
+	if run.Status.Evidence != nil {
+		head = run.Status.Evidence.Head
+	}
+	digest, err := Digest(cm.Data, cm.BinaryData)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", where, err)
+	case head != "" && digest != head:
+		return nil, fmt.Errorf("%s: %w: its digest is %s, and run %s ended with %s; the controller's own is in ConfigMap %s/tightrope-%s-report",
+			where, ErrAltered, digest, run.Name, head, v1alpha1.SystemNamespace, run.Name)
+	case head == "" && meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied):
+		return nil, fmt.Errorf("%s: %w: the last one could not be written; the events of run %s say why", where, ErrAltered, run.Name)
+	}
+	r, err := Published(cm.Data, cm.BinaryData)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", where, err)
+	}
+	return r, nil
+}
+
+// OfStatus is what the status of a run tells where it has no report: preflight
+// refused it, for one.
+func OfStatus(run *v1alpha1.PolicyRolloutRun) *Report {
+	st := run.Status
+	r := &Report{SchemaVersion: SchemaVersion, Run: run.Name, Rollout: run.Namespace + "/" + run.Spec.RolloutRef.Name,
+		Result: st.Result, Cause: st.Cause, Message: st.Message}
+	for _, h := range st.History {
+		if r.Started.IsZero() {
+			r.Started = h.At.Time
+		}
+		r.Ended = h.At.Time
+	}
+	return r
+}

@@ -1,0 +1,149 @@
+package operator
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
+)
+
+// aFinished run has its last status and nothing else: an operator is to finish it.
+func aFinishedRun(t *testing.T, objects ...client.Object) (*RunReconciler, *v1alpha1.PolicyRolloutRun) {
+	t.Helper()
+	run := aRun(v1alpha1.PhaseRolledBack, v1alpha1.IntentAbort)
+	run.Status.Result, run.Status.Cause, run.Status.Evidence = "RolledBack", "Aborted", &v1alpha1.Evidence{Report: run.Name}
+	r, s := runningOver(t, interceptor.Funcs{}, run)
+	if err := s.record.save(t.Context(), r.Write, r.Live, run); err != nil {
+		t.Fatal(err)
+	}
+	r.drop(client.ObjectKeyFromObject(run))
+	for _, o := range objects {
+		if err := r.Write.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, run
+}
+
+func finishRun(t *testing.T, r *RunReconciler, run *v1alpha1.PolicyRolloutRun) {
+	t.Helper()
+	key := client.ObjectKeyFromObject(run)
+	for range 3 {
+		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Get(t.Context(), key, run); err != nil {
+		t.Fatal(err)
+	}
+	if !meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied) {
+		t.Fatalf("not finished: %+v", run.Status)
+	}
+}
+
+func theReport(t *testing.T, r *RunReconciler, run *v1alpha1.PolicyRolloutRun) *corev1.ConfigMap {
+	t.Helper()
+	cm := &corev1.ConfigMap{}
+	if err := r.Get(t.Context(), publishedName(run), cm); err != nil {
+		t.Fatal(err)
+	}
+	return cm
+}
+
+func TestTheReportIsWhereTheRunIs(t *testing.T) {
+	r, run := aFinishedRun(t)
+	finishRun(t, r, run)
+	cm := theReport(t, r, run)
+	if !metav1.IsControlledBy(cm, run) || cm.Namespace != run.Namespace || cm.Name != run.Status.Evidence.Report {
+		t.Errorf("%+v; want it in the run's namespace and owned by it", cm.ObjectMeta)
+	}
+	rep, err := report.OfRun(run, cm)
+	if err != nil || rep.Result != "RolledBack" {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if data := cm.Data[stateKey]; data != "" {
+		t.Errorf("the state is where tenants may write: %s", data)
+	}
+	cm.Data["report.json"] = strings.Replace(cm.Data["report.json"], "RolledBack", "Committed", 1)
+	if _, err := report.OfRun(run, cm); !errors.Is(err, report.ErrAltered) {
+		t.Errorf("an edited report is taken for the controller's: %v", err)
+	}
+}
+
+// What a tenant makes of the report is nothing that the controller ever reads.
+func TestNothingRestsOnThePublishedReport(t *testing.T) {
+	run := aRun(v1alpha1.PhaseCanary, v1alpha1.IntentRun)
+	r, s := runningOver(t, interceptor.Funcs{}, run)
+	s.record.State.Qualified = []string{"0/Service"}
+	s.record.Report.Message = "the controller's"
+	if err := s.record.save(t.Context(), r.Write, r.Live, run); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.record.publish(t.Context(), r.Write, r.Live, run); err != nil {
+		t.Fatal(err)
+	}
+	cm := theReport(t, r, run)
+	cm.Data = map[string]string{"report.json": `{"message": "forged"}`, stateKey: `{"qualified": []}`}
+	if err := r.Write.Update(t.Context(), cm); err != nil {
+		t.Fatal(err)
+	}
+	var after record
+	if err := after.load(t.Context(), r.Live, keyOf(run)); err != nil || after.Report.Message != "the controller's" || len(after.State.Qualified) != 1 {
+		t.Errorf("%+v, %v", after, err)
+	}
+	if _, err := s.record.publish(t.Context(), r.Write, r.Live, run); err != nil {
+		t.Fatal(err)
+	}
+	if cm := theReport(t, r, run); strings.Contains(cm.Data["report.json"], "forged") || cm.Data[stateKey] != "" {
+		t.Errorf("the forgery stays: %v", cm.Data)
+	}
+}
+
+// Somebody has a ConfigMap of that name. It stays as it is, and the run ends without it.
+func TestARunEndsThoughTheNameOfItsReportIsTaken(t *testing.T) {
+	theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "r-1"}, Data: map[string]string{"report.json": "{}"}}
+	r, run := aFinishedRun(t, theirs)
+	finishRun(t, r, run)
+	if run.Status.Evidence.Head != "" {
+		t.Errorf("evidence %+v for a report that is not published", run.Status.Evidence)
+	}
+	cm := theReport(t, r, run)
+	if cm.Data["report.json"] != "{}" {
+		t.Errorf("overwritten: %v", cm.Data)
+	}
+	if _, err := report.OfRun(run, cm); !errors.Is(err, report.ErrAltered) {
+		t.Errorf("taken for the run's: %v", err)
+	}
+	if err := r.Write.Delete(t.Context(), cm); err != nil {
+		t.Fatal(err)
+	}
+	finishRun(t, r, run)
+	if _, err := report.OfRun(run, theReport(t, r, run)); err != nil {
+		t.Errorf("the name is free, and the report is not published: %v", err)
+	}
+}
+
+func TestTheRecordGoesWithTheRun(t *testing.T) {
+	r, run := aFinishedRun(t)
+	finishRun(t, r, run)
+	if err := r.Write.Delete(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(run)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []client.Object{&v1alpha1.PolicyRolloutRun{ObjectMeta: run.ObjectMeta}, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: recordName(run.Name).Namespace, Name: recordName(run.Name).Name}}} {
+		if err := r.Get(t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil || err == nil {
+			t.Errorf("%T %s is there still: %v", o, o.GetName(), err)
+		}
+	}
+}

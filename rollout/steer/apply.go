@@ -1,0 +1,137 @@
+package steer
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/strict"
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/verdict/manifest"
+)
+
+// Applied is a rollout that was applied.
+type Applied struct {
+	Rollout *v1alpha1.PolicyRollout // as it is now
+	Changed bool                    // a run is to begin; false: its generation was taken up before
+}
+
+// Apply applies the input on the server's side, without taking over what somebody else
+// owns. Before the first write it has seen that everything that is referred to is
+// there, and the API server has accepted every object. Each object that is applied is
+// told, in order.
+func (s *Steerer) Apply(ctx context.Context, in *Input, dryRun bool, told func(*unstructured.Unstructured)) ([]Applied, error) {
+	if err := s.references(ctx, in); err != nil {
+		return nil, err
+	}
+	for _, u := range in.Objects {
+		if err := s.apply(ctx, u.DeepCopy(), client.DryRunAll); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+	}
+	var applied []Applied
+	for _, u := range in.Objects {
+		now := u.DeepCopy()
+		if !dryRun {
+			rollout, err := s.applyOne(ctx, now)
+			if err != nil {
+				return applied, err
+			}
+			if rollout != nil {
+				applied = append(applied, *rollout)
+			}
+		}
+		told(now)
+	}
+	return applied, nil
+}
+
+// applyOne applies an object; of a rollout it tells whether that begins anything.
+func (s *Steerer) applyOne(ctx context.Context, u *unstructured.Unstructured) (*Applied, error) {
+	if u.GetKind() != "PolicyRollout" {
+		return nil, s.apply(ctx, u)
+	}
+	key := client.ObjectKeyFromObject(u)
+	var before, after v1alpha1.PolicyRollout
+	if err := client.IgnoreNotFound(s.get(ctx, "PolicyRollout", key, &before)); err != nil {
+		return nil, err
+	}
+	if err := s.apply(ctx, u); err != nil {
+		return nil, err
+	}
+	if err := s.get(ctx, "PolicyRollout", key, &after); err != nil {
+		return nil, err
+	}
+	unchanged := after.UID == before.UID && after.Generation == before.Status.ObservedGeneration && before.Status.CurrentRunRef != nil
+	return &Applied{Rollout: &after, Changed: !unchanged}, nil
+}
+
+func (s *Steerer) apply(ctx context.Context, u *unstructured.Unstructured, opts ...client.ApplyOption) error {
+	opts = append(opts, client.FieldOwner(FieldManager))
+	err := s.c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), opts...)
+	key := client.ObjectKeyFromObject(u)
+	switch {
+	case apierrors.IsConflict(err):
+		return fmt.Errorf("apply %s %s: %w; somebody else owns these fields, and nothing is taken from him: leave them out of the file, or let him apply it", u.GetKind(), key, err)
+	case apierrors.IsNotFound(err) && key.Namespace != "":
+		return fmt.Errorf("apply %s %s: %w: create the namespace first, or install Tightrope", u.GetKind(), key, err)
+	}
+	return explain("patch", u.GetKind(), key, err)
+}
+
+// references looks up what the rollouts of the input refer to and the input has not.
+func (s *Steerer) references(ctx context.Context, in *Input) error {
+	var problems []manifest.Problem
+	for _, r := range in.rollouts {
+		spec := r.Object.Spec
+		var paths []v1alpha1.Path
+		all := true
+		for i, ref := range spec.Suites {
+			suite := in.suite(r.Namespace, ref.Name)
+			if suite == nil {
+				suite = &v1alpha1.ConnectivitySuite{}
+				found, err := s.there(ctx, "ConnectivitySuite", r.Namespace, ref.Name, suite)
+				if err != nil {
+					return err
+				} else if !found {
+					all = false
+					problems = append(problems, faulty(r.Source, missing(fmt.Sprintf("spec.suites[%d].name", i), "ConnectivitySuite", r.Namespace, ref.Name))...)
+				}
+			}
+			paths = append(paths, suite.Spec.Paths...)
+		}
+		if all {
+			problems = append(problems, faulty(r.Source, strict.CheckExceptions("spec.exceptions", spec.Exceptions, paths))...)
+		}
+		if ref := spec.Policies.ConfigMapRef; ref != nil && !in.has(configMapKind.Kind, r.Namespace, ref.Name) {
+			found, err := s.there(ctx, "ConfigMap", r.Namespace, ref.Name, &corev1.ConfigMap{})
+			if err != nil {
+				return err
+			} else if !found {
+				problems = append(problems, faulty(r.Source, missing("spec.policies.configMapRef.name", "ConfigMap", r.Namespace, ref.Name))...)
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return &manifest.Error{Problems: problems}
+	}
+	return nil
+}
+
+func (s *Steerer) there(ctx context.Context, kind, namespace, name string, into client.Object) (bool, error) {
+	err := s.get(ctx, kind, client.ObjectKey{Namespace: namespace, Name: name}, into)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func missing(at, kind, namespace, name string) strict.Faults {
+	f := strict.Faults{}
+	f.Add(at, "there is no %s %s in the files or in the cluster", kind, strict.Show(namespace+"/"+name))
+	return f
+}
