@@ -58,11 +58,12 @@ func complaints(err error) []string {
 	lines := []string{err.Error()}
 	_, scenario := errors.AsType[scenarios.Problems](err)
 	_, input := errors.AsType[*manifest.Error](err)
-	if _, suite := errors.AsType[reasons](err); scenario || input || suite {
-		lines = strings.Split(err.Error(), "\n") // no problem has a line break of its own
+	_, many := errors.AsType[reasons](err)
+	if scenario || input || many {
+		lines = strings.Split(err.Error(), "\n") // none has a line break of its own
 	}
 	for i := range lines {
-		lines[i] = report.Sanitize(lines[i])
+		lines[i] = report.SanitizeParagraph(lines[i])
 	}
 	return lines
 }
