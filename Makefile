@@ -61,8 +61,9 @@ tools:
 	@mkdir -p bin
 	@cd tools && $(GO) build -o ../bin/ honnef.co/go/tools/cmd/staticcheck sigs.k8s.io/controller-tools/cmd/controller-gen
 
-generate: tools ## deep copies and CRDs, from the types
+generate: tools ## deep copies and CRDs, from the types; the Helm chart and the kustomize base, from what deploy returns
 	@bin/controller-gen object paths=./api/... crd output:crd:dir=deploy/crds
+	@$(GO) test -count=1 -run '^TestChartAndBase' ./deploy/charts -update >/dev/null
 
 check: generate ## formatting, vet, staticcheck, tidy modules and generated code
 	@hack/check.sh '$(GO)'
