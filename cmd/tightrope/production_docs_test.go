@@ -89,6 +89,7 @@ func (r *reader) rename(t *testing.T) {
 // does runs a line in a shell and returns what a terminal would show.
 func (r *reader) does(t *testing.T, line string) string {
 	t.Helper()
+	t.Logf("$ %s", line)
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(line, theirRegistry, r.registry))
 	cmd.Dir, cmd.Env = r.folder, r.env
 	if line == "echo $?" {
@@ -101,7 +102,9 @@ func (r *reader) does(t *testing.T, line string) string {
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(string(out), r.registry, theirRegistry)
+	text := strings.ReplaceAll(string(out), r.registry, theirRegistry)
+	t.Log(strings.TrimSpace(text))
+	return text
 }
 
 // matching replaces lines that a document's line stands for by that line: within one,
