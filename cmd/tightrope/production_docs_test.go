@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/deploy/images"
 )
 
 // onLab are the documents that are run on a lab of their own, and the folder that
@@ -38,12 +40,14 @@ func newReader(t *testing.T, folder string) *reader {
 	t.Helper()
 	needLab(t)
 	bin := t.TempDir()
-	for _, name := range []string{"tightrope", "labd", "hyperkube"} {
+	for _, name := range []string{"labd", "hyperkube"} {
 		if err := os.Symlink(binary(t, name), filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	layout := filepath.Join(filepath.Dir(binary(t, "tightrope")), "images")
+	copied(t, binary(t, "tightrope"), filepath.Join(bin, "tightrope")) // it looks for images beside itself
+	layout := filepath.Join(bin, "images")
+	realImages(t, layout)
 	kubectl := "#!/bin/sh\nexec " + filepath.Join(bin, "labd") + " kubectl \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(kubectl), 0o755); err != nil {
 		t.Fatal(err)
@@ -66,6 +70,44 @@ func newReader(t *testing.T, folder string) *reader {
 	}
 	r.rename(t)
 	return r
+}
+
+// realImages builds a layout of the programs that make build made. For the other
+// architecture, of which nothing runs here, it has a small program in their place.
+func realImages(t *testing.T, layout string) {
+	t.Helper()
+	folder := t.TempDir()
+	for _, arch := range images.Architectures {
+		if err := os.Mkdir(filepath.Join(folder, "linux_"+arch), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range images.Programs {
+			to := filepath.Join(folder, "linux_"+arch, name)
+			if arch == runtime.GOARCH {
+				copied(t, binary(t, name), to)
+				continue
+			}
+			cmd := exec.Command("go", "build", "-trimpath", "-o", to, "../../deploy/images/testdata/program")
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+	}
+	if _, err := images.Build(layout, images.Options{Binaries: folder, Version: "test"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copied(t *testing.T, from, to string) {
+	t.Helper()
+	raw, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, raw, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // rename puts the real registry into the reader's files.
