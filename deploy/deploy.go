@@ -108,7 +108,7 @@ func (o Options) fill(deployment *unstructured.Unstructured) error {
 		return fmt.Errorf("it has %d containers where one is expected", n)
 	}
 	c := &pod.Containers[0]
-	c.Image, c.Args = o.Controller, []string{"--agent-image=" + o.Agent, "--twin-image=" + o.Twin}
+	c.Image, c.Args = o.Controller, []string{"--agent-image=" + o.Agent, "--twin-image=" + o.Twin, "--single-tenant"}
 	if o.DropsPort != 0 {
 		c.Args = append(c.Args, fmt.Sprintf("--drops-port=%d", o.DropsPort))
 	}

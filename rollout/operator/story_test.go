@@ -139,7 +139,7 @@ func (s *story) operate() {
 		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{s.ns: {}, v1alpha1.SystemNamespace: {}}},
 	})
 	if err == nil {
-		err = Setup(ctx, mgr, Options{Logs: s.c.plane})
+		err = Setup(ctx, mgr, Options{Logs: s.c.plane, SingleTenant: true})
 	}
 	if err != nil {
 		cancel()
