@@ -69,11 +69,12 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if ro.Spec.ServiceAccountName != "" {
 		p.Account = types.NamespacedName{Namespace: ro.Namespace, Name: ro.Spec.ServiceAccountName}
 	}
-	before := len(no.reasons)
-	if err := r.authorise(ctx, p, run, candidates, suites, w, no); err != nil {
-		return nil, err
+	for i := range suites {
+		no.addReserved(&suites[i])
 	}
-	if len(no.reasons) > before {
+	if may, err := r.authorise(ctx, p, run, candidates, suites, w, no); err != nil {
+		return nil, err
+	} else if !may || len(no.reasons) > 0 && ro.Spec.ServiceAccountName != "" {
 		return nil, no // and not a word of what is in the cluster
 	}
 	for i := range suites {
@@ -154,13 +155,10 @@ func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollo
 	return out, nil
 }
 
-// addSuite collects identities and paths and checks that they lead somewhere.
-func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
+// addReserved refuses identities that would be taken for pods of ours, and probe pods
+// where nobody may write.
+func (no *refusal) addReserved(suite *v1alpha1.ConnectivitySuite) {
 	for _, id := range suite.Spec.Identities {
-		if _, dup := p.identity(id.Name); dup {
-			no.add("suite %s: identity %q is already in another suite of this rollout: rename it", suite.Name, id.Name)
-			continue
-		}
 		if strings.HasPrefix(id.Name, "tightrope-") {
 			no.add("suite %s: identity %q is called like one of Tightrope's own pods: choose a name that does not begin with tightrope-", suite.Name, id.Name)
 		}
@@ -171,6 +169,16 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 		}
 		if slices.Contains(always, id.Namespace) {
 			no.add("suite %s: identity %q lives in namespace %s, which is protected: no probe pod may be there", suite.Name, id.Name, id.Namespace)
+		}
+	}
+}
+
+// addSuite collects identities and paths and checks that they lead somewhere.
+func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
+	for _, id := range suite.Spec.Identities {
+		if _, dup := p.identity(id.Name); dup {
+			no.add("suite %s: identity %q is already in another suite of this rollout: rename it", suite.Name, id.Name)
+			continue
 		}
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
 			no.add("suite %s: identity %q lives in namespace %q, which does not exist", suite.Name, id.Name, id.Namespace)

@@ -48,7 +48,15 @@ var (
 // demands are the rights that something needs, each once.
 type demands map[authorizationv1.ResourceAttributes]bool
 
+// in demands rights in a namespace; in a protected one none helps.
 func (d demands) in(namespace string, all ...[]verbs) {
+	if slices.Contains(always, namespace) {
+		return
+	}
+	d.add(namespace, all...)
+}
+
+func (d demands) add(namespace string, all ...[]verbs) {
 	for _, v := range slices.Concat(all...) {
 		for _, verb := range v.verbs {
 			d[authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: v.group, Resource: v.resource, Subresource: v.subresource}] = true
@@ -68,8 +76,8 @@ func forwardDemands(candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.Con
 			d.in(id.Namespace, probing, reads)
 		}
 		for _, path := range suite.Spec.Paths {
-			if !w.isNameService(path.To.Service) {
-				d.in(path.To.Service.Namespace, reads)
+			if t := path.To.Service; !w.isNameService(t) {
+				d.add(t.Namespace, reads)
 			}
 		}
 	}
@@ -98,39 +106,48 @@ func (w *world) isNameService(t v1alpha1.ServiceTarget) bool {
 }
 
 // authorise refuses a run of which the rollout's account may not do everything, or
-// that the controller could not take back. It names what is missing and nothing of
-// what there is: whoever may not read a namespace learns nothing of it. So it comes
-// before anything of the cluster is looked at.
-func (r *RunReconciler) authorise(ctx context.Context, p *Plan, run *v1alpha1.PolicyRolloutRun, candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.ConnectivitySuite, w *world, no *refusal) error {
-	if p.Account == (types.NamespacedName{}) {
-		if !r.SingleTenant {
-			no.add("rollout %s names no service account: set spec.serviceAccountName to one of namespace %s that you may impersonate; only a single-tenant installation goes without", p.Rollout, run.Namespace)
+// that the controller could not take back, and reports whether it did not. It names
+// what is missing and nothing of what there is: whoever may not read a namespace learns
+// nothing of it. So it comes before anything of the cluster is looked at.
+func (r *RunReconciler) authorise(ctx context.Context, p *Plan, run *v1alpha1.PolicyRolloutRun, candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.ConnectivitySuite, w *world, no *refusal) (may bool, err error) {
+	before := len(no.reasons)
+	switch {
+	case p.Account != (types.NamespacedName{}):
+		if err := r.authoriseAccount(ctx, p, forwardDemands(candidates, suites, w), no); err != nil {
+			return false, err
 		}
-	} else {
-		write, err := r.forward(p)
-		if err != nil {
-			return err
-		}
-		if _, err := write.May(ctx, authorizationv1.ResourceAttributes{Namespace: p.Account.Namespace, Verb: "get", Resource: "services"}); apierrors.IsForbidden(err) {
-			no.add("the controller may not act as service account %s: %v; a cluster administrator lets it act as one that it makes, with: tightrope upgrade --tenant %s", p.Account, err, p.Account.Namespace)
-			return nil
-		}
-		lacks, err := shortfalls(ctx, write, forwardDemands(candidates, suites, w))
-		if err != nil {
-			return fmt.Errorf("ask what service account %s may do: %w", p.Account, err)
-		}
-		for _, lack := range lacks {
-			no.add("service account %s may not %s; who administers that namespace allows it with: kubectl -n %s create rolebinding tightrope --clusterrole=%s --serviceaccount=%s:%s",
-				p.Account, lack, lack.namespace, lack.role(), p.Account.Namespace, p.Account.Name)
-		}
+	case !r.SingleTenant:
+		no.add("rollout %s names no service account: set spec.serviceAccountName to one of namespace %s that you may impersonate; only a single-tenant installation goes without", p.Rollout, run.Namespace)
 	}
 	lacks, err := shortfalls(ctx, r.Write, backDemands(candidates, suites))
 	if err != nil {
-		return fmt.Errorf("ask what the controller may do: %w", err)
+		return false, fmt.Errorf("ask what the controller may do: %w", err)
 	}
 	for _, lack := range lacks {
 		no.add("the controller may not %s, so no rollback could be promised there; a cluster administrator allows it with: kubectl -n %s create rolebinding tightrope-rollback --clusterrole=tightrope-rollback --serviceaccount=%s:tightrope-controller",
 			lack, lack.namespace, v1alpha1.SystemNamespace)
+	}
+	return len(no.reasons) == before, nil
+}
+
+// authoriseAccount refuses what the account of a rollout may not do.
+func (r *RunReconciler) authoriseAccount(ctx context.Context, p *Plan, d demands, no *refusal) error {
+	write, err := r.forward(p)
+	if err != nil {
+		return err
+	}
+	_, err = write.May(ctx, authorizationv1.ResourceAttributes{Namespace: p.Account.Namespace, Verb: "get", Resource: "services"})
+	if apierrors.IsForbidden(err) {
+		no.add("the controller may not act as service account %s: %v; a cluster administrator gives namespace %s an account that it may act as, tightrope-rollout, with: tightrope upgrade --tenant %s", p.Account, err, p.Account.Namespace, p.Account.Namespace)
+		return nil
+	}
+	lacks, err := shortfalls(ctx, write, d)
+	if err != nil {
+		return fmt.Errorf("ask what service account %s may do: %w", p.Account, err)
+	}
+	for _, lack := range lacks {
+		no.add("service account %s may not %s; who administers that namespace allows it with: kubectl -n %s create rolebinding tightrope-%s --clusterrole=%s --serviceaccount=%s:%s",
+			p.Account, lack, lack.namespace, p.Account.Namespace, lack.role(), p.Account.Namespace, p.Account.Name)
 	}
 	return nil
 }
