@@ -29,24 +29,22 @@ family() {
 # role is what a process of a lab is: up (the warden), init, supervise, apiserver, …
 role() { { tr '\0' '\n' <"/proc/$1/cmdline"; } 2>/dev/null | sed -n 2p; }
 
+# ticks is the time since boot as /proc/PID/stat counts it.
+ticks() {
+	local up
+	read -r up _ </proc/uptime
+	echo "${up/./}" # in hundredths, which is what every Linux counts there
+}
+
 # settled waits for the end of every process that this run's labs have: the kernel
 # ends those of a namespace one after the other, and tells nobody.
 settled() {
-	local tries ns=$1
+	local tries ns=$1 until=$2
 	for tries in $(seq 200); do
-		if ! pgrep -f "(labd|hyperkube).*$TMPDIR" >/dev/null && [ -z "$(inside "$ns")" ]; then return 0; fi
+		if ! pgrep -f "(labd|hyperkube).*$TMPDIR" >/dev/null && "$root/hack/lab-leftovers.sh" "${ns:-user:[0]}" "$until" 2>/dev/null | grep -q "^processes 0 "; then return 0; fi
 		sleep 0.05
 	done
 	return 1
-}
-
-# inside prints a process of the user namespace, if there is one.
-inside() {
-	local proc
-	[ -n "$1" ] || return 0
-	for proc in /proc/[0-9]*; do
-		if [ "$(readlink "$proc/ns/user" 2>/dev/null)" = "$1" ]; then echo "$proc"; return; fi
-	done
 }
 
 # user_namespace of the lab among the processes, if process 1 runs yet.
@@ -57,11 +55,12 @@ user_namespace() {
 	done
 }
 
-# check counts what is left of a lab, whose user namespace is known or empty.
+# check counts what is left of a lab, whose user namespace is known or empty, and
+# whose end began at a time.
 check() {
-	settled "$2"
+	settled "$2" "$3"
 	"$tightrope" lab status >/dev/null 2>&1 # what lab commands begin with: it sweeps a killed warden's folder
-	if ! TMPDIR=$TMPDIR "$root/hack/lab-leftovers.sh" "${2:-user:[0]}" >"$log" 2>&1 || pgrep -af "(labd|hyperkube).*$TMPDIR" >>"$log"; then
+	if ! TMPDIR=$TMPDIR "$root/hack/lab-leftovers.sh" "${2:-user:[0]}" "$3" >"$log" 2>&1 || pgrep -af "(labd|hyperkube).*$TMPDIR" >>"$log"; then
 		dirty=$((dirty + 1))
 		echo "cycle $1 left something:" >&2
 		cat "$log" >&2
@@ -80,8 +79,9 @@ for i in $(seq "$ups"); do
 		cat "$log" >&2
 	fi
 	ns=$(user_namespace $(pgrep -f "(labd|hyperkube).*$TMPDIR"))
+	end=$(ticks)
 	"$tightrope" lab down >"$log" 2>&1 || [ ! -e "$TMPDIR/tightrope-$(id -u)" ] || cat "$log" >&2
-	check "up $i" "$ns"
+	check "up $i" "$ns" "$end"
 done
 
 for i in $(seq "$kills"); do
@@ -99,16 +99,17 @@ for i in $(seq "$kills"); do
 		echo "kill $i: the lab had ended by itself:" >&2
 		cat "$log" >&2
 		wait $starter
-		check "kill $i (nothing)" "$ns"
+		check "kill $i (nothing)" "$ns" "$(ticks)"
 		continue
 	fi
 	victim=${victims[$((i % ${#victims[@]}))]}
 	hit=$(role "$victim")
 	[ "$hit" = lab ] && hit=starter
 	when[$hit]=$((${when[$hit]:-0} + 1))
+	end=$(ticks)
 	kill -9 "$victim"
 	wait $starter 2>/dev/null
-	check "kill $i ($hit)" "$ns"
+	check "kill $i ($hit)" "$ns" "$end"
 done
 
 printf 'up and down %d of %d (slowest up %d ms), killed %d:' "$started" "$ups" "$slowest" "$kills"

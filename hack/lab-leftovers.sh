@@ -5,6 +5,10 @@
 #   hack/lab-leftovers.sh                     of every lab
 #   hack/lab-leftovers.sh user:[4026532277]   processes and namespaces of one lab,
 #                                             known by its user namespace
+#   hack/lab-leftovers.sh user:[…] 123456     the same, of processes that started by
+#                                             then, in clock ticks since boot: the kernel
+#                                             gives the number of a namespace that has
+#                                             ended to the next one, maybe of another lab
 #
 # A lab's processes are known by their file systems, which are of the source
 # "tightrope-lab", or by running labd; its namespaces are those that such processes
@@ -13,7 +17,7 @@
 set -u
 shopt -s nullglob
 mark=tightrope-lab
-only=${1:-}
+only=${1:-} until=${2:-}
 declare -A namespaces=() of=()
 processes=0 mounts=0 directories=0
 # One look at all namespaces: a program for each link of each process would take
@@ -26,7 +30,12 @@ own="${of[$$]:-} "
 # is_lab PROC COMMAND
 is_lab() {
 	if [ -n "$only" ]; then
-		[[ "${of[${1#/proc/}]:-} " == *" $only "* ]]
+		[[ "${of[${1#/proc/}]:-} " == *" $only "* ]] || return 1
+		[ -z "$until" ] && return
+		local stat
+		{ read -r stat <"$1/stat"; } 2>/dev/null || return 1
+		read -ra stat <<<"${stat##*) }" # the name in front may have spaces
+		[ "${stat[19]}" -le "$until" ]
 		return
 	fi
 	local program=${2%% *} part=${2#* }

@@ -146,8 +146,10 @@ func rowDetails(row Path, event Cut) string {
 	}
 	if event.Path != "" {
 		lines = append(lines, "phase "+orElse(Sanitize(event.Phase), unknown)+", cause "+orElse(Sanitize(event.Cause), unknown))
-		for _, l := range event.Latencies.list() {
-			lines = append(lines, l.Name+" "+millis(l.Millis))
+		if event.Latencies != (Latencies{}) {
+			for _, l := range event.Latencies.list() {
+				lines = append(lines, l.Name+" "+millis(l.Millis))
+			}
 		}
 	}
 	return "\n" + strings.Join(lines, "\n") + "\n"

@@ -6,8 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxText is the most runes that Sanitize returns, the mark of a cut included.
-const MaxText = 400
+// MaxText is the most runes that Sanitize returns, the mark of a cut included, and
+// MaxParagraph those that SanitizeParagraph does.
+const (
+	MaxText      = 400
+	MaxParagraph = 4_000
+)
 
 // maxMarks is how many combining marks one letter may carry: more of them paint
 // over the lines above and below and mean nothing in a name.
@@ -19,8 +23,22 @@ const maxMarks = 2
 // MaxText runes. What is taken out leaves one U+FFFD behind, so that two names
 // that differ only there do not look the same by silence. It is idempotent.
 // It does not escape for HTML, Markdown or XML; each writer does that for itself.
-func Sanitize(s string) string {
-	if plain(s) {
+func Sanitize(s string) string { return sanitize(s, MaxText) }
+
+// SanitizeParagraph is Sanitize for sentences that we write ourselves, around names
+// from outside: there are at most MaxParagraph runes of them, cut between two words.
+func SanitizeParagraph(s string) string {
+	text := sanitize(s, MaxParagraph)
+	if rest, cut := strings.CutSuffix(text, "…"); cut && !strings.HasSuffix(s, "…") {
+		if i := strings.LastIndexByte(rest, ' '); i > 0 {
+			return rest[:i] + " …"
+		}
+	}
+	return text
+}
+
+func sanitize(s string, most int) string {
+	if plain(s, most) {
 		return s
 	}
 	var b strings.Builder
@@ -36,7 +54,7 @@ func Sanitize(s string) string {
 		if marks > maxMarks || r == utf8.RuneError && last == r || r == ' ' && (last == ' ' || last == -1) {
 			continue
 		}
-		if runes++; runes == MaxText && s != "" {
+		if runes++; runes == most && s != "" {
 			b.WriteRune('…')
 			break
 		}
@@ -48,8 +66,8 @@ func Sanitize(s string) string {
 
 // plain says that s is already as Sanitize leaves it, as nearly every name is:
 // printable ASCII of one line, with single blanks between words.
-func plain(s string) bool {
-	if len(s) > MaxText {
+func plain(s string, most int) bool {
+	if len(s) > most {
 		return false
 	}
 	last := byte(' ')

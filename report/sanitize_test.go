@@ -28,6 +28,19 @@ func TestSanitizeLeavesOnlyWhatAReaderSees(t *testing.T) {
 	}
 }
 
+// A sentence of ours is longer than a name, and what is cut off ends between words.
+func TestSanitizeParagraphKeepsSentences(t *testing.T) {
+	if long := strings.Repeat("word ", 300) + "end"; SanitizeParagraph(long) != long {
+		t.Errorf("%q", SanitizeParagraph(long))
+	}
+	if got := SanitizeParagraph(strings.Repeat("several ", MaxParagraph)); !strings.HasSuffix(got, " several …") || utf8.RuneCountInString(got) > MaxParagraph {
+		t.Errorf("it ends with %q", got[len(got)-30:])
+	}
+	if got := SanitizeParagraph("a\x1b[31m\nb"); got != "a\uFFFD[31m b" {
+		t.Errorf("%q", got)
+	}
+}
+
 func FuzzSanitizeIsBoundedAndIdempotent(f *testing.F) {
 	f.Add(hostileText)
 	f.Add(strings.Repeat("x", MaxText-1) + "\x1b \x1b ")

@@ -109,6 +109,6 @@ const maxNotes = 5
 // tell tells the notes to people.
 func (s *source) tell(w io.Writer, set *manifest.Set) {
 	for _, n := range s.notes(set, s.verbose) {
-		fmt.Fprintf(w, "note: %s\n", report.Sanitize(n))
+		fmt.Fprintf(w, "note: %s\n", report.SanitizeParagraph(n))
 	}
 }

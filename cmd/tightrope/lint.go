@@ -169,7 +169,7 @@ func writeFindings(w io.Writer, findings []lint.Finding) {
 			fmt.Fprintf(w, "%s\n\n", report.Sanitize(file))
 		}
 		for _, line := range strings.Split(f.String(), "\n") {
-			fmt.Fprintln(w, line[:len(line)-len(strings.TrimLeft(line, " "))]+report.Sanitize(strings.TrimSpace(line)))
+			fmt.Fprintln(w, line[:len(line)-len(strings.TrimLeft(line, " "))]+report.SanitizeParagraph(strings.TrimSpace(line)))
 		}
 	}
 	if len(findings) > 0 {

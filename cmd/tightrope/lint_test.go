@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,36 @@ func TestLintSaysWhatItPassesOver(t *testing.T) {
 	if strings.Contains(errs, "ValidatingWebhookConfiguration") {
 		t.Errorf("what was read is noted as skipped: %s", errs)
 	}
+}
+
+// However many problems the input has, each has a line of its own, whole.
+func TestEveryProblemOfTheInputHasItsLine(t *testing.T) {
+	var docs []string
+	for i := range 8 {
+		docs = append(docs, fmt.Sprintf("apiVersion: apps/v1\nkind: NetworkPolicy\nmetadata: {name: policy-%d, namespace: ai}\nspec: {podSelector: {}}\n", i))
+	}
+	code, _, errs := said(t, "lint", "-f", manifests(t, strings.Join(docs, "---\n")))
+	lines := strings.Split(strings.TrimSpace(errs), "\n")
+	if code != exitUsage || len(lines) != len(docs) {
+		t.Fatalf("exit code %d, %d lines: %s", code, len(lines), errs)
+	}
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "error: ") || !strings.HasSuffix(line, "write apiVersion: networking.k8s.io/v1") {
+			t.Errorf("not whole: %s", line)
+		}
+	}
+}
+
+// What isolates a pod is said to the end, however many policies do.
+func TestLintSaysItsReasonsToTheEnd(t *testing.T) {
+	docs := []string{"apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: ai, labels: {app: web}}\nspec: {containers: [{name: c, image: c, env: [{name: DB_HOST, value: db}]}]}\n",
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: db, namespace: ai, labels: {app: db}}\nspec: {containers: [{name: c, image: c, ports: [{containerPort: 5432}]}]}\n",
+		"apiVersion: v1\nkind: Service\nmetadata: {name: db, namespace: ai}\nspec: {selector: {app: db}, ports: [{port: 5432}]}\n"}
+	for i := range 20 {
+		docs = append(docs, fmt.Sprintf("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: one-of-several-policies-%d, namespace: ai}\nspec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{ports: [{port: 53}, {port: 53, protocol: UDP}]}]}\n", i))
+	}
+	_, out, _ := said(t, "lint", "-f", manifests(t, strings.Join(docs, "---\n")))
+	contains(t, out, "variable DB_HOST of ai/web names Service ai/db.\n")
 }
 
 // A cluster says which webhooks its API server calls.

@@ -113,7 +113,11 @@ func (t *target) stored(ctx context.Context, name string) (*report.Report, error
 		return nil, steerError(ctx, err)
 	}
 	rep, err := s.Report(ctx, f.Run)
-	return rep, steerError(ctx, err)
+	if err != nil {
+		return nil, steerError(ctx, err)
+	}
+	rep.Cluster = t.cluster
+	return rep, nil
 }
 
 // reportIn reads a file: a report, or a ConfigMap that holds one.

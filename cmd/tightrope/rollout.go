@@ -38,6 +38,8 @@ func newRolloutCommand() *cobra.Command {
 // target says on which cluster and in which namespace a command works.
 type target struct {
 	namespace, context, kubeconfig string
+
+	cluster string // as the kubeconfig calls it; known once it is connected
 }
 
 func (t *target) flags(c *cobra.Command) {
@@ -56,13 +58,13 @@ func (t *target) place() (string, error) {
 }
 
 // connect reaches the cluster.
-func (t *target) connect(ctx context.Context) (*steer.Steerer, string, error) {
+func (t *target) connect(ctx context.Context) (*steer.Steerer, error) {
 	cfg, name, err := existing.ConnectAs(ctx, t.kubeconfig, t.context)
 	if err != nil {
-		return nil, "", err
+		return nil, &exitError{exitUsage, err}
 	}
-	s, err := steer.New(cfg)
-	return s, name, err
+	t.cluster = name
+	return steer.New(cfg)
 }
 
 // find reaches the cluster and looks a name up in it.
@@ -71,9 +73,9 @@ func (t *target) find(ctx context.Context, name string) (*steer.Steerer, steer.F
 	if err != nil {
 		return nil, steer.Found{}, &exitError{exitUsage, err}
 	}
-	s, _, err := t.connect(ctx)
+	s, err := t.connect(ctx)
 	if err != nil {
-		return nil, steer.Found{}, &exitError{exitUsage, err}
+		return nil, steer.Found{}, err
 	}
 	f, err := s.Find(ctx, client.ObjectKey{Namespace: namespace, Name: name})
 	return s, f, err

@@ -94,9 +94,9 @@ func (o *applyOptions) apply(c *cobra.Command) error {
 		return &exitError{exitUsage, err}
 	}
 	ctx := c.Context()
-	s, _, err := o.connect(ctx)
+	s, err := o.connect(ctx)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return err
 	}
 	var objects []*unstructured.Unstructured
 	applied, err := s.Apply(ctx, in, o.dryRun == "server", func(u *unstructured.Unstructured) {

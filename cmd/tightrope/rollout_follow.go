@@ -18,8 +18,8 @@ import (
 type following struct {
 	target
 	timeout     time.Duration
-	holdTimeout time.Duration
-	report      string // directory; empty: none is written
+	holdTimeout time.Duration // 0: a held run is followed as long as it lasts
+	report      string        // directory; empty: none is written
 }
 
 func (o *following) flags(c *cobra.Command) {
@@ -91,7 +91,7 @@ func (o *following) shown(show *screen, hold context.CancelCauseFunc) func(*v1al
 		if st.Phase != v1alpha1.PhaseHeld && held != nil {
 			held.Stop()
 			held = nil
-		} else if st.Phase == v1alpha1.PhaseHeld && held == nil {
+		} else if st.Phase == v1alpha1.PhaseHeld && held == nil && o.holdTimeout > 0 {
 			held = time.AfterFunc(o.holdTimeout, func() { hold(errHeldLong) })
 		}
 		return steer.Ended(run)
@@ -104,6 +104,7 @@ func (o *following) ended(ctx context.Context, s *steer.Steerer, run *v1alpha1.P
 	if err != nil {
 		return &exitError{exitInconclusive, err}
 	}
+	rep.Cluster = o.cluster
 	show.result(rep)
 	var written error
 	if folder != "" {

@@ -31,7 +31,7 @@ func newRolloutListCommand() *cobra.Command {
 			if all {
 				namespace = ""
 			}
-			s, _, err := t.connect(c.Context())
+			s, err := t.connect(c.Context())
 			if err != nil {
 				return err
 			}
@@ -121,7 +121,7 @@ func (o *statusOptions) run(c *cobra.Command, name string) error {
 	if err := o.show(c, f); err != nil || !o.watch || f.Run == nil {
 		return err
 	}
-	watching := following{target: o.target, holdTimeout: 1000 * time.Hour}
+	watching := following{target: o.target}
 	return watching.follow(ctx, s, f.Run, newScreen(c.OutOrStdout()))
 }
 

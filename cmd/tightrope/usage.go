@@ -57,11 +57,13 @@ func seeHelp(c *cobra.Command, err error) error {
 func complaints(err error) []string {
 	lines := []string{err.Error()}
 	_, scenario := errors.AsType[scenarios.Problems](err)
-	if _, input := errors.AsType[*manifest.Error](err); scenario || input {
-		lines = strings.Split(err.Error(), "\n") // no problem has a line break of its own
+	_, input := errors.AsType[*manifest.Error](err)
+	_, many := errors.AsType[reasons](err)
+	if scenario || input || many {
+		lines = strings.Split(err.Error(), "\n") // none has a line break of its own
 	}
 	for i := range lines {
-		lines[i] = report.Sanitize(lines[i])
+		lines[i] = report.SanitizeParagraph(lines[i])
 	}
 	return lines
 }

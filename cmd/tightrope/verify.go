@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -147,6 +148,11 @@ func (o *verifyOptions) verify(ctx context.Context, c clusters.Cluster, suites [
 	return nil
 }
 
+// reasons are what is wrong with a suite, one a line.
+type reasons []string
+
+func (r reasons) Error() string { return strings.Join(r, "\n") }
+
 // notVerified says what it means that nothing was tried.
 func notVerified(ctx context.Context, err error) error {
 	switch {
@@ -154,7 +160,9 @@ func notVerified(ctx context.Context, err error) error {
 		return &exitError{exitRollback, err}
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, fmt.Errorf("%w: nothing was verified, and what verify made is gone", context.Cause(ctx))}
-	case operator.Refused(err), errors.Is(err, apply.ErrInput), apierrors.IsForbidden(err):
+	case len(operator.Refused(err)) > 0:
+		return &exitError{exitUsage, reasons(operator.Refused(err))}
+	case errors.Is(err, apply.ErrInput), apierrors.IsForbidden(err):
 		return &exitError{exitUsage, err}
 	}
 	return &exitError{exitInconclusive, err}

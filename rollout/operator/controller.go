@@ -154,7 +154,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		if err := r.advance(ctx, run, s, turn{at, next, e, cells, p}); err != nil {
 			return err
 		}
-	} else if err := r.showPause(ctx, run, at); err != nil {
+	} else if err := r.showPause(ctx, run, at, e.Silence > limits.Inconclusive); err != nil {
 		return err
 	}
 	if s.plan == nil {

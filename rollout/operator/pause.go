@@ -40,9 +40,9 @@ func isPaused(run *v1alpha1.PolicyRolloutRun, at rollout.State) bool {
 	return intent(run) == v1alpha1.IntentPause && !at.Phase.Terminal() && placeOf(at).kind != rollback
 }
 
-// setPaused says in a condition whether the run is paused. One that never was has no
-// such condition.
-func setPaused(run *v1alpha1.PolicyRolloutRun, at rollout.State) {
+// setPaused says in a condition whether the run is paused, and whether a cut would be
+// seen meanwhile. One that never was paused has no such condition.
+func setPaused(run *v1alpha1.PolicyRolloutRun, at rollout.State, unseen bool) {
 	paused := isPaused(run, at)
 	if !paused && meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionPaused) == nil {
 		return
@@ -51,31 +51,40 @@ func setPaused(run *v1alpha1.PolicyRolloutRun, at rollout.State) {
 		Type: v1alpha1.ConditionPaused, Status: metav1.ConditionFalse, Reason: "Resumed",
 		Message: "the run is not paused", ObservedGeneration: run.Generation,
 	}
-	if paused {
+	switch {
+	case paused && unseen:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, "Unseen", unseenMessage
+	case paused:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, "Intent", pauseMessage
 	}
 	meta.SetStatusCondition(&run.Status.Conditions, c)
 }
 
-const pauseMessage = "spec.intent of the run is Pause: nothing is tightened and no stage follows until it is Run again; a path that is cut is given back all the same"
+const (
+	pauseMessage  = "spec.intent of the run is Pause: nothing is tightened and no stage follows until it is Run again; a path that is cut is given back all the same"
+	unseenMessage = "spec.intent of the run is Pause, and its probes have not been heard for longer than the deadline: a path that is cut would not be seen; abort the run, or see why its probe pods do not run"
+)
 
-// showPause writes down that a run is paused, or no more, which is not to be seen
-// by its phase and cause: a leak holds it too.
-func (r *RunReconciler) showPause(ctx context.Context, run *v1alpha1.PolicyRolloutRun, at rollout.State) error {
-	said := meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionPaused)
-	paused := isPaused(run, at)
-	if said == paused {
+// showPause writes down what of a pause is not to be seen by phase and cause: a leak
+// holds the run too, or nobody would see a cut.
+func (r *RunReconciler) showPause(ctx context.Context, run *v1alpha1.PolicyRolloutRun, at rollout.State, unseen bool) error {
+	was := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionPaused).DeepCopy()
+	setPaused(run, at, unseen)
+	now := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionPaused)
+	if now == nil || was != nil && was.Reason == now.Reason {
 		return nil
 	}
-	setPaused(run, at)
 	if err := r.Write.UpdateStatus(ctx, run); err != nil {
 		return fmt.Errorf("record that run %s is paused: %w", run.Name, err)
 	}
-	reason, message := "Resumed", "the run goes on"
-	if paused {
-		reason, message = "Paused", pauseMessage
+	reason, kind := "Paused", corev1.EventTypeNormal
+	switch now.Reason {
+	case "Resumed":
+		reason = "Resumed"
+	case "Unseen":
+		reason, kind = "PausedUnseen", corev1.EventTypeWarning
 	}
-	r.Events.Eventf(run, nil, corev1.EventTypeNormal, reason, "Advance", "%s", message)
+	r.Events.Eventf(run, nil, kind, reason, "Advance", "%s", now.Message)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -148,18 +149,33 @@ func TestAHeldRunShowsItsPause(t *testing.T) {
 	r, s := runningOver(t, interceptor.Funcs{}, run)
 	s.plan.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
 	at := stateOf(run)
-	for _, want := range []bool{true, false} {
+	told := r.Events.(*events.FakeRecorder).Events
+	for _, tt := range []struct {
+		intent v1alpha1.Intent
+		unseen bool
+		want   string // reason of the condition
+		event  string
+	}{
+		{v1alpha1.IntentPause, false, "Intent", "Normal Paused"},
+		{v1alpha1.IntentPause, true, "Unseen", "Warning PausedUnseen"},
+		{v1alpha1.IntentPause, false, "Intent", "Normal Paused"},
+		{v1alpha1.IntentRun, false, "Resumed", "Normal Resumed"},
+	} {
+		run.Spec.Intent = tt.intent
+		if err := r.Write.Update(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
 		for range 2 {
-			if err := r.showPause(t.Context(), run, at); err != nil {
+			if err := r.showPause(t.Context(), run, at, tt.unseen); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got := meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionPaused); got != want || run.Status.Cause != "Leak" {
-			t.Errorf("paused: %v with cause %s; want %v with Leak", got, run.Status.Cause, want)
+		c := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionPaused)
+		if c == nil || c.Reason != tt.want || run.Status.Cause != "Leak" {
+			t.Fatalf("condition %+v with cause %s; want %s with Leak", c, run.Status.Cause, tt.want)
 		}
-		run.Spec.Intent = v1alpha1.IntentRun
-		if err := r.Write.Update(t.Context(), run); err != nil {
-			t.Fatal(err)
+		if event := <-told; !strings.HasPrefix(event, tt.event) || len(told) > 0 {
+			t.Errorf("told %q and %d more, want %s once", event, len(told), tt.event)
 		}
 	}
 }

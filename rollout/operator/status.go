@@ -156,7 +156,7 @@ func setConditions(run *v1alpha1.PolicyRolloutRun, at rollout.State) {
 			Type: kind, Status: status, Reason: reasonOf(at), Message: clip(run.Status.Message, 1024), ObservedGeneration: run.Generation,
 		})
 	}
-	setPaused(run, at)
+	setPaused(run, at, false)
 	set("Ready", at.Phase == v1alpha1.PhaseCommitted)
 	set("Reconciling", !at.Phase.Terminal() && at.Phase != v1alpha1.PhaseHeld)
 	set("Stalled", at.Phase == v1alpha1.PhaseHeld || at.Phase.Terminal() && at.Phase != v1alpha1.PhaseCommitted)

@@ -162,11 +162,7 @@ func (r *record) cut(found []foundCut, decided time.Time) {
 // fails when the run ends, or is held, does not hold, whatever was proved before;
 // nor does one that the last step left without proof.
 func (r *record) measuredLast(p *picture, cells map[cell]*judged) {
-	for c, j := range cells {
-		if row := r.rows[c]; row != nil && p.scope.Live() && j.required && !j.proved && row.Finding == report.Holds {
-			row.Finding, row.Note = report.Inconclusive, cmp.Or(j.note, "it held in an earlier step and was not proved in the last one")
-		}
-	}
+	r.unprovedLast(p, cells)
 	for _, s := range p.sights {
 		row := r.rows[cell{s.route.path, s.route.via}]
 		if row == nil || row.Finding == report.CutFinding || !p.mustWork(s) || !s.state.Last.Blocked() || s.state.Streak < p.needed(s.route.via) {
@@ -174,6 +170,15 @@ func (r *record) measuredLast(p *picture, cells map[cell]*judged) {
 		}
 		_, row.Rule = p.blame(s)
 		row.Finding, row.Note = report.CutFinding, fmt.Sprintf("it failed when last tried: the newest %d attempts ended %s", s.state.Streak, s.state.Last)
+	}
+}
+
+// unprovedLast makes the rows without proof at the end say so.
+func (r *record) unprovedLast(p *picture, cells map[cell]*judged) {
+	for c, j := range cells {
+		if row := r.rows[c]; row != nil && p.scope.Live() && j.required && !j.proved && row.Finding == report.Holds {
+			row.Finding, row.Note = report.Inconclusive, cmp.Or(j.note, "it held in an earlier step and was not proved in the last one")
+		}
 	}
 }
 

@@ -30,11 +30,15 @@ func (r *RunReconciler) tell(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		"message", run.Status.Message)
 	// An event's note holds 1,024 bytes.
 	message := clip(run.Status.Message, 1000)
-	r.Events.Eventf(run, nil, kind, reasonOf(t.next), "Advance", "%s", message)
+	reason := reasonOf(t.next)
+	if t.toggles() && t.next.Cause == "" {
+		reason = "Resumed"
+	}
+	r.Events.Eventf(run, nil, kind, reason, "Advance", "%s", message)
 	if !bad && !t.next.Phase.Terminal() && !t.toggles() {
 		return
 	}
 	ro := &v1alpha1.PolicyRollout{}
 	ro.Namespace, ro.Name, ro.UID = run.Namespace, run.Spec.RolloutRef.Name, run.Spec.RolloutRef.UID
-	r.Events.Eventf(ro, run, kind, reasonOf(t.next), "Advance", "run %s: %s", run.Name, clip(message, 900))
+	r.Events.Eventf(ro, run, kind, reason, "Advance", "run %s: %s", run.Name, clip(message, 900))
 }

@@ -55,9 +55,14 @@ const VerifyPrefix = "tightrope-verify-"
 // ErrLeft says that a verification could not remove what it made.
 var ErrLeft = errors.New("not everything that was made could be removed")
 
-// Refused reports whether a verification was refused before it made anything:
-// somebody has to change the suite.
-func Refused(err error) bool { return errors.As(err, new(*refusal)) }
+// Refused says, one by one, what somebody has to change in a suite before anything
+// is made; empty: the error is another one.
+func Refused(err error) []string {
+	if no, ok := errors.AsType[*refusal](err); ok {
+		return slices.Concat(no.reasons, no.repairs)
+	}
+	return nil
+}
 
 // Verify tries the paths of suites once, on the policies as they are, and changes
 // nothing: it makes probe pods and a namespace of its own, and removes them again,

@@ -27,7 +27,7 @@ const verifyStep = "verify"
 func (x *verifier) observe(ctx context.Context) error {
 	began := time.Now()
 	x.set.Mark(began)
-	x.record.phase(verifyStep, rollout.Everyone.String(), "Passed", began)
+	x.record.phase(verifyStep, "", "Passed", began)
 	specs := x.agents()
 	for {
 		if err := x.read(ctx, verifyRead); err != nil {
@@ -38,10 +38,8 @@ func (x *verifier) observe(ctx context.Context) error {
 			return err
 		}
 		x.judge(specs, time.Now())
-		if left := x.undecided(); time.Since(began) >= x.For && left == "" {
-			return nil
-		} else if time.Since(began) >= x.For+undecidedFor {
-			return nil // the report says of which path what is missing
+		if time.Since(began) >= x.For+x.undecidedFor() {
+			return nil // of a path that is not decided the report says what is missing
 		}
 		select {
 		case <-ctx.Done():
@@ -50,10 +48,6 @@ func (x *verifier) observe(ctx context.Context) error {
 		}
 	}
 }
-
-// undecidedFor is how much longer a verification goes on for paths that it could not
-// decide on: failures that no policy explains must last, and a target may restart.
-const undecidedFor = 20 * time.Second
 
 // judge looks at what every check has seen, as a rollout does whose candidates are
 // in force everywhere.
@@ -75,14 +69,24 @@ func (x *verifier) judge(specs []agentSpec, now time.Time) {
 	x.record.tally(p, x.cells, verifyStep)
 }
 
-// undecided names a path of which more may be known soon; empty: there is none.
-func (x *verifier) undecided() string {
-	for c, j := range x.cells {
-		if j.required && !j.proved && j.cut == nil && j.leak == nil {
-			return x.plan.Paths[c.path].Name
+// undecidedFor is how much longer a verification goes on for paths that it has not
+// decided on: failures that no policy explains must last, and a target may restart.
+// Where some path is cut or leaks the result is known, and only what needs a few
+// more attempts is waited for.
+func (x *verifier) undecidedFor() (more time.Duration) {
+	known := false
+	for _, j := range x.cells {
+		switch {
+		case j.cut != nil || j.leak != nil:
+			known = true
+		case j.required && !j.proved:
+			more = 10 * time.Second
 		}
 	}
-	return ""
+	if known {
+		return min(more, 3*time.Second)
+	}
+	return more
 }
 
 // conclude makes the report. failed is why not everything was tried; nil: it was.
@@ -97,18 +101,37 @@ func (x *verifier) conclude(failed error) *report.Report {
 	rep.TemporaryAccess = x.access(now)
 	if x.cells != nil {
 		r.cut(findCuts(x.picture, x.cells, verifyStep, time.Time{}), now)
-		r.measuredLast(x.picture, x.cells)
+		r.unprovedLast(x.picture, x.cells) // a path that failed when last tried was judged: its target may be down
 	}
 	for _, why := range x.plan.down {
 		rep.NotTested = append(rep.NotTested, report.NotTested{What: why, Reason: "its target is down"})
 	}
 	rep.Policies = x.policies()
+	x.plain(rep)
 	result, cause, message := x.ending(failed)
 	if result != resultVerified {
 		r.phase("", "", "Failed", now)
 	}
 	r.end(result, cause, message, now)
 	return rep
+}
+
+// plain makes the report speak of identities, whose names are the same each time,
+// and not of their probe pods. Nothing broke while it looked, so it timed nothing.
+func (x *verifier) plain(rep *report.Report) {
+	var names []string
+	for _, spec := range x.agents() {
+		names = append(names, spec.name.String(), spec.name.Namespace+"/"+spec.identity.Name)
+	}
+	say := strings.NewReplacer(names...)
+	for i := range rep.Paths {
+		rep.Paths[i].Rule, rep.Paths[i].Note = say.Replace(rep.Paths[i].Rule), say.Replace(rep.Paths[i].Note)
+	}
+	for _, list := range [][]report.Cut{rep.Cuts, rep.Leaks} {
+		for i := range list {
+			list[i].Rule, list[i].Latencies = say.Replace(list[i].Rule), report.Latencies{}
+		}
+	}
 }
 
 // title names the report, the same one each time: a CI compares runs by it.
@@ -133,7 +156,7 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 		votes[path.Name] = path.votes()
 	}
 	var broken, unproved []string
-	holds := 0
+	holds, rows := 0, len(x.record.Report.Paths)
 	for _, row := range x.record.Report.Paths {
 		name := fmt.Sprintf("%s via %s", row.Name, row.Via)
 		switch {
@@ -150,9 +173,9 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	case len(broken) > 0:
 		return resultViolated, "", told(broken, unproved)
 	case len(unproved) > 0 || holds == 0:
-		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d rows are not proved", len(unproved), len(x.record.Report.Paths))}, unproved)
+		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", len(unproved), rows)}, unproved)
 	}
-	return resultVerified, "", fmt.Sprintf("%d of %d rows hold, on a cluster that enforces policies", holds, len(x.record.Report.Paths))
+	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, on a cluster that enforces policies", holds, rows, len(x.plan.Paths))
 }
 
 // policies are those of the namespaces that paths begin or end in: what was verified.

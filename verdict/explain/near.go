@@ -8,6 +8,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -32,7 +33,7 @@ func (x *explainer) almost(p verdict.Policy, d networkingv1.PolicyType, rule int
 	}
 	for j, peer := range peersIn(p.Spec, d, rule) {
 		lacking, had := lacks(peer.PodSelector, other.Pod.Labels)
-		if len(lacking) != 1 || !x.inNamespace(p, d, rule, j) {
+		if len(lacking) != 1 || !x.inNamespace(p, d, rule, j) || x.meansOthers(peer.PodSelector, other.Pod) {
 			continue
 		}
 		switch l := lacking[0]; {
@@ -72,6 +73,15 @@ func lacks(s *metav1.LabelSelector, set map[string]string) (all []lack, had int)
 		}
 	}
 	return all, had
+}
+
+// meansOthers reports whether the selector takes pods that are there, in the pod's
+// namespace: then it is for those, and no slip.
+func (x *explainer) meansOthers(s *metav1.LabelSelector, p *verdict.Pod) bool {
+	sel, err := metav1.LabelSelectorAsSelector(s)
+	return err == nil && slices.ContainsFunc(x.set.Pods, func(o verdict.Pod) bool {
+		return o.Namespace == p.Namespace && sel.Matches(labels.Set(o.Labels))
+	})
 }
 
 // inNamespace asks the engine whether the peer would match with any labels.

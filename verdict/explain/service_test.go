@@ -224,7 +224,21 @@ spec:
 		_, told := answer(t, set, Names{From: from, To: "x/db", Port: "5432"})
 		says(t, told, "No: ", []string{want})
 	}
+	// A rule for pods that are there is no slip, whatever another pod has in common with them.
+	meant := stated(t, text+"---\napiVersion: v1\nkind: Pod\nmetadata: {name: right, namespace: x, labels: {app: gateway}}\nspec: {containers: [{name: c, image: i}]}\n", manifest.Options{})
+	if _, told := answer(t, meant, Names{From: "x/gateway", To: "x/db", Port: "5432"}); strings.Contains(told, "Did you mean") {
+		t.Errorf("the rule is for another pod:\n%s", told)
+	}
 	if _, told := answer(t, set, Names{From: "x/other", To: "x/db", Port: "5432"}); strings.Contains(told, "Did you mean") || strings.Contains(told, "lacks") {
 		t.Errorf("nothing is near:\n%s", told)
+	}
+}
+
+// The Services that an operator makes of what the input has lead to its pods.
+func TestAServiceThatAnOperatorMakes(t *testing.T) {
+	set := stated(t, "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: pg, namespace: x}\nspec: {instances: 2}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: x}\nspec: {containers: [{name: c, image: i}]}\n", manifest.Options{})
+	for service, pod := range map[string]string{"svc/x/pg-rw": "x/pg-1", "svc/x/pg-ro": "x/pg-2"} {
+		_, told := answer(t, set, Names{From: "x/web", To: service, Port: "5432"})
+		says(t, told, "Yes: ", []string{"x/web may connect to " + pod + " on 5432/TCP"})
 	}
 }

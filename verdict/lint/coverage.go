@@ -83,7 +83,7 @@ func denyDraft(v *view, namespace string, bare, open []*class, missing []network
 		first = ", name lookups first"
 	}
 	d.fix = "Allow what these pods need" + first + "; then add a policy that denies the rest, in one PolicyRollout, which tries it on a few pods before all."
-	if cut := v.cuts(v.with(denial), namespace); len(cut) > 0 {
+	if cut := v.toldCuts(v.with(denial), namespace); len(cut) > 0 {
 		d.fix = fmt.Sprintf("No bare denial: it would cut %s. %s", strings.Join(cut, "; "), d.fix)
 	}
 	return d

@@ -90,6 +90,57 @@ func (v *view) cuts(w verdict.World, namespace string) []string {
 	return all
 }
 
+// toldCuts names some of what is allowed today and denied in the other world, of what
+// the input shows that pods of the namespace do: names that they look up, and Services
+// that they, or others there, are told to call.
+func (v *view) toldCuts(w verdict.World, namespace string) []string {
+	after := verdict.Compile(w, nil)
+	var all []string
+	if silent := v.silenced(after, namespace); len(silent) > 0 {
+		all = append(all, "the name lookups of "+names(silent))
+	}
+	more := 0
+	for p := range v.toldPaths(namespace) {
+		c := conn(p.from, p.to, p.port)
+		if after.Judge(c).Decision != verdict.Deny || v.snapshot.Judge(c).Decision != verdict.Allow {
+			continue
+		}
+		text := fmt.Sprintf("%s to %s on %s", p.from.name(), p.to.name(), portsText([]port{p.port}))
+		switch {
+		case slices.Contains(all, text):
+		case len(all) == mostCuts:
+			more++
+		default:
+			all = append(all, text)
+		}
+	}
+	if more > 0 {
+		all = append(all, fmt.Sprintf("%d more", more))
+	}
+	return all
+}
+
+// toldPaths are the connections of the namespace that pods are told to make.
+func (v *view) toldPaths(namespace string) iter.Seq[servicePath] {
+	return func(yield func(servicePath) bool) {
+		for _, c := range v.classes {
+			for _, t := range v.toldToCall(c) {
+				s := v.service(t, c.Namespace)
+				if s == nil || c.Namespace != namespace && s.Namespace != namespace {
+					continue
+				}
+				for _, to := range v.behindService(s) {
+					for _, p := range servedPorts(to) {
+						if to != c && v.leadsTo(t, c, to, p) && !yield(servicePath{c, to, p}) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // silenced are the classes that can look up names today and not in the other world.
 func (v *view) silenced(after *verdict.Snapshot, namespace string) []*class {
 	var all []*class

@@ -51,6 +51,11 @@ func (v *view) emptyPeer(r rule, i int) (draft, bool) {
 	d.what = fmt.Sprintf("The peer %s selects no pod, so the rule lets nobody %s there.", metav1.FormatLabelSelector(peer.PodSelector), map[networkingv1.PolicyType]string{egress: "out", ingress: "in"}[r.direction])
 	d.why = fmt.Sprintf("It is looked for among the pods of %s.", names(scope))
 	d.fix = "Write labels that the pods have, or delete the peer."
+	if key, name := cronJob(peer.PodSelector, scope); key != "" {
+		d.at = selector.plus("matchLabels", key)
+		d.why, d.fix = cronJobText(name)
+		return d, true
+	}
 	free := slices.DeleteFunc(slices.Clone(scope), func(c *class) bool { return v.names(r.policy, c) })
 	made := v.madePeer(r.policy.Namespace, peer)
 	if m := v.meant(peer.PodSelector, free); m != nil {

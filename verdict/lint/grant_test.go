@@ -64,7 +64,7 @@ func TestADefaultDenyIsNoCorrection(t *testing.T) {
 	const pods = `apiVersion: v1
 kind: Pod
 metadata: {namespace: rag, name: api, labels: {app: api}}
-spec: {containers: [{name: c, image: x}]}
+spec: {containers: [{name: c, image: x, env: [{name: STORE_URL, value: "http://store"}]}]}
 ---
 apiVersion: v1
 kind: Pod
@@ -89,6 +89,10 @@ spec: {podSelector: {matchLabels: {app: store}}, policyTypes: [Ingress], ingress
 		if !strings.Contains(f.Fix, want) {
 			t.Errorf("%q is not said: %s", want, f.Fix)
 		}
+	}
+	silent := strings.Replace(pods, "STORE_URL", "STORE_NAME", 1)
+	if f := the(t, "no-default-deny", check(t, policy, strings.Replace(silent, "http://store", "store", 1))); strings.Contains(f.Fix, "6333") {
+		t.Errorf("a connection that nobody is known to make: %s", f.Fix)
 	}
 	deny := strings.ReplaceAll(policy, "ingress: [{from: [{podSelector: {}}]}]", "ingress: [{}]")
 	f = the(t, "deny-that-allows", check(t, deny, pods))

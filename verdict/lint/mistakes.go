@@ -60,6 +60,7 @@ var mistakes = []Mistake{
 	{"peers-or-instead-of-and", "two items stand where one with both selectors was meant", page + " (behavior of to and from selectors)", orInsteadOfAnd},
 	{"pods-by-ip-block", "pods reach DNS only by an ipBlock, which some network plugins do not match with pods", page + " (ipBlock), docs.cilium.io (CIDR based policies)", podsByBlock},
 	{"policy-types-missing", "a policy for egress isolates for ingress too", spec + "NetworkPolicySpec.policyTypes", typesMissing},
+	{"port-left-out", "an item of ports has no port, which means every port of its protocol", spec + "NetworkPolicyPort.port", portLeftOut},
 	{"port-protocol", "a rule lists a port with a protocol that its pods do not have it with", spec + "NetworkPolicyPort.protocol", portProtocol},
 	{"redundant-rules", "an empty rule makes the others pointless", spec + "NetworkPolicySpec.ingress", redundantRules},
 	{"rules-without-policy-type", "rules have no effect, because policyTypes leaves their direction out", spec + "NetworkPolicySpec.policyTypes", rulesWithoutType},

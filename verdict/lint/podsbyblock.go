@@ -82,8 +82,13 @@ func (v *view) dnsByBlock() []draft {
 			continue
 		}
 		d := draft{policy: p, at: r.at("to", i, "ipBlock"), severity: Warning}
-		d.why = "An ipBlock is meant for addresses outside of the cluster (NetworkPolicy specification). Cilium, and data planes that are built on it (such as GKE Dataplane V2), never match a pod by its address: there, these pods can look up no name and call no other pod."
-		d.fix = "Add a rule that selects the DNS pods, and one for each group of pods that these pods call."
+		d.why = "An ipBlock is meant for addresses outside of the cluster (NetworkPolicy specification). Cilium, and data planes that are built on it (such as GKE Dataplane V2), never match a pod by its address: there, these pods can look up no name"
+		d.fix = "Add a rule that selects the DNS pods"
+		if v.anyEgress(l.class, selectsPods) {
+			d.why, d.fix = d.why+", and call only those pods that a rule selects.", d.fix+"."
+		} else {
+			d.why, d.fix = d.why+" and call no other pod.", d.fix+", and one for each group of pods that these pods call."
+		}
 		d.edit = add(at("spec", "egress"), v.dnsRule(p, l.resolver))
 		drafts = append(drafts, d)
 	}
@@ -91,6 +96,11 @@ func (v *view) dnsByBlock() []draft {
 		drafts[i].what = fmt.Sprintf("%s may reach the cluster's DNS only by an ipBlock, which some network plugins do not match with pods.", names(found[drafts[i].policy]))
 	}
 	return drafts
+}
+
+// selectsPods reports whether the rule takes pods by selectors, or everyone.
+func selectsPods(r rule) bool {
+	return len(r.peers) == 0 || slices.ContainsFunc(r.peers, func(p networkingv1.NetworkPolicyPeer) bool { return p.IPBlock == nil })
 }
 
 // resolvesAsPods reports whether some rule lets the class reach DNS pods by

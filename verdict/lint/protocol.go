@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -41,6 +42,31 @@ func portProtocol(v *view) []draft {
 
 // leads reports whether a Service leads to the port of the class.
 func leads(c *class, p port) bool { return slices.Contains(servedPorts(c), p) }
+
+// portLeftOut finds items of ports without a port beside others of the same protocol,
+// which are pointless then. Alone it says every port of a protocol, and may be meant.
+func portLeftOut(v *view) []draft {
+	var drafts []draft
+	for _, p := range v.policies {
+		for _, r := range p.allRules() {
+			for i, q := range r.ports {
+				beside := slices.ContainsFunc(r.ports, func(o networkingv1.NetworkPolicyPort) bool {
+					return o.Port != nil && protocolOf(o) == protocolOf(q)
+				})
+				if q.Port != nil || !beside {
+					continue
+				}
+				drafts = append(drafts, draft{
+					policy: p, at: r.at("ports", i), severity: Warning,
+					what: fmt.Sprintf("The item has no port and so opens every %s port, beside others that the rule lists.", protocolOf(q)),
+					why:  fmt.Sprintf("Without a port an item matches all of its protocol (NetworkPolicyPort.port); items are alternatives, so the ports of the others restrict nothing. The rule is about %s.", selectedText(v, p)),
+					fix:  "Write the port that is meant, or delete the item; if every port is meant, delete the others.",
+				})
+			}
+		}
+	}
+	return drafts
+}
 
 // otherProtocol is the protocol with which the targets declare the port, where
 // none declares it with that of the rule and no Service leads to it.

@@ -18,6 +18,7 @@ type family struct {
 	ports   []port // that they use among themselves
 	every   bool   // they choose ports at random: every port has to be open
 	kin     bool   // all pods of the product in a namespace are one group, as far as can be told
+	usual   bool   // so it is said of what an operator makes, and other policies may come with that
 	own     bool   // they use the ports that their containers declare, but for dashboards and metrics
 	source  string
 }
@@ -33,6 +34,8 @@ var families = []family{
 	{title: "Dask", product: "dask", own: true, source: "workers fetch data from each other (distributed.dask.org, worker)"},
 	{title: "LeaderWorkerSet", group: "leaderworkerset.sigs.k8s.io/name", every: true, ports: []port{{29500, tcp}, {40000, tcp}},
 		source: "ranks meet on 29500 and go on on ephemeral ports (pytorch.org, torchrun; vLLM distributed serving)"},
+	{title: "CloudNativePG", group: "cnpg.io/cluster", usual: true, ports: []port{{5432, tcp}},
+		source: "replicas stream from the primary, which any of them may become (cloudnative-pg.io, Replication)"},
 	{title: "Training job", group: "training.kubeflow.org/job-name", every: true, ports: []port{{29500, tcp}, {40000, tcp}},
 		source: "ranks meet on 29500 (or 23456) and go on on ephemeral ports (pytorch.org, torchrun)"},
 	{title: "Weaviate", product: "weaviate", ports: []port{{7000, tcp}, {7000, udp}, {7001, tcp}, {8300, tcp}, {8301, tcp}},
@@ -161,9 +164,9 @@ func (f family) labels(v *view, c *class) map[string]string {
 
 func (f family) drafts(o *openings) []draft {
 	var drafts []draft
-	for _, x := range o.merged() {
+	for _, x := range f.together(o.merged()) {
 		d := x.draft(Error)
-		if f.kin || f.own {
+		if f.kin || f.own || f.usual {
 			d.severity = Warning // by its image or name alone
 		}
 		if f.group == "" && x.subjects[0].workload.Kind == "Deployment" {
@@ -181,9 +184,32 @@ func (f family) drafts(o *openings) []draft {
 			d.edit, d.document = nil, ""
 			d.fix = fmt.Sprintf("Allow %s among the pods of %s in namespace %s, by a label that all of them have.", ports, f.title, x.policy.Namespace)
 		}
+		if len(x.subjects) > 1 && d.edit == nil { // they are told apart by what changes
+			d.document = ""
+			d.fix = fmt.Sprintf("Allow %s among the pods %s, in a policy that selects these.", ports, selectorText(x.labels))
+		}
 		drafts = append(drafts, d)
 	}
 	return drafts
+}
+
+// together puts classes of one workload together, such as a primary and its replicas.
+func (f family) together(all []*opening) []*opening {
+	if !f.usual {
+		return all
+	}
+	var kept []*opening
+	for _, x := range all {
+		i := slices.IndexFunc(kept, func(o *opening) bool {
+			return o.alike(x) && slices.Equal(o.ports, x.ports) && o.subjects[0].workload == x.subjects[0].workload
+		})
+		if i < 0 {
+			kept = append(kept, x)
+		} else {
+			kept[i].subjects = append(kept[i].subjects, x.subjects...)
+		}
+	}
+	return kept
 }
 
 // workPorts are the ports that the class declares, but for dashboards and metrics.

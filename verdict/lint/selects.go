@@ -46,6 +46,11 @@ func (v *view) misselects(p *policy, here []*class) (draft, bool) {
 	d.what = "The policy selects no pod, so it protects and isolates nothing."
 	d.why = fmt.Sprintf("No pod in namespace %s matches %s; there are those of %s.", p.Namespace, metav1.FormatLabelSelector(&p.Spec.PodSelector), names(here))
 	d.fix = "Write labels that the pods have, or delete the policy."
+	if key, name := cronJob(&p.Spec.PodSelector, here); key != "" {
+		d.at = d.at.plus("matchLabels", key)
+		d.why, d.fix = cronJobText(name)
+		return d, true
+	}
 	free, made := slices.DeleteFunc(slices.Clone(here), v.hasOwnPolicy), v.made(p.Namespace, &p.Spec.PodSelector)
 	if m := v.meant(&p.Spec.PodSelector, free); m != nil {
 		d.severity, d.fix, d.edit, d.isolates = proven(made), m.fix, m.edit(d.at), true

@@ -17,8 +17,9 @@ import (
 // story is one input of testdata/mistakes: a stream of manifests in which every
 // line that a finding stands on ends in "# want: <severity> [<rule>]"; without a
 // rule it is the one that the file is named after. A finding without a line is
-// wanted by a line of its own, "# want: <severity> <rule> <object>". The section
-// named base is read beside each story.
+// wanted by a line of its own, "# want: <severity> <rule> <object>". A line
+// "# says: <text>" asks for a finding of the file's rule that says so, "# silent: <text>"
+// for none. The section named base is read beside each story.
 type story struct {
 	mistake, name string
 	text, base    string
@@ -76,7 +77,26 @@ func read(t *testing.T, story, base string) *manifest.Set {
 	return set
 }
 
-var mark = regexp.MustCompile(`# want: (\w+) ?([\w-]*) ?(.*)`)
+var (
+	tellsMark = regexp.MustCompile(`(?m)^# (says|silent): (.+)$`)
+	mark      = regexp.MustCompile(`# want: (\w+) ?([\w-]*) ?(.*)`)
+)
+
+// tells holds what findings say against what the story asks for.
+func (s story) tells(t *testing.T, findings []Finding) {
+	t.Helper()
+	var all strings.Builder
+	for _, f := range findings {
+		if f.Rule == s.mistake {
+			fmt.Fprintln(&all, f)
+		}
+	}
+	for _, m := range tellsMark.FindAllStringSubmatch(s.text, -1) {
+		if strings.Contains(all.String(), m[2]) != (m[1] == "says") {
+			t.Errorf("%s %q, and this is said:\n%s", m[1], m[2], &all)
+		}
+	}
+}
 
 // wanted lists what the marks of a story ask for.
 func (s story) wanted() []string {
@@ -117,6 +137,7 @@ func TestStories(t *testing.T) {
 					got = append(got, place(f))
 				}
 			}
+			s.tells(t, findings)
 			slices.Sort(got)
 			if !slices.Equal(got, want) {
 				t.Errorf("found %q, want %q", got, want)

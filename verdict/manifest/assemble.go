@@ -40,7 +40,7 @@ func assemble(objects raw, others []foreign, o Options) *Set {
 		s.Notes = append(s.Notes, f.note())
 	}
 	s.workloads(objects)
-	s.services()
+	s.services(objects.made())
 	s.undeclared()
 	s.state(o)
 	return s

@@ -30,7 +30,7 @@ var podlessGroups = []string{
 	"k8s.nginx.org", "karpenter.k8s.aws", "karpenter.sh", "kueue.x-k8s.io", "kyverno.io", "linkerd.io", "metallb.io",
 	"networking.gke.io", "networking.istio.io", "notification.toolkit.fluxcd.io", "policy.cert-manager.io",
 	"policy.linkerd.io", "project.openshift.io", "projectcalico.org", "route.openshift.io",
-	"secrets-store.csi.x-k8s.io", "security.istio.io", "security.openshift.io", "source.toolkit.fluxcd.io",
+	"secrets-store.csi.x-k8s.io", "secrets.hashicorp.com", "vpcresources.k8s.aws", "security.istio.io", "security.openshift.io", "source.toolkit.fluxcd.io",
 	"telemetry.istio.io", "template.openshift.io", "traefik.containo.us", "traefik.io", "trust.cert-manager.io",
 	"config.gatekeeper.sh", "constraints.gatekeeper.sh", "templates.gatekeeper.sh", "tightrope.dev",
 }
@@ -45,6 +45,8 @@ var podlessKinds = map[string][]string{
 	"kafka.strimzi.io":             {"KafkaTopic", "KafkaUser"},
 	"keda.sh":                      {"ScaledObject", "TriggerAuthentication", "ClusterTriggerAuthentication"},
 	"kubeflow.org":                 {"Profile", "PodDefault"},
+	"monitoring.googleapis.com":    {"PodMonitoring", "ClusterPodMonitoring", "ClusterNodeMonitoring", "Rules", "ClusterRules", "GlobalRules"},
+	"opentelemetry.io":             {"Instrumentation"},
 	"monitoring.coreos.com":        {"ServiceMonitor", "PodMonitor", "Probe", "PrometheusRule", "AlertmanagerConfig", "ScrapeConfig"},
 	"operator.victoriametrics.com": {"VMServiceScrape", "VMPodScrape", "VMProbe", "VMRule", "VMNodeScrape", "VMStaticScrape", "VMScrapeConfig", "VMUser", "VMAlertmanagerConfig"},
 	"postgresql.cnpg.io":           {"ImageCatalog", "ClusterImageCatalog", "Database", "Publication", "Subscription", "ScheduledBackup"},

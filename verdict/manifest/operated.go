@@ -19,6 +19,7 @@ type operated struct {
 	template *corev1.PodTemplateSpec
 	plan     plan
 	unfixed  []string
+	services []*corev1.Service // that the operator makes for the pods
 }
 
 // operators are the kinds whose pods are known well enough to stand for them.
@@ -32,22 +33,23 @@ var operators = map[groupKind]func(*reading, Source, *yaml.Node){
 }
 
 // operate keeps the pods, if all is right with their template; else nothing is
-// known of them.
-func (r *reading) operate(n *yaml.Node, o operated) {
+// known of them, and it is false.
+func (r *reading) operate(n *yaml.Node, o operated) bool {
 	named := metav1.ObjectMeta{Namespace: o.Namespace, Name: o.Name, Labels: o.labels}
 	if len(checkMeta(o.Kind, &named)) > 0 || len(checkTemplate("spec", o.template)) > 0 || o.replicas < 0 {
 		r.hide(o.Source, n)
-		return
+		return false
 	}
 	k := key(o.Kind, o.Namespace, o.Name)
 	if first, ok := r.sources[k]; ok { // nothing is judged by it, so the input is not refused
 		r.note(o.Position, o.subject(), "is declared twice, and the first counts: at %s", first.Position)
-		return
+		return true
 	}
 	r.sources[k] = o.Source
 	if len(r.raw.operated) < maxGathered {
 		r.raw.operated = append(r.raw.operated, o)
 	}
+	return true
 }
 
 // server reads a kind of Prometheus Operator. Its pods have the labels that the
@@ -101,43 +103,6 @@ func server(app string, more map[string]string, ports ...corev1.ContainerPort) f
 
 func podTemplate(set map[string]string, spec corev1.PodSpec) *corev1.PodTemplateSpec {
 	return &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: set}, Spec: spec}
-}
-
-// readPostgres reads a Cluster of CloudNativePG (cloudnative-pg.io, Labels and
-// annotations: predefined labels; Networking: ports). The pods of its jobs and of
-// poolers stay unknown.
-func (r *reading) readPostgres(at Source, n *yaml.Node) {
-	r.place(&at, n)
-	var o struct {
-		Metadata metav1.ObjectMeta `json:"metadata"`
-		Spec     struct {
-			Instances *int32            `json:"instances"`
-			Inherited metav1.ObjectMeta `json:"inheritedMetadata"`
-		} `json:"spec"`
-	}
-	r.hide(at, n)
-	if !r.decode(at, n, &o, "its pods are not known") {
-		return
-	}
-	set := maps.Clone(o.Spec.Inherited.Labels)
-	if set == nil {
-		set = map[string]string{}
-	}
-	maps.Copy(set, map[string]string{"cnpg.io/cluster": at.Name, "cnpg.io/podRole": "instance"})
-	name := func(i int) string { return fmt.Sprintf("%s-%d", at.Name, i+1) }
-	r.operate(n, operated{
-		Source: at, labels: o.Metadata.Labels, replicas: replicas(o.Spec.Instances),
-		template: podTemplate(set, corev1.PodSpec{Containers: []corev1.Container{{Name: "postgres", Image: "postgresql", Ports: []corev1.ContainerPort{
-			{Name: "postgresql", ContainerPort: 5432}, {Name: "metrics", ContainerPort: 9187}, {Name: "status", ContainerPort: 8000},
-		}}}}),
-		plan: plan{names: name, telling: []string{"cnpg.io/instanceName"}, labels: func(i int) map[string]string {
-			role := "replica"
-			if i == 0 {
-				role = "primary" // until the first failover
-			}
-			return map[string]string{"cnpg.io/instanceName": name(i), "cnpg.io/instanceRole": role}
-		}},
-	})
 }
 
 // rayGroup is the head's or a group of workers.

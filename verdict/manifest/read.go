@@ -71,6 +71,7 @@ type reading struct {
 	notes     []Note
 	skipped   map[string]int // by kind
 	hiding    map[string]int // by kind, those of which a controller may make pods
+	partly    int            // Clusters of CloudNativePG, of which the instances are known
 	unnamed   int            // objects that took the default namespace
 	raw       raw
 	maps      []Source // ConfigMaps, which are read once a rollout or a pod asks
@@ -104,6 +105,9 @@ func (r *reading) finish() (*Set, error) {
 	r.resolveRollouts()
 	for _, kind := range slices.Sorted(maps.Keys(r.hiding)) {
 		r.note(Position{}, "", "%s: a controller may make pods of the kind, which are not known here", count(r.hiding[kind], kind))
+	}
+	if r.partly > 0 {
+		r.note(Position{}, "", "%s: the instances and their Services are judged; pods of jobs and poolers, which the operator makes too, are not known here", count(r.partly, "Cluster"))
 	}
 	if r.unnamed > 0 {
 		r.note(Position{}, "", "%s without a namespace: taken to be in %s", count(r.unnamed, "object"), r.options.Namespace)

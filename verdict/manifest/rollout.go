@@ -146,6 +146,9 @@ func (r *reading) candidates(rollout Typed[v1alpha1.PolicyRollout], name string,
 	}
 	source, inner := r.maps[i], newReading(r.options)
 	inner.options.Namespace = rollout.Namespace
+	if r.options.Use == ForApply {
+		inner.options.Use = ForPlan // its policies are part of the rollout
+	}
 	n := source.Node()
 	if !read[key("ConfigMap", source.Namespace, name)] {
 		read[key("ConfigMap", source.Namespace, name)] = true

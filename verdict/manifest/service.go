@@ -33,14 +33,15 @@ func (p ServicePort) On(pod *verdict.Pod) (int32, bool) {
 	return 0, false
 }
 
-// services makes the Services of a set whose pods are known.
-func (s *Set) services() {
+// services makes the Services of a set whose pods are known, and those that operators
+// make.
+func (s *Set) services(made []Typed[corev1.Service]) {
 	byNamespace := map[string][]int{}
 	for i, pod := range s.Pods {
 		byNamespace[pod.Namespace] = append(byNamespace[pod.Namespace], i)
 	}
 	endpoints := s.endpoints()
-	for _, typed := range s.Objects.Services {
+	for _, typed := range slices.Concat(s.Objects.Services, made) {
 		spec := &typed.Object.Spec
 		service := Service{Source: typed.Source, Spec: spec, Headless: spec.ClusterIP == corev1.ClusterIPNone,
 			Addresses: addressesOf(typed.Object), Endpoints: endpoints[typed.Namespace+"/"+typed.Name]}
@@ -55,7 +56,7 @@ func (s *Set) services() {
 					service.Pods = append(service.Pods, i)
 				}
 			}
-			if len(service.Pods) == 0 {
+			if len(service.Pods) == 0 && !slices.ContainsFunc(made, func(o Typed[corev1.Service]) bool { return o.Object == typed.Object }) {
 				s.note(typed.Where("spec.selector"), typed.String(), "selects no pod")
 			}
 		}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/tightrope-dev/tightrope/report"
+)
+
+// Flags that would silently do nothing, and goals that nothing reaches, are bad input.
+func TestRolloutFlags(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	rollout := file(t, "rollout.yaml", "apiVersion: tightrope.dev/v1alpha1\nkind: ConnectivitySuite\nmetadata: {name: s}\nspec:\n"+
+		"  identities: [{name: a, namespace: a}]\n  paths: [{name: x, from: a, expect: Allow, to: {service: {namespace: a, name: s, port: 1}}}]\n")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"rollout"}, "no command was given"},
+		{[]string{"rollout", "aply"}, "did you mean apply?"},
+		{[]string{"rollout", "apply"}, "nothing to apply: give -f"},
+		{[]string{"rollout", "apply", "-f", rollout, "--report", "out"}, "--report has no effect without --wait"},
+		{[]string{"rollout", "apply", "-f", rollout, "--dry-run=server", "--wait"}, "--wait has nothing to follow"},
+		{[]string{"rollout", "apply", "-f", rollout, "--dry-run=client"}, "none or server"},
+		{[]string{"rollout", "apply", "-f", rollout, "--wait", "-o", "json"}, "choose one"},
+		{[]string{"rollout", "apply", "-f", rollout, "--wait", "--hold-timeout=0s"}, "use a time above 0"},
+		{[]string{"rollout", "apply", "-f", rollout}, "name one that does with --kubeconfig"},
+		{[]string{"rollout", "status", "x", "--for=done"}, "write stage=NAME, committed or complete"},
+		{[]string{"rollout", "status", "x", "--timeout=1s"}, "--timeout bounds --for"},
+		{[]string{"rollout", "status", "x", "-w", "-o", "json"}, "leave --for and -o out"},
+		{[]string{"rollout", "status"}, "give the name of one rollout"},
+		{[]string{"rollout", "list", "-o", "table"}, "json, yaml or wide"},
+		{[]string{"report", "render", "-f", "x"}, "give -f with the report, and --to"},
+		{[]string{"report", "show", "./none.json"}, "there is no such file"},
+	} {
+		_, stderr := says(t, exitUsage, tt.args...)
+		if !strings.Contains(stderr, tt.want) {
+			t.Errorf("%q: %q is not in %s", tt.args, tt.want, stderr)
+		}
+	}
+}
+
+// Who gives a rollout to run is told which command is meant.
+func TestARolloutIsNoScenario(t *testing.T) {
+	name := file(t, "rollout.yaml", "apiVersion: tightrope.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: r}\nspec: {}\n---\nkind: ConnectivitySuite\n")
+	_, stderr := says(t, exitUsage, "run", name)
+	contains(t, stderr, "rollout.yaml:2: kind: is a PolicyRollout, not a Scenario", "tightrope rollout apply -f "+name+" --wait", "tightrope plan -f "+name)
+	if strings.Count(stderr, "error:") != 1 {
+		t.Errorf("more is told than that:\n%s", stderr)
+	}
+}
+
+// A report is read from its file and from the ConfigMap that a run leaves, as JSON and
+// as YAML, packed or not.
+func TestReportsAreRenderedFromWhatARunLeaves(t *testing.T) {
+	r := &report.Report{SchemaVersion: report.SchemaVersion, Run: "r-1", Rollout: "ai/r", Result: "Committed", Message: "2 policies are in force"}
+	plain := filepath.Join(t.TempDir(), "report.json")
+	var raw bytes.Buffer
+	if err := report.WriteJSON(&raw, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(plain, raw.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inputs := map[string]string{"a report": plain}
+	large := *r
+	large.NotTested = make([]report.NotTested, 10_000)
+	for name, r := range map[string]*report.Report{"a ConfigMap": r, "a packed ConfigMap": &large} {
+		data, packed, err := report.Store(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cm := corev1.ConfigMap{Data: data, BinaryData: packed}
+		cm.APIVersion, cm.Kind = "v1", "ConfigMap"
+		text, err := yaml.Marshal(cm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inputs[name+" in YAML"] = file(t, "cm.yaml", string(text))
+		if text, err = yaml.YAMLToJSON(text); err != nil {
+			t.Fatal(err)
+		}
+		inputs[name+" in JSON"] = file(t, "cm.json", string(text))
+	}
+	for name, path := range inputs {
+		t.Run(name, func(t *testing.T) {
+			to := filepath.Join(t.TempDir(), "new", "folder")
+			stdout, _ := says(t, exitOK, "report", "render", "-f", path, "--to", to)
+			for _, f := range report.Formats {
+				contains(t, stdout, f.File)
+				if raw, err := os.ReadFile(filepath.Join(to, f.File)); err != nil || len(raw) == 0 {
+					t.Errorf("%s: %v", f.File, err)
+				}
+			}
+			stdout, _ = says(t, exitOK, "report", "show", path)
+			contains(t, stdout, "Committed")
+		})
+	}
+}
+
+// A file from anywhere is bounded, says what is wrong with it, and drives no terminal.
+func TestFilesThatAreNoReports(t *testing.T) {
+	for name, tt := range map[string]struct{ text, want string }{
+		"nothing":               {"", "is not valid JSON"},
+		"another schema":        {`{"schemaVersion": "\u001b[2Jx"}`, "unknown report schema"},
+		"a ConfigMap of others": {"apiVersion: v1\nkind: ConfigMap\ndata: {a: b}\n", "has neither report.json nor report.json.gz"},
+		"not packed":            {"apiVersion: v1\nkind: ConfigMap\nbinaryData: {report.json.gz: eHh4}\n", "stored report: "},
+		"deep":                  {strings.Repeat("[", 100_000), "nests deeper"},
+		"a list without end":    {`{"schemaVersion": "x", "paths": [` + strings.Repeat("{},", 30_000) + "{}]}", "a list of more than"},
+		"long":                  {strings.Repeat(" ", report.MaxBytes+1), "is longer than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, stderr := says(t, exitUsage, "report", "show", file(t, "report.json", tt.text))
+			contains(t, stderr, tt.want)
+			if strings.Contains(stderr, "\x1b") {
+				t.Errorf("%q drives the terminal", stderr)
+			}
+		})
+	}
+}
