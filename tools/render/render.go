@@ -11,13 +11,13 @@ import (
 	"io"
 	"maps"
 	"path"
-	"slices"
 	"strings"
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
+	releaseutil "helm.sh/helm/v4/pkg/release/v1/util"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -33,7 +33,7 @@ type Release struct {
 	Values     map[string]any // besides those of the chart
 }
 
-// Objects are those of a release. Values are checked against the chart's schema.
+// Objects are those of a release, in Helm's order. Values are checked against the chart's schema.
 func (r Release) Objects() ([]*unstructured.Unstructured, error) {
 	chart, err := loader.LoadDir(r.Chart)
 	if err != nil {
@@ -50,14 +50,16 @@ func (r Release) Objects() ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(files, func(name, _ string) bool { return path.Ext(name) != ".yaml" }) // NOTES.txt
+	hooks, sorted, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
+	if err != nil || len(hooks) > 0 {
+		return nil, fmt.Errorf("%d hooks, and the chart has none: %w", len(hooks), err)
+	}
 	var all []*unstructured.Unstructured
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if path.Ext(name) != ".yaml" {
-			continue // NOTES.txt
-		}
-		objects, err := parse(files[name])
+	for _, m := range sorted {
+		objects, err := parse(m.Content)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		all = append(all, objects...)
 	}
