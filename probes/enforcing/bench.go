@@ -182,8 +182,10 @@ func check(id, address string) probes.Check {
 	return probes.Check{ID: id, Type: "TCP", Protocol: "TCP", Host: address, Port: pods.TwinPort}
 }
 
+// name ends in a segment of its own: one network plugin tells pods apart by what is
+// before the last dash, as if they were replicas.
 func (b *Bench) name(what string) types.NamespacedName {
-	return types.NamespacedName{Namespace: b.Namespace, Name: "tightrope-" + what}
+	return types.NamespacedName{Namespace: b.Namespace, Name: "tightrope-" + what + "-0"}
 }
 
 // nodeName is short: names of nodes may be longer than fits beside others.
