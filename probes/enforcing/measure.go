@@ -47,7 +47,11 @@ func (b *Bench) Measure(ctx context.Context, rounds int) (Result, error) {
 	} else if len(late) > 0 {
 		return r, fmt.Errorf("%w: look at the network of %s", ErrNoNetwork, names(late))
 	}
-	for range rounds {
+	began := time.Now()
+	for n := range rounds {
+		if n > 0 && b.Budget > 0 && time.Since(began) > b.Budget {
+			break
+		}
 		added, err := b.deny(ctx)
 		if err != nil {
 			return r, err
