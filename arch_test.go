@@ -65,6 +65,7 @@ var table = map[string]folder{
 	"deploy":                 {"ships", nil},
 	"deploy/install":         {"installs", []string{"api/v1alpha1", "deploy"}},
 	"deploy/images":          {"packs", nil},
+	"deploy/charts":          {"templates", []string{"deploy"}},
 	"rollout/preview":        {"previews", append([]string{"rollout", "report", "verdict/manifest", "verdict/lint", "verdict/compare", "verdict/repair"}, pure...)},
 	"scenarios":              {"rehearses", append([]string{"rollout", "report", "deploy", "deploy/install", "api/strict"}, pure...)},
 	"scenarios/standin":      {"stands in", []string{"catalog"}},

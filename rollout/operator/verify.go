@@ -137,6 +137,7 @@ func (x *verifier) prepare(ctx context.Context) (err error) {
 	p := &Plan{Run: owner.Name, RunUID: owner.UID, Home: owner.Name, Interval: defaultInterval, Timeout: defaultTimeout, Budget: defaultBudget}
 	no := &refusal{}
 	for _, s := range x.Suites {
+		no.addReserved(&s)
 		p.addSuite(&s, x.world, no)
 	}
 	p.only(x.Paths, no)
