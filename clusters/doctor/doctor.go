@@ -41,13 +41,16 @@ const (
 	Problem State = "Problem" // somebody has to do something first
 )
 
-// MarshalText names the zero state, too.
-func (s State) MarshalText() ([]byte, error) {
+// String names the zero state, too.
+func (s State) String() string {
 	if s == Unknown {
-		return []byte("Unknown"), nil
+		return "Unknown"
 	}
-	return []byte(s), nil
+	return string(s)
 }
+
+// MarshalText is String.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // Check is one thing that was examined.
 type Check struct {
