@@ -56,6 +56,7 @@ var table = map[string]folder{
 	"probes/pods":            {"places", []string{"api/v1alpha1", "probes", "rollout/writer"}},
 	"probes/enforcing":       {"measures", []string{"api/v1alpha1", "probes", "probes/pods", "rollout/writer"}},
 	"deploy/apply":           {"applies", nil},
+	"clusters/doctor":        {"examines", []string{"api/v1alpha1", "probes", "probes/pods", "probes/enforcing", "rollout/writer"}},
 	"rollout":                {"decides", append([]string{"verdict/class", "verdict/compare", "verdict/cover"}, pure...)},
 	"report":                 {"proves", append([]string{"rollout"}, pure...)},
 	"rollout/operator":       {"acts", append([]string{"rollout", "rollout/writer", "probes/pods", "probes/enforcing", "report", "deploy", "verdict/repair"}, pure...)},

@@ -46,9 +46,6 @@ func New(cfg *rest.Config) (*Steerer, error) {
 	return &Steerer{c}, nil
 }
 
-// Over wraps a client that somebody made.
-func Over(c client.WithWatch) *Steerer { return &Steerer{c} }
-
 // resources of the kinds that are steered, as roles name them.
 var resources = map[string]string{
 	"PolicyRollout": "policyrollouts.tightrope.dev", "PolicyRolloutRun": "policyrolloutruns.tightrope.dev",

@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -261,18 +260,27 @@ func TestNothingIsAppliedThatTheServerWouldRefuse(t *testing.T) {
 		}
 		return nil
 	}}, &v1alpha1.PolicyRollout{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "r", UID: "u"}})
-	told := func(u *unstructured.Unstructured) {}
 	refuse = "PolicyRollout"
-	if _, err := s.Apply(t.Context(), in, false, told); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "somebody else owns these fields") || len(wrote) > 0 {
+	if _, err := s.Apply(t.Context(), in, Applying{}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "somebody else owns these fields") || len(wrote) > 0 {
 		t.Errorf("%v; wrote %v", err, wrote)
 	}
 	refuse = ""
-	if _, err := s.Apply(t.Context(), in, true, told); err != nil || len(wrote) > 0 {
+	if _, err := s.Apply(t.Context(), in, Applying{DryRun: true}); err != nil || len(wrote) > 0 {
 		t.Errorf("a dry run: %v; wrote %v", err, wrote)
 	}
-	applied, err := s.Apply(t.Context(), in, false, told)
+	applied, err := s.Apply(t.Context(), in, Applying{})
 	if err != nil || !slices.Equal(wrote, []string{"ConfigMap", "ConnectivitySuite", "PolicyRollout"}) || len(applied) != 1 || !applied[0].Changed {
 		t.Errorf("%v; wrote %v; applied %+v", err, wrote, applied)
+	}
+}
+
+// Fields of others are taken over only by who asks for that.
+func TestForcing(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		got := new(client.ApplyOptions).ApplyOptions(Applying{Force: force}.options())
+		if (got.Force != nil && *got.Force) != force || got.FieldManager != FieldManager {
+			t.Errorf("force %v: %+v", force, got)
+		}
 	}
 }
 
@@ -281,7 +289,7 @@ func TestWhatARolloutRefersToIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = over(t, interceptor.Funcs{}).Apply(t.Context(), in, false, func(*unstructured.Unstructured) {})
+	_, err = over(t, interceptor.Funcs{}).Apply(t.Context(), in, Applying{})
 	for _, want := range []string{"in.yaml:7: PolicyRollout ai/r: spec.suites[0].name: there is no ConnectivitySuite ai/s", "in.yaml:6: PolicyRollout ai/r: spec.policies.configMapRef.name: there is no ConfigMap ai/policies"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
