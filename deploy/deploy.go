@@ -5,11 +5,13 @@ package deploy
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed crds/*.yaml manifests/*.yaml
+//go:embed crds/*.yaml manifests/*.yaml manifests/*/*.yaml
 var files embed.FS
 
 // Options fill in what differs from cluster to cluster. The zero value uses the
@@ -34,6 +36,11 @@ type Options struct {
 	Ordinary     bool              // the controller has no priority class: not every cluster lets it have one
 	NodeSelector map[string]string // of the controller's pod
 	Tolerations  []corev1.Toleration
+	// SingleTenant lets rollouts name no service account: then they are made with the
+	// controller's rights, whoever creates them. The zero value keeps tenants apart.
+	SingleTenant bool
+	Tenants      []string // namespaces that get an account for rollouts: see TenantAccount
+	Minor        int      // of the cluster's Kubernetes, 1.Minor; 0: not known, and then at least 1.30
 }
 
 func (o Options) withDefaults() Options {
@@ -54,6 +61,9 @@ const (
 	LabelVersion = "app.kubernetes.io/version"
 )
 
+// SingleTenantFlag is what the controller of a single-tenant installation is started with.
+const SingleTenantFlag = "--single-tenant"
+
 // CRDs returns the custom resource definitions.
 func CRDs(options Options) ([]*unstructured.Unstructured, error) {
 	objects, err := read("crds")
@@ -66,11 +76,21 @@ func CRDs(options Options) ([]*unstructured.Unstructured, error) {
 // Manifests returns everything but the CRDs, in the order to apply it in.
 func Manifests(options Options) ([]*unstructured.Unstructured, error) {
 	options = options.withDefaults()
+	if err := options.validTenancy(); err != nil {
+		return nil, err
+	}
 	objects, err := read("manifests")
 	if err != nil {
 		return nil, err
 	}
+	tenancy, err := options.tenancy()
+	if err != nil {
+		return nil, err
+	}
+	objects = options.served(append(objects, tenancy...))
+	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return cmp.Compare(last(a), last(b)) })
 	for _, o := range objects {
+		options.aggregate(o)
 		if o.GetKind() != "Deployment" {
 			continue
 		}
@@ -79,6 +99,14 @@ func Manifests(options Options) ([]*unstructured.Unstructured, error) {
 		}
 	}
 	return options.mark(objects), nil
+}
+
+// last is the Deployment: everything that it needs is there before it.
+func last(o *unstructured.Unstructured) int {
+	if o.GetKind() == "Deployment" {
+		return 1
+	}
+	return 0
 }
 
 // mark makes the objects say what they are part of, and of which version.
@@ -109,6 +137,9 @@ func (o Options) fill(deployment *unstructured.Unstructured) error {
 	}
 	c := &pod.Containers[0]
 	c.Image, c.Args = o.Controller, []string{"--agent-image=" + o.Agent, "--twin-image=" + o.Twin}
+	if o.SingleTenant {
+		c.Args = append(c.Args, SingleTenantFlag)
+	}
 	if o.DropsPort != 0 {
 		c.Args = append(c.Args, fmt.Sprintf("--drops-port=%d", o.DropsPort))
 	}

@@ -143,7 +143,7 @@ func (l *leftovers) namespaces(s *Scenario) {
 func (l *leftovers) installation() {
 	objects, err := deploy.CRDs(deploy.Options{})
 	l.fail(err)
-	rest, err := deploy.Manifests(deploy.Options{})
+	rest, err := deploy.Manifests(deploy.Options{SingleTenant: true}) // as a scenario installs it
 	l.fail(err)
 	byKind := map[string][]string{}
 	var kinds []string

@@ -13,6 +13,9 @@ func (p *positions) checkRollout(s *Scenario) {
 	if r.Policies.ConfigMapRef != nil {
 		p.add(at+".policies.configMapRef", "a scenario holds its policies inline, so that the file tells the whole story")
 	}
+	if r.ServiceAccountName != "" {
+		p.add(at+".serviceAccountName", "a scenario has its cluster to itself, and Tightrope writes there as itself: leave it out")
+	}
 	if len(r.Policies.Inline) == 0 {
 		p.add(at+".policies.inline", "is empty: there is nothing to roll out")
 	}

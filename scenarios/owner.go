@@ -119,10 +119,23 @@ func without(have, want map[string]string) (lacks []string) {
 // would then prove is that version's. The same one is used as it is.
 func mayUse(ctx context.Context, o Options) error {
 	there, found, err := install.Installed(ctx, o.Config)
-	if err != nil || !found || there == o.Deploy.Version {
+	if err != nil || !found {
 		return err
 	}
+	if there == o.Deploy.Version {
+		return forOne(ctx, o)
+	}
 	return fmt.Errorf("this cluster has another version of Tightrope, %q, and this is %q: %w; tightrope upgrade replaces it, or use --cluster lab", there, o.Deploy.Version, ErrNotOurs)
+}
+
+// forOne refuses a cluster where rollouts have to name an account: those of a scenario
+// are made as the controller.
+func forOne(ctx context.Context, o Options) error {
+	single, err := install.SingleTenant(ctx, o.Config)
+	if err != nil || single {
+		return err
+	}
+	return fmt.Errorf("Tightrope is installed there for tenants, and a scenario's rollout names no service account: %w; use --cluster lab, or tightrope upgrade --single-tenant where nobody else makes rollouts", ErrNotOurs)
 }
 
 // stored reads the object of that name; nil: there is none, nor its kind.

@@ -24,6 +24,9 @@ var exceptionTypes = []v1alpha1.ExceptionType{v1alpha1.ExceptionPredictedCut, v1
 // spec alone. Exceptions name paths of suites, so CheckExceptions does those.
 func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 	f := Faults{}
+	if name := spec.ServiceAccountName; name != "" && len(validation.IsDNS1123Subdomain(name)) > 0 {
+		f.Add(at+".serviceAccountName", "%s cannot be the name of a service account", Show(name))
+	}
 	if len(spec.Suites) == 0 {
 		f.Add(at+".suites", "is missing: without a suite nothing is tested")
 	}

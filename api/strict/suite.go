@@ -26,6 +26,7 @@ func CheckSuite(at string, suite v1alpha1.ConnectivitySuiteSpec) Faults {
 		f.Name(at+".name", id.Name)
 		f.label(at+".namespace", id.Namespace)
 		f.Labels(at+".labels", id.Labels)
+		f.reserved(at, id)
 	}
 	if len(suite.Identities) == 0 {
 		f.Add(at+".identities", "is empty: without identities nobody tries a path")
@@ -44,6 +45,22 @@ func CheckSuite(at string, suite v1alpha1.ConnectivitySuiteSpec) Faults {
 		f = append(f, CheckTarget(at+".to.service", path.To.Service)...)
 	}
 	return f
+}
+
+// reserved refuses what only Tightrope's own pods are called and wear, and namespaces
+// that no probe pod may be in.
+func (f *Faults) reserved(at string, id v1alpha1.Identity) {
+	if strings.HasPrefix(id.Name, "tightrope-") {
+		f.Add(at+".name", "%s is called like one of Tightrope's own pods: choose a name that does not begin with tightrope-", Show(id.Name))
+	}
+	for _, key := range slices.Sorted(maps.Keys(id.Labels)) {
+		if strings.HasPrefix(key, "tightrope.dev/") {
+			f.Add(at+".labels", "%s: labels under tightrope.dev/ mark Tightrope's own objects, and no workload has them", Show(key))
+		}
+	}
+	if slices.Contains(ProtectedNamespaces, id.Namespace) {
+		f.Add(at+".namespace", "%s is protected: no probe pod may be there", Show(id.Namespace))
+	}
 }
 
 // path looks at one path for itself.

@@ -39,6 +39,15 @@ type PolicyRolloutList struct {
 
 // PolicyRolloutSpec is the author's intent.
 type PolicyRolloutSpec struct {
+	// ServiceAccountName names a service account of the rollout's namespace. Everything that a run
+	// puts up or tightens is written as that account: the API server allows what the account may do,
+	// and nothing else. Only taking back is done by the controller. Whoever creates the rollout, or
+	// changes its spec, must be allowed to impersonate the account. Empty: the controller writes as
+	// itself, which only a single-tenant installation does.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
 	Policies PolicySource `json:"policies"`
 	// Suites in the rollout's own namespace.
 	// +kubebuilder:validation:MinItems=1

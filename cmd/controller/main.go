@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	var o operator.Options
 	fs.StringVar(&o.Pods.AgentImage, "agent-image", "tightrope.dev/agent", "image of the probe pods")
 	fs.StringVar(&o.Pods.TwinImage, "twin-image", "tightrope.dev/twin", "image of the twins")
+	fs.BoolVar(&o.SingleTenant, "single-tenant", false, "rollouts may name no service account; the controller then writes with its own rights")
 	fs.Func("image-pull-secret", "name of a pull secret of every namespace that gets a probe pod; may be given several times", o.Pods.SetPullSecret)
 	fs.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on", o.Pods.SetNodeSelector)
 	fs.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; may be given several times", o.Pods.SetToleration)

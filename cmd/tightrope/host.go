@@ -152,7 +152,8 @@ func (o *hostOptions) deploy(c clusters.Cluster) (deploy.Options, string, error)
 		}
 	}
 	return deploy.Options{
-		Version: lab.Stamp, DropsPort: c.Can().DropsPort,
+		SingleTenant: true, // a scenario writes as the controller, and its author is an administrator
+		Version:      lab.Stamp, DropsPort: c.Can().DropsPort,
 		Controller: names["controller"], Agent: names["agent"], Twin: names["twin"],
 	}, names["standin"], nil
 }

@@ -33,6 +33,7 @@ type installOptions struct {
 	abort               bool
 	registry, layout    string
 	deploy              deploy.Options
+	apart               bool // --single-tenant=false
 }
 
 func newInstallCommand() *cobra.Command {
@@ -43,11 +44,15 @@ func newInstallCommand() *cobra.Command {
 		Long: "Install puts the CRDs and the controller into a cluster, and waits until the controller is ready.\n" +
 			"It asks first whether you may, and whether the cluster would take it. If anything fails, what was written\n" +
 			"is taken back. Doing it again changes nothing.\n\n" +
+			"A rollout is made with the rights of the service account that it names, and only by those who may impersonate\n" +
+			"that. --tenant makes such an account in a namespace. Where cluster administrators alone make rollouts,\n" +
+			"--single-tenant does without: then whoever may create a rollout may change policies everywhere.\n\n" +
 			"Exits 0 when Tightrope is installed, 3 if it did not come up, and 4 if it was refused: rights are missing,\n" +
 			"or another version is there.",
-		Example: "  tightrope install --registry registry.example.com/tightrope\n  tightrope install --dry-run -o yaml",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return o.bring(cmd, install.Install) },
+		Example: "  tightrope install --registry registry.example.com/tightrope --single-tenant\n" +
+			"  tightrope install --registry registry.example.com/tightrope --tenant team-a --tenant team-b\n  tightrope install --dry-run -o yaml",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.bring(cmd, install.Install) },
 	}
 	o.register(cmd)
 	o.registerObjects(cmd)
@@ -60,7 +65,8 @@ func newUpgradeCommand() *cobra.Command {
 		Use:   "upgrade",
 		Short: "Replace the installed version by this one",
 		Long: "Upgrade replaces the CRDs and the controller by those of this version, and removes what only the older one\n" +
-			"had. It is refused while a rollout is under way. If anything fails, the older version is put back.\n\n" +
+			"had. It is refused while a rollout is under way. If anything fails, the older version is put back. Whoever could\n" +
+			"make rollouts still can, unless --single-tenant says otherwise; --tenant adds a namespace.\n\n" +
 			"Exits 0 when this version runs, 3 if it did not come up, and 4 if it was refused.",
 		Example: "  tightrope upgrade --registry registry.example.com/tightrope",
 		Args:    cobra.NoArgs,
@@ -107,12 +113,15 @@ func (o *installOptions) registerObjects(cmd *cobra.Command) {
 	f.StringVar(&o.registry, "registry", "", "registry and prefix that the images were pushed to (tightrope images push); empty means the names that the lab knows")
 	f.StringVar(&o.layout, "image-layout", "", "folder with the images, from which their digests are read; empty means the folder images beside this program")
 	f.BoolVar(&o.force, "force-conflicts", false, "take over fields of our objects that somebody else has set")
+	f.BoolVar(&o.deploy.SingleTenant, "single-tenant", false, "rollouts need no service account: for clusters where administrators alone make rollouts (Kubernetes below 1.30 can only do this)")
+	f.StringSliceVar(&o.deploy.Tenants, "tenant", nil, "namespace in which rollouts may be made, with a service account that is made for them; repeatable")
 	f.StringArrayVar(&o.deploy.PullSecrets, "image-pull-secret", nil, "Secret of namespace tightrope-system with which the controller's image is pulled; repeatable")
 }
 
 // bring installs or upgrades, or prints what it would apply.
 func (o *installOptions) bring(cmd *cobra.Command, do func(ctx context.Context, cfg *rest.Config, options install.Options) error) error {
 	o.deploy.Version = lab.Stamp
+	o.apart = cmd.Flags().Changed("single-tenant") && !o.deploy.SingleTenant
 	if err := o.refer(); err != nil {
 		return err
 	}
@@ -153,7 +162,7 @@ func (o *installOptions) on(cmd *cobra.Command, do func(cfg *rest.Config, option
 	if err != nil {
 		return err
 	}
-	err = do(cfg, install.Options{Deploy: o.deploy, Timeout: o.timeout, Overwrite: o.force, DryRun: o.dryRun != "none",
+	err = do(cfg, install.Options{Deploy: o.deploy, Timeout: o.timeout, Overwrite: o.force, DryRun: o.dryRun != "none", Apart: o.apart,
 		Progress: func(line string) { fmt.Fprintln(cmd.OutOrStdout(), report.Sanitize(line)) }})
 	switch {
 	case err == nil:

@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/deploy"
 )
 
@@ -158,6 +158,8 @@ var shipped = []schema.GroupVersionKind{
 	{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
 	{Group: "apps", Version: "v1", Kind: "Deployment"},
 	{Version: "v1", Kind: "ServiceAccount"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicyBinding"},
+	{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "ValidatingAdmissionPolicy"},
 }
 
 // prune deletes what an older version had and this one has not.
@@ -185,21 +187,11 @@ func (i *installer) prune(ctx context.Context) error {
 	return nil
 }
 
-// ours are the objects of a kind that an installation applied, in Tightrope's own
-// namespace or in none.
+// ours are the objects of a kind that an installation applied: in no namespace, in
+// Tightrope's own, and in those of tenants. None of a kind that is not served.
 func (i *installer) ours(ctx context.Context, kind schema.GroupVersionKind) ([]unstructured.Unstructured, error) {
-	var list unstructured.UnstructuredList
-	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	if err := i.c.List(ctx, &list, client.MatchingLabels{deploy.LabelPartOf: deploy.PartOf}); err != nil {
-		return nil, fmt.Errorf("list objects of kind %s: %w", kind.Kind, err)
-	}
-	var found []unstructured.Unstructured
-	for _, o := range list.Items {
-		if ns := o.GetNamespace(); (ns == "" || ns == v1alpha1.SystemNamespace) && applied(&o) {
-			found = append(found, o)
-		}
-	}
-	return found, nil
+	all, err := i.all(ctx, kind, client.MatchingLabels{deploy.LabelPartOf: deploy.PartOf})
+	return slices.DeleteFunc(all, func(o unstructured.Unstructured) bool { return !applied(&o) }), err
 }
 
 // applied reports whether an installation applied the object: its label alone may be

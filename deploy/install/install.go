@@ -51,7 +51,7 @@ var (
 // Refused reports whether an error says that nothing was changed because of what
 // the caller asked for.
 func Refused(err error) bool {
-	for _, refusal := range []error{ErrInstalled, ErrNotInstalled, ErrLive, ErrRights, ErrConflict} {
+	for _, refusal := range []error{ErrInstalled, ErrNotInstalled, ErrLive, ErrRights, ErrConflict, deploy.ErrTenancy} {
 		if errors.Is(err, refusal) {
 			return true
 		}
@@ -65,6 +65,7 @@ type Options struct {
 	Deploy    deploy.Options
 	Timeout   time.Duration // until the controller must be ready; 0 means DefaultTimeout
 	Overwrite bool          // take fields over that somebody else has set
+	Apart     bool          // no longer single-tenant, if it is, and no tenant but those in Deploy
 	DryRun    bool          // ask the API server what it would say, and store nothing
 	Progress  func(string)  // called in order, from one goroutine, a line each; may be nil
 }
@@ -88,6 +89,10 @@ func Install(ctx context.Context, cfg *rest.Config, o Options) error {
 	case found && there != o.Deploy.Version:
 		return fmt.Errorf("%w: version %s in namespace %s, and this is %s; use tightrope upgrade", ErrInstalled,
 			named(there), v1alpha1.SystemNamespace, named(o.Deploy.Version))
+	case found:
+		if err := i.keepTenancy(ctx); err != nil {
+			return err
+		}
 	}
 	return i.bring(ctx)
 }
@@ -131,6 +136,9 @@ func Upgrade(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err := i.noneLive(ctx, "upgrade"); err != nil {
 		return err
 	}
+	if err := i.keepTenancy(ctx); err != nil {
+		return err
+	}
 	i.say("from version %s to %s", named(there), named(o.Deploy.Version))
 	return i.bring(ctx)
 }
@@ -139,21 +147,48 @@ func named(version string) string { return cmp.Or(version, "without a name") }
 
 // Installed says whether a controller is installed, and in which version.
 func Installed(ctx context.Context, cfg *rest.Config) (version string, found bool, err error) {
-	i, err := newInstaller(cfg, Options{})
+	c, err := newClient(cfg)
 	if err != nil {
 		return "", false, err
 	}
-	return i.installed(ctx)
+	return (&installer{journal: journal{c: c}}).installed(ctx)
 }
 
 // installer is one installation under way.
 type installer struct {
 	Options
 	crds, objects []*unstructured.Unstructured // of this version, in the order to apply them in
+	untenable     error                        // why they must not be applied; nil: they may be
 	journal
 }
 
 func newInstaller(cfg *rest.Config, o Options) (*installer, error) {
+	c, err := newClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if o.Deploy.Minor, err = minorOf(cfg); err != nil {
+		return nil, err
+	}
+	i := &installer{Options: o, journal: journal{c: c}}
+	return i, i.render()
+}
+
+// render makes the objects that the options ask for. Where they ask for tenants that
+// the cluster cannot keep apart, they are those without: to look at and to remove.
+func (i *installer) render() (err error) {
+	if i.crds, err = deploy.CRDs(i.Deploy); err != nil {
+		return err
+	}
+	i.objects, i.untenable = deploy.Manifests(i.Deploy)
+	if !errors.Is(i.untenable, deploy.ErrTenancy) {
+		return i.untenable
+	}
+	i.objects, err = deploy.Manifests(deploy.Options{Version: i.Deploy.Version, Minor: i.Deploy.Minor, SingleTenant: true})
+	return err
+}
+
+func newClient(cfg *rest.Config) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme,
@@ -168,15 +203,7 @@ func newInstaller(cfg *rest.Config, o Options) (*installer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach the cluster: %w", err)
 	}
-	crds, err := deploy.CRDs(o.Deploy)
-	if err != nil {
-		return nil, err
-	}
-	objects, err := deploy.Manifests(o.Deploy)
-	if err != nil {
-		return nil, err
-	}
-	return &installer{Options: o, crds: crds, objects: objects, journal: journal{c: c}}, nil
+	return c, nil
 }
 
 func (i *installer) say(format string, args ...any) {
@@ -200,6 +227,9 @@ func (i *installer) installed(ctx context.Context) (version string, found bool, 
 
 // bring makes the cluster have this version, or be as it was.
 func (i *installer) bring(ctx context.Context) (err error) {
+	if err := cmp.Or(i.untenable, i.tenantsExist(ctx)); err != nil {
+		return err
+	}
 	if i.DryRun {
 		return i.rehearse(ctx, slices.Concat(i.crds, i.objects))
 	}
@@ -239,7 +269,11 @@ func (i *installer) applyController(ctx context.Context) error {
 	if err := i.ready(ctx); err != nil {
 		return err
 	}
-	return i.prune(ctx)
+	if err := i.prune(ctx); err != nil {
+		return err
+	}
+	i.tellTenancy()
+	return nil
 }
 
 // takeBack undoes what was written, also after an interruption.

@@ -45,8 +45,11 @@ func (i *installer) mayRemove(ctx context.Context) error {
 	}
 	for resource, verbs := range map[authorizationv1.ResourceAttributes][]string{
 		{Group: "networking.k8s.io", Resource: "networkpolicies"}: {"list", "patch"},
-		{Resource: "pods"}:       {"list", "patch", "delete"},
-		{Resource: "configmaps"}: {"list", "delete"},
+		{Resource: "pods"}:                                                   {"list", "patch", "delete"},
+		{Resource: "configmaps"}:                                             {"list", "delete"},
+		{Resource: "serviceaccounts"}:                                        {"list", "delete"}, // of tenants
+		{Group: "rbac.authorization.k8s.io", Resource: "roles"}:              {"list", "delete"},
+		{Group: "rbac.authorization.k8s.io", Resource: "rolebindings"}:       {"list", "delete"},
 		{Group: v1alpha1.GroupVersion.Group, Resource: "policyrollouts"}:     {"list", "delete"},
 		{Group: v1alpha1.GroupVersion.Group, Resource: "policyrolloutruns"}:  {"list", "patch", "delete"},
 		{Group: v1alpha1.GroupVersion.Group, Resource: "connectivitysuites"}: {"list", "delete"},

@@ -51,10 +51,14 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 	if clear, err := r.noOthers(s, w); err != nil || !clear {
 		return err
 	}
+	write, err := r.forward(s.plan)
+	if err != nil {
+		return err
+	}
 	bridges, candidates := activations(step.Scope)
 	wishes := append(s.plan.bridgeWishes(rollout.Inert), s.plan.candidateWishes(rollout.Inert)...)
 	if missing := w.absent(wishes); len(missing) > 0 {
-		if err := r.apply(ctx, missing); err != nil {
+		if err := r.apply(ctx, write, missing); err != nil {
 			return err
 		}
 	}
@@ -64,7 +68,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return err
 		}
 		s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
-		if err := r.apply(ctx, unmet); err != nil {
+		if err := r.apply(ctx, write, unmet); err != nil {
 			return err
 		}
 		s.bridgesAt = time.Now()
@@ -83,13 +87,13 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return nil // no node may see a candidate before its bridge
 		}
 		s.acked, s.settledAt = time.Time{}, time.Time{}
-		if err := r.apply(ctx, unmet); err != nil {
+		if err := r.apply(ctx, write, unmet); err != nil {
 			return err
 		}
 		s.tighten(here.String()+"/candidates", began)
 		return nil
 	}
-	wrote, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
+	wrote, err := labelPods(ctx, write, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
 	if err != nil {
 		return err
 	}

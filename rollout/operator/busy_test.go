@@ -198,7 +198,7 @@ func (m *machine) run(t *testing.T, n int, name string) *report.Report {
 	began := time.Now()
 	recorder := startRecorder(t.Context(), m.client, m.logs)
 	ctx, stop := context.WithTimeout(t.Context(), runWithin)
-	rep, err := scenarios.Run(ctx, s, scenarios.Options{Config: cfg, Cluster: "lab", Deploy: deploy.Options{DropsPort: lab.CounterPort}})
+	rep, err := scenarios.Run(ctx, s, scenarios.Options{Config: cfg, Cluster: "lab", Deploy: deploy.Options{DropsPort: lab.CounterPort, SingleTenant: true}})
 	stop()
 	took := time.Since(began)
 	rec, badly := recorder.end()

@@ -32,11 +32,20 @@ func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.
 		}
 		for _, ns := range theirs.namespaces() {
 			if slices.Contains(ours, ns) {
-				no.add("namespace %s is claimed by run %s/%s, which is in phase %s: wait for it or abort it", ns, other.Namespace, other.Name, other.Status.Phase)
+				no.add("namespace %s is claimed by %s", ns, r.claimant(other, run))
 			}
 		}
 	}
 	return nil
+}
+
+// claimant names a run that is in the way. Where there are tenants it says no more of one in
+// another namespace.
+func (r *RunReconciler) claimant(other, run *v1alpha1.PolicyRolloutRun) string {
+	if other.Namespace != run.Namespace && !r.SingleTenant {
+		return "a run of another namespace that is under way: wait for it"
+	}
+	return fmt.Sprintf("run %s/%s, which is in phase %s: wait for it or abort it", other.Namespace, other.Name, other.Status.Phase)
 }
 
 // others are all runs but this one.

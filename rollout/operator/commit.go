@@ -17,11 +17,15 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 		s.settle(w, time.Now(), true)
 		return nil
 	}
+	write, err := r.forward(s.plan)
+	if err != nil {
+		return err
+	}
 	if missing := w.absent(s.plan.finalWishes(rollout.Inert)); len(missing) > 0 {
-		return r.apply(ctx, missing)
+		return r.apply(ctx, write, missing)
 	}
 	if unmet := w.unmet(s.plan.finalWishes(rollout.Live)); len(unmet) > 0 {
-		if err := r.apply(ctx, unmet); err != nil {
+		if err := r.apply(ctx, write, unmet); err != nil {
 			return err
 		}
 		s.bridgesAt = time.Now()
@@ -36,7 +40,7 @@ func (r *RunReconciler) finalise(ctx context.Context, s *session, w *world) erro
 	}
 	if unmet := w.unmet(s.plan.candidateWishes(rollout.Inert)); len(unmet) > 0 {
 		began := time.Now()
-		if err := r.apply(ctx, unmet); err != nil {
+		if err := r.apply(ctx, write, unmet); err != nil {
 			return err
 		}
 		s.tighten("commit", began)

@@ -40,10 +40,12 @@ const (
 
 // RunReconciler drives PolicyRolloutRuns.
 type RunReconciler struct {
-	client.Reader               // from the cache; ConfigMaps are read from the API server
-	Live          client.Reader // from the API server
-	Write         *writer.Writer
-	Logs          pods.LogReader
+	client.Reader                // from the cache; ConfigMaps are read from the API server
+	Live          client.Reader  // from the API server
+	Write         *writer.Writer // as ourselves
+	Logs          pods.LogReader // likewise
+	As            func(account types.NamespacedName) (*writer.Writer, pods.LogReader, error)
+	SingleTenant  bool       // a rollout may name no account: then everything is written as ourselves
 	Drops         DropReader // nil: the data plane cannot tell
 	Others        *OtherKinds
 	Events        events.EventRecorder

@@ -115,7 +115,7 @@ func (c *enforcementCheck) seen(s *session, m move) (took time.Duration, seen bo
 }
 
 func (c *enforcementCheck) write(ctx context.Context, r *RunReconciler, w *world, run runKey, m move, twin types.NamespacedName) error {
-	if err := r.apply(ctx, w.unmet(checkWishes(run, m))); err != nil {
+	if err := r.apply(ctx, r.Write, w.unmet(checkWishes(run, m))); err != nil {
 		return err
 	}
 	pod := w.pods[twin]

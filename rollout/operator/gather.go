@@ -295,7 +295,11 @@ func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) 
 		}
 		all, specs = all && up, append(specs, spec)
 	}
-	s.listen(r.Logs, specs)
+	logs, err := r.logsOf(s.plan)
+	if err != nil {
+		return false, err
+	}
+	s.listen(logs, specs)
 	return all, nil
 }
 

@@ -54,7 +54,7 @@ func bereft(t *testing.T, said *probes.Count) (bench, *session) {
 			Ports:     []discoveryv1.EndpointPort{{Name: ptr.To(""), Port: ptr.To[int32](8080)}},
 			Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.2"}, TargetRef: &corev1.ObjectReference{Namespace: "a", Name: "server"}}}},
 		&networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "deny"}, Spec: deny.Spec})
-	b.must(b.apply(t.Context(), b.look().absent(p.candidateWishes(rollout.Live))))
+	b.must(b.apply(t.Context(), b.Write, b.look().absent(p.candidateWishes(rollout.Live))))
 	s := newSession(t.Context(), func() {})
 	s.plan = p
 	s.record.begin(p, time.Now())

@@ -68,7 +68,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 		if err := r.widenSparing(ctx, run, w, bridges); err != nil {
 			return false, err
 		}
-		if err := r.apply(ctx, bare); err != nil {
+		if err := r.apply(ctx, r.Write, bare); err != nil {
 			return false, err
 		}
 		live := len(neutral(run, w.policies, roleCandidate, roleFinal))
@@ -82,7 +82,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleCandidate, roleFinal)); len(unmet) > 0 {
-			return false, r.apply(ctx, unmet)
+			return false, r.apply(ctx, r.Write, unmet)
 		}
 		s.reach(restoreClear)
 	case restoreClear:
@@ -90,7 +90,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleBridge)); len(unmet) > 0 {
-			return false, r.apply(ctx, unmet)
+			return false, r.apply(ctx, r.Write, unmet)
 		}
 		s.reach(restoreVerify)
 	case restoreVerify:

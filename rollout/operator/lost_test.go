@@ -111,7 +111,7 @@ func rollBackWithoutSnapshot(t *testing.T, bridge rollout.Activation) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p", Labels: map[string]string{v1alpha1.LabelEnforced: p.Run}}}
 	b := newBench(t, run, pod)
 	b.must(b.api.Status().Update(t.Context(), run))
-	b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(bridge), p.candidateWishes(rollout.Live)...))))
+	b.must(b.apply(t.Context(), b.Write, b.look().absent(append(p.bridgeWishes(bridge), p.candidateWishes(rollout.Live)...))))
 	b.Events, b.sessions, b.base = events.NewFakeRecorder(100), map[types.NamespacedName]*session{}, t.Context()
 	key := client.ObjectKeyFromObject(run)
 	var now v1alpha1.PolicyRolloutRun
@@ -168,7 +168,7 @@ func TestARollbackWithoutAPlanLeavesAQuarantineAlone(t *testing.T) {
 			b := newBench(t, policy("old", map[string]string{"old": "yes", "app": "x"}), policy("quarantine", quarantine),
 				pod("bad", map[string]string{"quarantine": "yes", "app": "x"}), pod("good", map[string]string{"app": "x"}),
 				pod("isolated", map[string]string{"old": "yes", "app": "x"}))
-			b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
+			b.must(b.apply(t.Context(), b.Write, b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
 			w := b.look()
 			b.must(b.widenSparing(t.Context(), p.key(), w, widenWithoutPlan(p.key(), w.policies)))
 			w = b.look()

@@ -164,13 +164,17 @@ func (r *RunReconciler) ensureMarkerTwins(ctx context.Context, s *session, w *wo
 // that selects production selects them too: what they showed of the shadow
 // stage must not stand for the next. It reports whether it had to write.
 func (r *RunReconciler) releaseMarkers(ctx context.Context, s *session, w *world) (bool, error) {
+	write, err := r.forward(s.plan)
+	if err != nil {
+		return false, err
+	}
 	wrote := false
 	for _, m := range s.plan.markers(w) {
 		pod := w.pods[s.plan.markerName(m)]
 		if pod == nil || pod.Labels[v1alpha1.LabelProbe] == "" {
 			continue
 		}
-		if err := r.Write.Relabel(ctx, pod, map[string]*string{v1alpha1.LabelProbe: nil}, nil); err != nil {
+		if err := write.Relabel(ctx, pod, map[string]*string{v1alpha1.LabelProbe: nil}, nil); err != nil {
 			return wrote, fmt.Errorf("release marker %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		wrote = true
@@ -227,8 +231,12 @@ func (s *session) shows(m marker, want verdict.Decision) bool {
 // reports whether every node shows that they took effect. One that does not
 // would not show a bridge either, so nothing is rolled out over it.
 func (r *RunReconciler) isolateMarkers(ctx context.Context, s *session, w *world) (bool, error) {
+	write, err := r.forward(s.plan)
+	if err != nil {
+		return false, err
+	}
 	if unmet := w.unmet(s.plan.markerWishes()); len(unmet) > 0 {
-		if err := r.apply(ctx, unmet); err != nil {
+		if err := r.apply(ctx, write, unmet); err != nil {
 			return false, err
 		}
 		s.isolatedAt = time.Now()

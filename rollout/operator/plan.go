@@ -21,15 +21,17 @@ import (
 // A restarted operator works from it and not from the rollout, whose author may
 // have edited it since.
 type Plan struct {
-	Schema   string             `json:"schema"`
-	Run      string             `json:"run"`
-	RunUID   types.UID          `json:"runUID"`
-	Rollout  string             `json:"rollout"` // namespace/name
-	Steps    []rollout.StepPlan `json:"steps"`
-	Limits   rollout.Limits     `json:"limits"`
-	Interval time.Duration      `json:"interval"`
-	Timeout  time.Duration      `json:"timeout"`
-	Budget   float64            `json:"budget"` // false rollbacks per hour
+	Schema  string    `json:"schema"`
+	Run     string    `json:"run"`
+	RunUID  types.UID `json:"runUID"`
+	Rollout string    `json:"rollout"` // namespace/name
+	// Account that everything forward is written as; none: the controller itself.
+	Account  types.NamespacedName `json:"account,omitzero"`
+	Steps    []rollout.StepPlan   `json:"steps"`
+	Limits   rollout.Limits       `json:"limits"`
+	Interval time.Duration        `json:"interval"`
+	Timeout  time.Duration        `json:"timeout"`
+	Budget   float64              `json:"budget"` // false rollbacks per hour
 	// Home is the namespace of the control pod; empty: Tightrope's own.
 	Home string `json:"home,omitempty"`
 	// ClusterDomain of DNS; empty: not known, names are completed by search lists.
@@ -43,6 +45,7 @@ type Plan struct {
 	Exposures     []report.Exposure   `json:"exposures"`
 	Unprobeable   []report.NotTested  `json:"unprobeable"`
 
+	hands  *hands   // of the account; nil: not needed so far
 	digest string   // of the text it was read from; empty: it was not
 	down   []string // which paths lead to a Service without a ready pod, in words
 }

@@ -13,22 +13,34 @@ import (
 )
 
 // placer makes and checks the probe pods of a run.
-func (r *RunReconciler) placer(run runKey) *pods.Placer {
-	return &pods.Placer{Owner: run, Write: r.Write, Live: r.Live, Logs: r.Logs, Options: r.Pods}
+// Those in the namespaces of others are made as the account of the rollout, those in
+// Tightrope's own as ourselves.
+func (r *RunReconciler) placer(p *Plan, namespace string) (*pods.Placer, error) {
+	h, err := r.handsIn(p, namespace)
+	if err != nil {
+		return nil, err
+	}
+	return &pods.Placer{Owner: p.key(), Write: h.write, Live: r.Live, Logs: h.logs, Options: r.Pods}, nil
 }
 
 // ensureAgent makes one probe pod and its plan be there, and reports whether the
 // pod runs.
 func (r *RunReconciler) ensureAgent(ctx context.Context, s *session, w *world, a agentSpec) (bool, error) {
-	run := s.plan.key()
-	pod, err := r.placer(run).Ensure(ctx, s.pods, w.pods[a.name], a.pod(run))
+	placer, err := r.placer(s.plan, a.name.Namespace)
+	if err != nil {
+		return false, err
+	}
+	pod, err := placer.Ensure(ctx, s.pods, w.pods[a.name], a.pod(s.plan.key()))
 	return pod != nil, refusedPod(err)
 }
 
 // ensureTwin makes a pod that answers be there, and returns it; nil: not yet.
 func (r *RunReconciler) ensureTwin(ctx context.Context, s *session, w *world, a agentSpec, labels map[string]string) (*corev1.Pod, error) {
-	run := s.plan.key()
-	pod, err := r.placer(run).Ensure(ctx, s.pods, w.pods[a.name], a.twin(run, labels))
+	placer, err := r.placer(s.plan, a.name.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	pod, err := placer.Ensure(ctx, s.pods, w.pods[a.name], a.twin(s.plan.key(), labels))
 	return pod, refusedPod(err)
 }
 

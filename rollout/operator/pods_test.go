@@ -23,12 +23,11 @@ import (
 
 func TestOurLabelsAreNoIdentitys(t *testing.T) {
 	no := &refusal{}
-	w := &world{}
-	w.verdict.Namespaces = map[string]map[string]string{"a": {}}
-	(&Plan{Run: "r-1"}).addSuite(&v1alpha1.ConnectivitySuite{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: v1alpha1.ConnectivitySuiteSpec{Identities: []v1alpha1.Identity{
+	no.addReserved(&v1alpha1.ConnectivitySuite{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: v1alpha1.ConnectivitySuiteSpec{Identities: []v1alpha1.Identity{
 		{Name: controlIdentity, Namespace: "a"}, {Name: "x", Namespace: "a", Labels: map[string]string{v1alpha1.LabelRole: "web", "app": "x"}},
-	}}}, w, no)
-	if got := no.Error(); len(no.reasons) != 2 || !strings.Contains(got, `identity "tightrope-control" is called like one of Tightrope's own pods`) || !strings.Contains(got, `identity "x" has label tightrope.dev/role`) {
+		{Name: "dns", Namespace: "kube-system", Labels: map[string]string{"k8s-app": "kube-dns"}},
+	}}})
+	if got := no.Error(); len(no.reasons) != 3 || !strings.Contains(got, `identity "dns" lives in namespace kube-system, which is protected`) || !strings.Contains(got, `identity "tightrope-control" is called like one of Tightrope's own pods`) || !strings.Contains(got, `identity "x" has label tightrope.dev/role`) {
 		t.Errorf("refused %q", got)
 	}
 	id := v1alpha1.Identity{Name: "x", Namespace: "a", Labels: map[string]string{v1alpha1.LabelRole: "web", v1alpha1.LabelRun: "another", "app": "web"}}

@@ -58,17 +58,32 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 		no.add("rollout %s: %v", key, err)
 	}
 	p.Steps = steps
-	if err := r.readSuites(ctx, p, &ro, w, no); err != nil {
+	suites, err := r.readSuites(ctx, &ro, no)
+	if err != nil {
 		return nil, err
+	}
+	candidates, err := r.readCandidates(ctx, &ro, no)
+	if err != nil {
+		return nil, err
+	}
+	if ro.Spec.ServiceAccountName != "" {
+		p.Account = types.NamespacedName{Namespace: ro.Namespace, Name: ro.Spec.ServiceAccountName}
+	}
+	for i := range suites {
+		no.addReserved(&suites[i])
+	}
+	if may, err := r.authorise(ctx, p, run, candidates, suites, w, no); err != nil {
+		return nil, err
+	} else if !may || len(no.reasons) > 0 && ro.Spec.ServiceAccountName != "" {
+		return nil, no // and not a word of what is in the cluster
+	}
+	for i := range suites {
+		p.addSuite(&suites[i], w, no)
 	}
 	for _, why := range p.down {
 		no.add("%s", why)
 	}
 	p.settleExceptions(&ro.Spec, no)
-	candidates, err := r.readCandidates(ctx, &ro, no)
-	if err != nil {
-		return nil, err
-	}
 	// Claims come first: what another run has there now is no baseline.
 	if err := r.claim(ctx, namespacesOf(candidates), run, no); err != nil {
 		return nil, err
@@ -122,8 +137,9 @@ func (p *Plan) readAnalysis(ro *v1alpha1.PolicyRollout, no *refusal) {
 	}
 }
 
-// readSuites collects identities and paths and checks that they lead somewhere.
-func (r *RunReconciler) readSuites(ctx context.Context, p *Plan, ro *v1alpha1.PolicyRollout, w *world, no *refusal) error {
+// readSuites reads the suites of a rollout.
+func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollout, no *refusal) ([]v1alpha1.ConnectivitySuite, error) {
+	var out []v1alpha1.ConnectivitySuite
 	for _, ref := range ro.Spec.Suites {
 		var suite v1alpha1.ConnectivitySuite
 		key := types.NamespacedName{Namespace: ro.Namespace, Name: ref.Name}
@@ -132,19 +148,17 @@ func (r *RunReconciler) readSuites(ctx context.Context, p *Plan, ro *v1alpha1.Po
 			no.add("suite %s does not exist: create it in the rollout's namespace", key)
 			continue
 		} else if err != nil {
-			return fmt.Errorf("suite %s: %w", key, err)
+			return nil, fmt.Errorf("suite %s: %w", key, err)
 		}
-		p.addSuite(&suite, w, no)
+		out = append(out, suite)
 	}
-	return nil
+	return out, nil
 }
 
-func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
+// addReserved refuses identities that would be taken for pods of ours, and probe pods
+// where nobody may write.
+func (no *refusal) addReserved(suite *v1alpha1.ConnectivitySuite) {
 	for _, id := range suite.Spec.Identities {
-		if _, dup := p.identity(id.Name); dup {
-			no.add("suite %s: identity %q is already in another suite of this rollout: rename it", suite.Name, id.Name)
-			continue
-		}
 		if strings.HasPrefix(id.Name, "tightrope-") {
 			no.add("suite %s: identity %q is called like one of Tightrope's own pods: choose a name that does not begin with tightrope-", suite.Name, id.Name)
 		}
@@ -152,6 +166,19 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 			if strings.HasPrefix(key, ourPrefix) {
 				no.add("suite %s: identity %q has label %s: labels under %s mark Tightrope's own objects, and no workload has them", suite.Name, id.Name, key, ourPrefix)
 			}
+		}
+		if slices.Contains(always, id.Namespace) {
+			no.add("suite %s: identity %q lives in namespace %s, which is protected: no probe pod may be there", suite.Name, id.Name, id.Namespace)
+		}
+	}
+}
+
+// addSuite collects identities and paths and checks that they lead somewhere.
+func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
+	for _, id := range suite.Spec.Identities {
+		if _, dup := p.identity(id.Name); dup {
+			no.add("suite %s: identity %q is already in another suite of this rollout: rename it", suite.Name, id.Name)
+			continue
 		}
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
 			no.add("suite %s: identity %q lives in namespace %q, which does not exist", suite.Name, id.Name, id.Namespace)
@@ -188,6 +215,10 @@ func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w 
 // rehearse has the API server default and check every object of the rollout
 // without storing it, and plans the bridges.
 func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1alpha1.CandidatePolicy, w *world, no *refusal) error {
+	write, err := r.forward(p)
+	if err != nil {
+		return err
+	}
 	var fresh []v1alpha1.CandidatePolicy
 	for _, c := range candidates {
 		np := &networkingv1.NetworkPolicy{}
@@ -195,7 +226,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 		np.GenerateName = ""
 		probe := np.DeepCopy()
 		probe.Name = objectName(p.Run, "rehearsal", len(fresh))
-		err := r.Write.Rehearse(ctx, probe)
+		err := write.Rehearse(ctx, probe)
 		switch {
 		case denied(err):
 			no.add("policy %s/%s: the API server refuses it: %v", c.Namespace, c.Name, err)
@@ -226,7 +257,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 	for i, b := range bridges {
 		p.Bridges = append(p.Bridges, PlannedBridge{Bridge: b, Object: objectName(p.Run, roleBridge, i)})
 	}
-	err = r.rehearseWishes(ctx, p.bridgeWishes(rollout.Inert))
+	err = rehearseWishes(ctx, write, p.bridgeWishes(rollout.Inert))
 	if denied(err) {
 		no.add("the API server refuses a bridge, so no rollback could be promised: %v", err)
 		return nil

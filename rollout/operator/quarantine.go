@@ -101,7 +101,7 @@ func (r *RunReconciler) spare(ctx context.Context, run string, w *world, acting,
 	var unspared error
 	if len(strangers) > 0 {
 		acting = slices.DeleteFunc(sparing(acting, strangers, run), func(x wish) bool { return digestOf(x.spec) == digestOf(x.have.Spec) })
-		unspared = r.apply(ctx, acting)
+		unspared = r.apply(ctx, r.Write, acting)
 	}
 	return errors.Join(unmarked, unspared, r.widen(ctx, w, bridges))
 }

@@ -101,7 +101,7 @@ func TestABridgeIsWidenedThoughSparingFails(t *testing.T) {
 		p.Candidates = append(p.Candidates, other)
 		bad := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "bad", Labels: labels}}
 		b := newBench(t, bad)
-		b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
+		b.must(b.apply(t.Context(), b.Write, b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
 		b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "quarantine"},
 			Spec: networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: labels}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}))
 		b.Write = writer.New(interceptor.NewClient(b.api, interceptor.Funcs{
@@ -157,7 +157,7 @@ func TestARollbackSparesAPodThatSomebodyIsolated(t *testing.T) {
 				return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: name, Labels: map[string]string{"app": app, "tier": "web"}}}
 			}
 			b := newBench(t, pod("bad", "bad"), pod("fine", "fine"))
-			b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
+			b.must(b.apply(t.Context(), b.Write, b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
 			b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "quarantine"},
 				Spec: networkingv1.NetworkPolicySpec{PodSelector: selector, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}))
 			s := newSession(t.Context(), func() {})
@@ -187,7 +187,7 @@ func TestAPodThatIsIsolatedDuringARollbackIsSpared(t *testing.T) {
 	p.Candidates[0].Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
 	p.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
 	b := newBench(t)
-	b.must(b.apply(t.Context(), b.look().absent(p.candidateWishes(rollout.Live))))
+	b.must(b.apply(t.Context(), b.Write, b.look().absent(p.candidateWishes(rollout.Live))))
 	s := newSession(t.Context(), func() {})
 	defer s.close()
 	s.plan = p

@@ -211,7 +211,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 	candidates := append(s.plan.candidateWishes(rollout.Inert), s.plan.finalWishes(rollout.Inert)...)
 	if there := w.exists(candidates); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			return r.apply(ctx, unmet)
+			return r.apply(ctx, r.Write, unmet)
 		}
 		return r.remove(ctx, there)
 	}
@@ -223,7 +223,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 	}
 	if there := w.exists(s.plan.bridgeWishes(rollout.Inert)); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			if err := r.apply(ctx, unmet); err != nil {
+			if err := r.apply(ctx, r.Write, unmet); err != nil {
 				return err
 			}
 			s.bridgesAt = time.Now()

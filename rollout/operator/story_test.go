@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -37,9 +39,10 @@ type story struct {
 	ctx context.Context
 	ns  string // also the name of the rollout and of its suite
 
-	uid          types.UID // of the rollout; empty until begin
-	attempt      int64     // that the story is about; 0: the first
-	bent         bend      // what the data plane does from the start
+	uid          types.UID    // of the rollout; empty until begin
+	attempt      int64        // that the story is about; 0: the first
+	bent         bend         // what the data plane does from the start
+	controller   *rest.Config // the operator's; nil: an administrator's, of a single tenant
 	stopOperator func()
 	baseline     []networkingv1.NetworkPolicy
 }
@@ -133,13 +136,13 @@ func describe(o any) string {
 func (s *story) operate() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := ctrl.NewManager(s.c.config, ctrl.Options{
+	mgr, err := ctrl.NewManager(cmp.Or(s.controller, s.c.config), ctrl.Options{
 		Scheme: testScheme(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{s.ns: {}, v1alpha1.SystemNamespace: {}}},
 	})
 	if err == nil {
-		err = Setup(ctx, mgr, Options{Logs: s.c.plane})
+		err = Setup(ctx, mgr, Options{Logs: s.c.plane, SingleTenant: s.controller == nil})
 	}
 	if err != nil {
 		cancel()

@@ -24,7 +24,7 @@ func TestARollbackTakesAwayACandidateWithoutItsAnnotation(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := aPlan()
 			b := newBench(t)
-			b.must(b.apply(t.Context(), b.look().absent(p.candidateWishes(tt.role))))
+			b.must(b.apply(t.Context(), b.Write, b.look().absent(p.candidateWishes(tt.role))))
 			np := b.get(theCandidate)
 			np.Annotations[v1alpha1.AnnotationRunUID] = tt.uid
 			b.must(b.api.Update(t.Context(), np))

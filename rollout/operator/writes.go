@@ -34,29 +34,29 @@ func eachWish(verb string, wishes []wish, do func(wish) error) error {
 // apply makes the wished policies be there as wished, and returns when all are
 // acknowledged. The wishes come from world.unmet or world.absent, which say what
 // was there.
-func (r *RunReconciler) apply(ctx context.Context, wishes []wish) error {
+func (r *RunReconciler) apply(ctx context.Context, write *writer.Writer, wishes []wish) error {
 	return eachWish("write", wishes, func(x wish) error {
 		if x.have == nil {
-			return r.createPolicy(ctx, x)
+			return r.createPolicy(ctx, write, x)
 		}
-		return r.updatePolicy(ctx, x)
+		return r.updatePolicy(ctx, write, x)
 	})
 }
 
 // createPolicy creates what is wished. An object of the run that is as wished
 // already is one that the cache does not show yet.
-func (r *RunReconciler) createPolicy(ctx context.Context, x wish) error {
-	err := r.Write.Create(ctx, x.object())
+func (r *RunReconciler) createPolicy(ctx context.Context, write *writer.Writer, x wish) error {
+	err := write.Create(ctx, x.object())
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	return r.already(ctx, x, err)
 }
 
-func (r *RunReconciler) updatePolicy(ctx context.Context, x wish) error {
+func (r *RunReconciler) updatePolicy(ctx context.Context, write *writer.Writer, x wish) error {
 	np := x.marked()
 	np.Spec = x.spec
-	err := r.Write.Update(ctx, np)
+	err := write.Update(ctx, np)
 	if !apierrors.IsConflict(err) {
 		return err
 	}
@@ -79,9 +79,9 @@ func (r *RunReconciler) already(ctx context.Context, x wish, refused error) erro
 }
 
 // rehearseWishes has the API server check the wishes without storing them.
-func (r *RunReconciler) rehearseWishes(ctx context.Context, wishes []wish) error {
+func rehearseWishes(ctx context.Context, write *writer.Writer, wishes []wish) error {
 	return eachWish("rehearse", wishes, func(x wish) error {
-		return r.Write.Rehearse(ctx, x.object())
+		return write.Rehearse(ctx, x.object())
 	})
 }
 

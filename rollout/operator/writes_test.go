@@ -114,12 +114,12 @@ func TestAPolicyOfSomebodyElseIsNeverTakenOver(t *testing.T) {
 	theirs := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "c"}}
 	theirs.Spec.PodSelector.MatchLabels = map[string]string{"app": "theirs"}
 	b.must(b.api.Create(t.Context(), theirs))
-	err := b.apply(t.Context(), before.absent(p.finalWishes(rollout.Inert)))
+	err := b.apply(t.Context(), b.Write, before.absent(p.finalWishes(rollout.Inert)))
 	if !errors.As(err, new(*writer.NotOursError)) || !strings.Contains(err.Error(), "policy a/c exists and was not made by this run") {
 		t.Errorf("the final policy's name was taken a moment before: got %v", err)
 	}
 	w := b.look()
-	b.must(b.apply(t.Context(), w.exists(p.finalWishes(rollout.Inert))))
+	b.must(b.apply(t.Context(), b.Write, w.exists(p.finalWishes(rollout.Inert))))
 	b.must(b.remove(t.Context(), w.exists(p.finalWishes(rollout.Inert))))
 	if now := b.get("c"); now.ResourceVersion != theirs.ResourceVersion {
 		t.Errorf("their policy was written to: %+v", now)
@@ -129,10 +129,10 @@ func TestAPolicyOfSomebodyElseIsNeverTakenOver(t *testing.T) {
 func TestAnEditIsAConflictAndNeverLost(t *testing.T) {
 	p := aPlan()
 	b := newBench(t)
-	b.must(b.apply(t.Context(), b.look().absent(p.candidateWishes(rollout.Shadow))))
+	b.must(b.apply(t.Context(), b.Write, b.look().absent(p.candidateWishes(rollout.Shadow))))
 	old := b.look()
 	b.edit(theCandidate, opened)
-	if err := b.apply(t.Context(), old.unmet(p.candidateWishes(rollout.Live))); !apierrors.IsConflict(err) {
+	if err := b.apply(t.Context(), b.Write, old.unmet(p.candidateWishes(rollout.Live))); !apierrors.IsConflict(err) {
 		t.Errorf("activating a candidate that was edited since it was read: got %v, want a conflict", err)
 	}
 	if err := b.remove(t.Context(), old.exists(p.candidateWishes(rollout.Inert))); !apierrors.IsConflict(err) {
@@ -147,11 +147,11 @@ func TestAnOldCacheDoesNotStopARun(t *testing.T) {
 	p := aPlan()
 	b := newBench(t)
 	empty := b.look()
-	b.must(b.apply(t.Context(), empty.absent(p.candidateWishes(rollout.Inert))))
-	b.must(b.apply(t.Context(), empty.absent(p.candidateWishes(rollout.Inert))))
+	b.must(b.apply(t.Context(), b.Write, empty.absent(p.candidateWishes(rollout.Inert))))
+	b.must(b.apply(t.Context(), b.Write, empty.absent(p.candidateWishes(rollout.Inert))))
 	old := b.look()
-	b.must(b.apply(t.Context(), old.unmet(p.candidateWishes(rollout.Live))))
-	b.must(b.apply(t.Context(), old.unmet(p.candidateWishes(rollout.Live))))
+	b.must(b.apply(t.Context(), b.Write, old.unmet(p.candidateWishes(rollout.Live))))
+	b.must(b.apply(t.Context(), b.Write, old.unmet(p.candidateWishes(rollout.Live))))
 	if unmet := b.look().unmet(p.candidateWishes(rollout.Live)); len(unmet) > 0 {
 		t.Errorf("not as wished: %+v", unmet)
 	}
@@ -186,7 +186,7 @@ func TestWideningPutsBridgesRight(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newBench(t)
-			b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
+			b.must(b.apply(t.Context(), b.Write, b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
 			if tt.before != nil {
 				tt.before(b)
 			}
@@ -220,7 +220,7 @@ func TestEditsOfOurPoliciesAreNamed(t *testing.T) {
 	}{
 		{"nobody edits", func(bench) {}, ""},
 		{"the run itself writes", func(b bench) {
-			b.must(b.apply(b.t.Context(), b.look().unmet(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Shadow)...))))
+			b.must(b.apply(b.t.Context(), b.Write, b.look().unmet(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Shadow)...))))
 		}, ""},
 		{"another spec", func(b bench) { b.edit(theCandidate, opened) }, "policy a/" + theCandidate + ", a candidate of this run, was changed by \"kubectl-edit\""},
 		{"one that the run gives it too, by somebody else", func(b bench) {
@@ -240,7 +240,7 @@ func TestEditsOfOurPoliciesAreNamed(t *testing.T) {
 			s := newSession(t.Context(), func() {})
 			defer s.close()
 			s.plan = p
-			b.must(b.apply(t.Context(), b.look().absent(append(p.bridgeWishes(rollout.Live), p.candidateWishes(rollout.Live)...))))
+			b.must(b.apply(t.Context(), b.Write, b.look().absent(append(p.bridgeWishes(rollout.Live), p.candidateWishes(rollout.Live)...))))
 			if what := s.foreignChange(b.look(), rollout.State{Phase: v1alpha1.PhaseCanary}); what != "" {
 				t.Fatalf("before anybody did anything: %s", what)
 			}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,6 +42,17 @@ func (w *Writer) Create(ctx context.Context, o client.Object) error {
 // without storing it. What came of it is in o.
 func (w *Writer) Rehearse(ctx context.Context, o client.Object) error {
 	return w.api.Create(ctx, o, client.DryRunAll)
+}
+
+// May asks the API server whether it would let the writer do something. It stores
+// nothing. An error that is Forbidden says that the writer may not even ask: it may
+// not act as the account that it is for.
+func (w *Writer) May(ctx context.Context, want authorizationv1.ResourceAttributes) (bool, error) {
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &want}}
+	if err := w.api.Create(ctx, review); err != nil {
+		return false, err
+	}
+	return review.Status.Allowed, nil
 }
 
 // Update writes an object as it was read and edited since. An edit by somebody

@@ -97,7 +97,7 @@ func playFor(ctx context.Context, kubeconfig, name string, hold time.Duration, s
 	cfg, err := restConfig(kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
 	return scenarios.Run(ctx, s, scenarios.Options{
-		Config: cfg, Cluster: "lab", HoldTimeout: hold, Deploy: deploy.Options{DropsPort: lab.CounterPort},
+		Config: cfg, Cluster: "lab", HoldTimeout: hold, Deploy: deploy.Options{DropsPort: lab.CounterPort, SingleTenant: true},
 		Progress: func(p scenarios.Progress) {
 			if p.Status != nil {
 				GinkgoWriter.Printf("%s %s %s %s\n", name, p.Status.Phase, p.Status.Stage, p.Status.Message)

@@ -1,0 +1,125 @@
+package install
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/deploy"
+)
+
+// minorOf asks a cluster for the minor version of its Kubernetes.
+func minorOf(cfg *rest.Config) (int, error) {
+	c, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return 0, fmt.Errorf("reach the cluster: %w", err)
+	}
+	v, err := c.ServerVersion()
+	if err != nil {
+		return 0, fmt.Errorf("ask the cluster for its version: %w", err)
+	}
+	return minor(v)
+}
+
+// minor reads what a server says of itself; some append a plus.
+func minor(v *version.Info) (int, error) {
+	n, err := strconv.Atoi(strings.TrimRight(v.Minor, "+"))
+	if err != nil || v.Major != "1" || n <= 0 {
+		return 0, fmt.Errorf("the cluster says it is Kubernetes %q.%q, which is no version that this one knows", v.Major, v.Minor)
+	}
+	return n, nil
+}
+
+// SingleTenant reports whether the installed controller lets rollouts name no account.
+func SingleTenant(ctx context.Context, cfg *rest.Config) (bool, error) {
+	c, err := newClient(cfg)
+	if err != nil {
+		return false, err
+	}
+	return singleTenant(ctx, c)
+}
+
+func singleTenant(ctx context.Context, c client.Reader) (bool, error) {
+	var d appsv1.Deployment
+	if err := c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: controllerName}, &d); err != nil {
+		return false, fmt.Errorf("look for whom Tightrope is installed: %w", err)
+	}
+	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
+		return slices.Contains(c.Args, deploy.SingleTenantFlag)
+	}), nil
+}
+
+// keepTenancy makes the installation be for the same people as the one that is there,
+// where nothing else was asked for: tenants that are added are added to those.
+func (i *installer) keepTenancy(ctx context.Context) error {
+	if i.Deploy.SingleTenant || i.Apart {
+		return nil
+	}
+	single, err := singleTenant(ctx, i.c)
+	if err != nil {
+		return err
+	}
+	if single {
+		i.Deploy.SingleTenant = len(i.Deploy.Tenants) == 0
+	} else if i.Deploy.Tenants, err = i.tenants(ctx); err != nil {
+		return err
+	}
+	return i.render()
+}
+
+// tenants are those that are there and those that are to be added.
+func (i *installer) tenants(ctx context.Context) ([]string, error) {
+	accounts, err := i.ours(ctx, schema.GroupVersionKind{Version: "v1", Kind: "ServiceAccount"})
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(i.Deploy.Tenants)
+	for _, sa := range accounts {
+		if sa.GetName() == deploy.TenantAccount {
+			all = append(all, sa.GetNamespace())
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// tenantsExist refuses namespaces that are not there: an account cannot be put there,
+// and a name that is misspelt may become somebody else's.
+func (i *installer) tenantsExist(ctx context.Context) error {
+	for _, name := range i.Deploy.Tenants {
+		var ns corev1.Namespace
+		err := i.c.Get(ctx, client.ObjectKey{Name: name}, &ns)
+		if apierrors.IsNotFound(err) {
+			return fmt.Errorf("%w: there is no namespace %s: create it first", deploy.ErrTenancy, name)
+		} else if err != nil {
+			return fmt.Errorf("look for namespace %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// tellTenancy says who may make rollouts now, and what of.
+func (i *installer) tellTenancy() {
+	switch {
+	case i.Deploy.SingleTenant:
+		i.say("single-tenant: whoever may create a PolicyRollout, in any namespace, changes policies and runs probe pods in all of them; give role tightrope-operator to cluster administrators only")
+	case len(i.Deploy.Tenants) == 0:
+		i.say("no namespace has an account for rollouts: tightrope upgrade --tenant NAMESPACE makes one; where cluster administrators alone make rollouts, tightrope upgrade --single-tenant does without")
+	}
+	for _, ns := range i.Deploy.Tenants {
+		i.say("tenant %s: rollouts there name spec.serviceAccountName: %s; another namespace lets them in with: kubectl -n NAMESPACE create rolebinding %s --clusterrole=tightrope-target --serviceaccount=%s:%s",
+			ns, deploy.TenantAccount, "tightrope-"+ns, ns, deploy.TenantAccount)
+	}
+}

@@ -1,0 +1,221 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
+)
+
+// verbs of one resource.
+type verbs struct {
+	group, resource, subresource string
+	verbs                        []string
+}
+
+// What a run needs, by what it does in a namespace. ClusterRole tightrope-target grants
+// all but back, tightrope-reach grants reads, and tightrope-rollback grants back to
+// the controller.
+var (
+	// reads stand for that the account may know what is there. The controller reads for
+	// it, and what it says of a run, or refuses, tells of the namespaces that the run is about.
+	reads = []verbs{
+		{"networking.k8s.io", "networkpolicies", "", []string{"get"}},
+		{"", "services", "", []string{"get"}},
+		{"", "pods", "", []string{"get"}},
+	}
+	probing = []verbs{
+		{"", "pods", "", []string{"create", "patch", "delete"}},
+		{"", "pods", "log", []string{"get"}},
+		{"", "configmaps", "", []string{"create", "update"}},
+	}
+	tightening = []verbs{{"networking.k8s.io", "networkpolicies", "", []string{"create", "update"}}}
+	back       = []verbs{
+		{"networking.k8s.io", "networkpolicies", "", []string{"create", "update", "patch", "delete"}},
+		{"", "pods", "", []string{"patch", "delete"}},
+		{"", "configmaps", "", []string{"delete"}},
+	}
+)
+
+// demands are the rights that something needs, each once.
+type demands map[authorizationv1.ResourceAttributes]bool
+
+// in demands rights in a namespace; in a protected one none helps.
+func (d demands) in(namespace string, all ...[]verbs) {
+	if slices.Contains(always, namespace) {
+		return
+	}
+	d.add(namespace, all...)
+}
+
+func (d demands) add(namespace string, all ...[]verbs) {
+	for _, v := range slices.Concat(all...) {
+		for _, verb := range v.verbs {
+			d[authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: v.group, Resource: v.resource, Subresource: v.subresource}] = true
+		}
+	}
+}
+
+// forwardDemands are what the account of a rollout must be allowed: to write the
+// policies with their markers, to run the probe pods, and to know of the targets.
+func forwardDemands(candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.ConnectivitySuite, w *world) demands {
+	d := demands{}
+	for _, c := range candidates {
+		d.in(c.Namespace, tightening, probing, reads)
+	}
+	for _, suite := range suites {
+		for _, id := range suite.Spec.Identities {
+			d.in(id.Namespace, probing, reads)
+		}
+		for _, path := range suite.Spec.Paths {
+			if t := path.To.Service; !w.isNameService(t) {
+				d.add(t.Namespace, reads)
+			}
+		}
+	}
+	return d
+}
+
+// backDemands are what the controller itself must be allowed, to take back whatever
+// the run does.
+func backDemands(candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.ConnectivitySuite) demands {
+	d := demands{}
+	for _, c := range candidates {
+		d.in(c.Namespace, back)
+	}
+	for _, suite := range suites {
+		for _, id := range suite.Spec.Identities {
+			d.in(id.Namespace, back[1:])
+		}
+	}
+	return d
+}
+
+// isNameService reports whether a target is the cluster's DNS, which everybody may ask.
+func (w *world) isNameService(t v1alpha1.ServiceTarget) bool {
+	svc := w.nameService()
+	return svc != nil && svc.Namespace == "kube-system" && t.Namespace == svc.Namespace && t.Name == svc.Name && t.Port == dnsPort
+}
+
+// authorise refuses a run of which the rollout's account may not do everything, or
+// that the controller could not take back, and reports whether it did not. It names
+// what is missing and nothing of what there is: whoever may not read a namespace learns
+// nothing of it. So it comes before anything of the cluster is looked at.
+func (r *RunReconciler) authorise(ctx context.Context, p *Plan, run *v1alpha1.PolicyRolloutRun, candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.ConnectivitySuite, w *world, no *refusal) (may bool, err error) {
+	before := len(no.reasons)
+	switch {
+	case p.Account != (types.NamespacedName{}):
+		if err := r.authoriseAccount(ctx, p, forwardDemands(candidates, suites, w), no); err != nil {
+			return false, err
+		}
+	case !r.SingleTenant:
+		no.add("rollout %s names no service account: set spec.serviceAccountName to one of namespace %s that you may impersonate; only a single-tenant installation goes without", p.Rollout, run.Namespace)
+	}
+	lacks, err := shortfalls(ctx, r.Write, backDemands(candidates, suites))
+	if err != nil {
+		return false, fmt.Errorf("ask what the controller may do: %w", err)
+	}
+	for _, lack := range lacks {
+		no.add("the controller may not %s, so no rollback could be promised there; a cluster administrator allows it with: kubectl -n %s create rolebinding tightrope-rollback --clusterrole=tightrope-rollback --serviceaccount=%s:tightrope-controller",
+			lack, lack.namespace, v1alpha1.SystemNamespace)
+	}
+	return len(no.reasons) == before, nil
+}
+
+// authoriseAccount refuses what the account of a rollout may not do.
+func (r *RunReconciler) authoriseAccount(ctx context.Context, p *Plan, d demands, no *refusal) error {
+	write, err := r.forward(p)
+	if err != nil {
+		return err
+	}
+	_, err = write.May(ctx, authorizationv1.ResourceAttributes{Namespace: p.Account.Namespace, Verb: "get", Resource: "services"})
+	if apierrors.IsForbidden(err) {
+		no.add("the controller may not act as service account %s: %v; a cluster administrator gives namespace %s an account that it may act as, tightrope-rollout, with: tightrope upgrade --tenant %s", p.Account, err, p.Account.Namespace, p.Account.Namespace)
+		return nil
+	}
+	lacks, err := shortfalls(ctx, write, d)
+	if err != nil {
+		return fmt.Errorf("ask what service account %s may do: %w", p.Account, err)
+	}
+	for _, lack := range lacks {
+		no.add("service account %s may not %s; who administers that namespace allows it with: kubectl -n %s create rolebinding tightrope-%s --clusterrole=%s --serviceaccount=%s:%s",
+			p.Account, lack, lack.namespace, p.Account.Namespace, lack.role(), p.Account.Namespace, p.Account.Name)
+	}
+	return nil
+}
+
+// shortfall is what somebody may not do in a namespace.
+type shortfall struct {
+	namespace string
+	rights    []string // such as "create pods"
+	writes    bool     // one of them is more than to read
+}
+
+func (l shortfall) String() string {
+	return fmt.Sprintf("%s in namespace %s", strings.Join(l.rights, ", "), l.namespace)
+}
+
+// role that grants what is missing.
+func (l shortfall) role() string {
+	if l.writes {
+		return "tightrope-target"
+	}
+	return "tightrope-reach"
+}
+
+// shortfalls asks for every right and returns what is missing, by namespace.
+func shortfalls(ctx context.Context, write *writer.Writer, d demands) ([]shortfall, error) {
+	var mu sync.Mutex
+	missing := map[string][]authorizationv1.ResourceAttributes{}
+	all := make([]authorizationv1.ResourceAttributes, 0, len(d))
+	for want := range d {
+		all = append(all, want)
+	}
+	err := writer.Each(all, func(want authorizationv1.ResourceAttributes) error {
+		allowed, err := write.May(ctx, want)
+		if err == nil && !allowed {
+			mu.Lock()
+			defer mu.Unlock()
+			missing[want.Namespace] = append(missing[want.Namespace], want)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []shortfall
+	for _, namespace := range sortedKeys(missing) {
+		out = append(out, shortfallOf(namespace, missing[namespace]))
+	}
+	return out, nil
+}
+
+// shortfallOf puts rights into words, the verbs of one resource together.
+func shortfallOf(namespace string, missing []authorizationv1.ResourceAttributes) shortfall {
+	l := shortfall{namespace: namespace}
+	byResource := map[string][]string{}
+	for _, want := range missing {
+		resource := want.Resource
+		if want.Subresource != "" {
+			resource += "/" + want.Subresource
+		}
+		if want.Group != "" {
+			resource += "." + want.Group
+		}
+		byResource[resource] = append(byResource[resource], want.Verb)
+		l.writes = l.writes || want.Verb != "get" || want.Subresource == "log"
+	}
+	for _, resource := range sortedKeys(byResource) {
+		slices.Sort(byResource[resource])
+		l.rights = append(l.rights, strings.Join(byResource[resource], "/")+" "+resource)
+	}
+	return l
+}
