@@ -30,6 +30,7 @@ type Release struct {
 	Chart      string         // folder
 	Namespace  string         // of the release
 	AppVersion string         // as `helm package --app-version` writes it; empty: the chart's own
+	Kubernetes string         // version of the cluster, as v1.37.2; empty: that of Helm's own libraries
 	Values     map[string]any // besides those of the chart
 }
 
@@ -42,7 +43,15 @@ func (r Release) Objects() ([]*unstructured.Unstructured, error) {
 	if r.AppVersion != "" {
 		chart.Metadata.AppVersion = r.AppVersion
 	}
-	values, err := util.ToRenderValues(chart, r.Values, common.ReleaseOptions{Name: "tightrope", Namespace: r.Namespace, IsInstall: true}, nil)
+	capabilities := common.DefaultCapabilities.Copy()
+	if r.Kubernetes != "" {
+		version, err := common.ParseKubeVersion(r.Kubernetes)
+		if err != nil {
+			return nil, err
+		}
+		capabilities.KubeVersion = *version
+	}
+	values, err := util.ToRenderValues(chart, r.Values, common.ReleaseOptions{Name: "tightrope", Namespace: r.Namespace, IsInstall: true}, capabilities)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,21 +106,30 @@ var cases = map[string]struct {
 	},
 }
 
+// Switches are told apart by every pair of them, on every kind of cluster.
 func TestTheChartInstallsWhatInstallDoes(t *testing.T) {
 	for name, tt := range cases {
-		t.Run(name, func(t *testing.T) {
-			got, err := Release{Chart: chart, Namespace: "default", AppVersion: tt.options.Version, Values: tt.values}.Objects()
-			if err != nil {
-				t.Fatal(err)
+		for _, minor := range []int{30, 35, 36, 37} {
+			for _, single := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s on 1.%d, single tenant %v", name, minor, single), func(t *testing.T) {
+					options, values := tt.options, map[string]any{"singleTenant": single}
+					options.Minor, options.SingleTenant = minor, single
+					maps.Copy(values, tt.values)
+					got, err := Release{Chart: chart, Namespace: "default", AppVersion: options.Version, Values: values,
+						Kubernetes: fmt.Sprintf("v1.%d.1-eks-1", minor)}.Objects()
+					if err != nil {
+						t.Fatal(err)
+					}
+					compare(t, kept(t, got), installed(t, options))
+				})
 			}
-			compare(t, kept(t, got), installed(t, tt.options))
-		})
+		}
 	}
 }
 
 // Helm makes the namespace of a release itself, and would not take over one of ours.
 func TestTheChartLeavesTheNamespaceOfItsReleaseToHelm(t *testing.T) {
-	got, err := Release{Chart: chart, Namespace: "tightrope-system"}.Objects()
+	got, err := Release{Chart: chart, Namespace: "tightrope-system", Kubernetes: "v1.30.0"}.Objects()
 	if err != nil {
 		t.Fatal(err)
 	}
