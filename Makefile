@@ -37,7 +37,7 @@ images: commands ## the container images for amd64 and arm64, without Docker: an
 		export GOARCH && mkdir -p bin/linux_$$GOARCH && \
 		$(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/linux_$$GOARCH/ $(addprefix ./cmd/,$(filter-out tightrope,$(COMMANDS))) || exit 1; \
 	done
-	@bin/tightrope images build --binaries bin --layout bin/images --version '$(STAMP)' \
+	@bin/tightrope images build --binaries bin --image-layout bin/images --version '$(STAMP)' \
 		--revision "$$(git rev-parse HEAD 2>/dev/null)" --created '$(SOURCE_DATE_EPOCH)'
 
 demo: build ## a rollout that is rolled back and one that is committed, on a lab of its own

@@ -26,8 +26,9 @@ func managed(t *testing.T, config string, args ...string) (code int, stdout, std
 	return code, out.String(), errs.String()
 }
 
-// wantNothingInstalled wants no object of an installation, whoever has made it.
-func wantNothingInstalled(t *testing.T, config string) {
+// wantNothingInstalled wants no object of an installation of any kind, whoever has made
+// it, also in the namespaces of tenants.
+func wantNothingInstalled(t *testing.T, config string, tenants ...string) {
 	t.Helper()
 	restConfig, err := clientcmd.BuildConfigFromFlags("", config)
 	if err != nil {
@@ -37,15 +38,18 @@ func wantNothingInstalled(t *testing.T, config string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crds, err := deploy.CRDs(deploy.Options{})
+	objects, err := deploy.CRDs(deploy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rest, err := deploy.Manifests(deploy.Options{})
-	if err != nil {
-		t.Fatal(err)
+	for _, options := range []deploy.Options{{SingleTenant: true}, {Tenants: tenants, Minor: 36}} {
+		rest, err := deploy.Manifests(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, rest...)
 	}
-	for _, o := range append(crds, rest...) {
+	for _, o := range objects {
 		if o.GetKind() == "Namespace" {
 			continue // some tests make it beforehand
 		}
@@ -118,15 +122,20 @@ func TestWhatCannotBeInstalledIsTakenBack(t *testing.T) {
 }
 
 // nobody is a kubeconfig of somebody who may do nothing.
-func nobody(t *testing.T, config string) string {
+func nobody(t *testing.T, config string) string { return somebody(t, config, "default", "nobody") }
+
+// somebody is a kubeconfig of somebody, who may do what a test lets him.
+func somebody(t *testing.T, config, namespace, name string) string {
 	t.Helper()
 	c := clientOf(t, config)
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "nobody"}}
-	if _, err := c.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := c.CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { kubectlOn(t, config, "", "-n", "default", "delete", "serviceaccount", "nobody") })
-	token, err := c.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), "nobody", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	t.Cleanup(func() {
+		kubectlOn(t, config, "", "-n", namespace, "delete", "serviceaccount", name, "--ignore-not-found")
+	})
+	token, err := c.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +152,7 @@ func nobody(t *testing.T, config string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return file(t, "nobody", string(raw))
+	return file(t, name, string(raw))
 }
 
 // uninstalled removes what an earlier test of the package installed.

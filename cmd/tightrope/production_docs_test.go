@@ -23,7 +23,7 @@ import (
 
 // onLab are the documents that are run on a lab of their own, and the folder that
 // their reader is in.
-var onLab = map[string]string{"docs/production.md": "docs/example/shop"}
+var onLab = map[string]string{"docs/production.md": "docs/example/shop", "docs/quickstart.md": "docs/example/shop"}
 
 // theirRegistry is what documents call the reader's registry.
 const theirRegistry = "registry.example.com"
@@ -52,7 +52,7 @@ func newReader(t *testing.T, folder string) *reader {
 	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(kubectl), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l, err := lab.Up(t.Context(), lab.Options{Name: filepath.Base(bin), Nodes: 2, Labd: binary(t, "labd"), ImageLayout: layout})
+	l, err := lab.Up(t.Context(), lab.Options{Nodes: 2, Labd: binary(t, "labd"), ImageLayout: layout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +128,8 @@ func (r *reader) rename(t *testing.T) {
 	}
 }
 
+var exported = regexp.MustCompile(`^export (\w+)=\$\((.+)\)$`)
+
 // does runs a line in a shell and returns what a terminal would show.
 func (r *reader) does(t *testing.T, line string) string {
 	t.Helper()
@@ -136,6 +138,15 @@ func (r *reader) does(t *testing.T, line string) string {
 	cmd.Dir, cmd.Env = r.folder, r.env
 	if line == "echo $?" {
 		cmd = exec.Command("echo", strconv.Itoa(r.code))
+	}
+	if said := exported.FindStringSubmatch(line); said != nil { // each line has a shell of its own
+		cmd.Args[2] = said[2]
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		r.env = append(r.env, said[1]+"="+strings.TrimSpace(string(out)))
+		return ""
 	}
 	out, err := cmd.CombinedOutput()
 	r.code = 0

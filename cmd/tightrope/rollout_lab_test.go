@@ -42,7 +42,7 @@ func aPlatform(t *testing.T, config string) (good, bad, suite string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "small")
 	says(t, exitOK, "plan", file(t, "small.yaml", small(t, openBlock, "")), "--manifests", dir)
-	if code, _, errs := managed(t, config, "install"); code != exitOK {
+	if code, _, errs := managed(t, config, "install", "--single-tenant"); code != exitOK {
 		t.Fatalf("install: %s", errs)
 	}
 	cleared(t, config, "front", "back")

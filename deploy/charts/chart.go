@@ -17,6 +17,7 @@ name: tightrope
 description: Stages NetworkPolicies through observe, canary and enforce, and takes them back when a path breaks
 type: application
 version: 0.0.0
+kubeVersion: ">=1.30-0"
 appVersion: dev
 home: https://github.com/tightrope-dev/tightrope
 sources:

@@ -57,6 +57,11 @@ var values = []value{
 	{option: "Ordinary", path: "ordinary", initial: false, schema: map[string]any{"type": "boolean"},
 		comment: "The controller gets no priority class: for clusters that do not let it have system-cluster-critical.",
 		turn:    func(o *deploy.Options) { o.Ordinary = true }},
+	{option: "SingleTenant", path: "singleTenant", initial: false, schema: map[string]any{"type": "boolean"},
+		comment: "Only administrators of the cluster make rollouts, and these act with the controller's rights: docs/rights.md.",
+		turn:    func(o *deploy.Options) { o.SingleTenant = true }},
+	{option: "Minor", expr: `(and (not .Values.singleTenant) (semverCompare ">=1.36-0" .Capabilities.KubeVersion.Version))`,
+		turn: func(o *deploy.Options) { o.Minor = 36 }}, // the first that knows what a right to impersonate is for
 	{option: "NodeSelector", path: "nodeSelector", initial: map[string]any{},
 		comment: "Which nodes the controller's pod may be on.",
 		schema:  map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "string"}},
@@ -75,6 +80,7 @@ var values = []value{
 
 // notValues are the options that charts do not have, and why.
 var notValues = map[string]string{
+	"Tenants":   "each tenant's namespace gets an account and bindings of its own, which tightrope upgrade --tenant makes, and docs/rights.md describes",
 	"DropsPort": "only the lab's nodes have such a port, and the lab needs no chart",
 }
 

@@ -158,7 +158,7 @@ func (p PlannedPath) sameTarget(q PlannedPath) bool {
 // first line says it in a sentence; what to write to repair it comes below.
 type refusal struct {
 	reasons []string
-	repairs []string // YAML, with a line that says where it goes
+	repairs []string // YAML or commands, with a line that says where it goes, or what for
 }
 
 func (r *refusal) Error() string {

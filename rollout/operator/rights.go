@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
@@ -45,6 +47,9 @@ var (
 	}
 )
 
+// controllerAccount is whom the controller runs as.
+var controllerAccount = types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: "tightrope-controller"}
+
 // demands are the rights that something needs, each once.
 type demands map[authorizationv1.ResourceAttributes]bool
 
@@ -56,7 +61,12 @@ func (d demands) in(namespace string, all ...[]verbs) {
 	d.add(namespace, all...)
 }
 
+// add demands rights in a namespace that can be. One that cannot is refused later, as
+// one that is not there.
 func (d demands) add(namespace string, all ...[]verbs) {
+	if len(validation.IsDNS1123Label(namespace)) > 0 {
+		return
+	}
 	for _, v := range slices.Concat(all...) {
 		for _, verb := range v.verbs {
 			d[authorizationv1.ResourceAttributes{Namespace: namespace, Verb: verb, Group: v.group, Resource: v.resource, Subresource: v.subresource}] = true
@@ -123,10 +133,7 @@ func (r *RunReconciler) authorise(ctx context.Context, p *Plan, run *v1alpha1.Po
 	if err != nil {
 		return false, fmt.Errorf("ask what the controller may do: %w", err)
 	}
-	for _, lack := range lacks {
-		no.add("the controller may not %s, so no rollback could be promised there; a cluster administrator allows it with: kubectl -n %s create rolebinding tightrope-rollback --clusterrole=tightrope-rollback --serviceaccount=%s:tightrope-controller",
-			lack, lack.namespace, v1alpha1.SystemNamespace)
-	}
+	no.addShortfalls(grantee{"the controller", controllerAccount, "tightrope-rollback", ", so no rollback could be promised there"}, lacks)
 	return len(no.reasons) == before, nil
 }
 
@@ -145,30 +152,47 @@ func (r *RunReconciler) authoriseAccount(ctx context.Context, p *Plan, d demands
 	if err != nil {
 		return fmt.Errorf("ask what service account %s may do: %w", p.Account, err)
 	}
-	for _, lack := range lacks {
-		no.add("service account %s may not %s; who administers that namespace allows it with: kubectl -n %s create rolebinding tightrope-%s --clusterrole=%s --serviceaccount=%s:%s",
-			p.Account, lack, lack.namespace, p.Account.Namespace, lack.role(), p.Account.Namespace, p.Account.Name)
-	}
+	no.addShortfalls(grantee{who: "service account " + p.Account.String(), account: p.Account}, lacks)
 	return nil
+}
+
+// grantee is who lacks rights.
+type grantee struct {
+	who     string // in words
+	account types.NamespacedName
+	role    string // that grants what it needs; empty: as each shortfall says
+	so      string // what follows from it; may be empty
+}
+
+// addShortfalls names in a sentence where rights are missing, and below it which, with
+// the commands that grant them. Somebody else may copy these: what stands in them is
+// the name of an account or could be that of a namespace.
+func (no *refusal) addShortfalls(g grantee, lacks []shortfall) {
+	if len(lacks) == 0 {
+		return
+	}
+	var where []string
+	for _, lack := range lacks {
+		where = append(where, lack.namespace)
+		role := cmp.Or(g.role, lack.role)
+		no.repairs = append(no.repairs, fmt.Sprintf("# in namespace %s, %s may not %s; who administers it allows that with:\nkubectl -n %s create rolebinding %s-%s --clusterrole=%s --serviceaccount=%s:%s",
+			lack.namespace, g.who, strings.Join(lack.rights, ", "), lack.namespace, role, g.account.Namespace, role, g.account.Namespace, g.account.Name))
+	}
+	no.add("%s may not do everything that this rollout needs in %s%s: what is missing stands below", g.who, namespaces(where), g.so)
+}
+
+func namespaces(names []string) string {
+	if len(names) == 1 {
+		return "namespace " + names[0]
+	}
+	return "namespaces " + strings.Join(names, ", ")
 }
 
 // shortfall is what somebody may not do in a namespace.
 type shortfall struct {
 	namespace string
 	rights    []string // such as "create pods"
-	writes    bool     // one of them is more than to read
-}
-
-func (l shortfall) String() string {
-	return fmt.Sprintf("%s in namespace %s", strings.Join(l.rights, ", "), l.namespace)
-}
-
-// role that grants what is missing.
-func (l shortfall) role() string {
-	if l.writes {
-		return "tightrope-target"
-	}
-	return "tightrope-reach"
+	role      string   // that grants them all
 }
 
 // shortfalls asks for every right and returns what is missing, by namespace.
@@ -200,7 +224,8 @@ func shortfalls(ctx context.Context, write *writer.Writer, d demands) ([]shortfa
 
 // shortfallOf puts rights into words, the verbs of one resource together.
 func shortfallOf(namespace string, missing []authorizationv1.ResourceAttributes) shortfall {
-	l := shortfall{namespace: namespace}
+	role := "tightrope-reach"
+	var rights []string
 	byResource := map[string][]string{}
 	for _, want := range missing {
 		resource := want.Resource
@@ -211,11 +236,13 @@ func shortfallOf(namespace string, missing []authorizationv1.ResourceAttributes)
 			resource += "." + want.Group
 		}
 		byResource[resource] = append(byResource[resource], want.Verb)
-		l.writes = l.writes || want.Verb != "get" || want.Subresource == "log"
+		if want.Verb != "get" || want.Subresource == "log" {
+			role = "tightrope-target"
+		}
 	}
 	for _, resource := range sortedKeys(byResource) {
 		slices.Sort(byResource[resource])
-		l.rights = append(l.rights, strings.Join(byResource[resource], "/")+" "+resource)
+		rights = append(rights, strings.Join(byResource[resource], "/")+" "+resource)
 	}
-	return l
+	return shortfall{namespace, rights, role}
 }

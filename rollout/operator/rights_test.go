@@ -229,13 +229,13 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 	}{
 		{"a policy elsewhere", func(ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite, other string) {
 			ro.Spec.Policies.Inline[0].Namespace = other
-		}, []string{"may not create/update configmaps, create/get/update networkpolicies.networking.k8s.io", "in namespace OTHER", "kubectl -n OTHER create rolebinding", "--clusterrole=tightrope-target"}},
+		}, []string{"may not do everything that this rollout needs in namespace OTHER", "# in namespace OTHER, service account", "may not create/update configmaps, create/get/update networkpolicies.networking.k8s.io", "kubectl -n OTHER create rolebinding", "--clusterrole=tightrope-target"}},
 		{"a policy in kube-system", func(ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite, _ string) {
 			ro.Spec.Policies.Inline[0].Namespace = "kube-system"
 		}, []string{"in namespace kube-system, which is protected"}},
 		{"a probe pod elsewhere", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string) {
 			suite.Spec.Identities[1].Namespace = other
-		}, []string{"create/delete/get/patch pods", "get pods/log", "in namespace OTHER"}},
+		}, []string{"create/delete/get/patch pods", "get pods/log", "needs in namespace OTHER"}},
 		{"a probe pod in kube-system, as its DNS", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, _ string) {
 			suite.Spec.Identities[1].Namespace, suite.Spec.Identities[1].Labels = "kube-system", map[string]string{"k8s-app": "kube-dns"}
 		}, []string{`identity "other" lives in namespace kube-system, which is protected`}},
@@ -247,10 +247,10 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 		}, []string{`identity "tightrope-control" is called like one of Tightrope's own pods`}},
 		{"a target that is not theirs", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string) {
 			suite.Spec.Paths[1].To = to(other, "vault")
-		}, []string{"may not get networkpolicies.networking.k8s.io, get pods, get services in namespace OTHER", "--clusterrole=tightrope-reach"}},
+		}, []string{"# in namespace OTHER, ", "may not get networkpolicies.networking.k8s.io, get pods, get services", "--clusterrole=tightrope-reach"}},
 		{"a target that is not there either", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string) {
 			suite.Spec.Paths[1].To = to(other, "none")
-		}, []string{"may not get networkpolicies.networking.k8s.io, get pods, get services in namespace OTHER"}},
+		}, []string{"# in namespace OTHER, ", "may not get networkpolicies.networking.k8s.io, get pods, get services"}},
 		{"another's account", func(ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite, _ string) {
 			ro.Spec.ServiceAccountName = "default"
 		}, []string{"the controller may not act as service account", "tightrope upgrade --tenant"}},
@@ -386,4 +386,36 @@ func grantsOf(t *testing.T, objects []*unstructured.Unstructured, name string) [
 	}
 	slices.Sort(out)
 	return out
+}
+
+// Whoever copies a command from a refusal runs what the author of the suite wrote.
+func TestACommandOfARefusalHasNamesOnly(t *testing.T) {
+	for _, ns := range []string{"a; rm -rf /", "a\nkubectl delete ns b", "$(id)", ""} {
+		suite := v1alpha1.ConnectivitySuite{Spec: v1alpha1.ConnectivitySuiteSpec{
+			Identities: []v1alpha1.Identity{{Name: "x", Namespace: ns}},
+			Paths:      []v1alpha1.Path{{To: v1alpha1.Target{Service: v1alpha1.ServiceTarget{Namespace: ns, Name: "s"}}}},
+		}}
+		candidates := []v1alpha1.CandidatePolicy{{Namespace: ns, Name: "p"}}
+		suites := []v1alpha1.ConnectivitySuite{suite}
+		if d := forwardDemands(candidates, suites, &world{}); len(d)+len(backDemands(candidates, suites)) > 0 {
+			t.Errorf("%q gets commands: %v", ns, d)
+		}
+	}
+}
+
+// Of a run in a namespace of others nobody is told more than that it is there.
+func TestARunOfAnotherTenantIsNotNamed(t *testing.T) {
+	run := func(ns, name string) *v1alpha1.PolicyRolloutRun {
+		return &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}}
+	}
+	for _, tt := range []struct {
+		single bool
+		other  *v1alpha1.PolicyRolloutRun
+		named  bool
+	}{{false, run("b", "secret-1"), false}, {false, run("a", "mine-1"), true}, {true, run("b", "secret-1"), true}} {
+		says := (&RunReconciler{SingleTenant: tt.single}).claimant(tt.other, run("a", "x-1"))
+		if named := strings.Contains(says, tt.other.Namespace+"/"+tt.other.Name); named != tt.named {
+			t.Errorf("single-tenant %v: %q", tt.single, says)
+		}
+	}
 }

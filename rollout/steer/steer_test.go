@@ -205,6 +205,23 @@ func TestFollowingEndsWithTheRunOrTheCaller(t *testing.T) {
 	}
 }
 
+func TestAListGoesOnAsItChanges(t *testing.T) {
+	ro, run := pair(v1alpha1.PhaseCanary, "")
+	ro.ResourceVersion = ""
+	s := over(t, interceptor.Funcs{}, run)
+	list, err := s.List(t.Context(), "ai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("Ctrl-C")
+	ctx, stop := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { _ = s.c.Create(context.Background(), ro) })
+	seen := ""
+	if err := s.WatchList(ctx, list, "ai", func(ro *v1alpha1.PolicyRollout) { seen = ro.Name; stop(why) }); !errors.Is(err, why) || seen != "r" {
+		t.Errorf("saw %q, %v", seen, err)
+	}
+}
+
 // Who may get a run and not watch it follows it all the same.
 func TestFollowingWithoutTheRightToWatch(t *testing.T) {
 	ro, run := pair(v1alpha1.PhaseCanary, "")
