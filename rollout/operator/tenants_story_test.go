@@ -331,4 +331,3 @@ func TestALostRightKeepsNoRollbackFromHappening(t *testing.T) {
 		s.wantEnd(s.end(), v1alpha1.PhaseRolledBack, "Aborted", "RolledBack")
 	})
 }
-
