@@ -116,6 +116,9 @@ func (o *following) ended(ctx context.Context, s *steer.Steerer, run *v1alpha1.P
 	}
 	rep.Cluster = o.cluster
 	show.result(rep)
+	if why := report.Unverified(run); why != "" {
+		show.line("Not verified: %s", report.Sanitize(why))
+	}
 	var written error
 	if folder != "" {
 		if written = writeReports(folder, rep); written == nil {

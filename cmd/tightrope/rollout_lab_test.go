@@ -102,6 +102,7 @@ func TestRolloutsAreSteeredOnACluster(t *testing.T) {
 	wantOtherSourcesTold(t, config, good, suite)
 	wants(t, config, exitUsage, []string{"retry", "good"}, "goes on", "abort it first")
 	wants(t, config, exitOK, []string{"status", "good"}, "Paused:", "intent Pause", "nothing goes forward until it is Run again")
+	wants(t, config, exitOK, []string{"report", "good"}, "Not verified: run good-")
 	wants(t, config, exitOK, []string{"list", "-o", "wide"}, "NAME", "bad", "RolledBack", "paused in ")
 	wants(t, config, exitInconclusive, []string{"status", "good", "--for=committed", "--timeout=1s"}, "not within 1s")
 	watching := start(t, "rollout", "watch", "good", "-n", "back", "--kubeconfig", config)
@@ -152,6 +153,9 @@ func wantTheReport(t *testing.T, config string) {
 	t.Helper()
 	direct, piped := filepath.Join(t.TempDir(), "direct"), filepath.Join(t.TempDir(), "piped")
 	wants(t, config, exitOK, []string{"report", "good", "-o", direct}, "Report in "+direct)
+	if _, out, _ := steered(t, config, "report", "good"); strings.Contains(out, "Not verified") {
+		t.Errorf("its digest was checked, and the report says otherwise:\n%s", out)
+	}
 	maps, err := clientOf(t, config).CoreV1().ConfigMaps("back").List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelRole + "=report"})
 	if err != nil {
 		t.Fatal(err)
