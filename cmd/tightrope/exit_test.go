@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/tightrope-dev/tightrope/clusters/kind"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/scenarios"
 )
@@ -191,5 +192,25 @@ func TestAnInterruptedUninstallDoesNotSayThatItTakesBack(t *testing.T) {
 	}
 	if said := left.Load(); said == nil || !strings.Contains(*said, "what is removed stays so") || !strings.Contains(*said, "finish it with tightrope uninstall") {
 		t.Errorf("a signal says %v", said)
+	}
+}
+
+// What --apply has applied is not verify's own, and nobody takes it back.
+func TestAnInterruptedVerifySaysWhatStays(t *testing.T) {
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(errSignal{syscall.SIGINT})
+	for _, tt := range []struct {
+		o     verifyOptions
+		stays bool
+	}{
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "current"}}, true},
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "kind", kind: kind.Options{Keep: true}}}, true},
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "lab"}}, false},
+		{verifyOptions{hostOptions: hostOptions{cluster: "current"}}, false},
+	} {
+		err := tt.o.notVerified(ctx, context.Cause(ctx))
+		if said := err.Error(); exitCode(err) != exitInterrupted || strings.Contains(said, "the objects of --apply stay on this cluster, policies among them in force") != tt.stays {
+			t.Errorf("%+v: exit code %d, %s", tt.o, exitCode(err), said)
+		}
 	}
 }
