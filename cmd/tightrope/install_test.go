@@ -132,7 +132,9 @@ func somebody(t *testing.T, config, namespace, name string) string {
 	if _, err := c.CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { kubectlOn(t, config, "", "-n", namespace, "delete", "serviceaccount", name, "--ignore-not-found") })
+	t.Cleanup(func() {
+		kubectlOn(t, config, "", "-n", namespace, "delete", "serviceaccount", name, "--ignore-not-found")
+	})
 	token, err := c.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
