@@ -20,7 +20,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: lint-corpus build commands labd images demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
+.PHONY: e2e-kind lint-corpus build commands labd images demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -37,7 +37,7 @@ images: commands ## the container images for amd64 and arm64, without Docker: an
 		export GOARCH && mkdir -p bin/linux_$$GOARCH && \
 		$(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/linux_$$GOARCH/ $(addprefix ./cmd/,$(filter-out tightrope,$(COMMANDS))) || exit 1; \
 	done
-	@bin/tightrope images build --binaries bin --layout bin/images --version '$(STAMP)' \
+	@bin/tightrope images build --binaries bin --image-layout bin/images --version '$(STAMP)' \
 		--revision "$$(git rev-parse HEAD 2>/dev/null)" --created '$(SOURCE_DATE_EPOCH)'
 
 demo: build ## a rollout that is rolled back and one that is committed, on a lab of its own
@@ -61,8 +61,9 @@ tools:
 	@mkdir -p bin
 	@cd tools && $(GO) build -o ../bin/ honnef.co/go/tools/cmd/staticcheck sigs.k8s.io/controller-tools/cmd/controller-gen
 
-generate: tools ## deep copies and CRDs, from the types
+generate: tools ## deep copies and CRDs, from the types; the Helm chart and the kustomize base, from what deploy returns
 	@bin/controller-gen object paths=./api/... crd output:crd:dir=deploy/crds
+	@$(GO) test -count=1 -run '^TestChartAndBase' ./deploy/charts -update >/dev/null
 
 check: generate ## formatting, vet, staticcheck, tidy modules and generated code
 	@hack/check.sh '$(GO)'
@@ -112,6 +113,10 @@ fuzz-packets: build ## PREDICTED random policy sets on a lab, where packets must
 
 BUSY ?= 8
 RUNS ?= 10
+e2e-kind: build images ## on a real kind cluster: KIND_IMAGE=NODE-IMAGE [KIND_CONFIG=FILE]; skips, and says so, without an image
+	@cd cmd/tightrope && TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_KIND_IMAGE='$(KIND_IMAGE)' TIGHTROPE_KIND_CONFIG='$(KIND_CONFIG)' \
+		$(GO) test -count=1 -timeout 30m -v -run 'Kind' .
+
 busy: build ## a good and a bad set of policies, RUNS times each on one lab, beside BUSY busy processes; recordings in reports/busy
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BUSY=$(BUSY) TIGHTROPE_BUSY_RUNS=$(RUNS) TIGHTROPE_BUSY_REPORT='$(CURDIR)/reports/busy' \
 		$(GO) test -trimpath -count=1 -timeout 4h -v -run '^TestBesideBusyProcesses$$' ./rollout/operator

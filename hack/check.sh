@@ -16,9 +16,10 @@ bin/staticcheck ./...
 # The same flags as the build of labd, so that Kubernetes is compiled once.
 (cd clusters/labd && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)
 (cd tools/conformance && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)
+(cd tools/render && "$go" vet ./... && "$root/bin/staticcheck" ./...)
 (cd verdict/bench && "$go" vet ./... && "$root/bin/staticcheck" ./...)
 (cd docs/example/labtest && "$go" vet ./... && "$root/bin/staticcheck" ./...)
-for module in . clusters/labd tools tools/conformance verdict/bench docs/example/labtest; do
+for module in . clusters/labd tools tools/conformance tools/render verdict/bench docs/example/labtest; do
 	(cd "$module" && "$go" mod tidy -diff) || {
 		echo "$module: run 'go mod tidy' there" >&2
 		exit 1
@@ -28,8 +29,8 @@ if [ "$(grep -hE '^\sk8s.io/kubernetes v' clusters/labd/go.mod tools/conformance
 	echo "clusters/labd and tools/conformance must require the same k8s.io/kubernetes: the lab is judged by its own version's tests" >&2
 	exit 1
 fi
-if ! git diff --quiet -- deploy/crds api; then
-	git --no-pager diff --stat -- deploy/crds api >&2
+if ! git diff --quiet -- deploy/crds deploy/helm deploy/kustomize api; then
+	git --no-pager diff --stat -- deploy/crds deploy/helm deploy/kustomize api >&2
 	echo "generated code drifted: run 'make generate' and commit" >&2
 	exit 1
 fi

@@ -80,8 +80,8 @@ func TestWhatToDoIsShownAsItIsWritten(t *testing.T) {
 }
 
 func TestExitCodeNeverCallsAnythingElseAPass(t *testing.T) {
-	results := []string{"", "Committed", "RolledBack", "Held", "RollbackFailed", "Inconclusive", "Refused", "Passed"}
-	own := map[string]int{"Committed": 0, "RolledBack": 1, "Held": 1, "RollbackFailed": 2, "Refused": 4, "Inconclusive": 3, "": 3, "Passed": 3}
+	results := []string{"", "Committed", "RolledBack", "Held", "RollbackFailed", "Inconclusive", "Refused", "Passed", "Verified", "Violated"}
+	own := map[string]int{"Committed": 0, "RolledBack": 1, "Held": 1, "RollbackFailed": 2, "Refused": 4, "Inconclusive": 3, "": 3, "Passed": 3, "Verified": 0, "Violated": 1}
 	for _, result := range results {
 		for _, expected := range results {
 			for _, unmet := range [][]string{nil, {"phase shadow ended Passed, expected Cut"}} {
@@ -124,5 +124,31 @@ func TestTheWorstWaySpeaksForAPath(t *testing.T) {
 	}
 	if !slices.Equal(ways(r), []string{"Service", "PodIP"}) {
 		t.Errorf("ways %q", ways(r))
+	}
+}
+
+// Paths that were tried without a rollout are good if they are verified, and nothing
+// else is: a commit is no such result, nor is Verified one of a rollout.
+func TestVerifyIsItsOwnKindOfReport(t *testing.T) {
+	for _, tt := range []struct {
+		kind, result string
+		ok           bool
+	}{
+		{KindVerify, "Verified", true}, {KindVerify, "Violated", false}, {KindVerify, "Inconclusive", false}, {KindVerify, "", false}, {KindVerify, "Committed", false},
+		{"", "Verified", false}, {"", "Committed", true},
+	} {
+		r := &Report{Kind: tt.kind, Result: tt.result}
+		if ok, why := r.Verdict(); ok != tt.ok || ok != (why == "") || ok != (ExitCode(r) == ExitCommitted) {
+			t.Errorf("kind %q, result %q: ok %v, %q, exit code %d", tt.kind, tt.result, ok, why, ExitCode(r))
+		}
+	}
+	var out strings.Builder
+	if err := WriteJUnit(&out, &Report{Kind: KindVerify, Run: "verify shop", Result: "Violated", Message: "web to api is a cut"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`name="run ends Verified"`, `<failure message="the result is Violated"`, "web to api is a cut", `name="tightrope verify shop"`} {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("junit.xml does not have %q:\n%s", part, &out)
+		}
 	}
 }

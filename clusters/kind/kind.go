@@ -46,6 +46,19 @@ type Options struct {
 	Progress func(string)                             // called in order, from one goroutine at a time; may be nil
 }
 
+// Names are those of every kind cluster of this machine, whoever has made it.
+func Names() ([]string, error) {
+	runtime, err := cluster.DetectNodeProvider()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	names, err := cluster.NewProvider(runtime).List()
+	if err != nil {
+		return nil, fmt.Errorf("%w: list kind clusters: %w", ErrUnavailable, err)
+	}
+	return names, nil
+}
+
 // Cluster is a kind cluster that was made here.
 type Cluster struct {
 	o                Options

@@ -23,7 +23,7 @@ func newImagesCommand() *cobra.Command {
 			"them to your registry; pods then name them by digest.",
 	}
 	var folder string
-	c.PersistentFlags().StringVar(&folder, "layout", "", "folder with the images; the default is the folder images beside this program")
+	c.PersistentFlags().StringVar(&folder, "image-layout", "", "folder with the images; the default is the folder images beside this program")
 	c.AddCommand(newImagesList(&folder), newImagesPush(&folder), newImagesSave(&folder), newImagesLoad(&folder), newImagesBuild(&folder))
 	return c
 }

@@ -34,7 +34,7 @@ func smallImages(t *testing.T) string {
 		}
 	}
 	layout := filepath.Join(t.TempDir(), "layout")
-	says(t, exitOK, "images", "build", "--binaries", folder, "--layout", layout, "--version", "v1", "--created", "1700000000")
+	says(t, exitOK, "images", "build", "--binaries", folder, "--image-layout", layout, "--version", "v1", "--created", "1700000000")
 	return layout
 }
 
@@ -51,7 +51,7 @@ func says(t *testing.T, code int, args ...string) (stdout, stderr string) {
 func TestImagesGoFromTheLayoutToARegistry(t *testing.T) {
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	layout := smallImages(t)
-	stdout, _ := says(t, exitOK, "images", "list", "--layout", layout, "-o", "json")
+	stdout, _ := says(t, exitOK, "images", "list", "--image-layout", layout, "-o", "json")
 	var listed []images.Image
 	if err := json.Unmarshal([]byte(stdout), &listed); err != nil || len(listed) != len(images.Programs) {
 		t.Fatalf("list: %v: %s", err, stdout)
@@ -59,25 +59,25 @@ func TestImagesGoFromTheLayoutToARegistry(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	prefix := strings.TrimPrefix(server.URL, "http://") + "/team"
-	stdout, stderr := says(t, exitOK, "images", "push", "--layout", layout, "--to", prefix)
+	stdout, stderr := says(t, exitOK, "images", "push", "--image-layout", layout, "--to", prefix)
 	for i, line := range strings.Split(strings.TrimSpace(stdout), "\n") {
 		if want := prefix + "/" + listed[i].Name + "@" + listed[i].Digest; line != want {
 			t.Errorf("line %d is %q, want %q", i, line, want)
 		}
 	}
 	contains(t, stderr, "pushing controller, ")
-	stdout, _ = says(t, exitOK, "images", "push", "--layout", layout, "--to", prefix, "-o", "json", "--tag", "latest")
+	stdout, _ = says(t, exitOK, "images", "push", "--image-layout", layout, "--to", prefix, "-o", "json", "--tag", "latest")
 	var pushed []images.Pushed
 	if err := json.Unmarshal([]byte(stdout), &pushed); err != nil || len(pushed) != len(listed) || pushed[1].Tag != prefix+"/agent:latest" {
 		t.Errorf("push: %v: %s", err, stdout)
 	}
 	file := filepath.Join(t.TempDir(), "images.tar")
-	says(t, exitOK, "images", "save", file, "--layout", layout)
+	says(t, exitOK, "images", "save", file, "--image-layout", layout)
 	copied := filepath.Join(t.TempDir(), "copy")
-	stdout, _ = says(t, exitOK, "images", "load", file, "--layout", copied)
+	stdout, _ = says(t, exitOK, "images", "load", file, "--image-layout", copied)
 	contains(t, stdout, "loaded 4 images into "+copied)
-	before, _ := says(t, exitOK, "images", "list", "--layout", layout)
-	after, _ := says(t, exitOK, "images", "list", "--layout", copied)
+	before, _ := says(t, exitOK, "images", "list", "--image-layout", layout)
+	after, _ := says(t, exitOK, "images", "list", "--image-layout", copied)
 	if before != after {
 		t.Errorf("before:\n%safter:\n%s", before, after)
 	}
@@ -92,14 +92,14 @@ func wrongRegistries(t *testing.T, layout string) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	_, stderr := says(t, exitInconclusive, "images", "push", "--layout", layout, "--to", closed.Addr().String()+"/team")
+	_, stderr := says(t, exitInconclusive, "images", "push", "--image-layout", layout, "--to", closed.Addr().String()+"/team")
 	contains(t, stderr, "does not answer", "connection refused")
 	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	defer guarded.Close()
-	stdout, stderr := says(t, exitUsage, "images", "push", "--layout", layout, "--to", strings.TrimPrefix(guarded.URL, "http://")+"/team")
+	stdout, stderr := says(t, exitUsage, "images", "push", "--image-layout", layout, "--to", strings.TrimPrefix(guarded.URL, "http://")+"/team")
 	contains(t, stderr, "docker login")
 	if stdout != "" {
 		t.Errorf("a push that failed printed %q", stdout)
@@ -109,13 +109,13 @@ func wrongRegistries(t *testing.T, layout string) {
 func TestImagesSayWhatIsMissing(t *testing.T) {
 	empty := t.TempDir()
 	for want, args := range map[string][]string{
-		"it is no OCI layout":                   {"list", "--layout", empty},
+		"it is no OCI layout":                   {"list", "--image-layout", empty},
 		"make images":                           {"push", "--to", "registry.example/a"}, // beside this test there are none
-		`required flag(s) "to" not set`:         {"push", "--layout", empty},
-		"yaml":                                  {"list", "--layout", empty, "-o", "yaml"},
-		"no such file":                          {"load", filepath.Join(empty, "nothing.tar"), "--layout", empty},
-		"no program controller for linux/amd64": {"build", "--binaries", empty, "--layout", filepath.Join(empty, "new")},
-		"seconds since 1970":                    {"build", "--binaries", empty, "--layout", filepath.Join(empty, "new"), "--created", "today"},
+		`required flag(s) "to" not set`:         {"push", "--image-layout", empty},
+		"yaml":                                  {"list", "--image-layout", empty, "-o", "yaml"},
+		"no such file":                          {"load", filepath.Join(empty, "nothing.tar"), "--image-layout", empty},
+		"no program controller for linux/amd64": {"build", "--binaries", empty, "--image-layout", filepath.Join(empty, "new")},
+		"seconds since 1970":                    {"build", "--binaries", empty, "--image-layout", filepath.Join(empty, "new"), "--created", "today"},
 	} {
 		stdout, stderr := says(t, exitUsage, append([]string{"images"}, args...)...)
 		contains(t, stderr, want)

@@ -125,7 +125,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand(),
-		newExplainCommand(), newLintCommand(), newPlanCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand(), newRolloutCommand(), newReportCommand(), newVerifyCommand())
+		newExplainCommand(), newLintCommand(), newPlanCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand(), newRolloutCommand(), newReportCommand(), newVerifyCommand(), newDoctorCommand())
 	explainUsage(root)
 	return root
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,11 +18,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/tightrope-dev/tightrope/clusters/lab"
+	"github.com/tightrope-dev/tightrope/deploy/images"
 )
 
 // onLab are the documents that are run on a lab of their own, and the folder that
 // their reader is in.
-var onLab = map[string]string{"docs/production.md": "docs/example/shop"}
+var onLab = map[string]string{"docs/production.md": "docs/example/shop", "docs/quickstart.md": "docs/example/shop"}
 
 // theirRegistry is what documents call the reader's registry.
 const theirRegistry = "registry.example.com"
@@ -37,17 +40,19 @@ func newReader(t *testing.T, folder string) *reader {
 	t.Helper()
 	needLab(t)
 	bin := t.TempDir()
-	for _, name := range []string{"tightrope", "labd", "hyperkube"} {
+	for _, name := range []string{"labd", "hyperkube"} {
 		if err := os.Symlink(binary(t, name), filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	layout := filepath.Join(filepath.Dir(binary(t, "tightrope")), "images")
+	copied(t, binary(t, "tightrope"), filepath.Join(bin, "tightrope")) // it looks for images beside itself
+	layout := filepath.Join(bin, "images")
+	realImages(t, layout)
 	kubectl := "#!/bin/sh\nexec " + filepath.Join(bin, "labd") + " kubectl \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(kubectl), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l, err := lab.Up(t.Context(), lab.Options{Name: filepath.Base(bin), Nodes: 2, Labd: binary(t, "labd"), ImageLayout: layout})
+	l, err := lab.Up(t.Context(), lab.Options{Nodes: 2, Labd: binary(t, "labd"), ImageLayout: layout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +70,44 @@ func newReader(t *testing.T, folder string) *reader {
 	}
 	r.rename(t)
 	return r
+}
+
+// realImages builds a layout of the programs that make build made. For the other
+// architecture, of which nothing runs here, it has a small program in their place.
+func realImages(t *testing.T, layout string) {
+	t.Helper()
+	folder := t.TempDir()
+	for _, arch := range images.Architectures {
+		if err := os.Mkdir(filepath.Join(folder, "linux_"+arch), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range images.Programs {
+			to := filepath.Join(folder, "linux_"+arch, name)
+			if arch == runtime.GOARCH {
+				copied(t, binary(t, name), to)
+				continue
+			}
+			cmd := exec.Command("go", "build", "-trimpath", "-o", to, "../../deploy/images/testdata/program")
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+	}
+	if _, err := images.Build(layout, images.Options{Binaries: folder, Version: "test"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copied(t *testing.T, from, to string) {
+	t.Helper()
+	raw, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, raw, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // rename puts the real registry into the reader's files.
@@ -85,13 +128,25 @@ func (r *reader) rename(t *testing.T) {
 	}
 }
 
+var exported = regexp.MustCompile(`^export (\w+)=\$\((.+)\)$`)
+
 // does runs a line in a shell and returns what a terminal would show.
 func (r *reader) does(t *testing.T, line string) string {
 	t.Helper()
+	t.Logf("$ %s", line)
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(line, theirRegistry, r.registry))
 	cmd.Dir, cmd.Env = r.folder, r.env
 	if line == "echo $?" {
 		cmd = exec.Command("echo", strconv.Itoa(r.code))
+	}
+	if said := exported.FindStringSubmatch(line); said != nil { // each line has a shell of its own
+		cmd.Args[2] = said[2]
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		r.env = append(r.env, said[1]+"="+strings.TrimSpace(string(out)))
+		return ""
 	}
 	out, err := cmd.CombinedOutput()
 	r.code = 0
@@ -100,13 +155,18 @@ func (r *reader) does(t *testing.T, line string) string {
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(string(out), r.registry, theirRegistry)
+	text := strings.ReplaceAll(string(out), r.registry, theirRegistry)
+	t.Log(strings.TrimSpace(text))
+	return text
 }
 
 // matching replaces lines that a document's line stands for by that line: within one,
 // … stands for any text.
 func matching(got, want []string) []string {
-	out := append([]string{}, got...)
+	var out []string
+	for _, line := range got {
+		out = append(out, strings.TrimRight(line, "\n"))
+	}
 	for _, w := range want {
 		if w == anything || !strings.Contains(w, anything) {
 			continue
@@ -147,7 +207,7 @@ func TestAReaderDoesWhatTheDocumentsSay(t *testing.T) {
 						want = append(want, b.text[i])
 					}
 					out := r.does(t, words)
-					got := matching(strings.Split(strings.TrimRight(out, "\n"), "\n"), want)
+					got := matching(slices.Collect(strings.Lines(strings.TrimRight(out, "\n"))), want)
 					if missing := unlike(got, want); missing != "" {
 						t.Fatalf("%s:%d: $ %s\nprints, with exit code %d, no line %q where it should:\n%s", name, at, words, r.code, missing, out)
 					}

@@ -23,6 +23,7 @@ type applyOptions struct {
 	files  []string
 	wait   bool
 	dryRun string
+	force  bool
 	output string
 }
 
@@ -49,6 +50,7 @@ func newRolloutApplyCommand() *cobra.Command {
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "file or directory of manifests, or - for standard input; repeatable")
 	f.BoolVar(&o.wait, "wait", false, "follow each run to its end")
 	f.StringVar(&o.dryRun, "dry-run", "none", "none, or server: ask the API server what it would say, and store nothing")
+	f.BoolVar(&o.force, "force-conflicts", false, "take over fields that somebody else owns, such as one who used kubectl apply")
 	f.StringVarP(&o.output, "output", "o", "", "json, yaml or name: print the objects as they are applied")
 	return c
 }
@@ -99,11 +101,11 @@ func (o *applyOptions) apply(c *cobra.Command) error {
 		return err
 	}
 	var objects []*unstructured.Unstructured
-	applied, err := s.Apply(ctx, in, o.dryRun == "server", func(u *unstructured.Unstructured) {
+	applied, err := s.Apply(ctx, in, steer.Applying{DryRun: o.dryRun == "server", Force: o.force, Told: func(u *unstructured.Unstructured) {
 		if objects = append(objects, u); o.output == "" || o.output == "name" {
 			o.told(c, u)
 		}
-	})
+	}})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 func newRolloutListCommand() *cobra.Command {
-	t, all, output := target{}, false, ""
+	t, all, watch, output := target{}, false, false, ""
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the rollouts of a namespace, or of all",
@@ -23,6 +23,9 @@ func newRolloutListCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !slices.Contains(formats, output) {
 				return fmt.Errorf("--output=%q: json, yaml or wide", output)
+			}
+			if watch && (output == "json" || output == "yaml") {
+				return errors.New("-w shows rows: leave -o out, or say wide")
 			}
 			namespace, err := t.place()
 			if err != nil {
@@ -45,17 +48,31 @@ func newRolloutListCommand() *cobra.Command {
 					list.Items[i].APIVersion, list.Items[i].Kind = v1alpha1.GroupVersion.String(), "PolicyRollout"
 				}
 				return writeObject(c.OutOrStdout(), output, list)
-			case len(list.Items) == 0:
+			case len(list.Items) == 0 && !watch:
 				fmt.Fprintln(c.ErrOrStderr(), "no rollouts found")
 				return nil
 			}
-			return steer.WriteTable(c.OutOrStdout(), list.Items, steer.Columns{Namespace: all, Wide: output == "wide"})
+			columns := steer.Columns{Namespace: all, Wide: output == "wide"}
+			if err := steer.WriteTable(c.OutOrStdout(), list.Items, columns); err != nil || !watch {
+				return err
+			}
+			return steerError(c.Context(), watchRows(c, s, list, namespace, columns))
 		},
 	}
 	t.flags(c)
 	c.Flags().BoolVarP(&all, "all-namespaces", "A", false, "list those of all namespaces")
 	c.Flags().StringVarP(&output, "output", "o", "", "json, yaml or wide")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "show every change after that, until Ctrl-C")
 	return c
+}
+
+// watchRows shows a row for every change.
+func watchRows(c *cobra.Command, s *steer.Steerer, list *v1alpha1.PolicyRolloutList, namespace string, columns steer.Columns) error {
+	leavesRunning(c.Context(), "the rollouts go on")
+	columns.Headless = true
+	return s.WatchList(c.Context(), list, namespace, func(ro *v1alpha1.PolicyRollout) {
+		_ = steer.WriteTable(c.OutOrStdout(), []v1alpha1.PolicyRollout{*ro}, columns) // to an output that is gone nothing can be said
+	})
 }
 
 type statusOptions struct {

@@ -53,7 +53,7 @@ func seeHelp(c *cobra.Command, err error) error {
 }
 
 // complaints are the lines to print about an error: one, or one for each problem
-// of a scenario's file or of manifests. Whatever is quoted in them is safe to print.
+// of a scenario's file, of manifests or of a suite. Whatever is quoted in them is safe to print.
 func complaints(err error) []string {
 	lines := []string{err.Error()}
 	_, scenario := errors.AsType[scenarios.Problems](err)

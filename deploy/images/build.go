@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,6 +34,15 @@ func (o Options) withDefaults() Options {
 	}
 	o.Created = o.Created.UTC().Truncate(time.Second)
 	return o
+}
+
+// Epoch is the time that SOURCE_DATE_EPOCH and git give: seconds since 1970.
+func Epoch(seconds string) (time.Time, error) {
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || n < 0 {
+		return time.Time{}, fmt.Errorf("time %.40q: seconds since 1970 are needed, as `git log -1 --format=%%ct` gives them", seconds)
+	}
+	return time.Unix(n, 0).UTC(), nil
 }
 
 // Build packs every program for every architecture into one OCI layout at dir,

@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -126,13 +125,4 @@ func index(name string, parts []platformImage, o Options) v1.ImageIndex {
 		ix = mutate.AppendManifests(ix, mutate.IndexAddendum{Add: p.image, Descriptor: v1.Descriptor{Platform: &p.platform}})
 	}
 	return mutate.Annotations(ix, o.annotations(name)).(v1.ImageIndex)
-}
-
-// Epoch is the time that SOURCE_DATE_EPOCH and git give: seconds since 1970.
-func Epoch(seconds string) (time.Time, error) {
-	n, err := strconv.ParseInt(seconds, 10, 64)
-	if err != nil || n < 0 {
-		return time.Time{}, fmt.Errorf("time %.40q: seconds since 1970 are needed, as `git log -1 --format=%%ct` gives them", seconds)
-	}
-	return time.Unix(n, 0).UTC(), nil
 }

@@ -63,7 +63,7 @@ func Beside(flag string) (string, error) {
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("%w: this program does not know where it is: %w; name the folder with --layout", ErrNoLayout, err)
+		return "", fmt.Errorf("%w: this program does not know where it is: %w; name the folder with --image-layout", ErrNoLayout, err)
 	}
 	return filepath.Join(filepath.Dir(self), "images"), nil
 }
@@ -75,7 +75,7 @@ func Find(flag string) (string, error) {
 		return dir, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
-		return "", fmt.Errorf("%w: %s is not there; build them with `make images`, unpack a release's with `tightrope images load FILE`, or name their folder with --layout",
+		return "", fmt.Errorf("%w: %s is not there; build them with `make images`, unpack a release's with `tightrope images load FILE`, or name their folder with --image-layout",
 			ErrNoLayout, dir)
 	}
 	return dir, nil

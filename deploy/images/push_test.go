@@ -221,11 +221,16 @@ func TestALayoutThatLacksABlobIsNotPushed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(blobFile(l, digest)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(l.Dir); err == nil || !strings.Contains(err.Error(), "image twin") || !strings.Contains(err.Error(), digest.String()) {
-		t.Errorf("error %v", err)
+	for what, spoil := range map[string]func(string) error{"cut off": func(file string) error { return os.Truncate(file, 1) }, "gone": os.Remove} {
+		if err := spoil(blobFile(l, digest)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(l.Dir); err == nil || !strings.Contains(err.Error(), "image twin") || !strings.Contains(err.Error(), digest.String()) {
+			t.Errorf("a layer is %s: %v", what, err)
+		}
+		if err := os.WriteFile(blobFile(l, digest), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

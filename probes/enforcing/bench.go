@@ -42,7 +42,8 @@ func (p Pair) String() string { return fmt.Sprintf("%s of node %s", p.Direction,
 // Bench is the pods that measure. Namespace must be the caller's own, and empty.
 type Bench struct {
 	Namespace string
-	Nodes     []string // that are measured, each by a pod of its own
+	Nodes     []string      // that are measured, each by a pod of its own
+	Budget    time.Duration // after which Measure begins no other round; 0: it makes all
 	Placer    *pods.Placer
 
 	set    *pods.Set
@@ -167,6 +168,7 @@ func (b *Bench) agents(twins map[string]string) []pods.Spec {
 		b.checks[Pair{node, networkingv1.PolicyTypeEgress}] = checkAt{agent.Name, "egress"}
 		all = append(all, agent)
 	}
+	asker.Plan.Checks = append(asker.Plan.Checks, probes.Check{ID: closedCheck, Type: "TCP", Protocol: "TCP", Host: twins[b.twin("open", "").Name.Name], Port: closedPort})
 	return append(all, asker)
 }
 
@@ -178,12 +180,28 @@ func (b *Bench) agent(name, node string) pods.Spec {
 	}}
 }
 
+// closedCheck tries a port on which no twin listens.
+const (
+	closedCheck = "closed"
+	closedPort  = 9
+)
+
+// Closed is how attempts end on a port on which nobody listens: refused, or dropped
+// by some. Where one connects, somebody else answers in the pod's place, and no
+// attempt on that cluster proves anything. Unsent: nobody tried.
+func (b *Bench) Closed() probes.Outcome {
+	st, _ := b.set.State(b.agent("asker", "").Name, closedCheck)
+	return st.Last
+}
+
 func check(id, address string) probes.Check {
 	return probes.Check{ID: id, Type: "TCP", Protocol: "TCP", Host: address, Port: pods.TwinPort}
 }
 
+// name ends in a segment of its own: one network plugin tells pods apart by what is
+// before the last dash, as if they were replicas.
 func (b *Bench) name(what string) types.NamespacedName {
-	return types.NamespacedName{Namespace: b.Namespace, Name: "tightrope-" + what}
+	return types.NamespacedName{Namespace: b.Namespace, Name: "tightrope-" + what + "-0"}
 }
 
 // nodeName is short: names of nodes may be longer than fits beside others.

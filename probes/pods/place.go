@@ -154,3 +154,12 @@ func Waiting(pod *corev1.Pod) string {
 	}
 	return pod.Status.Message
 }
+
+// Rehearse has the API server say whether it would take such a pod, without making
+// one: quotas, limit ranges, PodSecurity and webhooks are asked.
+func (p *Placer) Rehearse(ctx context.Context, spec Spec) error {
+	pod := p.pod(spec, &corev1.ConfigMap{})
+	pod.OwnerReferences, pod.Spec.Volumes = nil, nil // its plan is not there
+	pod.Spec.Containers[0].VolumeMounts = nil
+	return p.Write.Rehearse(ctx, pod)
+}

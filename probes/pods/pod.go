@@ -81,7 +81,8 @@ func (p *Placer) bare(spec Spec, owner *corev1.ConfigMap) *corev1.Pod {
 	// annotation, because a label could make some policy select another identity.
 	pod.Annotations["sidecar.istio.io/inject"] = "false"
 	pod.Annotations["linkerd.io/inject"] = "disabled"
-	if spec.Node != "" { // it shows the state of its node, whoever else may not run there
+	pod.Annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] = "true" // its owner would keep a node from being removed
+	if spec.Node != "" {                                                       // it shows the state of its node, whoever else may not run there
 		pod.Spec.NodeName, pod.Spec.NodeSelector = spec.Node, nil
 		pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/pager"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
@@ -60,12 +62,12 @@ func (o otherPolicies) doubt() error {
 	return errors.New(strings.Join(o.unknown, "; "))
 }
 
-func newOtherKinds(mgr ctrl.Manager) (*OtherKinds, error) {
-	d, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+func newOtherKinds(cfg *rest.Config, via *http.Client) (*OtherKinds, error) {
+	d, err := discovery.NewDiscoveryClientForConfigAndClient(cfg, via)
 	if err != nil {
 		return nil, fmt.Errorf("discovery client: %w", err)
 	}
-	objects, err := dynamic.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	objects, err := dynamic.NewForConfigAndClient(cfg, via)
 	if err != nil {
 		return nil, fmt.Errorf("client of other policy kinds: %w", err)
 	}

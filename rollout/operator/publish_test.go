@@ -4,10 +4,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -129,6 +131,29 @@ func TestARunEndsThoughTheNameOfItsReportIsTaken(t *testing.T) {
 	finishRun(t, r, run)
 	if _, err := report.OfRun(run, theReport(t, r, run)); err != nil {
 		t.Errorf("the name is free, and the report is not published: %v", err)
+	}
+}
+
+// A run under way is not hindered by it, and it is told once.
+func TestARunGoesOnThoughItsReportIsNotPublished(t *testing.T) {
+	run := aRun(v1alpha1.PhaseCanary, v1alpha1.IntentRun)
+	r, s := runningOver(t, interceptor.Funcs{}, run)
+	theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "r-1"}}
+	if err := r.Write.Create(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.record.publishedAt = time.Time{}
+		if err := r.publishNow(t.Context(), run, s); err != nil {
+			t.Errorf("the pass fails: %v", err)
+		}
+		if s.record.publishedAt.IsZero() {
+			t.Error("it is tried again with every pass")
+		}
+	}
+	told := r.Events.(*events.FakeRecorder).Events
+	if event := <-told; !strings.HasPrefix(event, "Warning ReportNotPublished") || len(told) > 0 {
+		t.Errorf("told %q and %d more", event, len(told))
 	}
 }
 

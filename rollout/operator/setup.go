@@ -50,7 +50,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 		o.Logs = pods.Logs{Client: logs}
 	}
-	others, err := newOtherKinds(mgr)
+	others, err := newOtherKinds(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return err
 	}

@@ -3,18 +3,14 @@ package operator
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -127,11 +123,8 @@ func newVerifier(v Verification) (*verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s: %w", v.Cluster, err)
 	}
-	raw := make([]byte, 4)
-	_, _ = rand.Read(raw) // never fails
-	owner := writer.Owner{Name: VerifyPrefix + hex.EncodeToString(raw), UID: uuid.NewUUID()}
 	return &verifier{Verification: v, api: api, placer: &pods.Placer{
-		Owner: owner, Write: writer.New(api, writer.Options{}), Live: api, Logs: pods.Logs{Client: logs}, Options: v.Pods,
+		Owner: pods.NewOwner(VerifyPrefix), Write: writer.New(api, writer.Options{}), Live: api, Logs: pods.Logs{Client: logs}, Options: v.Pods,
 	}}, nil
 }
 
@@ -158,9 +151,8 @@ func (x *verifier) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// only drops the paths that were not asked for, and the identities that then have
-// none. A path that another one needs as its witness stays out too: settleWitnesses
-// finds another.
+// only drops the paths that were not asked for; no name asks for all. A path that
+// another one would have as its witness goes, too: settleWitnesses finds another.
 func (p *Plan) only(names []string, no *refusal) {
 	for _, name := range names {
 		if !slices.ContainsFunc(p.Paths, func(path PlannedPath) bool { return path.Name == name }) {
@@ -183,10 +175,8 @@ func (p *Plan) known() string {
 // try places the pods, proves that the cluster enforces, and tries every path. Its
 // error says why nothing, or not all, could be tried.
 func (x *verifier) try(ctx context.Context) error {
-	home := &corev1.Namespace{ObjectMeta: x.placer.Owner.Meta("", x.plan.Home, roleCheck)}
-	home.Labels["pod-security.kubernetes.io/enforce"] = "restricted"
-	if err := x.placer.Write.Create(ctx, home); err != nil {
-		return fmt.Errorf("make namespace %s, in which the cluster is asked whether it enforces policies: %w", home.Name, err)
+	if err := x.placer.MakeHome(ctx); err != nil {
+		return err
 	}
 	if err := x.settle(ctx); err != nil {
 		return err
@@ -238,7 +228,7 @@ func (x *verifier) agents() []agentSpec {
 			continue
 		}
 		spec := p.agent(id, false, checks, routes)
-		spec.name = types.NamespacedName{Namespace: id.Namespace, Name: p.Run + "-" + id.Name}
+		spec.name = types.NamespacedName{Namespace: id.Namespace, Name: p.Run + "-" + id.Name + "-0"} // one network plugin tells pods apart by what is before the last dash
 		spec.plan.Agent = spec.name.String()
 		out = append(out, spec)
 	}

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,9 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes/enforcing"
 	"github.com/tightrope-dev/tightrope/probes/pods"
 )
@@ -23,8 +20,6 @@ const (
 	verifyLook = 100 * time.Millisecond
 	// verifyRead is how often it reads the whole cluster anew.
 	verifyRead = time.Second
-	// removeWithin bounds how long it may take to remove what was made.
-	removeWithin = 45 * time.Second
 )
 
 // place makes the probe pods and waits until each has said that it follows its plan.
@@ -139,63 +134,15 @@ func (x *verifier) enforces(ctx context.Context, nodes []string) (time.Duration,
 // cleanUp removes everything that was made, also after ctx has ended, and waits
 // until it is gone.
 func (x *verifier) cleanUp(ctx context.Context) error {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
-	defer stop()
 	if x.bench != nil {
 		x.bench.Close()
 	}
 	if x.set != nil {
 		x.set.Close()
 	}
-	namespaces := []string{x.plan.Home}
+	namespaces := []string{}
 	for _, id := range x.plan.Identities {
 		namespaces = append(namespaces, id.Namespace)
 	}
-	slices.Sort(namespaces)
-	namespaces = slices.Compact(namespaces)
-	for {
-		left, err := x.remove(ctx, namespaces)
-		if left == "" && err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%s left; remove it with: %s", cmp.Or(left, "something is"), removal(x.placer.Owner.Name, namespaces)), err)
-		case <-time.After(verifyLook):
-		}
-	}
-}
-
-// remove deletes what is there and says what still is; empty: nothing.
-func (x *verifier) remove(ctx context.Context, namespaces []string) (left string, err error) {
-	n, err := x.placer.Clear(ctx, namespaces)
-	if n > 0 {
-		left = fmt.Sprintf("%d pods and ConfigMaps", n)
-	}
-	home := &corev1.Namespace{}
-	switch got := x.api.Get(ctx, client.ObjectKey{Name: x.plan.Home}, home); {
-	case apierrors.IsNotFound(got):
-		return left, err
-	case got != nil:
-		return left, errors.Join(err, got)
-	case !x.placer.Owner.Made(home):
-		return left, err
-	case home.DeletionTimestamp == nil && n == 0:
-		err = errors.Join(err, x.placer.Write.Delete(ctx, home))
-	}
-	if left == "" {
-		left = "namespace " + home.Name
-	}
-	return left, err
-}
-
-// removal is the command that removes what a verification left.
-func removal(name string, namespaces []string) string {
-	line := ""
-	for _, ns := range namespaces {
-		if ns != name {
-			line += fmt.Sprintf("kubectl -n %s delete pods,configmaps -l %s=%s && ", ns, v1alpha1.LabelRun, name)
-		}
-	}
-	return line + "kubectl delete namespace " + name
+	return x.placer.RemoveAll(ctx, namespaces)
 }

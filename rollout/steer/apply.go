@@ -20,24 +20,38 @@ type Applied struct {
 	Changed bool                    // a run is to begin; false: its generation was taken up before
 }
 
-// Apply applies the input on the server's side, without taking over what somebody else
-// owns. Before the first write it has seen that everything that is referred to is
-// there, and the API server has accepted every object. Each object that is applied is
-// told, in order.
-func (s *Steerer) Apply(ctx context.Context, in *Input, dryRun bool, told func(*unstructured.Unstructured)) ([]Applied, error) {
+// Applying says how to apply. The zero value takes over nothing that somebody else
+// owns, and tells nobody.
+type Applying struct {
+	DryRun bool                             // ask the API server what it would say, and store nothing
+	Force  bool                             // take over fields that somebody else owns
+	Told   func(*unstructured.Unstructured) // hears of each object that is applied, in order; may be nil
+}
+
+// options of one write.
+func (a Applying) options(more ...client.ApplyOption) []client.ApplyOption {
+	if a.Force {
+		more = append(more, client.ForceOwnership)
+	}
+	return append(more, client.FieldOwner(FieldManager))
+}
+
+// Apply applies the input on the server's side. Before the first write it has seen that
+// everything that is referred to is there, and the API server has accepted every object.
+func (s *Steerer) Apply(ctx context.Context, in *Input, how Applying) ([]Applied, error) {
 	if err := s.references(ctx, in); err != nil {
 		return nil, err
 	}
 	for _, u := range in.Objects {
-		if err := s.apply(ctx, u.DeepCopy(), client.DryRunAll); err != nil {
+		if err := s.apply(ctx, u.DeepCopy(), how.options(client.DryRunAll)); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 	}
 	var applied []Applied
 	for _, u := range in.Objects {
 		now := u.DeepCopy()
-		if !dryRun {
-			rollout, err := s.applyOne(ctx, now)
+		if !how.DryRun {
+			rollout, err := s.applyOne(ctx, now, how)
 			if err != nil {
 				return applied, err
 			}
@@ -45,22 +59,24 @@ func (s *Steerer) Apply(ctx context.Context, in *Input, dryRun bool, told func(*
 				applied = append(applied, *rollout)
 			}
 		}
-		told(now)
+		if how.Told != nil {
+			how.Told(now)
+		}
 	}
 	return applied, nil
 }
 
 // applyOne applies an object; of a rollout it tells whether that begins anything.
-func (s *Steerer) applyOne(ctx context.Context, u *unstructured.Unstructured) (*Applied, error) {
+func (s *Steerer) applyOne(ctx context.Context, u *unstructured.Unstructured, how Applying) (*Applied, error) {
 	if u.GetKind() != "PolicyRollout" {
-		return nil, s.apply(ctx, u)
+		return nil, s.apply(ctx, u, how.options())
 	}
 	key := client.ObjectKeyFromObject(u)
 	var before, after v1alpha1.PolicyRollout
 	if err := client.IgnoreNotFound(s.get(ctx, "PolicyRollout", key, &before)); err != nil {
 		return nil, err
 	}
-	if err := s.apply(ctx, u); err != nil {
+	if err := s.apply(ctx, u, how.options()); err != nil {
 		return nil, err
 	}
 	if err := s.get(ctx, "PolicyRollout", key, &after); err != nil {
@@ -70,13 +86,12 @@ func (s *Steerer) applyOne(ctx context.Context, u *unstructured.Unstructured) (*
 	return &Applied{Rollout: &after, Changed: !unchanged}, nil
 }
 
-func (s *Steerer) apply(ctx context.Context, u *unstructured.Unstructured, opts ...client.ApplyOption) error {
-	opts = append(opts, client.FieldOwner(FieldManager))
+func (s *Steerer) apply(ctx context.Context, u *unstructured.Unstructured, opts []client.ApplyOption) error {
 	err := s.c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), opts...)
 	key := client.ObjectKeyFromObject(u)
 	switch {
 	case apierrors.IsConflict(err):
-		return fmt.Errorf("apply %s %s: %w; somebody else owns these fields, and nothing is taken from him: leave them out of the file, or let him apply it", u.GetKind(), key, err)
+		return fmt.Errorf("apply %s %s: %w; somebody else owns these fields, and nothing is taken from him: let him apply the file, as kubectl apply does for whoever used it before, or take the fields over with --force-conflicts", u.GetKind(), key, err)
 	case apierrors.IsNotFound(err) && key.Namespace != "":
 		return fmt.Errorf("apply %s %s: %w: create the namespace first, or install Tightrope", u.GetKind(), key, err)
 	}

@@ -22,6 +22,33 @@ func (s *Steerer) List(ctx context.Context, namespace string) (*v1alpha1.PolicyR
 	return &list, nil
 }
 
+// WatchList passes on the rollouts of a namespace (empty: of all) as they change, after
+// those of a list, until ctx ends; the error is its cause then.
+func (s *Steerer) WatchList(ctx context.Context, list *v1alpha1.PolicyRolloutList, namespace string, seen func(*v1alpha1.PolicyRollout)) error {
+	for ctx.Err() == nil {
+		from := &v1alpha1.PolicyRolloutList{}
+		from.ResourceVersion = list.ResourceVersion
+		w, err := s.c.Watch(ctx, from, client.InNamespace(namespace))
+		if err != nil {
+			return explain("watch", "PolicyRollout", client.ObjectKey{Namespace: namespace}, err)
+		}
+		stop := context.AfterFunc(ctx, w.Stop)
+		for e := range w.ResultChan() {
+			if ro, ok := e.Object.(*v1alpha1.PolicyRollout); ok {
+				list.ResourceVersion = ro.ResourceVersion
+				seen(ro)
+			} else { // what it watched from is too old
+				list.ResourceVersion = ""
+			}
+		}
+		if stop() {
+			w.Stop()
+		}
+		wait(ctx, lookEvery) // one that ends at once must not be asked for at once
+	}
+	return context.Cause(ctx)
+}
+
 // Found is a rollout and one of its runs.
 type Found struct {
 	Rollout *v1alpha1.PolicyRollout    // nil: it is gone, and the run is looked at by its name

@@ -181,7 +181,7 @@ func leftOut(set *manifest.Set) []string {
 	return notes
 }
 
-// configMaps of the input by namespace/name.
+// has reports whether an object is in the input.
 func (in *Input) has(kind, namespace, name string) bool {
 	return slices.ContainsFunc(in.Objects, func(u *unstructured.Unstructured) bool {
 		return u.GetKind() == kind && u.GetNamespace() == namespace && u.GetName() == name

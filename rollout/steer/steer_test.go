@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -206,6 +206,23 @@ func TestFollowingEndsWithTheRunOrTheCaller(t *testing.T) {
 	}
 }
 
+func TestAListGoesOnAsItChanges(t *testing.T) {
+	ro, run := pair(v1alpha1.PhaseCanary, "")
+	ro.ResourceVersion = ""
+	s := over(t, interceptor.Funcs{}, run)
+	list, err := s.List(t.Context(), "ai")
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("Ctrl-C")
+	ctx, stop := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { _ = s.c.Create(context.Background(), ro) })
+	seen := ""
+	if err := s.WatchList(ctx, list, "ai", func(ro *v1alpha1.PolicyRollout) { seen = ro.Name; stop(why) }); !errors.Is(err, why) || seen != "r" {
+		t.Errorf("saw %q, %v", seen, err)
+	}
+}
+
 // Who may get a run and not watch it follows it all the same.
 func TestFollowingWithoutTheRightToWatch(t *testing.T) {
 	ro, run := pair(v1alpha1.PhaseCanary, "")
@@ -219,7 +236,7 @@ func TestFollowingWithoutTheRightToWatch(t *testing.T) {
 }
 
 func forbidden(resource string) error {
-	return apierrors.NewForbidden(schema.GroupResource{Group: "tightrope.dev", Resource: resource}, "r", errors.New("no"))
+	return apierrors.NewForbidden(schema.GroupResource{Group: "tightrope.dev", Resource: resource}, "r", fmt.Errorf("User \"u\" cannot patch resource %q in API group \"tightrope.dev\"", resource))
 }
 
 func TestAMissingRightIsNamed(t *testing.T) {
@@ -233,8 +250,12 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	if !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), `the verb patch on policyrolloutruns.tightrope.dev in namespace "ai"`) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := s.List(t.Context(), ""); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "the verb list on policyrollouts.tightrope.dev") {
+	if _, err := s.List(t.Context(), ""); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "on policyrollouts.tightrope.dev") {
 		t.Errorf("got %v", err)
+	}
+	denied := apierrors.NewForbidden(schema.GroupResource{Resource: "policyrollouts"}, "r", errors.New("ValidatingAdmissionPolicy 'x' denied request: name an account"))
+	if err := explain("patch", "PolicyRollout", client.ObjectKeyFromObject(ro), denied); errors.Is(err, ErrForbidden) || !errors.Is(err, ErrRefused) {
+		t.Errorf("what an admission policy denies is told as a missing right: %v", err)
 	}
 }
 
@@ -261,18 +282,27 @@ func TestNothingIsAppliedThatTheServerWouldRefuse(t *testing.T) {
 		}
 		return nil
 	}}, &v1alpha1.PolicyRollout{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "r", UID: "u"}})
-	told := func(u *unstructured.Unstructured) {}
 	refuse = "PolicyRollout"
-	if _, err := s.Apply(t.Context(), in, false, told); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "somebody else owns these fields") || len(wrote) > 0 {
+	if _, err := s.Apply(t.Context(), in, Applying{}); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "somebody else owns these fields") || len(wrote) > 0 {
 		t.Errorf("%v; wrote %v", err, wrote)
 	}
 	refuse = ""
-	if _, err := s.Apply(t.Context(), in, true, told); err != nil || len(wrote) > 0 {
+	if _, err := s.Apply(t.Context(), in, Applying{DryRun: true}); err != nil || len(wrote) > 0 {
 		t.Errorf("a dry run: %v; wrote %v", err, wrote)
 	}
-	applied, err := s.Apply(t.Context(), in, false, told)
+	applied, err := s.Apply(t.Context(), in, Applying{})
 	if err != nil || !slices.Equal(wrote, []string{"ConfigMap", "ConnectivitySuite", "PolicyRollout"}) || len(applied) != 1 || !applied[0].Changed {
 		t.Errorf("%v; wrote %v; applied %+v", err, wrote, applied)
+	}
+}
+
+// Fields of others are taken over only by who asks for that.
+func TestForcing(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		got := new(client.ApplyOptions).ApplyOptions(Applying{Force: force}.options())
+		if (got.Force != nil && *got.Force) != force || got.FieldManager != FieldManager {
+			t.Errorf("force %v: %+v", force, got)
+		}
 	}
 }
 
@@ -281,7 +311,7 @@ func TestWhatARolloutRefersToIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = over(t, interceptor.Funcs{}).Apply(t.Context(), in, false, func(*unstructured.Unstructured) {})
+	_, err = over(t, interceptor.Funcs{}).Apply(t.Context(), in, Applying{})
 	for _, want := range []string{"in.yaml:7: PolicyRollout ai/r: spec.suites[0].name: there is no ConnectivitySuite ai/s", "in.yaml:6: PolicyRollout ai/r: spec.policies.configMapRef.name: there is no ConfigMap ai/policies"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)

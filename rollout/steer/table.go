@@ -18,6 +18,7 @@ import (
 type Columns struct {
 	Namespace bool
 	Wide      bool
+	Headless  bool // rows alone
 }
 
 // WriteTable writes rollouts as kubectl get does.
@@ -30,7 +31,9 @@ func WriteTable(w io.Writer, all []v1alpha1.PolicyRollout, c Columns) error {
 	if c.Namespace {
 		head = append([]string{"NAMESPACE"}, head...)
 	}
-	line(t, head)
+	if !c.Headless {
+		line(t, head)
+	}
 	for _, ro := range all {
 		st := ro.Status
 		cells := []string{ro.Name, string(cmp.Or(st.Phase, v1alpha1.PhasePending)), st.Stage, age(ro.CreationTimestamp.Time), firstLine(st.Message)}

@@ -2,6 +2,8 @@ package lint
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -121,21 +123,44 @@ func emptyEgressIgnored(v *view) []draft {
 // nobody and mean everybody.
 func emptyList(v *view) []draft {
 	var drafts []draft
+	meant := map[string][]rule{} // by namespace, those that are written to say so
 	for _, p := range v.policies {
 		for _, r := range p.allRules() {
-			if r.peers != nil && len(r.peers) == 0 {
-				d := emptyDraft(v, r, r.peersKey(), "everyone")
-				if r.direction == egress || strings.Contains(p.Name, "allow-all") {
-					d.severity = Info // it is written to say so
-				}
-				drafts = append(drafts, d)
+			switch {
+			case r.peers == nil || len(r.peers) > 0:
+			case r.direction == egress || p.meansEveryone():
+				meant[p.Namespace] = append(meant[p.Namespace], r)
+			default:
+				drafts = append(drafts, emptyDraft(v, r, r.peersKey(), "everyone"))
 			}
 			if r.ports != nil && len(r.ports) == 0 {
 				drafts = append(drafts, emptyDraft(v, r, "ports", "every port"))
 			}
 		}
 	}
+	for _, namespace := range slices.Sorted(maps.Keys(meant)) {
+		drafts = append(drafts, meantDraft(v, meant[namespace]))
+	}
 	return drafts
+}
+
+// everyone are words by which policies say that they are for all.
+var everyone = regexp.MustCompile(`(?i)allow-(all|external)|\b(anyone|everyone|everybody|anywhere|public|internet|world)\b`)
+
+// meansEveryone reports whether the policy's name or an annotation says that it is
+// for all.
+func (p *policy) meansEveryone() bool {
+	return everyone.MatchString(p.Name) || slices.ContainsFunc(slices.Collect(maps.Values(p.object.Annotations)), everyone.MatchString)
+}
+
+// meantDraft is one remark on lists of a namespace that are likely meant, at the first.
+func meantDraft(v *view, rules []rule) draft {
+	d := emptyDraft(v, rules[0], rules[0].peersKey(), "everyone")
+	d.severity = Info
+	if more := len(rules) - 1; more > 0 {
+		d.what = fmt.Sprintf("The empty list %s means everyone, here and in %d more rules of namespace %s.", rules[0].peersKey(), more, rules[0].policy.Namespace)
+	}
+	return d
 }
 
 func emptyDraft(v *view, r rule, key, meaning string) draft {

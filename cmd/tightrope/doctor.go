@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tightrope-dev/tightrope/clusters"
+	"github.com/tightrope-dev/tightrope/clusters/doctor"
+	"github.com/tightrope-dev/tightrope/probes/pods"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/operator"
+)
+
+// doctorOptions are the flags of doctor.
+type doctorOptions struct {
+	hostOptions
+	format  string
+	timeout time.Duration
+	pods    pods.Options
+}
+
+func newDoctorCommand() *cobra.Command {
+	o := &doctorOptions{}
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Examine a cluster: does it enforce policies, how fast, and what is in the way",
+		Long: "Doctor measures, on pods of its own in a namespace of its own, whether each node enforces NetworkPolicy in\n" +
+			"each direction, and how fast. It lists other kinds of policies, the namespaces that would refuse a probe\n" +
+			"pod, and what old runs have left, with the commands that remove it. It needs no controller and removes\n" +
+			"what it made. What it could not find out is \"not known\", with the reason.\n\n" +
+			"Exit codes: 0 the cluster enforces, on every node that was measured; 2 what doctor made could not be\n" +
+			"removed; 3 it does not, or that is not known; 4 bad input.",
+		Example: "  tightrope doctor --cluster current\n  tightrope doctor --cluster current -o json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
+	}
+	o.hostOptions.register(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&o.format, "output", "o", "text", "text or json")
+	f.DurationVar(&o.timeout, "timeout", 55*time.Second, "how long it may take")
+	f.Func("image-pull-secret", "name of a pull secret that every namespace with a probe pod must have; repeatable", o.pods.SetPullSecret)
+	f.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on", o.pods.SetNodeSelector)
+	f.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; repeatable", o.pods.SetToleration)
+	return cmd
+}
+
+func (o *doctorOptions) run(cmd *cobra.Command) (err error) {
+	if err := o.hostOptions.check(cmd); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if o.format != "text" && o.format != "json" {
+		return &exitError{exitUsage, fmt.Errorf("--output %q is not known: use text or json", o.format)}
+	}
+	if o.timeout <= 0 {
+		return &exitError{exitUsage, fmt.Errorf("--timeout=%v: use a time above 0", o.timeout)}
+	}
+	ctx, show := cmd.Context(), newScreen(cmd.ErrOrStderr()) // what is on stdout may be for a program
+	c, err := o.open(ctx, show)
+	if err != nil {
+		return err
+	}
+	defer func() { err = worse(err, shut(ctx, c)) }()
+	return o.examine(ctx, cmd, c, show)
+}
+
+func (o *doctorOptions) examine(ctx context.Context, cmd *cobra.Command, c clusters.Cluster, show *screen) error {
+	images, _, err := o.deploy(c)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	o.pods.AgentImage, o.pods.TwinImage = images.Agent, images.Twin
+	e, err := doctor.Examine(ctx, doctor.Options{
+		Config: c.Config(), Cluster: c.Name(), Kubectl: commandLine(c.Kubectl()), Pods: o.pods, Within: o.timeout,
+		Progress: func(s string) { show.line("doctor    %s", report.Sanitize(s)) },
+		Kinds: func(ctx context.Context) ([]doctor.PolicyKind, []string, error) {
+			served, unknown, err := operator.PolicyKinds(ctx, c.Config())
+			var kinds []doctor.PolicyKind
+			for _, k := range served {
+				kinds = append(kinds, doctor.PolicyKind{Name: k.Kind + " of " + k.Group, Objects: k.Objects, Why: k.Why, Understood: k.Understood})
+			}
+			return kinds, unknown, err
+		},
+	})
+	switch {
+	case errors.Is(err, doctor.ErrLeft):
+		err = &exitError{exitRollback, err}
+	case ctx.Err() != nil:
+		return &exitError{exitInterrupted, fmt.Errorf("%w: nothing was found out, and what doctor made is gone", context.Cause(ctx))}
+	case err != nil:
+		return &exitError{exitInconclusive, err}
+	}
+	if e == nil {
+		return err
+	}
+	var write error
+	if o.format == "json" {
+		write = doctor.WriteJSON(cmd.OutOrStdout(), e)
+	} else {
+		write = doctor.WriteText(cmd.OutOrStdout(), e, report.SanitizeParagraph)
+	}
+	switch {
+	case err != nil:
+		return errors.Join(err, write)
+	case write != nil || !e.Enforces:
+		return &exitError{exitInconclusive, write}
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package operator
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout"
+)
+
+// Nobody has seen the paths work before. A failure that no policy explains is a cut
+// only if its target is seen to answer: else it may be down.
+func TestAPathThatWasNeverSeenToWork(t *testing.T) {
+	probe := func(port intstr.IntOrString) func(*picture) {
+		return func(p *picture) {
+			p.world.pods[p.sights[0].route.target].Spec.Containers = []corev1.Container{{
+				Ports:          []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}, {Name: "admin", ContainerPort: 9090}},
+				ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: port}}},
+			}}
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		edit func(*picture)
+		cut  bool
+	}{
+		{"nobody else tries the target", func(p *picture) { p.sights = p.sights[:1] }, false},
+		{"somebody else gets through to it", func(*picture) {}, true},
+		{"somebody else fails, too", func(p *picture) { p.sights[1].state.Last = probes.TimedOut }, false},
+		{"somebody else got through long ago", func(p *picture) { p.sights[1].state.LastReceived = p.now.Add(-time.Minute) }, false},
+		{"somebody else gets through to another pod", func(p *picture) { p.sights[1].route.target.Name = "other" }, false},
+		{"the same probe pod gets through by another way", func(p *picture) {
+			p.sights[1].from, p.sights[1].route.via = p.sights[0].from, v1alpha1.ViaService
+		}, false}, // a Service may lead to another pod
+		{"the kubelet probes that very port", func(p *picture) { p.sights = p.sights[:1]; probe(intstr.FromInt32(8080))(p) }, true},
+		{"by its name", func(p *picture) { p.sights = p.sights[:1]; probe(intstr.FromString("http"))(p) }, true},
+		{"the kubelet probes another port", func(p *picture) { p.sights = p.sights[:1]; probe(intstr.FromString("admin"))(p) }, false},
+		{"the kubelet found it not to answer", func(p *picture) {
+			probe(intstr.FromInt32(8080))(p)
+			p.world.pods[p.sights[0].route.target].Status.Conditions = nil
+		}, false},
+		{"a policy denies it, and that is a cut whatever the target does", func(p *picture) { p.sights = p.sights[:1]; p.denied() }, true},
+		{"its name does not resolve, and nobody's does", func(p *picture) { p.sights[0].state.Last = probes.DNSFailure }, false},
+		{"its name does not resolve, and the name servers answer others", func(p *picture) {
+			p.sights[0].state.Last = probes.DNSFailure
+			p.controls = []sight{{from: types.NamespacedName{Namespace: "home", Name: "control"}, id: "names/UDP",
+				route: route{path: -1, via: v1alpha1.ViaService, protocol: "UDP", witness: true}, state: probes.CheckState{Last: probes.Reached, LastReceived: p.now}}}
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := aPicture(v1alpha1.ExpectAllow)
+			p.scope, p.unseen = rollout.Everyone, true
+			p.sights[1].id, p.sights[0].id = "w0/server", "p0/server"
+			p.failsFor(100, time.Minute)
+			tt.edit(p)
+			j := p.judge()[cell{0, v1alpha1.ViaPodIP}]
+			if (j.cut != nil) != tt.cut || j.proved {
+				t.Errorf("cut: %v, proved %v, %q; want cut: %v", j.cut != nil, j.proved, j.note, tt.cut)
+			}
+			if !tt.cut && j.note == "" {
+				t.Error("nobody is told why it proves nothing")
+			}
+			p.unseen = false
+			if j := p.judge()[cell{0, v1alpha1.ViaPodIP}]; !tt.cut && strings.Contains(j.note, "may be down") {
+				t.Errorf("a rollout has seen its paths work: %q", j.note)
+			}
+		})
+	}
+}
+
+// A result is good only if every path that votes holds.
+func TestHowAVerificationEnds(t *testing.T) {
+	rows := func(findings ...report.Finding) []report.Path {
+		var out []report.Path
+		for i, f := range findings {
+			out = append(out, report.Path{Name: []string{"p", "q", "warned"}[i], Via: "PodIP", Finding: f, Rule: "a rule", Note: "a note"})
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		name    string
+		rows    []report.Path
+		problem string
+		failed  error
+		result  string
+		says    []string
+	}{
+		{"all hold", rows(report.Holds, report.Holds), "", nil, resultVerified, []string{"2 of 2 ways of 3 paths hold"}},
+		{"a warning is no violation", rows(report.Holds, report.Holds, report.CutFinding), "", nil, resultVerified, nil},
+		{"a cut", rows(report.Holds, report.CutFinding), "", nil, resultViolated, []string{"q via PodIP is a cut: a rule"}},
+		{"a leak outweighs what is not proved", rows(report.Inconclusive, report.Leak), "", nil, resultViolated, []string{"q via PodIP is a leak: a rule", "p via PodIP: a note"}},
+		{"one is not proved", rows(report.Holds, report.Inconclusive), "", nil, "Inconclusive", []string{"1 of 2 ways are not proved", "q via PodIP: a note"}},
+		{"nothing was tried", nil, "", nil, "Inconclusive", nil},
+		{"the cluster does not enforce, whatever was seen", rows(report.Holds, report.CutFinding), "no policy acts", nil, "Inconclusive", []string{"nothing was proved: no policy acts"}},
+		{"it failed, whatever was seen", rows(report.Holds, report.Holds), "", errInPlace, "Inconclusive", []string{"nothing was proved"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := &verifier{problem: tt.problem, plan: &Plan{Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p"}}, {Path: v1alpha1.Path{Name: "q"}},
+				{Path: v1alpha1.Path{Name: "warned", Criticality: v1alpha1.CriticalityWarning}}}}}
+			x.record.Report.Paths = tt.rows
+			result, _, message := x.ending(tt.failed)
+			if result != tt.result {
+				t.Errorf("result %s, want %s: %s", result, tt.result, message)
+			}
+			for _, part := range tt.says {
+				if !strings.Contains(message, part) {
+					t.Errorf("message %q does not say %q", message, part)
+				}
+			}
+		})
+	}
+}
+
+func TestOnlyTheNamedPathsAreTried(t *testing.T) {
+	p, no := &Plan{Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p"}}, {Path: v1alpha1.Path{Name: "q"}}}}, &refusal{}
+	p.only([]string{"q"}, no)
+	if len(no.reasons) > 0 || len(p.Paths) != 1 || p.Paths[0].Name != "q" {
+		t.Errorf("%v: %+v", no.reasons, p.Paths)
+	}
+	p.only([]string{"moon"}, no)
+	if len(no.reasons) != 1 || !strings.Contains(no.reasons[0], `"moon": there are "q"`) {
+		t.Errorf("%q", no.reasons)
+	}
+}
