@@ -135,7 +135,7 @@ func forOne(ctx context.Context, o Options) error {
 	if err != nil || single {
 		return err
 	}
-	return fmt.Errorf("Tightrope is installed there for tenants, and a scenario's rollout names no service account: %w; use --cluster lab, or tightrope upgrade --single-tenant where nobody else makes rollouts", ErrNotOurs)
+	return fmt.Errorf("another kind of Tightrope is installed there: it is for tenants, and a scenario's rollout names no service account: %w; use --cluster lab, or tightrope upgrade --single-tenant where nobody else makes rollouts", ErrNotOurs)
 }
 
 // stored reads the object of that name; nil: there is none, nor its kind.

@@ -113,7 +113,7 @@ func TestAScenarioWantsASingleTenant(t *testing.T) {
 	if code != exitUsage {
 		t.Errorf("exit code %d, want %d", code, exitUsage)
 	}
-	contains(t, errs, "installed there for tenants", "nothing was written", "tightrope upgrade --single-tenant")
+	contains(t, errs, "it is for tenants, and a scenario's rollout names no service account", "nothing was written", "tightrope upgrade --single-tenant")
 	if code, out, errs := managed(t, config, "upgrade", "--single-tenant"); code != exitOK {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
 	} else {

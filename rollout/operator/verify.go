@@ -151,9 +151,8 @@ func (x *verifier) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// only drops the paths that were not asked for, and the identities that then have
-// none. A path that another one needs as its witness stays out too: settleWitnesses
-// finds another.
+// only drops the paths that were not asked for; no name asks for all. A path that
+// another one would have as its witness goes, too: settleWitnesses finds another.
 func (p *Plan) only(names []string, no *refusal) {
 	for _, name := range names {
 		if !slices.ContainsFunc(p.Paths, func(path PlannedPath) bool { return path.Name == name }) {

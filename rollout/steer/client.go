@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -62,16 +63,21 @@ func explain(verb, kind string, key client.ObjectKey, err error) error {
 			what = fmt.Sprintf("%s %ss in all namespaces", verb, kind)
 		}
 	}
-	switch {
+	switch denied := lacking.FindStringSubmatch(fmt.Sprint(err)); {
 	case err == nil:
 		return nil
-	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%s: %w: the verb %s on %s in namespace %q: %w", what, ErrForbidden, verb, resources[kind], key.Namespace, err)
+	case apierrors.IsForbidden(err) && denied != nil:
+		return fmt.Errorf("%s: %w: the verb %s on %s in namespace %q: %w", what, ErrForbidden, denied[1], resources[kind], key.Namespace, err)
+	case apierrors.IsForbidden(err): // by an admission policy or a quota, which say why
+		return fmt.Errorf("%s: %w: %w", what, ErrRefused, err)
 	case meta.IsNoMatchError(err):
 		return fmt.Errorf("%s: %w: the cluster does not know the kind; install Tightrope with tightrope install", what, ErrRefused)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// lacking finds the verb in what the API server says where RBAC gives no right.
+var lacking = regexp.MustCompile(`cannot (\w+) resource`)
 
 func (s *Steerer) get(ctx context.Context, kind string, key client.ObjectKey, into client.Object) error {
 	err := s.c.Get(ctx, key, into)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -235,7 +236,7 @@ func TestFollowingWithoutTheRightToWatch(t *testing.T) {
 }
 
 func forbidden(resource string) error {
-	return apierrors.NewForbidden(schema.GroupResource{Group: "tightrope.dev", Resource: resource}, "r", errors.New("no"))
+	return apierrors.NewForbidden(schema.GroupResource{Group: "tightrope.dev", Resource: resource}, "r", fmt.Errorf("User \"u\" cannot patch resource %q in API group \"tightrope.dev\"", resource))
 }
 
 func TestAMissingRightIsNamed(t *testing.T) {
@@ -249,8 +250,12 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	if !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), `the verb patch on policyrolloutruns.tightrope.dev in namespace "ai"`) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := s.List(t.Context(), ""); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "the verb list on policyrollouts.tightrope.dev") {
+	if _, err := s.List(t.Context(), ""); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "on policyrollouts.tightrope.dev") {
 		t.Errorf("got %v", err)
+	}
+	denied := apierrors.NewForbidden(schema.GroupResource{Resource: "policyrollouts"}, "r", errors.New("ValidatingAdmissionPolicy 'x' denied request: name an account"))
+	if err := explain("patch", "PolicyRollout", client.ObjectKeyFromObject(ro), denied); errors.Is(err, ErrForbidden) || !errors.Is(err, ErrRefused) {
+		t.Errorf("what an admission policy denies is told as a missing right: %v", err)
 	}
 }
 
