@@ -20,6 +20,8 @@ type following struct {
 	timeout     time.Duration
 	holdTimeout time.Duration // 0: a held run is followed as long as it lasts
 	report      string        // directory; empty: none is written
+
+	differs func(*v1alpha1.PolicyRolloutRun) string // why a run is not of what was applied; nil: nothing was
 }
 
 func (o *following) flags(c *cobra.Command) {
@@ -66,8 +68,16 @@ func (o *following) follow(ctx context.Context, s *steer.Steerer, run *v1alpha1.
 	defer stop()
 	limited, hold := context.WithCancelCause(limited)
 	defer hold(nil)
-	last, err := s.Follow(limited, run, o.shown(show, hold))
+	seen, other := o.shown(show, hold), ""
+	last, err := s.Follow(limited, run, func(run *v1alpha1.PolicyRolloutRun) bool {
+		if o.differs != nil {
+			other = o.differs(run)
+		}
+		return seen(run) || other != ""
+	})
 	switch {
+	case other != "":
+		return &exitError{exitInconclusive, fmt.Errorf("run %s/%s (%s) does not try what was applied: %s; %s", last.Namespace, last.Name, last.Status.Phase, other, o.tryIt(last))}
 	case err == nil:
 		return o.ended(ctx, s, last, show, folder)
 	case ctx.Err() != nil:
@@ -106,6 +116,9 @@ func (o *following) ended(ctx context.Context, s *steer.Steerer, run *v1alpha1.P
 	}
 	rep.Cluster = o.cluster
 	show.result(rep)
+	if why := report.Unverified(run); why != "" {
+		show.line("Not verified: %s", report.Sanitize(why))
+	}
 	var written error
 	if folder != "" {
 		if written = writeReports(folder, rep); written == nil {

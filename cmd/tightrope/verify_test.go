@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/clusters/kind"
 	"github.com/tightrope-dev/tightrope/rollout/operator"
 )
 
@@ -260,11 +261,31 @@ func TestAnInterruptedVerifyLeavesNothing(t *testing.T) {
 			p := start(t, append(append([]string{"verify"}, writeShop(t, namespace, "8080", lets)...), "--cluster", "current", "--kubeconfig", kubeconfig, "--report", t.TempDir())...)
 			p.await(t, when)
 			p.signal(t, syscall.SIGINT)
-			if code := p.end(t); code != exitInterrupted || !strings.Contains(p.stderr.String(), "what verify made is gone") {
+			if code := p.end(t); code != exitInterrupted || !strings.Contains(p.stderr.String(), "what verify made itself is gone; the objects of --apply stay") {
 				t.Errorf("exit code %d, want %d", code, exitInterrupted)
 			}
 			wantNothingOf(t, kube, namespace)
 		})
+	}
+}
+
+// What --apply has applied is not verify's own, and nobody takes it back.
+func TestAnInterruptedVerifySaysWhatStays(t *testing.T) {
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(errSignal{syscall.SIGINT})
+	for _, tt := range []struct {
+		o     verifyOptions
+		stays bool
+	}{
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "current"}}, true},
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "kind", kind: kind.Options{Keep: true}}}, true},
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "lab"}}, false},
+		{verifyOptions{hostOptions: hostOptions{cluster: "current"}}, false},
+	} {
+		err := tt.o.notVerified(ctx, context.Cause(ctx))
+		if said := err.Error(); exitCode(err) != exitInterrupted || strings.Contains(said, "the objects of --apply stay on this cluster, policies among them in force") != tt.stays {
+			t.Errorf("%+v: exit code %d, %s", tt.o, exitCode(err), said)
+		}
 	}
 }
 
