@@ -102,6 +102,7 @@ type verifier struct {
 	plan    *Plan
 	world   *world
 	readAt  time.Time // the world
+	opened  time.Time // when what is seen began to count
 	record  record
 	picture *picture
 	cells   map[cell]*judged

@@ -26,7 +26,7 @@ const verifyStep = "verify"
 // policies may not have judged the new pods yet.
 func (x *verifier) observe(ctx context.Context) error {
 	began := time.Now()
-	x.set.Mark(began)
+	x.open(x.agents(), began)
 	x.record.phase(verifyStep, "", "Passed", began)
 	specs := x.agents()
 	for {
@@ -49,11 +49,25 @@ func (x *verifier) observe(ctx context.Context) error {
 	}
 }
 
-// judge looks at what every check has seen, as a rollout does whose candidates are
-// in force everywhere.
+// open begins the time that counts: nothing before it does, in the totals neither.
+func (x *verifier) open(specs []agentSpec, now time.Time) {
+	x.opened = now
+	x.set.Mark(now)
+	x.record.skip(x.look(specs, now))
+}
+
+// judge judges what every check has seen, as a rollout does whose candidates are in
+// force everywhere.
 func (x *verifier) judge(specs []agentSpec, now time.Time) {
+	p := x.look(specs, now)
+	x.picture, x.cells = p, p.judge()
+	x.record.tally(p, x.cells, verifyStep)
+}
+
+// look makes the picture of what every check has seen.
+func (x *verifier) look(specs []agentSpec, now time.Time) *picture {
 	p := &picture{
-		plan: x.plan, world: x.world, live: x.plan.live(x.world), scope: rollout.Everyone, now: now,
+		plan: x.plan, since: x.opened, world: x.world, live: x.plan.live(x.world), scope: rollout.Everyone, now: now,
 		settled: true, unseen: true, threshold: x.record.confirmations(x.plan), dns: x.world.nameServers(), ours: x.world.ours(),
 	}
 	routes := map[string]map[string]route{}
@@ -65,8 +79,7 @@ func (x *verifier) judge(specs []agentSpec, now time.Time) {
 			p.see(sight{from: a.Spec.Name, plan: a.Digest(), id: id, route: r, state: a.State(id), failedAt: a.FailedAt(id), connectedAt: a.ConnectedAt(id)})
 		}
 	}
-	x.picture, x.cells = p, p.judge()
-	x.record.tally(p, x.cells, verifyStep)
+	return p
 }
 
 // undecidedFor is how much longer a verification goes on for paths that it has not
