@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,5 +135,97 @@ func TestAttemptsThatGetThroughAreCounted(t *testing.T) {
 	row := r.rows[cell{0, v1alpha1.ViaService}]
 	if row.Attempts != 39 || row.Failures != 2 || row.Finding != report.Leak {
 		t.Errorf("%d attempts, %d failures, %s; want 39, 2 and a leak", row.Attempts, row.Failures, row.Finding)
+	}
+}
+
+// The live policies shut one of six pods behind a Service. Most attempts through it
+// get through, and the path is cut all the same; without such a policy as many
+// failures are a bad network.
+func TestAPathThroughAServiceThatPoliciesCutInPart(t *testing.T) {
+	for _, tt := range []struct {
+		name                   string
+		shut                   []int
+		edit                   func(*picture)
+		proved, cut, undecided bool
+	}{
+		{"no policy shuts any, and the network loses some", nil, func(p *picture) { p.tried(58, 11, probes.Reached, 2) }, true, false, false},
+		{"nor where the newest ones were lost", nil, func(p *picture) { p.tried(58, 11, probes.TimedOut, 2) }, false, false, true},
+		{"one is shut, and its share fails", []int{3}, func(p *picture) { p.tried(58, 11, probes.Reached, 2) }, false, true, false},
+		{"at the moment, too", []int{3}, func(p *picture) { p.tried(58, 11, probes.TimedOut, 1) }, false, true, false},
+		{"one is shut, and far fewer fail", []int{3}, func(p *picture) { p.tried(97, 3, probes.Reached, 2) }, false, false, true},
+		{"one is shut, and too few were tried", []int{3}, func(p *picture) { p.tried(4, 2, probes.Reached, 2) }, false, false, true},
+		{"one is shut, and no attempt was sent there", []int{3}, func(p *picture) { p.tried(60, 0, probes.Reached, 60) }, false, false, false},
+		{"one is shut, and the policies did not take effect yet", []int{3}, func(p *picture) { p.settled = false; p.tried(58, 11, probes.Reached, 2) }, false, false, false},
+		{"the one that is shut is not ready, so nothing is sent there", []int{3}, func(p *picture) {
+			p.world.pods[types.NamespacedName{Namespace: "a", Name: "server-3"}].Status.Conditions = nil
+			p.tried(58, 11, probes.Reached, 2)
+		}, false, false, true},
+		{"one is shut by these policies, and reached at its address all the same", []int{3}, func(p *picture) {
+			p.plan.Paths[0].Via = append(p.plan.Paths[0].Via, v1alpha1.ViaPodIP)
+			s := p.sights[0]
+			s.id, s.route = "p0/server-3", route{via: v1alpha1.ViaPodIP, target: types.NamespacedName{Namespace: "a", Name: "server-3"}, address: "10.0.1.3", port: 8080, protocol: "TCP"}
+			p.sights = append(p.sights, s)
+			p.tried(58, 2, probes.Reached, 2)
+		}, true, false, false},
+		{"it is a warning", []int{3}, func(p *picture) {
+			p.plan.Paths[0].Criticality = v1alpha1.CriticalityWarning
+			p.tried(58, 11, probes.Reached, 2)
+		}, false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := behindService(v1alpha1.ExpectAllow, 6, tt.shut...)
+			tt.edit(p)
+			cells := p.judge()
+			j := cells[cell{0, v1alpha1.ViaService}]
+			if j.proved != tt.proved || (j.cut != nil) != tt.cut || j.undecided != tt.undecided {
+				t.Errorf("proved %v, cut %v, undecided %v (%s); want %v, %v, %v", j.proved, j.cut != nil, j.undecided, j.note, tt.proved, tt.cut, tt.undecided)
+			}
+			if found := findCuts(p, cells, "all", p.now); tt.cut {
+				if e := found[0].entry; e.Target != "a/server-3" || !strings.HasPrefix(e.Rule, "a/shut-3 ingress: no rule allows") || e.Outcome != "11 of 69 attempts failed" {
+					t.Errorf("the cut is told as %+v", e)
+				}
+			}
+		})
+	}
+}
+
+// A path that policies deny in part before the change did not work before it.
+func TestAPathThatIsCutInPartBeforeTheChangeHasNoVote(t *testing.T) {
+	for shut, works := range map[int]bool{3: false, 99: true} {
+		p := behindService(v1alpha1.ExpectAllow, 20, shut)
+		p.scope = rollout.Nobody
+		p.tried(96, 4, probes.Reached, 2)
+		if j := p.judge()[cell{0, v1alpha1.ViaService}]; j.works != works {
+			t.Errorf("pod %d shut: works %v (%s), want %v", shut, j.works, j.note, works)
+		}
+	}
+}
+
+// A rollout that cuts one of six pods behind a Service, which its suite tries by
+// the Service only, is rolled back.
+func TestACutOfOnePodBehindAServiceIsRolledBack(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	slice := &discoveryv1.EndpointSlice{}
+	if err := s.c.client.Get(s.ctx, types.NamespacedName{Namespace: s.ns, Name: "server-x"}, slice); err != nil {
+		t.Fatal(err)
+	}
+	for i := 2; i < 6; i++ {
+		name := fmt.Sprintf("server-%d", i)
+		pod := s.pod(name, map[string]string{"app": "server", "pod": name})
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
+			Addresses: []string{pod.Status.PodIP}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: s.ns, Name: name}})
+	}
+	if err := s.c.client.Update(s.ctx, slice); err != nil {
+		t.Fatal(err)
+	}
+	suite := s.suite()
+	suite.Spec.Paths = suite.Spec.Paths[:1]
+	suite.Spec.Paths[0].Via = []v1alpha1.Via{v1alpha1.ViaService}
+	s.beginWith(s.accepting([]v1alpha1.CandidatePolicy{
+		s.policy("shut", map[string]string{"pod": "server-3"}, networkingv1.PolicyTypeIngress, "nobody", 8080)}), suite)
+	rep := s.wantEnd(s.end(), v1alpha1.PhaseRolledBack, "Cut", "RolledBack")
+	if len(rep.Cuts) == 0 || rep.Cuts[0].Via != "Service" || rep.Cuts[0].Target != s.ns+"/server-3" || !strings.HasPrefix(rep.Cuts[0].Rule, s.ns+"/shut ingress: no rule allows") {
+		t.Errorf("cuts %+v; want the path through the Service, cut at server-3 by policy shut", rep.Cuts)
 	}
 }

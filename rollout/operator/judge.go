@@ -155,7 +155,8 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 	if !p.fresh(s) || !s.state.Last.Connected() || s.state.ConnectedSinceMark < minSamples || flaps(s.state) {
 		j.proved = false
 	}
-	if s.state.Last.Blocked() && path.votes() {
+	p.judgePartly(s, path, j)
+	if s.state.Last.Blocked() && path.votes() && j.cut == nil {
 		p.judgeFailure(s, path, j)
 	}
 }

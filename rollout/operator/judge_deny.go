@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -41,7 +39,7 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	case open != "":
 		j.note = open
 	}
-	if path.votes() && p.leaks(s, v.Decision == verdict.Allow) {
+	if path.votes() && p.leaks(s, open != "" || v.Decision == verdict.Allow) {
 		s.state.Last = probes.Reached // the newest attempt may be one that was stopped
 		j.leak = &s
 	}
@@ -89,9 +87,7 @@ func (p *picture) openBackend(s sight, path PlannedPath) string {
 // the address of a backend was stopped.
 func (p *picture) stopped(s sight, b backend) bool {
 	return slices.ContainsFunc(p.sights, func(o sight) bool {
-		same := !o.route.witness && o.from == s.from && o.route.path == s.route.path && o.route.via == v1alpha1.ViaPodIP
-		at := o.route.target == types.NamespacedName{Namespace: b.pod.Namespace, Name: b.pod.Name} && o.route.address == b.addr
-		return same && at && p.fresh(o) && o.state.Last.Stopped() && o.state.ConnectedSinceMark == 0 && o.state.StoppedSinceMark >= minSamples
+		return o.isAt(s, b) && p.fresh(o) && o.state.Last.Stopped() && o.state.ConnectedSinceMark == 0 && o.state.StoppedSinceMark >= minSamples
 	})
 }
 

@@ -225,9 +225,14 @@ func entry(p *picture, c cell, s sight, step string) report.Cut {
 	if s.route.target.Name != "" {
 		target = s.route.target.String()
 	}
+	outcome := string(s.state.Last)
+	if part := p.partly(s, p.plan.Paths[c.path]); cause != "DNS" && part.denied != nil && p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
+		target = part.denied.pod.Namespace + "/" + part.denied.pod.Name
+		outcome = fmt.Sprintf("%d of %d attempts failed", s.state.BlockedSinceMark, s.state.BlockedSinceMark+s.state.ConnectedSinceMark)
+	}
 	return report.Cut{
 		Path: p.plan.Paths[c.path].Name, Via: string(c.via), Phase: step,
-		Cause: cause, Rule: rule, Target: target, Outcome: string(s.state.Last),
+		Cause: cause, Rule: rule, Target: target, Outcome: outcome,
 	}
 }
 
