@@ -164,22 +164,26 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	case failed != nil:
 		return "Inconclusive", string(rollout.CauseSilent), "nothing was proved: " + failed.Error()
 	}
-	votes := map[string]bool{}
-	for _, path := range x.plan.Paths {
-		votes[path.Name] = path.votes()
-	}
 	var broken, unproved []string
 	holds, rows := 0, len(x.record.Report.Paths)
-	for _, row := range x.record.Report.Paths {
-		name := fmt.Sprintf("%s via %s", row.Name, row.Via)
-		switch {
-		case row.Finding == report.Holds:
-			holds++
-		case !votes[row.Name]:
-		case row.Finding == report.Inconclusive:
-			unproved = append(unproved, fmt.Sprintf("%s: %s", name, cmp.Or(row.Note, "not enough conclusive attempts")))
-		default:
-			broken = append(broken, fmt.Sprintf("%s is a %s: %s", name, strings.ToLower(string(row.Finding)), row.Rule))
+	for i, path := range x.plan.Paths {
+		for _, via := range path.ways() {
+			row := x.record.rows[cell{i, via}]
+			name := fmt.Sprintf("%s via %s", path.Name, via)
+			switch {
+			case row != nil && row.Finding == report.Holds:
+				holds++
+			case !path.votes():
+			case row == nil || row.Finding == report.Inconclusive || row.Finding == "":
+				unproved = append(unproved, name+": "+whyUnproved(row))
+			default:
+				broken = append(broken, fmt.Sprintf("%s is a %s: %s", name, strings.ToLower(string(row.Finding)), row.Rule))
+			}
+		}
+	}
+	if found := slices.Concat(x.record.Report.Cuts, x.record.Report.Leaks); len(broken) == 0 {
+		for _, c := range found { // whatever the rows say: what was seen to break or to leak does not hold
+			broken = append(broken, fmt.Sprintf("%s via %s was seen to be a %s: %s", c.Path, c.Via, kindOf(c), c.Rule))
 		}
 	}
 	switch {
@@ -189,6 +193,21 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", len(unproved), rows)}, unproved)
 	}
 	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, on a cluster that enforces policies", holds, rows, len(x.plan.Paths))
+}
+
+func whyUnproved(row *report.Path) string {
+	if row == nil {
+		return "nobody tried it"
+	}
+	return cmp.Or(row.Note, "not enough conclusive attempts")
+}
+
+// kindOf says what an entry of a report's cuts or leaks is.
+func kindOf(c report.Cut) string {
+	if c.Cause == "Leak" {
+		return "leak"
+	}
+	return "cut"
 }
 
 // policies are those of the namespaces that paths begin or end in: what was verified.
