@@ -122,15 +122,15 @@ func (p *picture) forbids(s sight, path PlannedPath) bool {
 	return p.scope == rollout.Everyone || p.scope.Live() && p.predicted(s, path) == verdict.Deny
 }
 
-// witnessed says whether somebody got through to the same pod of late, since the
-// scope took effect. For a Service it must have gone by it, or to a pod that it may
-// send to: one without ready pods lets nobody through.
+// witnessed says whether somebody got through to the same target by the same way of
+// late, since the scope took effect: to the address of the pod, or through the Service.
+// A pod that answers at its address says nothing of a Service that leads nowhere.
 func (p *picture) witnessed(s sight, path PlannedPath) probes.Alive {
 	for _, w := range p.sights {
 		serves := w.route.witness && w.route.path == s.route.path || !w.route.witness && w.route.path == path.WitnessPath
 		same := w.route.via == s.route.via && w.route.target == s.route.target && w.route.address == s.route.address
-		if s.route.via == v1alpha1.ViaService && w.route.via == v1alpha1.ViaPodIP {
-			pod := p.world.pods[w.route.target]
+		if len(path.WitnessWays) == 0 && w.route.witness && s.route.via == v1alpha1.ViaService && w.route.via == v1alpha1.ViaPodIP {
+			pod := p.world.pods[w.route.target] // of an earlier release's plan
 			same = pod != nil && ready(pod)
 		}
 		if serves && same && w.state.Last.Connected() && w.state.ConnectedSinceMark > 0 && p.fresh(w) {

@@ -208,7 +208,7 @@ func (x *verifier) settle(ctx context.Context) (err error) {
 	p.settleWitnesses(x.world, to, &refusal{})
 	for i := range p.Paths { // the control pod tries every target that it may, so that one that is down is known
 		if path := &p.Paths[i]; path.Expect == v1alpha1.ExpectAllow && p.cannotWitness(x.world, to, *path, controlIdentity) == "" {
-			path.WitnessIdentity = controlIdentity
+			path.witnessedBy(controlIdentity)
 		}
 	}
 	x.record.begin(p, time.Now())
