@@ -26,7 +26,7 @@ const verifyStep = "verify"
 // policies may not have judged the new pods yet.
 func (x *verifier) observe(ctx context.Context) error {
 	began := time.Now()
-	x.set.Mark(began)
+	x.open(x.agents(), began)
 	x.record.phase(verifyStep, "", "Passed", began)
 	specs := x.agents()
 	for {
@@ -49,11 +49,25 @@ func (x *verifier) observe(ctx context.Context) error {
 	}
 }
 
-// judge looks at what every check has seen, as a rollout does whose candidates are
-// in force everywhere.
+// open begins the time that counts: nothing before it does, in the totals neither.
+func (x *verifier) open(specs []agentSpec, now time.Time) {
+	x.opened = now
+	x.set.Mark(now)
+	x.record.skip(x.look(specs, now))
+}
+
+// judge judges what every check has seen, as a rollout does whose candidates are in
+// force everywhere.
 func (x *verifier) judge(specs []agentSpec, now time.Time) {
+	p := x.look(specs, now)
+	x.picture, x.cells = p, p.judge()
+	x.record.tally(p, x.cells, verifyStep)
+}
+
+// look makes the picture of what every check has seen.
+func (x *verifier) look(specs []agentSpec, now time.Time) *picture {
 	p := &picture{
-		plan: x.plan, world: x.world, live: x.plan.live(x.world), scope: rollout.Everyone, now: now,
+		plan: x.plan, since: x.opened, world: x.world, live: x.plan.live(x.world), scope: rollout.Everyone, now: now,
 		settled: true, unseen: true, threshold: x.record.confirmations(x.plan), dns: x.world.nameServers(), ours: x.world.ours(),
 	}
 	routes := map[string]map[string]route{}
@@ -65,8 +79,7 @@ func (x *verifier) judge(specs []agentSpec, now time.Time) {
 			p.see(sight{from: a.Spec.Name, plan: a.Digest(), id: id, route: r, state: a.State(id), failedAt: a.FailedAt(id), connectedAt: a.ConnectedAt(id)})
 		}
 	}
-	x.picture, x.cells = p, p.judge()
-	x.record.tally(p, x.cells, verifyStep)
+	return p
 }
 
 // undecidedFor is how much longer a verification goes on for paths that it has not
@@ -151,22 +164,26 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	case failed != nil:
 		return "Inconclusive", string(rollout.CauseSilent), "nothing was proved: " + failed.Error()
 	}
-	votes := map[string]bool{}
-	for _, path := range x.plan.Paths {
-		votes[path.Name] = path.votes()
-	}
 	var broken, unproved []string
 	holds, rows := 0, len(x.record.Report.Paths)
-	for _, row := range x.record.Report.Paths {
-		name := fmt.Sprintf("%s via %s", row.Name, row.Via)
-		switch {
-		case row.Finding == report.Holds:
-			holds++
-		case !votes[row.Name]:
-		case row.Finding == report.Inconclusive:
-			unproved = append(unproved, fmt.Sprintf("%s: %s", name, cmp.Or(row.Note, "not enough conclusive attempts")))
-		default:
-			broken = append(broken, fmt.Sprintf("%s is a %s: %s", name, strings.ToLower(string(row.Finding)), row.Rule))
+	for i, path := range x.plan.Paths {
+		for _, via := range path.ways() {
+			row := x.record.rows[cell{i, via}]
+			name := fmt.Sprintf("%s via %s", path.Name, via)
+			switch {
+			case row != nil && row.Finding == report.Holds:
+				holds++
+			case !path.votes():
+			case row == nil || row.Finding == report.Inconclusive || row.Finding == "":
+				unproved = append(unproved, name+": "+whyUnproved(row))
+			default:
+				broken = append(broken, fmt.Sprintf("%s is a %s: %s", name, strings.ToLower(string(row.Finding)), row.Rule))
+			}
+		}
+	}
+	if found := slices.Concat(x.record.Report.Cuts, x.record.Report.Leaks); len(broken) == 0 {
+		for _, c := range found { // whatever the rows say: what was seen to break or to leak does not hold
+			broken = append(broken, fmt.Sprintf("%s via %s was seen to be a %s: %s", c.Path, c.Via, kindOf(c), c.Rule))
 		}
 	}
 	switch {
@@ -176,6 +193,21 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", len(unproved), rows)}, unproved)
 	}
 	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, on a cluster that enforces policies", holds, rows, len(x.plan.Paths))
+}
+
+func whyUnproved(row *report.Path) string {
+	if row == nil {
+		return "nobody tried it"
+	}
+	return cmp.Or(row.Note, "not enough conclusive attempts")
+}
+
+// kindOf says what an entry of a report's cuts or leaks is.
+func kindOf(c report.Cut) string {
+	if c.Cause == "Leak" {
+		return "leak"
+	}
+	return "cut"
 }
 
 // policies are those of the namespaces that paths begin or end in: what was verified.

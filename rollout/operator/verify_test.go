@@ -75,6 +75,60 @@ func TestAPathThatWasNeverSeenToWork(t *testing.T) {
 	}
 }
 
+// ending is a verification of paths p, q and warned, by address, that found so much of them.
+func ending(rows []report.Path) *verifier {
+	x := &verifier{plan: &Plan{}}
+	x.record.rows = map[cell]*report.Path{}
+	x.record.Report.Paths = rows
+	for i, name := range []string{"p", "q", "warned"} {
+		path := PlannedPath{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}}}
+		if name == "warned" {
+			path.Criticality = v1alpha1.CriticalityWarning
+		}
+		x.plan.Paths = append(x.plan.Paths, path)
+		if i < len(rows) {
+			x.record.rows[cell{i, v1alpha1.ViaPodIP}] = &rows[i]
+		}
+	}
+	return x
+}
+
+// Two suites may have used one name: what votes is a path and not its name.
+func TestAPathOfTheSameNameTakesNobodysVote(t *testing.T) {
+	x := ending([]report.Path{{Name: "q", Finding: report.Leak, Rule: "a rule"}, {Name: "q", Finding: report.Holds}, {Name: "q", Finding: report.Holds}})
+	for i := range x.plan.Paths {
+		x.plan.Paths[i].Name = "q" // the last of them is a warning
+	}
+	if result, _, message := x.ending(nil); result != resultViolated {
+		t.Errorf("%s: %s; want it violated", result, message)
+	}
+	no, suite := &refusal{}, v1alpha1.ConnectivitySuite{}
+	w, p := named()
+	suite.Name = "second"
+	suite.Spec.Paths = []v1alpha1.Path{p.Paths[0].Path}
+	if p.addSuite(&suite, w, no); len(no.reasons) != 1 || !strings.Contains(no.reasons[0], `suite second: path "to server": another path has the same name`) {
+		t.Errorf("a second path of one name: %q", no.reasons)
+	}
+}
+
+// What was seen to break or to leak is told, whatever its row says in the end.
+func TestNothingIsVerifiedThatWasSeenToBreak(t *testing.T) {
+	for _, edit := range []func(*report.Report){
+		func(r *report.Report) {
+			r.Leaks = []report.Cut{{Path: "p", Via: "PodIP", Cause: "Leak", Rule: "a rule"}}
+		},
+		func(r *report.Report) {
+			r.Cuts = []report.Cut{{Path: "p", Via: "PodIP", Cause: "Policy", Rule: "a rule"}}
+		},
+	} {
+		x := ending([]report.Path{{Name: "p", Finding: report.Holds}, {Name: "q", Finding: report.Holds}})
+		edit(&x.record.Report)
+		if result, _, message := x.ending(nil); result != resultViolated || !strings.Contains(message, "p via PodIP was seen to be a") {
+			t.Errorf("%s: %s; want it violated", result, message)
+		}
+	}
+}
+
 // A result is good only if every path that votes holds.
 func TestHowAVerificationEnds(t *testing.T) {
 	rows := func(findings ...report.Finding) []report.Path {
@@ -93,6 +147,7 @@ func TestHowAVerificationEnds(t *testing.T) {
 		says    []string
 	}{
 		{"all hold", rows(report.Holds, report.Holds), "", nil, resultVerified, []string{"2 of 2 ways of 3 paths hold"}},
+		{"nobody tried one of them", rows(report.Holds), "", nil, "Inconclusive", []string{"q via PodIP: nobody tried it"}},
 		{"a warning is no violation", rows(report.Holds, report.Holds, report.CutFinding), "", nil, resultVerified, nil},
 		{"a cut", rows(report.Holds, report.CutFinding), "", nil, resultViolated, []string{"q via PodIP is a cut: a rule"}},
 		{"a leak outweighs what is not proved", rows(report.Inconclusive, report.Leak), "", nil, resultViolated, []string{"q via PodIP is a leak: a rule", "p via PodIP: a note"}},
@@ -102,9 +157,8 @@ func TestHowAVerificationEnds(t *testing.T) {
 		{"it failed, whatever was seen", rows(report.Holds, report.Holds), "", errInPlace, "Inconclusive", []string{"nothing was proved"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			x := &verifier{problem: tt.problem, plan: &Plan{Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p"}}, {Path: v1alpha1.Path{Name: "q"}},
-				{Path: v1alpha1.Path{Name: "warned", Criticality: v1alpha1.CriticalityWarning}}}}}
-			x.record.Report.Paths = tt.rows
+			x := ending(tt.rows)
+			x.problem = tt.problem
 			result, _, message := x.ending(tt.failed)
 			if result != tt.result {
 				t.Errorf("result %s, want %s: %s", result, tt.result, message)
