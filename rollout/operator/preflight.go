@@ -178,7 +178,7 @@ func (no *refusal) addReserved(suite *v1alpha1.ConnectivitySuite) {
 func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
 	for _, id := range suite.Spec.Identities {
 		if _, dup := p.identity(id.Name); dup {
-			no.add("suite %s: identity %q is already in another suite of this rollout: rename it", suite.Name, id.Name)
+			no.add("suite %s: identity %q is already in another suite: rename it", suite.Name, id.Name)
 			continue
 		}
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {

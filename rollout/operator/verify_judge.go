@@ -189,8 +189,8 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	switch {
 	case len(broken) > 0:
 		return resultViolated, "", told(broken, unproved)
-	case len(unproved) > 0 || holds == 0:
-		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", len(unproved), rows)}, unproved)
+	case len(unproved) > 0 || holds == 0 || holds < rows && !slices.ContainsFunc(x.plan.Paths, PlannedPath.votes):
+		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", rows-holds, rows)}, unproved)
 	}
 	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, on a cluster that enforces policies", holds, rows, len(x.plan.Paths))
 }
