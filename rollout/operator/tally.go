@@ -31,7 +31,7 @@ func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
 			row.Note = j.note
 		}
 		if j.holds && p.settled && p.scope.Live() && row.Finding != report.CutFinding {
-			row.Finding, row.Rule, row.Note = report.Holds, "", ""
+			r.holds(p, c, row)
 		}
 		if j.leak != nil && row.Finding != report.Leak {
 			r.leak(p, c, j, step)
@@ -40,6 +40,32 @@ func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
 	if p.scope.Live() && step != "" {
 		r.cover(cells, step, p.settled)
 	}
+}
+
+// holds makes a row say that its path is proved. A leak that was repaired stays in
+// the report, and the row names it; where nobody repairs anything it stays the finding.
+func (r *record) holds(p *picture, c cell, row *report.Path) {
+	note := ""
+	for _, l := range r.Report.Leaks {
+		if l.Path != p.plan.Paths[c.path].Name || l.Via != string(c.via) {
+			continue
+		}
+		if p.unseen {
+			return
+		}
+		note = fmt.Sprintf("it leaked in %s, and was proved after that", l.Phase)
+	}
+	row.Finding, row.Rule, row.Note = report.Holds, "", note
+}
+
+// forget leaves nothing of what was found so far.
+func (r *record) forget() {
+	for _, row := range r.rows {
+		row.Finding, row.Rule, row.Note = report.Inconclusive, "", ""
+		row.Attempts, row.Failures, row.FirstSeen, row.LastSeen = 0, 0, time.Time{}, time.Time{}
+	}
+	r.Report.Leaks, r.Report.Cuts, r.State.LeakThrough, r.State.Cells = nil, nil, nil, nil
+	clear(r.cutAt)
 }
 
 // skip leaves what was seen so far out of the totals.

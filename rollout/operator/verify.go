@@ -101,8 +101,11 @@ type verifier struct {
 
 	plan    *Plan
 	world   *world
-	readAt  time.Time // the world
-	opened  time.Time // when what is seen began to count
+	readAt  time.Time       // the world
+	opened  time.Time       // when what is seen began to count
+	counts  bool            // the totals began then, too
+	judged  string          // digest of what judged the paths then
+	broke   map[cell]string // paths that were cut since, and the rules
 	record  record
 	picture *picture
 	cells   map[cell]*judged
