@@ -112,7 +112,7 @@ func (o *following) shown(show *screen, hold context.CancelCauseFunc) func(*v1al
 func (o *following) ended(ctx context.Context, s *steer.Steerer, run *v1alpha1.PolicyRolloutRun, show *screen, folder string) error {
 	rep, err := s.Report(ctx, run)
 	if err != nil {
-		return &exitError{exitInconclusive, err}
+		return unreported(run, err)
 	}
 	rep.Cluster = o.cluster
 	show.result(rep)
@@ -134,6 +134,17 @@ func (o *following) ended(ctx context.Context, s *steer.Steerer, run *v1alpha1.P
 		return &exitError{code, written}
 	}
 	return nil
+}
+
+// unreported is the end of a run whose report cannot be read: that its rollback failed
+// is known all the same, and that it committed without a proof that can be shown is no
+// pass.
+func unreported(run *v1alpha1.PolicyRolloutRun, err error) error {
+	code := report.ExitCode(report.OfStatus(run))
+	if code == exitOK {
+		code = exitInconclusive
+	}
+	return &exitError{code, fmt.Errorf("run %s is %s: %w", run.Name, run.Status.Phase, err)}
 }
 
 func newRolloutWatchCommand() *cobra.Command {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 )
 
@@ -162,5 +163,16 @@ func TestFilesThatAreNoReports(t *testing.T) {
 				t.Errorf("%q drives the terminal", stderr)
 			}
 		})
+	}
+}
+
+// That a report cannot be read makes no end of a run better than it is.
+func TestTheEndOfARunWithoutItsReport(t *testing.T) {
+	for result, want := range map[string]int{"Committed": exitInconclusive, "RolledBack": exitCut, "RollbackFailed": exitRollback, "Inconclusive": exitInconclusive, "Refused": exitUsage, "": exitInconclusive} {
+		run := &v1alpha1.PolicyRolloutRun{}
+		run.Status.Result = result
+		if got := exitCode(unreported(run, report.ErrAltered)); got != want {
+			t.Errorf("%s: exit code %d, want %d", result, got, want)
+		}
 	}
 }

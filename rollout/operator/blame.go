@@ -27,6 +27,9 @@ func (p *picture) blame(s sight) (cause, rule string) {
 	if v, ok := p.explain(s, path); ok && v.Decision == verdict.Deny {
 		return cause, v.Rule()
 	}
+	if part := p.partly(s, path); part.denied != nil {
+		return cause, part.why.Rule()
+	}
 	return "Unexplained", "the live policies allow it, yet it does not work: the data plane differs from the specification, or the target failed"
 }
 

@@ -152,6 +152,11 @@ func (p *Plan) checksFrom(w *world, identity string) (map[string]route, []probes
 			}
 		}
 		if path.WitnessIdentity == identity {
+			if slices.Contains(path.WitnessWays, v1alpha1.ViaService) {
+				if c, ok := p.serviceCheck(w, path); ok {
+					add(fmt.Sprintf("w%d/service", i), route{path: i, via: v1alpha1.ViaService, protocol: path.protocol(), witness: true}, c)
+				}
+			}
 			p.addBackends(w, path, fmt.Sprintf("w%d", i), route{path: i, via: v1alpha1.ViaPodIP, protocol: path.protocol(), witness: true}, add)
 		}
 	}

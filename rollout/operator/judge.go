@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,6 +60,7 @@ type picture struct {
 	// unseen says that nobody saw the paths work before the policies were there. Then a
 	// target that answers nobody may be down, and no failure at it is a cut by itself.
 	unseen bool
+	since  time.Time // when a look at paths that nobody changes began; zero: it goes by marks alone
 }
 
 // see adds what a check has seen. One of our own that is no control is left out.
@@ -168,7 +168,8 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 	if !p.fresh(s) || !s.state.Last.Connected() || s.state.ConnectedSinceMark < minSamples || flaps(s.state) {
 		j.proved = false
 	}
-	if s.state.Last.Blocked() && path.votes() {
+	p.judgePartly(s, path, j)
+	if s.state.Last.Blocked() && path.votes() && j.cut == nil {
 		p.judgeFailure(s, path, j)
 	}
 }
@@ -198,62 +199,6 @@ func (p *picture) judgeFailure(s sight, path PlannedPath, j *judged) {
 	default:
 		j.cut = &s
 	}
-}
-
-// judgeDeny judges a path that must not work. Until the ends of the attempt are
-// in a state whose policies deny it, reaching the target is what should happen.
-func (p *picture) judgeDeny(c cell, s sight, j *judged) {
-	path := p.plan.Paths[c.path]
-	if p.scope == rollout.Nobody {
-		return
-	}
-	if v, ok := p.explain(s, path); p.scope != rollout.Everyone && !ok {
-		j.required, j.proved = j.required || path.votes(), false
-		j.note = "one of its ends is gone, so nobody knows whether it should be blocked"
-		return
-	} else if p.scope != rollout.Everyone && v.Decision != verdict.Deny {
-		return
-	}
-	j.required = j.required || path.votes()
-	alive := p.witnessed(s, path)
-	finding := probes.Judge(path.Expect, s.state.Last, alive)
-	switch {
-	case finding == probes.Inconclusive && alive != probes.AliveYes:
-		j.note = "no witness got through to the target, so \"blocked\" proves nothing"
-	case finding == probes.Inconclusive:
-		j.note = fmt.Sprintf("the newest attempt ended %s, which does not show that the network stopped it", cmp.Or(s.state.Last, "unsent"))
-	}
-	if finding == probes.Leak && p.settled && s.state.StreakSinceMark >= p.needed(c.via) && path.votes() {
-		j.leak = &s
-	}
-	if finding != probes.Holds || !p.fresh(s) || !blockedThroughout(s.state, p.needed(c.via)) {
-		j.proved = false
-	}
-}
-
-// blockedThroughout reports whether the network stopped enough attempts since the
-// mark. Once one got through, a few are not enough: every second one may.
-func blockedThroughout(s probes.CheckState, needed int) bool {
-	if s.ConnectedSinceMark > 0 {
-		return s.StoppedSinceMark >= int64(needed) && s.StreakSinceMark >= needed
-	}
-	return s.StoppedSinceMark >= minSamples
-}
-
-// breached is when a forbidden path that the scope should block was last heard to
-// get through, if only once; zero: never.
-func (p *picture) breached(cells map[cell]*judged) time.Time {
-	var last time.Time
-	for _, s := range p.sights {
-		c := cell{s.route.path, s.route.via}
-		if s.route.witness || p.plan.Paths[c.path].Expect != v1alpha1.ExpectDeny || !p.settled || !cells[c].required {
-			continue
-		}
-		if p.scope == rollout.Everyone || p.predicted(s, p.plan.Paths[c.path]) == verdict.Deny {
-			last = later(last, s.connectedAt)
-		}
-	}
-	return last
 }
 
 // flapRate is how often a path may fail in a live step and still count as working:
@@ -314,24 +259,6 @@ func ready(pod *corev1.Pod) bool {
 		}
 	}
 	return false
-}
-
-// witnessed says whether somebody got through to the same pod of late, since the
-// scope took effect. For a Service it must have gone by it, or to a pod that it may
-// send to: one without ready pods lets nobody through.
-func (p *picture) witnessed(s sight, path PlannedPath) probes.Alive {
-	for _, w := range p.sights {
-		serves := w.route.witness && w.route.path == s.route.path || !w.route.witness && w.route.path == path.WitnessPath
-		same := w.route.via == s.route.via && w.route.target == s.route.target && w.route.address == s.route.address
-		if s.route.via == v1alpha1.ViaService && w.route.via == v1alpha1.ViaPodIP {
-			pod := p.world.pods[w.route.target]
-			same = pod != nil && ready(pod)
-		}
-		if serves && same && w.state.Last.Connected() && w.state.ConnectedSinceMark > 0 && p.fresh(w) {
-			return probes.AliveYes
-		}
-	}
-	return probes.AliveUnknown
 }
 
 // predicted is the verdict for the actual states of both ends: the policies and

@@ -163,20 +163,59 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// A Service has nobody to send to while its pods are not ready. That nobody gets
-// through it then says nothing of a policy, though a witness reaches them by address.
-func TestAServiceWithoutReadyPodsProvesNoPathClosed(t *testing.T) {
-	for _, ready := range []bool{true, false} {
+// A pod that answers at its address says nothing of a Service that leads nowhere: a
+// forbidden path through it is closed by a policy only if somebody gets through it. A
+// plan of an earlier release has no such witness; there a pod must be ready at least.
+func TestAForbiddenPathThroughAServiceNeedsAWitnessThroughIt(t *testing.T) {
+	both := []v1alpha1.Via{v1alpha1.ViaService, v1alpha1.ViaPodIP}
+	for _, tt := range []struct {
+		name   string
+		ways   []v1alpha1.Via
+		edit   func(*picture)
+		proved bool
+	}{
+		{"a witness by address", both, func(*picture) {}, false},
+		{"one through the Service", both, func(p *picture) { p.sights[1].route = route{via: v1alpha1.ViaService, witness: true} }, true},
+		{"one that fails through the Service", both, func(p *picture) {
+			p.sights = append(p.sights, p.sights[1])
+			p.sights[2].route, p.sights[2].state.Last = route{via: v1alpha1.ViaService, witness: true}, probes.TimedOut
+		}, false},
+		{"a path that must work, by address", both, func(p *picture) {
+			p.plan.Paths = append(p.plan.Paths, PlannedPath{Path: v1alpha1.Path{Name: "q", Expect: v1alpha1.ExpectAllow}})
+			p.plan.Paths[0].WitnessPath, p.sights[1].route.path, p.sights[1].route.witness = 1, 1, false
+		}, false},
+		{"a witness by address, in a plan of an earlier release", nil, func(*picture) {}, true},
+		{"but for a pod that is not ready", nil, func(p *picture) { p.world.pods[p.sights[1].route.target].Status.Conditions = nil }, false},
+	} {
 		p := aPicture(v1alpha1.ExpectDeny)
-		p.plan.Paths[0].Via = []v1alpha1.Via{v1alpha1.ViaService}
+		p.plan.Paths[0].Via, p.plan.Paths[0].WitnessWays = []v1alpha1.Via{v1alpha1.ViaService}, tt.ways
 		p.scope = rollout.Everyone
 		p.fails(9)
 		p.sights[0].route = route{via: v1alpha1.ViaService}
-		if !ready {
-			p.world.pods[p.sights[1].route.target].Status.Conditions = nil
+		tt.edit(p)
+		if j := p.judge()[cell{0, v1alpha1.ViaService}]; !j.required || j.proved != tt.proved {
+			t.Errorf("%s: required %v, proved %v (%s)", tt.name, j.required, j.proved, j.note)
 		}
-		if j := p.judge()[cell{0, v1alpha1.ViaService}]; !j.required || j.proved != ready {
-			t.Errorf("pods ready %v: required %v, proved %v (%s)", ready, j.required, j.proved, j.note)
+	}
+}
+
+// A witness tries the target by every way of the forbidden path, whoever it is.
+func TestAWitnessGoesByEveryWay(t *testing.T) {
+	for allowed, want := range map[v1alpha1.Via]int{v1alpha1.ViaPodIP: -1, v1alpha1.ViaService: 0} {
+		w, p := named()
+		p.Candidates = nil
+		p.Paths[0].Via = []v1alpha1.Via{allowed}
+		deny := p.Paths[0]
+		deny.Name, deny.Expect, deny.Via = "shut", v1alpha1.ExpectDeny, []v1alpha1.Via{v1alpha1.ViaService}
+		p.Paths = append(p.Paths, deny)
+		no := &refusal{}
+		p.settleWitnesses(w, p.prospect(w), no)
+		got := p.Paths[1]
+		if len(no.reasons) > 0 || got.WitnessPath != want || want < 0 && got.WitnessIdentity != controlIdentity {
+			t.Errorf("beside a path by %s: witness path %d, identity %q, refused %q; want path %d, or the control pod", allowed, got.WitnessPath, got.WitnessIdentity, no.reasons, want)
+		}
+		if routes, _ := p.checksFrom(w, controlIdentity); want < 0 && (!routes["w1/service"].witness || routes["w1/service"].via != v1alpha1.ViaService) {
+			t.Errorf("the control pod tries %v, and not the Service", routes)
 		}
 	}
 }

@@ -59,6 +59,9 @@ type PlannedPath struct {
 	WitnessPath int `json:"witnessPath"`
 	// WitnessIdentity must get through where no such path exists: an identity, or controlIdentity.
 	WitnessIdentity string `json:"witnessIdentity,omitempty"`
+	// WitnessWays are the ways that WitnessIdentity tries the target by. A plan that an
+	// earlier release stored has none: there it tries addresses only, for either way.
+	WitnessWays []v1alpha1.Via `json:"witnessWays,omitempty"`
 	// MayFail says that the author accepts that the path does not work before the change.
 	MayFail bool `json:"mayFail,omitempty"`
 }

@@ -328,6 +328,9 @@ func (p *plane) allowed(from, to *corev1.Pod, port int32, protocol string) bool 
 // resolve finds the pod an attempt ends at: by address, or one behind a Service
 // in turn.
 func (p *plane) resolve(c probes.Check, turn int) (*corev1.Pod, int32) {
+	if svc := p.serviceAt(c.Host); svc != nil {
+		c.Host = svc.Name + "." + svc.Namespace
+	}
 	if _, err := netip.ParseAddr(c.Host); err == nil {
 		found, _ := p.factory.Core().V1().Pods().Informer().GetIndexer().ByIndex(byAddress, c.Host) // the index exists
 		if len(found) == 0 {
@@ -352,6 +355,17 @@ func (p *plane) resolve(c probes.Check, turn int) (*corev1.Pod, int32) {
 		return nil, 0
 	}
 	return behind[turn%len(behind)], svc.Spec.Ports[0].TargetPort.IntVal
+}
+
+// serviceAt is the Service that has an address; nil: none.
+func (p *plane) serviceAt(address string) *corev1.Service {
+	all, _ := p.services.List(labels.Everything()) // a synced cache never fails
+	for _, svc := range all {
+		if svc.Spec.ClusterIP == address {
+			return svc
+		}
+	}
+	return nil
 }
 
 // isolated reports whether a policy of ours selects the pod: a data plane that

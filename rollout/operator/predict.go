@@ -284,21 +284,35 @@ func (p *Plan) settleWitnesses(w *world, to prospect, no *refusal) {
 		if path.Witness != nil {
 			from = path.Witness.From
 		}
-		path.WitnessPath = slices.IndexFunc(p.Paths, func(q PlannedPath) bool {
-			return q.Expect == v1alpha1.ExpectAllow && q.sameTarget(*path) && (from == "" || q.From == from)
-		})
+		path.WitnessPath = p.witnessPath(*path, from, true)
 		if path.WitnessPath >= 0 {
 			continue
 		}
-		if from == "" {
-			from = controlIdentity
-		}
-		if why := p.cannotWitness(w, to, *path, from); why != "" {
-			no.add("path %q must not work, and nobody could show that its target is alive: %s; without a witness \"blocked\" proves nothing. Add an Allow path to the same target, or name one in witness.from", path.Name, why)
+		identity := cmp.Or(from, controlIdentity)
+		why := p.cannotWitness(w, to, *path, identity)
+		if why == "" {
+			path.witnessedBy(identity)
 			continue
 		}
-		path.WitnessIdentity = from
+		if path.WitnessPath = p.witnessPath(*path, from, false); path.WitnessPath < 0 {
+			no.add("path %q must not work, and nobody could show that its target is alive: %s; without a witness \"blocked\" proves nothing. Add an Allow path to the same target, or name one in witness.from", path.Name, why)
+		}
 	}
+}
+
+// witnessPath is the index of an Allow path to the same target, from an identity if
+// one is named; -1: none. By every way that the forbidden path has, if asked: that a
+// pod answers at its address does not show that its Service leads to it.
+func (p *Plan) witnessPath(path PlannedPath, from string, everyWay bool) int {
+	return slices.IndexFunc(p.Paths, func(q PlannedPath) bool {
+		lacks := func(via v1alpha1.Via) bool { return everyWay && !slices.Contains(q.ways(), via) }
+		return q.Expect == v1alpha1.ExpectAllow && q.sameTarget(path) && (from == "" || q.From == from) && !slices.ContainsFunc(path.ways(), lacks)
+	})
+}
+
+// witnessedBy makes an identity try the path's target, by the ways of the path.
+func (p *PlannedPath) witnessedBy(identity string) {
+	p.WitnessIdentity, p.WitnessWays = identity, slices.Clone(p.ways())
 }
 
 // cannotWitness says why an identity could not serve as witness; empty: it can.

@@ -196,6 +196,10 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 
 func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w *world, no *refusal) {
 	where := fmt.Sprintf("suite %s: path %q", suite.Name, path.Name)
+	if slices.ContainsFunc(p.Paths, func(q PlannedPath) bool { return q.Name == path.Name }) {
+		no.add("%s: another path has the same name, and exceptions and reports tell paths apart by it: rename one of them", where)
+		return
+	}
 	if _, ok := p.identity(path.From); !ok {
 		no.add("%s is from identity %q, which no suite declares: add it to spec.identities", where, path.From)
 	}

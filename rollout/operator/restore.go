@@ -172,7 +172,7 @@ func (s *session) harmOfClearing(w *world) string {
 func (s *session) cutByClearing(w *world) map[string]string {
 	p := s.look(w, rollout.Bridged, time.Now())
 	without := *p
-	without.live = s.without(w)
+	without.live, without.sights = s.without(w), nil // what is seen now says nothing of that world
 	cut := map[string]string{}
 	tried := map[cell]bool{}
 	for _, x := range p.sights {
@@ -183,6 +183,8 @@ func (s *session) cutByClearing(w *world) map[string]string {
 		}
 		if v, ok := without.explain(x, path); ok && v.Decision == verdict.Deny && p.predicted(x, path) != verdict.Deny {
 			cut[path.Name] = v.Rule()
+		} else if part := without.partly(x, path); part.denied != nil && p.partly(x, path).denied == nil {
+			cut[path.Name] = part.why.Rule()
 		} else if path.To.Service.Name != "" && x.route.via == v1alpha1.ViaService && without.namesDenied(x) && !p.namesDenied(x) {
 			cut[path.Name] = "the source could not look names up"
 		}

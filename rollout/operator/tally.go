@@ -10,7 +10,6 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/report"
-	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // seen are the totals of one check at the last pass.
@@ -32,7 +31,7 @@ func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
 			row.Note = j.note
 		}
 		if j.holds && p.settled && p.scope.Live() && row.Finding != report.CutFinding {
-			row.Finding, row.Rule, row.Note = report.Holds, "", ""
+			r.holds(p, c, row)
 		}
 		if j.leak != nil && row.Finding != report.Leak {
 			r.leak(p, c, j, step)
@@ -43,19 +42,63 @@ func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
 	}
 }
 
+// holds makes a row say that its path is proved. A leak that was repaired stays in
+// the report, and the row names it; where nobody repairs anything it stays the finding.
+func (r *record) holds(p *picture, c cell, row *report.Path) {
+	note := ""
+	for _, l := range r.Report.Leaks {
+		if l.Path != p.plan.Paths[c.path].Name || l.Via != string(c.via) {
+			continue
+		}
+		if p.unseen {
+			return
+		}
+		note = fmt.Sprintf("it leaked in %s, and was proved after that", l.Phase)
+	}
+	row.Finding, row.Rule, row.Note = report.Holds, "", note
+}
+
+// forget leaves nothing of what was found so far.
+func (r *record) forget() {
+	for _, row := range r.rows {
+		row.Finding, row.Rule, row.Note = report.Inconclusive, "", ""
+		row.Attempts, row.Failures, row.FirstSeen, row.LastSeen = 0, 0, time.Time{}, time.Time{}
+	}
+	r.Report.Leaks, r.Report.Cuts, r.State.LeakThrough, r.State.Cells = nil, nil, nil, nil
+	clear(r.cutAt)
+}
+
+// skip leaves what was seen so far out of the totals.
+func (r *record) skip(p *picture) {
+	for _, s := range p.sights {
+		if !s.route.witness {
+			r.seen[s.key()] = s.totals(p)
+		}
+	}
+}
+
+// key tells checks apart.
+func (s sight) key() string { return s.from.String() + "\x00" + s.plan + "\x00" + s.id }
+
+// totals are the attempts of a check, and those that ended as they must not.
+func (s sight) totals(p *picture) seen {
+	if p.plan.Paths[s.route.path].Expect == v1alpha1.ExpectDeny {
+		return seen{s.state.Attempts, s.state.Connected}
+	}
+	return seen{s.state.Attempts, s.state.Blocked}
+}
+
 func (r *record) tallySight(p *picture, s sight) {
 	row := r.rows[cell{s.route.path, s.route.via}]
 	if row == nil {
 		return
 	}
 	path := p.plan.Paths[s.route.path]
-	now := seen{s.state.Attempts, s.state.Blocked}
+	now, key := s.totals(p), s.key()
 	counts := p.scope.Live() || len(r.State.Qualified) == 0
 	if path.Expect == v1alpha1.ExpectDeny {
-		now.bad = s.state.Connected
-		counts = p.settled && p.scope.Live() && p.predicted(s, path) == verdict.Deny
+		counts = p.settled && p.forbids(s, path)
 	}
-	key := s.from.String() + "\x00" + s.plan + "\x00" + s.id
 	was := r.seen[key]
 	r.seen[key] = now
 	if now.attempts < was.attempts {
@@ -208,9 +251,14 @@ func entry(p *picture, c cell, s sight, step string) report.Cut {
 	if s.route.target.Name != "" {
 		target = s.route.target.String()
 	}
+	outcome := string(s.state.Last)
+	if part := p.partly(s, p.plan.Paths[c.path]); cause != "DNS" && part.denied != nil && p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
+		target = part.denied.pod.Namespace + "/" + part.denied.pod.Name
+		outcome = fmt.Sprintf("%d of %d attempts failed", s.state.BlockedSinceMark, s.state.BlockedSinceMark+s.state.ConnectedSinceMark)
+	}
 	return report.Cut{
 		Path: p.plan.Paths[c.path].Name, Via: string(c.via), Phase: step,
-		Cause: cause, Rule: rule, Target: target, Outcome: string(s.state.Last),
+		Cause: cause, Rule: rule, Target: target, Outcome: outcome,
 	}
 }
 

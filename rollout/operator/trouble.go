@@ -35,6 +35,9 @@ func (p *picture) unqualified(s sight) string {
 	case st.ConnectedSinceMark < minSamples:
 		return "not enough attempts got through before the change"
 	}
+	if part := p.partly(s, p.plan.Paths[s.route.path]); part.denied != nil {
+		return fmt.Sprintf("it does not work before the change at pod %s/%s, one of those behind its Service: %s", part.denied.pod.Namespace, part.denied.pod.Name, part.why.Rule())
+	}
 	return ""
 }
 

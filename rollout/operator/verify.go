@@ -101,7 +101,11 @@ type verifier struct {
 
 	plan    *Plan
 	world   *world
-	readAt  time.Time // the world
+	readAt  time.Time       // the world
+	opened  time.Time       // when what is seen began to count
+	counts  bool            // the totals began then, too
+	judged  string          // digest of what judged the paths then
+	broke   map[cell]string // paths that were cut since, and the rules
 	record  record
 	picture *picture
 	cells   map[cell]*judged
@@ -207,7 +211,7 @@ func (x *verifier) settle(ctx context.Context) (err error) {
 	p.settleWitnesses(x.world, to, &refusal{})
 	for i := range p.Paths { // the control pod tries every target that it may, so that one that is down is known
 		if path := &p.Paths[i]; path.Expect == v1alpha1.ExpectAllow && p.cannotWitness(x.world, to, *path, controlIdentity) == "" {
-			path.WitnessIdentity = controlIdentity
+			path.witnessedBy(controlIdentity)
 		}
 	}
 	x.record.begin(p, time.Now())

@@ -23,23 +23,29 @@ const verifyStep = "verify"
 
 // observe tries every path for as long as was asked, and then for as long as some
 // path is not decided and there is time. What was seen before counts for nothing:
-// policies may not have judged the new pods yet.
+// policies may not have judged the new pods yet. Nor does what was seen of policies
+// that were changed meanwhile: then it begins anew.
 func (x *verifier) observe(ctx context.Context) error {
-	began := time.Now()
-	x.set.Mark(began)
-	x.record.phase(verifyStep, "", "Passed", began)
-	specs := x.agents()
+	x.record.phase(verifyStep, "", "Passed", time.Now())
+	specs, oldest := x.agents(), verifyRead
+	x.open(time.Now())
 	for {
-		if err := x.read(ctx, verifyRead); err != nil {
+		if err := x.read(ctx, oldest); err != nil {
 			return err
 		}
+		x.anew(time.Now())
 		waiting, err := x.ensure(ctx, specs)
 		if err != nil {
 			return err
 		}
-		x.judge(specs, time.Now())
-		if time.Since(began) >= x.For+x.undecidedFor() {
+		over := x.judge(specs, time.Now())
+		if over && oldest == 0 {
 			return nil // of a path that is not decided the report says what is missing
+		}
+		oldest = verifyRead
+		if over {
+			oldest = 0 // nor may the policies have changed since they were read last
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -49,11 +55,66 @@ func (x *verifier) observe(ctx context.Context) error {
 	}
 }
 
-// judge looks at what every check has seen, as a rollout does whose candidates are
-// in force everywhere.
-func (x *verifier) judge(specs []agentSpec, now time.Time) {
+// open lets what is seen count from a time on. What was seen before does not, in the
+// totals neither.
+func (x *verifier) open(at time.Time) {
+	x.opened, x.counts, x.judged, x.cells, x.broke = at, false, x.judgedBy(), nil, map[cell]string{}
+	x.set.Mark(at)
+	x.record.forget()
+}
+
+// anew begins anew, once they have had time to take effect, if the policies are others
+// than when it began.
+func (x *verifier) anew(now time.Time) {
+	if x.judgedBy() != x.judged {
+		x.Progress("somebody changed the policies: what was seen counts no more")
+		x.open(now.Add(2 * x.record.State.Settle))
+	}
+}
+
+// judgedBy is a digest of what judges the paths: policies, and labels of namespaces.
+func (x *verifier) judgedBy() string {
+	labels := map[string]map[string]string{}
+	for ns := range x.concerned() {
+		labels[ns] = x.world.verdict.Namespaces[ns]
+	}
+	return digestOf([]any{x.policies(), labels})
+}
+
+// judge judges what every check has seen, as a rollout does whose candidates are in
+// force everywhere, and reports whether that is enough.
+func (x *verifier) judge(specs []agentSpec, now time.Time) (over bool) {
+	if now.Before(x.opened) {
+		return false
+	}
+	p := x.look(specs, now)
+	if !x.counts {
+		x.counts = true
+		x.record.skip(p)
+	}
+	x.picture, x.cells = p, p.judge()
+	x.record.tally(p, x.cells, verifyStep)
+	for c, j := range x.cells {
+		if j.cut != nil {
+			_, x.broke[c] = p.blame(*j.cut)
+		}
+	}
+	return now.Sub(x.opened) >= x.For+x.undecidedFor()
+}
+
+// healed makes the rows of paths that were cut for a while say so: they do not hold.
+func (x *verifier) healed() {
+	for c, rule := range x.broke {
+		if row := x.record.rows[c]; row != nil && row.Finding == report.Holds {
+			row.Finding, row.Note = report.Inconclusive, "it was cut for a while, although nobody changed the policies: "+rule
+		}
+	}
+}
+
+// look makes the picture of what every check has seen.
+func (x *verifier) look(specs []agentSpec, now time.Time) *picture {
 	p := &picture{
-		plan: x.plan, world: x.world, live: x.plan.live(x.world), scope: rollout.Everyone, now: now,
+		plan: x.plan, since: x.opened, world: x.world, live: x.plan.live(x.world), scope: rollout.Everyone, now: now,
 		settled: true, unseen: true, threshold: x.record.confirmations(x.plan), dns: x.world.nameServers(), ours: x.world.ours(),
 	}
 	routes := map[string]map[string]route{}
@@ -65,8 +126,7 @@ func (x *verifier) judge(specs []agentSpec, now time.Time) {
 			p.see(sight{from: a.Spec.Name, plan: a.Digest(), id: id, route: r, state: a.State(id), failedAt: a.FailedAt(id), connectedAt: a.ConnectedAt(id)})
 		}
 	}
-	x.picture, x.cells = p, p.judge()
-	x.record.tally(p, x.cells, verifyStep)
+	return p
 }
 
 // undecidedFor is how much longer a verification goes on for paths that it has not
@@ -101,6 +161,7 @@ func (x *verifier) conclude(failed error) *report.Report {
 	rep.TemporaryAccess = x.access(now)
 	if x.cells != nil {
 		r.cut(findCuts(x.picture, x.cells, verifyStep, time.Time{}), now)
+		x.healed()
 		r.unprovedLast(x.picture, x.cells) // a path that failed when last tried was judged: its target may be down
 	}
 	for _, why := range x.plan.down {
@@ -151,22 +212,26 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	case failed != nil:
 		return "Inconclusive", string(rollout.CauseSilent), "nothing was proved: " + failed.Error()
 	}
-	votes := map[string]bool{}
-	for _, path := range x.plan.Paths {
-		votes[path.Name] = path.votes()
-	}
 	var broken, unproved []string
 	holds, rows := 0, len(x.record.Report.Paths)
-	for _, row := range x.record.Report.Paths {
-		name := fmt.Sprintf("%s via %s", row.Name, row.Via)
-		switch {
-		case row.Finding == report.Holds:
-			holds++
-		case !votes[row.Name]:
-		case row.Finding == report.Inconclusive:
-			unproved = append(unproved, fmt.Sprintf("%s: %s", name, cmp.Or(row.Note, "not enough conclusive attempts")))
-		default:
-			broken = append(broken, fmt.Sprintf("%s is a %s: %s", name, strings.ToLower(string(row.Finding)), row.Rule))
+	for i, path := range x.plan.Paths {
+		for _, via := range path.ways() {
+			row := x.record.rows[cell{i, via}]
+			name := fmt.Sprintf("%s via %s", path.Name, via)
+			switch {
+			case row != nil && row.Finding == report.Holds:
+				holds++
+			case !path.votes():
+			case row == nil || row.Finding == report.Inconclusive || row.Finding == "":
+				unproved = append(unproved, name+": "+whyUnproved(row))
+			default:
+				broken = append(broken, fmt.Sprintf("%s is a %s: %s", name, strings.ToLower(string(row.Finding)), row.Rule))
+			}
+		}
+	}
+	if found := slices.Concat(x.record.Report.Cuts, x.record.Report.Leaks); len(broken) == 0 {
+		for _, c := range found { // whatever the rows say: what was seen to break or to leak does not hold
+			broken = append(broken, fmt.Sprintf("%s via %s was seen to be a %s: %s", c.Path, c.Via, kindOf(c), c.Rule))
 		}
 	}
 	switch {
@@ -178,13 +243,24 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, on a cluster that enforces policies", holds, rows, len(x.plan.Paths))
 }
 
+func whyUnproved(row *report.Path) string {
+	if row == nil {
+		return "nobody tried it"
+	}
+	return cmp.Or(row.Note, "not enough conclusive attempts")
+}
+
+// kindOf says what an entry of a report's cuts or leaks is.
+func kindOf(c report.Cut) string {
+	if c.Cause == "Leak" {
+		return "leak"
+	}
+	return "cut"
+}
+
 // policies are those of the namespaces that paths begin or end in: what was verified.
 func (x *verifier) policies() []report.Policy {
-	concerned := map[string]bool{}
-	for _, path := range x.plan.Paths {
-		id, _ := x.plan.identity(path.From)
-		concerned[id.Namespace], concerned[path.To.Service.Namespace] = true, true
-	}
+	concerned := x.concerned()
 	var out []report.Policy
 	for _, p := range x.world.verdict.Policies {
 		if concerned[p.Namespace] {
@@ -192,6 +268,16 @@ func (x *verifier) policies() []report.Policy {
 		}
 	}
 	slices.SortFunc(out, func(a, b report.Policy) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// concerned are the namespaces that paths begin or end in.
+func (x *verifier) concerned() map[string]bool {
+	out := map[string]bool{}
+	for _, path := range x.plan.Paths {
+		id, _ := x.plan.identity(path.From)
+		out[id.Namespace], out[path.To.Service.Namespace] = true, true
+	}
 	return out
 }
 

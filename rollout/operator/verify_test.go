@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +12,10 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // Nobody has seen the paths work before. A failure that no policy explains is a cut
@@ -75,6 +78,142 @@ func TestAPathThatWasNeverSeenToWork(t *testing.T) {
 	}
 }
 
+// ending is a verification of paths p, q and warned, by address, that found so much of them.
+func ending(rows []report.Path) *verifier {
+	x := &verifier{plan: &Plan{}}
+	x.record.rows = map[cell]*report.Path{}
+	x.record.Report.Paths = rows
+	for i, name := range []string{"p", "q", "warned"} {
+		path := PlannedPath{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}}}
+		if name == "warned" {
+			path.Criticality = v1alpha1.CriticalityWarning
+		}
+		x.plan.Paths = append(x.plan.Paths, path)
+		if i < len(rows) {
+			x.record.rows[cell{i, v1alpha1.ViaPodIP}] = &rows[i]
+		}
+	}
+	return x
+}
+
+// A forbidden path that leaked does not hold, however long it was shut since. A
+// rollout waits for somebody to repair it: then it does, and the row says what was.
+func TestALeakIsNotErased(t *testing.T) {
+	for unseen, want := range map[bool]report.Finding{true: report.Leak, false: report.Holds} {
+		p := behindService(v1alpha1.ExpectDeny, 1, 0)
+		p.unseen = unseen
+		c, r := cell{0, v1alpha1.ViaService}, record{}
+		r.begin(p.plan, p.now)
+		p.tried(20, 0, probes.Reached, 20)
+		r.tally(p, p.judge(), verifyStep)
+		p.tried(0, 20, probes.TimedOut, 20) // the newer ones count alone after lost lines
+		for range 2 {
+			r.tally(p, p.judge(), verifyStep)
+		}
+		if row := r.rows[c]; row.Finding != want || !unseen && row.Note != "it leaked in verify, and was proved after that" {
+			t.Errorf("nobody changes the policies: %v; row %+v, want %s", unseen, row, want)
+		}
+	}
+}
+
+// watching is a verification that tries a path, and has just begun to.
+func watching(now time.Time) *verifier {
+	w, p := named()
+	p.Candidates = nil
+	x := &verifier{Verification: Verification{}.withDefaults(), plan: p, world: w, set: pods.NewSet(context.Background(), func() {})}
+	x.record.begin(p, now)
+	x.record.State.Settle = time.Second
+	x.open(now)
+	return x
+}
+
+// What was seen under other policies says nothing of those that are there now.
+func TestAVerificationBeginsAnewWhenPoliciesChange(t *testing.T) {
+	policy := verdict.Policy{Namespace: "a", Name: "one"}
+	for _, tt := range []struct {
+		name string
+		edit func(*world)
+		anew bool
+	}{
+		{"nothing", func(*world) {}, false},
+		{"a policy that is new", func(w *world) { w.verdict.Policies = append(w.verdict.Policies, policy) }, true},
+		{"a namespace's label", func(w *world) { w.verdict.Namespaces["a"] = map[string]string{"team": "x"} }, true},
+		{"a policy of a namespace that no path touches", func(w *world) {
+			w.verdict.Policies = append(w.verdict.Policies, verdict.Policy{Namespace: "elsewhere", Name: "one"})
+		}, false},
+	} {
+		now := time.Now()
+		x := watching(now)
+		x.judge(nil, now)
+		x.record.Report.Leaks = []report.Cut{{Path: "to server", Via: "PodIP", Cause: "Leak"}}
+		x.broke[cell{0, v1alpha1.ViaPodIP}] = "a rule"
+		for _, row := range x.record.rows {
+			row.Finding, row.Attempts = report.Holds, 40
+		}
+		tt.edit(x.world)
+		x.anew(now)
+		row := x.record.rows[cell{0, v1alpha1.ViaPodIP}]
+		if anew := len(x.record.Report.Leaks) == 0 && len(x.broke) == 0 && row.Finding == report.Inconclusive && row.Attempts == 0 && x.cells == nil; anew != tt.anew {
+			t.Errorf("%s changed: begun anew %v, want %v", tt.name, anew, tt.anew)
+		}
+		if x.judge(nil, now.Add(time.Second)); tt.anew && x.cells != nil {
+			t.Errorf("%s changed: it judges before that can have taken effect", tt.name)
+		}
+		if x.judge(nil, now.Add(3*time.Second)); x.cells == nil {
+			t.Errorf("%s changed: it never judges", tt.name)
+		}
+	}
+}
+
+// A path that was cut for a while, and works in the end, does not hold.
+func TestAPathThatWasCutForAWhileIsNotVerified(t *testing.T) {
+	x, c := watching(time.Now()), cell{0, v1alpha1.ViaPodIP}
+	for _, row := range x.record.rows {
+		row.Finding = report.Holds
+	}
+	x.broke[c] = "a rule"
+	x.healed()
+	if result, _, message := x.ending(nil); result != "Inconclusive" || !strings.Contains(message, "it was cut for a while") {
+		t.Errorf("%s: %s; want it inconclusive", result, message)
+	}
+}
+
+// Two suites may have used one name: what votes is a path and not its name.
+func TestAPathOfTheSameNameTakesNobodysVote(t *testing.T) {
+	x := ending([]report.Path{{Name: "q", Finding: report.Leak, Rule: "a rule"}, {Name: "q", Finding: report.Holds}, {Name: "q", Finding: report.Holds}})
+	for i := range x.plan.Paths {
+		x.plan.Paths[i].Name = "q" // the last of them is a warning
+	}
+	if result, _, message := x.ending(nil); result != resultViolated {
+		t.Errorf("%s: %s; want it violated", result, message)
+	}
+	no, suite := &refusal{}, v1alpha1.ConnectivitySuite{}
+	w, p := named()
+	suite.Name = "second"
+	suite.Spec.Paths = []v1alpha1.Path{p.Paths[0].Path}
+	if p.addSuite(&suite, w, no); len(no.reasons) != 1 || !strings.Contains(no.reasons[0], `suite second: path "to server": another path has the same name`) {
+		t.Errorf("a second path of one name: %q", no.reasons)
+	}
+}
+
+// What was seen to break or to leak is told, whatever its row says in the end.
+func TestNothingIsVerifiedThatWasSeenToBreak(t *testing.T) {
+	for _, edit := range []func(*report.Report){
+		func(r *report.Report) {
+			r.Leaks = []report.Cut{{Path: "p", Via: "PodIP", Cause: "Leak", Rule: "a rule"}}
+		},
+		func(r *report.Report) {
+			r.Cuts = []report.Cut{{Path: "p", Via: "PodIP", Cause: "Policy", Rule: "a rule"}}
+		},
+	} {
+		x := ending([]report.Path{{Name: "p", Finding: report.Holds}, {Name: "q", Finding: report.Holds}})
+		edit(&x.record.Report)
+		if result, _, message := x.ending(nil); result != resultViolated || !strings.Contains(message, "p via PodIP was seen to be a") {
+			t.Errorf("%s: %s; want it violated", result, message)
+		}
+	}
+}
+
 // A result is good only if every path that votes holds.
 func TestHowAVerificationEnds(t *testing.T) {
 	rows := func(findings ...report.Finding) []report.Path {
@@ -93,6 +232,7 @@ func TestHowAVerificationEnds(t *testing.T) {
 		says    []string
 	}{
 		{"all hold", rows(report.Holds, report.Holds), "", nil, resultVerified, []string{"2 of 2 ways of 3 paths hold"}},
+		{"nobody tried one of them", rows(report.Holds), "", nil, "Inconclusive", []string{"q via PodIP: nobody tried it"}},
 		{"a warning is no violation", rows(report.Holds, report.Holds, report.CutFinding), "", nil, resultVerified, nil},
 		{"a cut", rows(report.Holds, report.CutFinding), "", nil, resultViolated, []string{"q via PodIP is a cut: a rule"}},
 		{"a leak outweighs what is not proved", rows(report.Inconclusive, report.Leak), "", nil, resultViolated, []string{"q via PodIP is a leak: a rule", "p via PodIP: a note"}},
@@ -102,9 +242,8 @@ func TestHowAVerificationEnds(t *testing.T) {
 		{"it failed, whatever was seen", rows(report.Holds, report.Holds), "", errInPlace, "Inconclusive", []string{"nothing was proved"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			x := &verifier{problem: tt.problem, plan: &Plan{Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p"}}, {Path: v1alpha1.Path{Name: "q"}},
-				{Path: v1alpha1.Path{Name: "warned", Criticality: v1alpha1.CriticalityWarning}}}}}
-			x.record.Report.Paths = tt.rows
+			x := ending(tt.rows)
+			x.problem = tt.problem
 			result, _, message := x.ending(tt.failed)
 			if result != tt.result {
 				t.Errorf("result %s, want %s: %s", result, tt.result, message)
