@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -60,6 +61,11 @@ const (
 	PartOf       = "tightrope"
 	LabelVersion = "app.kubernetes.io/version"
 )
+
+// AnnotationTenants is on the controller's Deployment: the tenants' namespaces, sorted,
+// with commas in between. Only administrators may write there; what is in a tenant's own
+// namespace, its people can make themselves.
+const AnnotationTenants = "tightrope.dev/tenants"
 
 // SingleTenantFlag is what the controller of a single-tenant installation is started with.
 const SingleTenantFlag = "--single-tenant"
@@ -130,6 +136,9 @@ func (o Options) fill(deployment *unstructured.Unstructured) error {
 	var d appsv1.Deployment
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(deployment.Object, &d); err != nil {
 		return err
+	}
+	if tenants := slices.Sorted(slices.Values(o.Tenants)); len(tenants) > 0 {
+		d.Annotations = map[string]string{AnnotationTenants: strings.Join(slices.Compact(tenants), ",")}
 	}
 	pod := &d.Spec.Template.Spec
 	if n := len(pod.Containers); n != 1 {

@@ -43,6 +43,18 @@ func OfRun(run *v1alpha1.PolicyRolloutRun, cm *corev1.ConfigMap) (*Report, error
 	return r, nil
 }
 
+// Unverified says why the report of a run is not held against a digest; empty: it is,
+// or it is made of the run's status alone.
+func Unverified(run *v1alpha1.PolicyRolloutRun) string {
+	if e := run.Status.Evidence; e == nil || e.Report == "" || e.Head != "" {
+		return ""
+	}
+	if run.Status.Phase.Terminal() {
+		return fmt.Sprintf("run %s has not finished tidying, and names the digest of its report when it has: whoever may edit ConfigMaps may have edited this one", run.Name)
+	}
+	return fmt.Sprintf("run %s goes on, and names the digest of its report when it is over: whoever may edit ConfigMaps may have edited this one", run.Name)
+}
+
 // OfStatus is what the status of a run tells where it has no report: preflight
 // refused it, for one.
 func OfStatus(run *v1alpha1.PolicyRolloutRun) *Report {

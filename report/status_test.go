@@ -67,6 +67,26 @@ func TestOnlyTheControllersReportIsTold(t *testing.T) {
 	}
 }
 
+// A report that no digest vouches for is told, and that as well.
+func TestAReportWithoutDigestIsNotVerified(t *testing.T) {
+	for _, tt := range []struct {
+		phase    v1alpha1.Phase
+		evidence *v1alpha1.Evidence
+		want     string
+	}{
+		{v1alpha1.PhaseCommitted, &v1alpha1.Evidence{Report: "r-1", Head: "sha256:x"}, ""},
+		{v1alpha1.PhaseRefused, nil, ""},
+		{v1alpha1.PhaseHeld, &v1alpha1.Evidence{Report: "r-1"}, "run r-1 goes on"},
+		{v1alpha1.PhaseCommitted, &v1alpha1.Evidence{Report: "r-1"}, "run r-1 has not finished tidying"},
+	} {
+		run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Name: "r-1"}}
+		run.Status.Phase, run.Status.Evidence = tt.phase, tt.evidence
+		if got := Unverified(run); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%s, %+v: %q, want %q", tt.phase, tt.evidence, got, tt.want)
+		}
+	}
+}
+
 func TestTheDigestIsOfTheReportHoweverItIsStored(t *testing.T) {
 	r := &Report{SchemaVersion: SchemaVersion, Message: strings.Repeat("x", maxReadable)}
 	_, packed, err := Store(r)

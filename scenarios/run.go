@@ -112,7 +112,7 @@ func prepare(ctx context.Context, c client.Client, s *Scenario, o Options) error
 	if err := check(ctx, c, s, o); err != nil {
 		return err
 	}
-	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "install", Note: "(single-tenant: the controller writes with its own rights, for whoever creates a rollout)"})
+	o.Progress(Progress{Scenario: s.Metadata.Name, Step: "install", Note: "(single-tenant: whoever creates a rollout acts with the controller's rights)"})
 	if err := install.Ensure(ctx, o.Config, install.Options{Deploy: o.Deploy}); err != nil {
 		return fmt.Errorf("install Tightrope: %w", err)
 	}

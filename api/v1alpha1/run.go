@@ -140,6 +140,11 @@ type PolicyRolloutRunStatus struct {
 	Step int32 `json:"step,omitempty"`
 	// PlanDigest is the digest of the armed plan; empty before arming.
 	PlanDigest string `json:"planDigest,omitempty"`
+	// Sources are the suites and the ConfigMap that the armed plan was made of. Whoever changes one
+	// afterwards changes nothing about the run.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=17
+	Sources []Source `json:"sources,omitempty"`
 	// Result is set once, when Phase is terminal or Held.
 	Result string `json:"result,omitempty"`
 	// Cause of leaving the forward road, or of standing still on it, as a word: Cut, Aborted, Silent, Paused …

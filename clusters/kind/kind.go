@@ -83,7 +83,12 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	c := &Cluster{o: o, name: cmp.Or(o.Name, prefix+strconv.Itoa(os.Getpid())), folder: folder, kubeconfig: filepath.Join(folder, "kubeconfig")}
 	c.provider = cluster.NewProvider(cluster.ProviderWithLogger(logger{c.say}), runtime)
-	if err := c.create(ctx); err != nil {
+	if err := c.free(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	if err := c.create(ctx); errors.Is(err, ErrTaken) { // it is somebody's
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	} else if err != nil {
 		c.o.Keep = false
 		end, stop := context.WithTimeout(context.WithoutCancel(ctx), deleteWithin)
 		defer stop()
@@ -99,9 +104,6 @@ func (c *Cluster) say(line string) {
 }
 
 func (c *Cluster) create(ctx context.Context) error {
-	if err := c.tellOrphans(); err != nil {
-		return err
-	}
 	c.say("creating kind cluster " + c.name)
 	options := []cluster.CreateOption{
 		cluster.CreateWithKubeconfigPath(c.kubeconfig), cluster.CreateWithWaitForReady(readyWithin),
@@ -117,13 +119,18 @@ func (c *Cluster) create(ctx context.Context) error {
 	go func() { done <- c.provider.Create(c.name, options...) }()
 	select {
 	case err := <-done:
-		if err != nil {
+		if err != nil && strings.Contains(err.Error(), "already exist") { // kind has no error to compare with
+			return fmt.Errorf("%w: %s, made a moment ago: %w", ErrTaken, c.name, err)
+		} else if err != nil {
 			return fmt.Errorf("create kind cluster %s: %w", c.name, err)
 		}
 	case <-ctx.Done():
 		// kind's library hears of no context: with its containers gone it gives up.
 		_ = c.provider.Delete(c.name, c.kubeconfig)
-		<-done
+		select {
+		case <-done:
+		case <-time.After(deleteWithin):
+		}
 		return fmt.Errorf("kind cluster %s was not ready yet: %w", c.name, context.Cause(ctx))
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
@@ -165,13 +172,20 @@ func (c *Cluster) load(ctx context.Context) error {
 	return nil
 }
 
-// tellOrphans names the clusters that processes left which were killed.
-func (c *Cluster) tellOrphans() error {
+// ErrTaken is that a cluster of the name is there already. It is somebody's, and stays.
+var ErrTaken = errors.New("a kind cluster of that name is there")
+
+// free refuses a name that is taken, before anything is made that might have to be
+// deleted. It names the clusters that processes left which were killed.
+func (c *Cluster) free() error {
 	names, err := c.provider.List()
 	if err != nil {
 		return fmt.Errorf("%w: list kind clusters: %w", ErrUnavailable, err)
 	}
 	for _, name := range names {
+		if name == c.name {
+			return fmt.Errorf("%w: %s; delete it with: %s", ErrTaken, name, deletion(name))
+		}
 		pid, ours := strings.CutPrefix(name, prefix)
 		id, err := strconv.Atoi(pid)
 		if !ours || err != nil || alive(id) {

@@ -17,7 +17,7 @@ var Stamp = "dev"
 // Protocol is the version of what this package and labd say to each other: labd's
 // arguments, its events, and the files of a lab. It is raised here and in labd with
 // each change that the other side would not understand.
-const Protocol = "1"
+const Protocol = "2"
 
 // BinEnv names the folder with labd and hyperkube, for programs that import this
 // package and are built elsewhere.

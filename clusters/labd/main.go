@@ -19,7 +19,7 @@ var stamp = "dev"
 
 // protocol is the version of what the command line and labd say to each other; it is
 // the same as lab.Protocol there, which says when it is raised.
-const protocol = "1"
+const protocol = "2"
 
 func main() {
 	if len(os.Args) < 2 {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -177,5 +178,18 @@ func TestTheDocumentationListsEveryCode(t *testing.T) {
 		if !c.Hidden && c.Name() != "help" && c.Name() != "completion" {
 			contains(t, rows, "`"+c.Name()+"`")
 		}
+	}
+}
+
+// A command that takes nothing back must not say that it does.
+func TestAnInterruptedUninstallDoesNotSayThatItTakesBack(t *testing.T) {
+	left := &atomic.Pointer[string]{}
+	root := newRootCommand()
+	root.SetArgs([]string{"uninstall", "--kubeconfig", filepath.Join(t.TempDir(), "none")})
+	if err := root.ExecuteContext(context.WithValue(t.Context(), leftKey{}, left)); err == nil {
+		t.Fatal("there is no such cluster")
+	}
+	if said := left.Load(); said == nil || !strings.Contains(*said, "what is removed stays so") || !strings.Contains(*said, "finish it with tightrope uninstall") {
+		t.Errorf("a signal says %v", said)
 	}
 }

@@ -107,7 +107,7 @@ func (o *hostOptions) open(ctx context.Context, show *screen) (_ clusters.Cluste
 		}
 		options.Progress = func(line string) { show.line("kind      %s", report.Sanitize(line)) }
 		c, err := kind.Open(ctx, options)
-		if errors.Is(err, kind.ErrUnavailable) {
+		if errors.Is(err, kind.ErrUnavailable) || errors.Is(err, kind.ErrTaken) {
 			return nil, err // a usage error
 		} else if err != nil {
 			return nil, &exitError{exitInconclusive, err}

@@ -88,6 +88,7 @@ func newUninstallCommand() *cobra.Command {
 			"Exits 0 when nothing is left, 3 if it did not get that far, and 4 if it was refused.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			leavesRunning(cmd.Context(), "stopping: what is removed stays so, and a rollout that was aborted goes on being taken back; finish it with tightrope uninstall")
 			return o.on(cmd, func(cfg *rest.Config, options install.Options) error {
 				return install.Uninstall(cmd.Context(), cfg, options, install.Removal{Abort: o.abort})
 			})

@@ -257,7 +257,12 @@ func TestALiveRolloutKeepsTightropeInstalled(t *testing.T) {
 		}
 		contains(t, errs, "a rollout is under way", "run back/long-", "abort")
 	}
-	code, out, errs := managed(t, config, "uninstall", "--abort")
+	code, out, errs := managed(t, config, "install", "--image-pull-secret", "other")
+	if code != exitUsage || strings.Contains(out, "configured") {
+		t.Errorf("an installation that changes something: exit code %d, want %d: %s", code, exitUsage, out)
+	}
+	contains(t, errs, "a rollout is under way")
+	code, out, errs = managed(t, config, "uninstall", "--abort")
 	if code != exitOK {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
 	}

@@ -146,7 +146,7 @@ func TestCtrlCInACanaryTakesItBackAndLeavesNothing(t *testing.T) {
 	wantGone(t, namespace, name)
 	wantNoLab(t)
 	wantAborted(t, filepath.Join(reports, "zero-trust-ai-platform"))
-	if !strings.Contains(p.stderr.String(), "taking back what is under way") {
+	if !strings.Contains(p.stderr.String(), "taking back what this command has begun") {
 		t.Errorf("nobody is told what happens now: %q", p.stderr)
 	}
 }

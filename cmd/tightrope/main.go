@@ -29,9 +29,10 @@ type errSignal struct{ os.Signal }
 
 func (e errSignal) Error() string { return "interrupted by " + e.String() }
 
-// run executes one command line. The first signal ends the command's context,
-// which takes back what is under way; a second one stops waiting for that and
-// exits at once with code 2, because nothing was verified.
+// run executes one command line. The first signal ends the command's context, which
+// takes back what the command has begun; a second one stops waiting for that and exits
+// at once with code 2, because nothing was verified. See leavesRunning for commands
+// that take nothing back.
 func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := untilSignal(stderr)
 	defer stop()
@@ -74,7 +75,7 @@ func untilSignal(stderr io.Writer) (context.Context, func()) {
 					fmt.Fprintln(stderr, "\ninterrupted again: exiting without verifying the rollback")
 					os.Exit(exitRollback)
 				}
-				fmt.Fprintf(stderr, "\n%s: taking back what is under way; a second one exits without waiting for it\n", s)
+				fmt.Fprintf(stderr, "\n%s: taking back what this command has begun; a second one exits without waiting for it\n", s)
 				cancel(errSignal{s})
 			case <-done:
 				return
@@ -92,7 +93,7 @@ func untilSignal(stderr io.Writer) (context.Context, func()) {
 type leftKey struct{}
 
 // leavesRunning says of a command that a signal ends it and nothing else: what it looks
-// at goes on elsewhere. The text says what, and how to end that.
+// at goes on elsewhere, or what it has done stays so. The text says what, and what to do.
 func leavesRunning(ctx context.Context, text string) {
 	if left, ok := ctx.Value(leftKey{}).(*atomic.Pointer[string]); ok {
 		left.Store(&text)

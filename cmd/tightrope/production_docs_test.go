@@ -227,3 +227,35 @@ func consoles(text string) []block {
 	}
 	return all
 }
+
+// A pipe has the exit code of its last program: tee would hide what failed before it.
+func TestNoPipeOfTheDocumentsHidesAnExitCode(t *testing.T) {
+	hides := regexp.MustCompile(`tightrope [^|]*\|`)
+	for name := range onLab {
+		raw, err := os.ReadFile(filepath.Join("../..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range consoles(string(raw)) {
+			for i, line := range b.text {
+				words, isCommand := strings.CutPrefix(line, "$ ")
+				if isCommand && hides.MatchString(words) && !strings.HasPrefix(words, "set -o pipefail; ") {
+					t.Errorf("%s:%d: without set -o pipefail, nobody sees that it failed: %s", name, b.line+i, words)
+				}
+			}
+		}
+	}
+}
+
+// What install prints for GitOps is of the images that were pushed, and for the same
+// kind of cluster as the installation on the page.
+func TestTheDocumentsPrintTheObjectsThatTheyInstall(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/production.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const install = "tightrope install --single-tenant --registry registry.example.com/tightrope"
+	if !strings.Contains(string(raw), "\n$ "+install+"\n") || !strings.Contains(string(raw), "`"+install+" --dry-run -o yaml`") {
+		t.Errorf("docs/production.md does not have both %s, and the same with --dry-run -o yaml", install)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,24 +28,40 @@ func newReportCommand() *cobra.Command {
 }
 
 func newReportShowCommand() *cobra.Command {
-	t := target{}
+	t, file := target{}, ""
 	c := &cobra.Command{
-		Use:     "show FILE|NAME",
-		Short:   "Show a report on the terminal",
-		Long:    "Show reads a report from a file (- is standard input), or that of a rollout or run of a cluster.",
+		Use:   "show [-f] FILE|NAME",
+		Short: "Show a report on the terminal",
+		Long: "Show reads a report from a file (- is standard input), or that of a rollout or run of a cluster. What has a\n" +
+			"slash in it, or ends with .json or .yaml, is a file. -f says that it is one, and -n that it is none.\n\n" +
+			"The digest in the status of a run that is over says whether somebody edited its report. Nothing says that\n" +
+			"of a file, or of a run that goes on: then it is not verified, and the last line says so.",
 		Example: "  tightrope report show reports/report.json\n  tightrope report show gateway-lockdown -n ai",
-		Args:    one,
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			rep, err := t.reportOf(c, args[0])
+			name, isFile, err := t.meant(file, args)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			rep, unverified := (*report.Report)(nil), unverifiedFile
+			if isFile {
+				rep, err = reportIn(name, c.InOrStdin())
+			} else {
+				rep, unverified, err = t.stored(c.Context(), name)
+			}
 			if err != nil {
 				return err
 			}
-			return shown(c, rep)
+			return shown(c, rep, unverified)
 		},
 	}
 	t.flags(c)
+	c.Flags().StringVarP(&file, "filename", "f", "", "report.json, or a ConfigMap as JSON or YAML; - for standard input")
 	return c
 }
+
+// unverifiedFile says why the report in a file is not verified.
+const unverifiedFile = "a file names no digest that its report could be held against; of a run of a cluster, tightrope rollout report NAME checks it"
 
 func newReportRenderCommand() *cobra.Command {
 	file, to := "", ""
@@ -62,7 +79,7 @@ func newReportRenderCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return filed(c, rep, to)
+			return filed(c, rep, to, unverifiedFile)
 		},
 	}
 	c.Flags().StringVarP(&file, "filename", "f", "", "report.json, or a ConfigMap as JSON or YAML; - for standard input")
@@ -76,17 +93,18 @@ func newRolloutReportCommand() *cobra.Command {
 		Use:   "report NAME",
 		Short: "Show what a run has proved, or write it as files",
 		Long: "Report reads the report of a run, as its ConfigMap has it, and refuses one that somebody edited after the\n" +
-			"run had ended. With -o it writes report.html, report.md, junit.xml and report.json.",
+			"run had ended. While a run goes on nobody can tell, and the last line says that the report is not verified.\n" +
+			"With -o it writes report.html, report.md, junit.xml and report.json.",
 		Args: one,
 		RunE: func(c *cobra.Command, args []string) error {
-			rep, err := t.stored(c.Context(), args[0])
+			rep, unverified, err := t.stored(c.Context(), args[0])
 			switch {
 			case err != nil:
 				return err
 			case to != "":
-				return filed(c, rep, to)
+				return filed(c, rep, to, unverified)
 			}
-			return shown(c, rep)
+			return shown(c, rep, unverified)
 		},
 	}
 	t.flags(c)
@@ -94,30 +112,43 @@ func newRolloutReportCommand() *cobra.Command {
 	return c
 }
 
-// reportOf reads a report from a file, or from the cluster where there is no such file.
-func (t *target) reportOf(c *cobra.Command, name string) (*report.Report, error) {
-	isFile := name == "-" || strings.ContainsAny(name, `/\.`)
-	if _, err := os.Stat(name); err == nil {
-		isFile = true
+// meant is the file or the name that the arguments mean. What could be either is for
+// the caller to decide: a file of that name must not stand for a run.
+func (t *target) meant(file string, args []string) (name string, isFile bool, err error) {
+	inCluster := t.namespace != "" || t.context != "" || t.kubeconfig != ""
+	switch {
+	case file != "" && (len(args) > 0 || inCluster):
+		return "", false, errors.New("-f names a file, and nothing of a cluster goes with it: leave the name, -n, --context and --kubeconfig out, or -f")
+	case file != "":
+		return file, true, nil
+	case len(args) == 0:
+		return "", false, errors.New("give a file, or the name of one rollout or run")
 	}
-	if isFile {
-		return reportIn(name, c.InOrStdin())
+	name = args[0]
+	switch ext := filepath.Ext(name); {
+	case inCluster:
+		return name, false, nil
+	case name == "-", strings.ContainsAny(name, `/\`), ext == ".json", ext == ".yaml", ext == ".yml":
+		return name, true, nil
 	}
-	return t.stored(c.Context(), name)
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		return "", false, fmt.Errorf("%s is a file, and may be the name of a rollout: say -f %s for the file, or -n NAMESPACE for the rollout", name, quoted(name))
+	}
+	return name, false, nil
 }
 
-// stored is the report of a run of the cluster.
-func (t *target) stored(ctx context.Context, name string) (*report.Report, error) {
+// stored is the report of a run of the cluster, and why it is not verified; empty: it is.
+func (t *target) stored(ctx context.Context, name string) (*report.Report, string, error) {
 	s, f, err := t.run(ctx, name)
 	if err != nil {
-		return nil, steerError(ctx, err)
+		return nil, "", steerError(ctx, err)
 	}
 	rep, err := s.Report(ctx, f.Run)
 	if err != nil {
-		return nil, steerError(ctx, err)
+		return nil, "", steerError(ctx, err)
 	}
 	rep.Cluster = t.cluster
-	return rep, nil
+	return rep, report.Unverified(f.Run), nil
 }
 
 // reportIn reads a file: a report, or a ConfigMap that holds one.
@@ -156,20 +187,33 @@ func parseReport(raw []byte) (*report.Report, error) {
 	return report.Parse(raw)
 }
 
-func shown(c *cobra.Command, rep *report.Report) error {
+// shown shows a report, and why it is not verified; empty: it is.
+func shown(c *cobra.Command, rep *report.Report, unverified string) error {
 	if err := report.WriteText(c.OutOrStdout(), rep, newScreen(c.OutOrStdout()).colour); err != nil {
 		return &exitError{exitInconclusive, err}
 	}
+	notChecked(c.OutOrStdout(), unverified)
 	return nil
 }
 
-// filed writes every form of a report, and where they are.
-func filed(c *cobra.Command, rep *report.Report, folder string) error {
+// filed writes every form of a report, where they are, and why it is not verified;
+// empty: it is.
+func filed(c *cobra.Command, rep *report.Report, folder, unverified string) error {
 	if err := makeFolder(folder); err != nil {
 		return fmt.Errorf("directory %s cannot be used: %w", folder, err)
 	}
 	if err := writeReports(folder, rep); err != nil {
 		return &exitError{exitInconclusive, err}
 	}
-	return report.WriteWhere(c.OutOrStdout(), folder)
+	if err := report.WriteWhere(c.OutOrStdout(), folder); err != nil {
+		return err
+	}
+	notChecked(c.OutOrStdout(), unverified)
+	return nil
+}
+
+func notChecked(w io.Writer, unverified string) {
+	if unverified != "" {
+		say(w, "Not verified: %s", unverified)
+	}
 }

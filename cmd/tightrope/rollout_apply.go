@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout/steer"
 )
@@ -37,7 +39,7 @@ func newRolloutApplyCommand() *cobra.Command {
 			"over no field that somebody else owns. Other objects of the files are left to kubectl.\n\n" +
 			"With --wait it follows each run to its end. Ctrl-C ends the command; the runs go on.\n\n" +
 			"Exit codes with --wait: 0 committed; 1 cut or leak; 2 rollback failed; 3 inconclusive, not over within\n" +
-			"--timeout, or tried before and so not now; 4 bad input, or refused.",
+			"--timeout, tried before and so not now, or a run of another suite or ConfigMap; 4 bad input, or refused.",
 		Example: "  tightrope rollout apply -f policies/ -f rollout.yaml\n" +
 			"  tightrope rollout apply -f rollout.yaml --wait --report out/",
 		Args: cobra.NoArgs,
@@ -92,6 +94,9 @@ func (o *applyOptions) apply(c *cobra.Command) error {
 	for _, note := range in.Notes {
 		fmt.Fprintf(c.ErrOrStderr(), "note: %s\n", report.Sanitize(note))
 	}
+	if o.wait && !slices.ContainsFunc(in.Objects, func(u *unstructured.Unstructured) bool { return u.GetKind() == "PolicyRollout" }) {
+		return &exitError{exitUsage, errors.New("--wait has nothing to follow: no PolicyRollout is in the files, and a suite or a ConfigMap by itself is not tried")}
+	}
 	if err := o.folders(in); err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -108,6 +113,9 @@ func (o *applyOptions) apply(c *cobra.Command) error {
 	}})
 	if err != nil {
 		return err
+	}
+	if !o.wait {
+		o.warn(c, s, applied)
 	}
 	if o.output == "json" || o.output == "yaml" {
 		return o.print(c, objects)
@@ -156,6 +164,30 @@ func (o *applyOptions) print(c *cobra.Command, objects []*unstructured.Unstructu
 	return writeObject(c.OutOrStdout(), o.output, list)
 }
 
+// warn tells whoever does not wait of a run that is not made anew for what was applied.
+func (o *applyOptions) warn(c *cobra.Command, s *steer.Steerer, applied []steer.Applied) {
+	for _, a := range applied {
+		if a.Changed {
+			continue
+		}
+		key := client.ObjectKeyFromObject(a.Rollout)
+		if f, err := s.Find(c.Context(), key); err == nil && f.Run != nil && a.Differs(f.Run) != "" {
+			fmt.Fprintf(c.ErrOrStderr(), "warning: %s\n", report.Sanitize(fmt.Sprintf("rollout %s is unchanged, and run %s does not try what was applied: %s; %s", key, f.Run.Name, a.Differs(f.Run), o.tryIt(f.Run))))
+		}
+	}
+}
+
+// tryIt says how what a run does not try is tried.
+func (o *target) tryIt(run *v1alpha1.PolicyRolloutRun) string {
+	switch phase := run.Status.Phase; {
+	case phase == v1alpha1.PhaseCommitted:
+		return "a committed run is not tried again: to roll other policies out, change the rollout as well, for one by another name for its ConfigMap; to try a suite on what is in force, use tightrope verify"
+	case phase.Terminal():
+		return "to try it: " + o.command("retry", run)
+	}
+	return fmt.Sprintf("to try it: %s, and then %s", o.command("abort", run), o.command("retry", run))
+}
+
 // await follows every rollout that was applied, one after the other, and returns the
 // most serious exit code.
 func (o *applyOptions) await(ctx context.Context, s *steer.Steerer, applied []steer.Applied, show *screen) (err error) {
@@ -178,8 +210,13 @@ func (o *applyOptions) awaitOne(ctx context.Context, s *steer.Steerer, a steer.A
 		return err
 	}
 	if !a.Changed && run.Status.Phase.Terminal() {
-		return &exitError{exitInconclusive, fmt.Errorf("rollout %s/%s is unchanged and was tried before, by run %s (%s): nothing was tested now; to try it again: %s",
-			ro.Namespace, ro.Name, run.Name, run.Status.Phase, o.command("retry", run))}
+		other := a.Differs(run)
+		if other != "" {
+			other = ", and " + other
+		}
+		return &exitError{exitInconclusive, fmt.Errorf("rollout %s/%s is unchanged and was tried before, by run %s (%s)%s: nothing was tested now; %s",
+			ro.Namespace, ro.Name, run.Name, run.Status.Phase, other, o.tryIt(run))}
 	}
+	o.differs = a.Differs
 	return o.follow(ctx, s, run, show)
 }

@@ -20,6 +20,8 @@ type following struct {
 	timeout     time.Duration
 	holdTimeout time.Duration // 0: a held run is followed as long as it lasts
 	report      string        // directory; empty: none is written
+
+	differs func(*v1alpha1.PolicyRolloutRun) string // why a run is not of what was applied; nil: nothing was
 }
 
 func (o *following) flags(c *cobra.Command) {
@@ -66,8 +68,16 @@ func (o *following) follow(ctx context.Context, s *steer.Steerer, run *v1alpha1.
 	defer stop()
 	limited, hold := context.WithCancelCause(limited)
 	defer hold(nil)
-	last, err := s.Follow(limited, run, o.shown(show, hold))
+	seen, other := o.shown(show, hold), ""
+	last, err := s.Follow(limited, run, func(run *v1alpha1.PolicyRolloutRun) bool {
+		if o.differs != nil {
+			other = o.differs(run)
+		}
+		return seen(run) || other != ""
+	})
 	switch {
+	case other != "":
+		return &exitError{exitInconclusive, fmt.Errorf("run %s/%s (%s) does not try what was applied: %s; %s", last.Namespace, last.Name, last.Status.Phase, other, o.tryIt(last))}
 	case err == nil:
 		return o.ended(ctx, s, last, show, folder)
 	case ctx.Err() != nil:
@@ -102,10 +112,13 @@ func (o *following) shown(show *screen, hold context.CancelCauseFunc) func(*v1al
 func (o *following) ended(ctx context.Context, s *steer.Steerer, run *v1alpha1.PolicyRolloutRun, show *screen, folder string) error {
 	rep, err := s.Report(ctx, run)
 	if err != nil {
-		return &exitError{exitInconclusive, err}
+		return unreported(run, err)
 	}
 	rep.Cluster = o.cluster
 	show.result(rep)
+	if why := report.Unverified(run); why != "" {
+		show.line("Not verified: %s", report.Sanitize(why))
+	}
 	var written error
 	if folder != "" {
 		if written = writeReports(folder, rep); written == nil {
@@ -121,6 +134,17 @@ func (o *following) ended(ctx context.Context, s *steer.Steerer, run *v1alpha1.P
 		return &exitError{code, written}
 	}
 	return nil
+}
+
+// unreported is the end of a run whose report cannot be read: that its rollback failed
+// is known all the same, and that it committed without a proof that can be shown is no
+// pass.
+func unreported(run *v1alpha1.PolicyRolloutRun, err error) error {
+	code := report.ExitCode(report.OfStatus(run))
+	if code == exitOK {
+		code = exitInconclusive
+	}
+	return &exitError{code, fmt.Errorf("run %s is %s: %w", run.Name, run.Status.Phase, err)}
 }
 
 func newRolloutWatchCommand() *cobra.Command {

@@ -99,8 +99,10 @@ func TestRolloutsAreSteeredOnACluster(t *testing.T) {
 	wants(t, config, exitUsage, []string{"status", "good", "--for=stage=al"}, "did you mean all?")
 	wants(t, config, exitOK, []string{"pause", "good"}, "paused")
 	wants(t, config, exitUsage, []string{"pause", "good"}, "it is paused already")
+	wantOtherSourcesTold(t, config, good, suite)
 	wants(t, config, exitUsage, []string{"retry", "good"}, "goes on", "abort it first")
 	wants(t, config, exitOK, []string{"status", "good"}, "Paused:", "intent Pause", "nothing goes forward until it is Run again")
+	wants(t, config, exitOK, []string{"report", "good"}, "Not verified: run good-")
 	wants(t, config, exitOK, []string{"list", "-o", "wide"}, "NAME", "bad", "RolledBack", "paused in ")
 	wants(t, config, exitInconclusive, []string{"status", "good", "--for=committed", "--timeout=1s"}, "not within 1s")
 	watching := start(t, "rollout", "watch", "good", "-n", "back", "--kubeconfig", config)
@@ -117,11 +119,32 @@ func TestRolloutsAreSteeredOnACluster(t *testing.T) {
 
 	wants(t, config, exitOK, []string{"retry", "good", "--wait"}, "(attempt 2)", "Committed", "3 of 3 paths hold")
 	wants(t, config, exitUsage, []string{"retry", "good"}, "is committed: there is nothing to try again")
+	wants(t, config, exitInconclusive, []string{"apply", "-f", suite, "-f", good, "--wait"}, "(Committed): nothing was tested now; a committed run is not tried again")
 	wantTheReport(t, config)
 	if left := policiesOf(t, config); len(left) != 1 || left[0] != "back/store" {
 		t.Errorf("policies %v, want the committed one", left)
 	}
 	wantNoProbes(t, config)
+}
+
+// wantOtherSourcesTold changes the suite of a run that goes on, and nothing about its
+// rollout: nobody may take the run for one of the changed suite.
+func wantOtherSourcesTold(t *testing.T, config, rollout, suite string) {
+	t.Helper()
+	raw, err := os.ReadFile(suite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(raw), "app→store", "app to store", 1)
+	if changed == string(raw) {
+		t.Fatalf("the suite has no such path:\n%s", raw)
+	}
+	other := file(t, "suite.yaml", changed)
+	wants(t, config, exitInconclusive, []string{"apply", "-f", other, "-f", rollout, "--wait"},
+		"does not try what was applied: it was planned with another ConnectivitySuite small than was applied", "tightrope rollout abort good", "tightrope rollout retry good")
+	wants(t, config, exitOK, []string{"apply", "-f", other, "-f", rollout}, "warning: rollout back/good is unchanged", "another ConnectivitySuite small")
+	wants(t, config, exitUsage, []string{"apply", "-f", suite, "--wait"}, "no PolicyRollout is in the files")
+	wants(t, config, exitOK, []string{"apply", "-f", suite, "-f", rollout}, "serverside-applied")
 }
 
 // wantTheReport wants the same report from the run and from its ConfigMap as kubectl
@@ -130,6 +153,9 @@ func wantTheReport(t *testing.T, config string) {
 	t.Helper()
 	direct, piped := filepath.Join(t.TempDir(), "direct"), filepath.Join(t.TempDir(), "piped")
 	wants(t, config, exitOK, []string{"report", "good", "-o", direct}, "Report in "+direct)
+	if _, out, _ := steered(t, config, "report", "good"); strings.Contains(out, "Not verified") {
+		t.Errorf("its digest was checked, and the report says otherwise:\n%s", out)
+	}
 	maps, err := clientOf(t, config).CoreV1().ConfigMaps("back").List(t.Context(), metav1.ListOptions{LabelSelector: v1alpha1.LabelRole + "=report"})
 	if err != nil {
 		t.Fatal(err)

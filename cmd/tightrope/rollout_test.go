@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 )
 
@@ -93,14 +94,54 @@ func TestReportsAreRenderedFromWhatARunLeaves(t *testing.T) {
 			to := filepath.Join(t.TempDir(), "new", "folder")
 			stdout, _ := says(t, exitOK, "report", "render", "-f", path, "--to", to)
 			for _, f := range report.Formats {
-				contains(t, stdout, f.File)
+				contains(t, stdout, f.File, "Not verified: a file names no digest")
 				if raw, err := os.ReadFile(filepath.Join(to, f.File)); err != nil || len(raw) == 0 {
 					t.Errorf("%s: %v", f.File, err)
 				}
 			}
 			stdout, _ = says(t, exitOK, "report", "show", path)
-			contains(t, stdout, "Committed")
+			contains(t, stdout, "Committed", "Not verified: a file names no digest")
 		})
+	}
+}
+
+// A file that has the name of a rollout must not be shown in its place.
+func TestAFileIsNotTakenForARollout(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Chdir(t.TempDir())
+	var raw bytes.Buffer
+	if err := report.WriteJSON(&raw, &report.Report{SchemaVersion: report.SchemaVersion, Run: "r-1", Rollout: "ai/r", Result: "Committed"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"gateway", "report.json"} {
+		if err := os.WriteFile(name, raw.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir("folder", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const cluster = "name one that does with --kubeconfig"
+	for _, tt := range []struct {
+		code int
+		args []string
+		want string
+	}{
+		{exitOK, []string{"report.json"}, "Committed"},
+		{exitOK, []string{"./gateway"}, "Committed"},
+		{exitOK, []string{"-f", "gateway"}, "Committed"},
+		{exitUsage, []string{"gateway"}, "say -f gateway for the file, or -n NAMESPACE for the rollout"},
+		{exitUsage, []string{"gateway", "-n", "ai"}, cluster},
+		{exitUsage, []string{"report.json", "-n", "ai"}, cluster},
+		{exitUsage, []string{"folder"}, cluster},
+		{exitUsage, []string{"-f", "gateway", "-n", "ai"}, "nothing of a cluster goes with it"},
+		{exitUsage, []string{"-f", "gateway", "gateway"}, "nothing of a cluster goes with it"},
+		{exitUsage, nil, "give a file, or the name of one rollout or run"},
+	} {
+		stdout, stderr := says(t, tt.code, append([]string{"report", "show"}, tt.args...)...)
+		if !strings.Contains(stdout+stderr, tt.want) {
+			t.Errorf("%q: %q is not in %s%s", tt.args, tt.want, stdout, stderr)
+		}
 	}
 }
 
@@ -122,5 +163,16 @@ func TestFilesThatAreNoReports(t *testing.T) {
 				t.Errorf("%q drives the terminal", stderr)
 			}
 		})
+	}
+}
+
+// That a report cannot be read makes no end of a run better than it is.
+func TestTheEndOfARunWithoutItsReport(t *testing.T) {
+	for result, want := range map[string]int{"Committed": exitInconclusive, "RolledBack": exitCut, "RollbackFailed": exitRollback, "Inconclusive": exitInconclusive, "Refused": exitUsage, "": exitInconclusive} {
+		run := &v1alpha1.PolicyRolloutRun{}
+		run.Status.Result = result
+		if got := exitCode(unreported(run, report.ErrAltered)); got != want {
+			t.Errorf("%s: exit code %d, want %d", result, got, want)
+		}
 	}
 }

@@ -38,9 +38,12 @@ func newVerifyCommand() *cobra.Command {
 		Use:   "verify -f SUITE [-f FILE]...",
 		Short: "Try the paths of a suite once, on the policies as they are",
 		Long: "Verify makes probe pods that stand for the identities of ConnectivitySuites, tries every path, and removes\n" +
-			"them again. It needs no controller and changes nothing else. First it proves, in a namespace of its own and\n" +
-			"on every node where a probe pod or a target runs, that the cluster enforces NetworkPolicy: where it does\n" +
-			"not, or where a target answers nobody, nothing is proved.\n\n" +
+			"them again. It needs no controller, and without --apply it changes nothing else. First it proves, in a\n" +
+			"namespace of its own and on every node where a probe pod or a target runs, that the cluster enforces\n" +
+			"NetworkPolicy: where it does not, or where a target answers nobody, nothing is proved.\n\n" +
+			"What --apply applies to --cluster current stays there, also after Ctrl-C and whatever was found. Its policies\n" +
+			"are in force for every pod at once, without stages and with nobody to take them back: tightrope rollout\n" +
+			"apply is for clusters that somebody works on.\n\n" +
 			"Exit codes: 0 every critical path holds; 1 one is cut, or leaks; 2 what verify made could not be removed;\n" +
 			"3 nothing was proved, or not all: the cluster does not enforce, or a target is down; 4 bad input.",
 		Example: "  tightrope verify -f suite.yaml --apply rendered/ --report out/\n" +
@@ -52,7 +55,7 @@ func newVerifyCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.files, "filename", "f", nil, "file or directory with ConnectivitySuites, or - for standard input; repeatable")
 	f.StringArrayVar(&o.paths, "path", nil, "name of a path to try; repeatable; without it: all")
-	f.StringVar(&o.apply, "apply", "", "directory of rendered manifests to apply first, such as helm template writes")
+	f.StringVar(&o.apply, "apply", "", "directory of rendered manifests to apply first, such as helm template writes; on --cluster current they stay, and policies are in force")
 	f.StringVar(&o.report, "report", "reports", "directory for the reports")
 	f.DurationVar(&o.lasts, "for", 5*time.Second, "how long each path is tried")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long it may take in all")
@@ -75,10 +78,10 @@ func (o *verifyOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer func() { err = worse(err, shut(ctx, c)) }()
 	if len(objects) > 0 {
-		show.line("apply     %d objects of %s", len(objects), report.Sanitize(o.apply))
+		show.line("apply     %d objects of %s%s", len(objects), report.Sanitize(o.apply), o.staying(", which %s"))
 		err := apply.Apply(ctx, c.Config(), objects, apply.Options{Progress: func(s string) { show.line("apply     %s", report.Sanitize(s)) }})
 		if err != nil {
-			return notVerified(ctx, err)
+			return o.notVerified(ctx, err)
 		}
 	}
 	return o.verify(ctx, c, suites, show)
@@ -130,7 +133,7 @@ func (o *verifyOptions) verify(ctx context.Context, c clusters.Cluster, suites [
 		Progress: func(s string) { show.line("verify    %s", report.Sanitize(s)) },
 	})
 	if rep == nil {
-		return notVerified(ctx, err)
+		return o.notVerified(ctx, err)
 	}
 	written := writeReports(o.report, rep)
 	show.result(rep)
@@ -153,13 +156,22 @@ type reasons []string
 
 func (r reasons) Error() string { return strings.Join(r, "\n") }
 
+// staying says, in the given words, of objects that were applied to a cluster which is
+// not verify's own that they stay; empty: there are none.
+func (o *verifyOptions) staying(format string) string {
+	if o.apply == "" || o.cluster != "current" && !o.kind.Keep {
+		return ""
+	}
+	return fmt.Sprintf(format, "stay on this cluster, policies among them in force")
+}
+
 // notVerified says what it means that nothing was tried.
-func notVerified(ctx context.Context, err error) error {
+func (o *verifyOptions) notVerified(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, operator.ErrLeft):
 		return &exitError{exitRollback, err}
 	case ctx.Err() != nil:
-		return &exitError{exitInterrupted, fmt.Errorf("%w: nothing was verified, and what verify made is gone", context.Cause(ctx))}
+		return &exitError{exitInterrupted, fmt.Errorf("%w: nothing was verified, and what verify made itself is gone%s", context.Cause(ctx), o.staying("; the objects of --apply %s"))}
 	case len(operator.Refused(err)) > 0:
 		return &exitError{exitUsage, reasons(operator.Refused(err))}
 	case errors.Is(err, apply.ErrInput), apierrors.IsForbidden(err):

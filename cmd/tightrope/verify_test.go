@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/clusters/kind"
 	"github.com/tightrope-dev/tightrope/rollout/operator"
 )
 
@@ -260,11 +260,31 @@ func TestAnInterruptedVerifyLeavesNothing(t *testing.T) {
 			p := start(t, append(append([]string{"verify"}, writeShop(t, namespace, "8080", lets)...), "--cluster", "current", "--kubeconfig", kubeconfig, "--report", t.TempDir())...)
 			p.await(t, when)
 			p.signal(t, syscall.SIGINT)
-			if code := p.end(t); code != exitInterrupted || !strings.Contains(p.stderr.String(), "what verify made is gone") {
+			if code := p.end(t); code != exitInterrupted || !strings.Contains(p.stderr.String(), "what verify made itself is gone; the objects of --apply stay") {
 				t.Errorf("exit code %d, want %d", code, exitInterrupted)
 			}
 			wantNothingOf(t, kube, namespace)
 		})
+	}
+}
+
+// What --apply has applied is not verify's own, and nobody takes it back.
+func TestAnInterruptedVerifySaysWhatStays(t *testing.T) {
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(errSignal{syscall.SIGINT})
+	for _, tt := range []struct {
+		o     verifyOptions
+		stays bool
+	}{
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "current"}}, true},
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "kind", kind: kind.Options{Keep: true}}}, true},
+		{verifyOptions{apply: "rendered", hostOptions: hostOptions{cluster: "lab"}}, false},
+		{verifyOptions{hostOptions: hostOptions{cluster: "current"}}, false},
+	} {
+		err := tt.o.notVerified(ctx, context.Cause(ctx))
+		if said := err.Error(); exitCode(err) != exitInterrupted || strings.Contains(said, "the objects of --apply stay on this cluster, policies among them in force") != tt.stays {
+			t.Errorf("%+v: exit code %d, %s", tt.o, exitCode(err), said)
+		}
 	}
 }
 
@@ -319,64 +339,6 @@ func TestVerifyNamesWhatASuiteGetsWrong(t *testing.T) {
 	for _, want := range []string{`namespace "nowhere", which does not exist`, "Service nowhere/api, which does not exist", `no suite has a path called "web to moon": there are "web to api", "guest to api"`} {
 		if code != exitUsage || !strings.Contains(stderr.String(), want) {
 			t.Errorf("exit code %d and %q, want %d and %q", code, &stderr, exitUsage, want)
-		}
-	}
-}
-
-// A probe pod is never ready, not even for a moment after its kubelet was killed and
-// started again, and nobody's alerts fire on it.
-func TestAProbePodIsNeverReadyAndNobodyIsToldOfIt(t *testing.T) {
-	kubeconfig := sharedLab(t)
-	kube := clientset(t, kubeconfig)
-	name := filepath.Base(filepath.Dir(kubeconfig))
-	args := append(writeShop(t, "v-ready", "8080", lets), "--cluster", "current", "--kubeconfig", kubeconfig, "--report", t.TempDir(), "--for", "100s", "--timeout", "110s")
-	p := start(t, append([]string{"verify"}, args...)...)
-	p.await(t, "Trying every path")
-	ctx, stop := context.WithTimeout(t.Context(), patience)
-	defer stop()
-	watch, err := kube.CoreV1().Pods("v-ready").Watch(ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelRun})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer watch.Stop()
-	fault := start(t, "lab", "fault", "kill", "node-1", "node-2", "--for", "1s", "--name", name)
-	again := map[string]bool{} // probe pods whose containers run again
-	for e := range watch.ResultChan() {
-		pod, ok := e.Object.(*corev1.Pod)
-		if !ok {
-			t.Fatalf("%+v", e.Object)
-		}
-		for _, c := range pod.Status.Conditions {
-			if c.Status == corev1.ConditionTrue && (c.Type == corev1.PodReady || c.Type == corev1.ContainersReady) {
-				t.Errorf("pod %s is %s", pod.Name, c.Type)
-			}
-		}
-		for _, c := range pod.Status.ContainerStatuses {
-			if c.Ready {
-				t.Errorf("container of pod %s is ready", pod.Name)
-			}
-			if c.RestartCount > 0 && c.State.Running != nil {
-				again[pod.Name] = true
-			}
-		}
-		if len(again) == 2 || t.Failed() {
-			break
-		}
-	}
-	if code := fault.end(t); code != exitOK || len(again) != 2 {
-		t.Fatalf("the fault ended with %d, and %d probe pods run again, want 2", code, len(again))
-	}
-	p.signal(t, syscall.SIGINT)
-	if code := p.end(t); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d", code, exitInterrupted)
-	}
-	events, err := kube.CoreV1().Events("").List(ctx, metav1.ListOptions{FieldSelector: "reason=Unhealthy"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range events.Items {
-		if strings.HasPrefix(e.InvolvedObject.Name, "tightrope-") {
-			t.Errorf("event of pod %s: %s", e.InvolvedObject.Name, e.Message)
 		}
 	}
 }

@@ -34,23 +34,41 @@ func (i *installer) applyOne(ctx context.Context, o *unstructured.Unstructured) 
 	if err := ourNamespace(before); err != nil {
 		return err
 	}
-	after, err := i.patch(ctx, o)
-	if err != nil {
+	o = madeHere(o, before)
+	note := &change{object: o, before: before}
+	i.changes = append(i.changes, note)
+	if note.after, err = i.patch(ctx, o); err != nil {
 		return err
 	}
-	did := "unchanged"
+	did := "configured"
 	switch {
 	case before == nil:
 		did = "created"
-	case before.GetResourceVersion() != after.GetResourceVersion():
-		did = "configured"
-	}
-	if did != "unchanged" {
-		i.changes = append(i.changes, change{before, after})
+	case alike(before, note.after):
+		did, i.changes = "unchanged", i.changes[:len(i.changes)-1]
 	}
 	i.say("%s %s", Title(o), did)
 	return nil
 }
+
+// madeHere makes a namespace say that an installation made it: another one is not
+// deleted with what is in it.
+func madeHere(o, before *unstructured.Unstructured) *unstructured.Unstructured {
+	if o.GetKind() != "Namespace" || before != nil && before.GetAnnotations()[annotationMade] == "" {
+		return o
+	}
+	o = o.DeepCopy()
+	annotations := o.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[annotationMade] = "true"
+	o.SetAnnotations(annotations)
+	return o
+}
+
+// annotationMade is on the namespace if an installation made it.
+const annotationMade = "tightrope.dev/made-by-installation"
 
 // ourNamespace refuses a namespace that is being deleted: nothing can be put there.
 func ourNamespace(before *unstructured.Unstructured) error {
@@ -77,6 +95,25 @@ func (i *installer) patch(ctx context.Context, o *unstructured.Unstructured, opt
 		return nil, fmt.Errorf("apply %s: %w", Title(o), err)
 	}
 	return after, nil
+}
+
+// wouldChange reports whether applying the objects would change any. The API server is
+// asked, which fills in defaults and stores nothing.
+func (i *installer) wouldChange(ctx context.Context) (bool, error) {
+	for _, o := range slices.Concat(i.crds, i.objects) {
+		before, err := i.get(ctx, o)
+		if err != nil || before == nil {
+			return true, err
+		}
+		after, err := i.patch(ctx, madeHere(o, before), client.DryRunAll)
+		if err != nil {
+			return true, err
+		}
+		if !alike(before, after) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // wouldApply has the API server check what it can before the first write: a role that
@@ -177,10 +214,10 @@ func (i *installer) prune(ctx context.Context) error {
 			if wanted[Title(&o)] {
 				continue
 			}
+			i.changes = append(i.changes, &change{object: &o, before: &o, deleted: true})
 			if err := i.erase(ctx, &o); err != nil {
 				return err
 			}
-			i.changes = append(i.changes, change{before: &o})
 			i.say("%s deleted: this version has none", Title(&o))
 		}
 	}

@@ -93,8 +93,24 @@ func Install(ctx context.Context, cfg *rest.Config, o Options) error {
 		if err := i.keepTenancy(ctx); err != nil {
 			return err
 		}
+		if err := i.mayDisturb(ctx); err != nil {
+			return err
+		}
 	}
 	return i.bring(ctx)
+}
+
+// mayDisturb refuses to change what is installed while a rollout is under way: the
+// controller would stop for a moment, with candidates in force.
+func (i *installer) mayDisturb(ctx context.Context) error {
+	if i.untenable != nil || i.DryRun {
+		return nil // bring says so
+	}
+	changes, err := i.wouldChange(ctx)
+	if err != nil || !changes {
+		return err
+	}
+	return i.noneLive(ctx, "install")
 }
 
 // Ensure is Install where nothing is installed. What is there already in this version
@@ -158,6 +174,7 @@ func Installed(ctx context.Context, cfg *rest.Config) (version string, found boo
 type installer struct {
 	Options
 	crds, objects []*unstructured.Unstructured // of this version, in the order to apply them in
+	applied       *unstructured.Unstructured   // the Deployment that is to run; nil: whichever is there
 	untenable     error                        // why they must not be applied; nil: they may be
 	journal
 }
@@ -265,6 +282,9 @@ func (i *installer) applyController(ctx context.Context) error {
 		if err := i.applyOne(ctx, o); err != nil {
 			return err
 		}
+		if o.GetKind() == "Deployment" {
+			i.applied = o
+		}
 	}
 	if err := i.ready(ctx); err != nil {
 		return err
@@ -284,8 +304,15 @@ func (i *installer) takeBack(ctx context.Context, why error) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), backWithin)
 	defer stop()
 	i.say("taking back what was written")
+	restarts := slices.ContainsFunc(i.changes, func(c *change) bool { return c.object.GetKind() == "Deployment" && c.before != nil })
 	if err := i.undo(ctx); err != nil {
 		return errors.Join(why, fmt.Errorf("and this could not be taken back: %w", err))
+	}
+	if restarts {
+		i.applied = nil
+		if err := i.ready(ctx); err != nil {
+			return fmt.Errorf("%w; everything is as it was before, but the controller of before does not run yet: %w", why, err)
+		}
 	}
 	return fmt.Errorf("%w; everything is as it was before", why)
 }

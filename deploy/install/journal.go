@@ -2,11 +2,15 @@ package install
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,16 +19,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// change is one object that was written.
+// change is one object that is written, or was. It is noted before the write: the
+// answer may never come, though the write was done.
 type change struct {
-	before *unstructured.Unstructured // nil: it was not there
-	after  *unstructured.Unstructured // nil: it was deleted
+	object  *unstructured.Unstructured // which
+	before  *unstructured.Unstructured // nil: it was not there
+	after   *unstructured.Unstructured // as we wrote it; nil: not known
+	deleted bool                       // it was deleted, or was to be
 }
 
 // journal remembers what was written, so that it can be taken back.
 type journal struct {
 	c       client.WithWatch
-	changes []change
+	changes []*change
 }
 
 // get returns the object as the API server has it; nil: it has none.
@@ -45,52 +52,86 @@ func (j *journal) get(ctx context.Context, o *unstructured.Unstructured) (*unstr
 func (j *journal) undo(ctx context.Context) error {
 	var errs []error
 	for _, c := range slices.Backward(j.changes) {
-		switch {
-		case c.before == nil:
-			errs = append(errs, j.erase(ctx, c.after))
-		case c.after == nil:
-			errs = append(errs, j.restore(ctx, c.before, ""))
-		default:
-			errs = append(errs, j.restore(ctx, c.before, c.after.GetResourceVersion()))
+		if err := j.undoOne(ctx, c); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", Title(c.object), err))
 		}
 	}
 	j.changes = nil
 	return errors.Join(errs...)
 }
 
-// restore writes an object as it was over the version that we wrote; empty: it was
-// deleted.
+func (j *journal) undoOne(ctx context.Context, c *change) error {
+	now, err := j.get(ctx, c.object)
+	switch {
+	case err != nil:
+		return err
+	case c.before == nil && now == nil:
+		return nil
+	case c.before == nil && !applied(now):
+		return errors.New("somebody else has made it since; it is left")
+	case c.before == nil:
+		return j.erase(ctx, now)
+	case now == nil && c.deleted:
+		return j.putBack(ctx, c.before)
+	case now == nil:
+		return errors.New("somebody has deleted it since")
+	case now.GetUID() != c.before.GetUID():
+		return errors.New("somebody has made another one since; it is left")
+	case alike(now, c.before):
+		return nil
+	case c.after != nil && !alike(now, c.after):
+		return errors.New("somebody has changed it since; it is left as it is now")
+	}
+	return j.restore(ctx, c.before, now.GetResourceVersion())
+}
+
+// putBack makes an object that was deleted.
+func (j *journal) putBack(ctx context.Context, before *unstructured.Unstructured) error {
+	o := before.DeepCopy()
+	o.SetResourceVersion("")
+	o.SetUID("")
+	return j.c.Create(ctx, o, client.FieldOwner(fieldManager))
+}
+
+// restore writes an object as it was over the version that is there. A second write,
+// which changes no field, gives each field back to who had it: the next installation
+// would else be in conflict with this one.
 func (j *journal) restore(ctx context.Context, before *unstructured.Unstructured, over string) error {
 	o := before.DeepCopy()
 	o.SetResourceVersion(over)
-	var err error
-	if over == "" {
-		o.SetUID("")
-		err = j.c.Create(ctx, o, client.FieldOwner(fieldManager))
-	} else {
-		err = j.c.Update(ctx, o, client.FieldOwner(fieldManager))
-		if apierrors.IsConflict(err) { // its status changed, or somebody edited it
-			err = j.restoreNow(ctx, before)
-		}
+	if err := j.c.Update(ctx, o, client.FieldOwner(fieldManager)); err != nil {
+		return fmt.Errorf("restore it: %w", err)
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": before.GetUID(), "managedFields": before.GetManagedFields()}})
+	if err == nil {
+		err = j.c.Patch(ctx, o, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(fieldManager))
 	}
 	if err != nil {
-		return fmt.Errorf("restore %s: %w", Title(before), err)
+		return fmt.Errorf("give its fields back: %w", err)
 	}
 	return nil
 }
 
-// restoreNow writes an object as it was over what is there now.
-func (j *journal) restoreNow(ctx context.Context, before *unstructured.Unstructured) error {
-	now, err := j.get(ctx, before)
-	if err != nil {
-		return err
+// alike reports whether two versions of an object ask for the same. What controllers
+// note of it is no difference.
+func alike(a, b *unstructured.Unstructured) bool {
+	return equality.Semantic.DeepEqual(asked(a), asked(b))
+}
+
+// asked is an object without what the cluster itself writes.
+func asked(o *unstructured.Unstructured) map[string]any {
+	content := o.DeepCopy()
+	content.SetManagedFields(nil)
+	content.SetResourceVersion("")
+	content.SetGeneration(0)
+	delete(content.Object, "status")
+	annotations := content.GetAnnotations()
+	maps.DeleteFunc(annotations, func(key, _ string) bool { return strings.HasPrefix(key, "deployment.kubernetes.io/") })
+	if len(annotations) == 0 {
+		annotations = nil
 	}
-	if now == nil || now.GetUID() != before.GetUID() {
-		return errors.New("somebody has deleted it")
-	}
-	o := before.DeepCopy()
-	o.SetResourceVersion(now.GetResourceVersion())
-	return j.c.Update(ctx, o, client.FieldOwner(fieldManager))
+	content.SetAnnotations(annotations)
+	return content.Object
 }
 
 // erase deletes that very object and waits until it is gone: what is installed next
@@ -134,6 +175,10 @@ func (j *journal) gone(ctx context.Context, o client.Object, uid types.UID) erro
 			return fmt.Errorf("it is still there: %w%s", context.Cause(ctx), finalizersOf(now))
 		case e, ok := <-w.ResultChan():
 			if !ok { // the watch ended: ask again
+				select {
+				case <-ctx.Done():
+				case <-time.After(look):
+				}
 				return j.gone(ctx, o, uid)
 			}
 			if e.Type == watch.Deleted {

@@ -22,11 +22,12 @@ func (i *installer) mayBring(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, verb := range []string{"get", "list", "create", "patch", "update", "delete"} {
+		for _, verb := range []string{"get", "list", "watch", "create", "patch", "update", "delete"} {
 			resource.Verb = verb
 			want = append(want, resource)
 		}
 	}
+	want = append(want, authorizationv1.ResourceAttributes{Verb: "list", Resource: "pods", Namespace: v1alpha1.SystemNamespace})
 	return i.mayAll(ctx, want)
 }
 
@@ -38,21 +39,21 @@ func (i *installer) mayRemove(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, verb := range []string{"get", "list", "delete"} {
+		for _, verb := range []string{"get", "list", "watch", "delete"} {
 			resource.Verb = verb
 			want = append(want, resource)
 		}
 	}
 	for resource, verbs := range map[authorizationv1.ResourceAttributes][]string{
 		{Group: "networking.k8s.io", Resource: "networkpolicies"}: {"list", "patch"},
-		{Resource: "pods"}:                                                   {"list", "patch", "delete"},
-		{Resource: "configmaps"}:                                             {"list", "delete"},
-		{Resource: "serviceaccounts"}:                                        {"list", "delete"}, // of tenants
-		{Group: "rbac.authorization.k8s.io", Resource: "roles"}:              {"list", "delete"},
-		{Group: "rbac.authorization.k8s.io", Resource: "rolebindings"}:       {"list", "delete"},
-		{Group: v1alpha1.GroupVersion.Group, Resource: "policyrollouts"}:     {"list", "delete"},
-		{Group: v1alpha1.GroupVersion.Group, Resource: "policyrolloutruns"}:  {"list", "patch", "delete"},
-		{Group: v1alpha1.GroupVersion.Group, Resource: "connectivitysuites"}: {"list", "delete"},
+		{Resource: "pods"}:                                                   {"list", "watch", "patch", "delete"},
+		{Resource: "configmaps"}:                                             {"list", "watch", "delete"},
+		{Resource: "serviceaccounts"}:                                        {"list", "watch", "delete"}, // of tenants
+		{Group: "rbac.authorization.k8s.io", Resource: "roles"}:              {"list", "watch", "delete"},
+		{Group: "rbac.authorization.k8s.io", Resource: "rolebindings"}:       {"list", "watch", "delete"},
+		{Group: v1alpha1.GroupVersion.Group, Resource: "policyrollouts"}:     {"list", "watch", "delete"},
+		{Group: v1alpha1.GroupVersion.Group, Resource: "policyrolloutruns"}:  {"list", "watch", "patch", "delete"},
+		{Group: v1alpha1.GroupVersion.Group, Resource: "connectivitysuites"}: {"list", "watch", "delete"},
 	} {
 		for _, verb := range verbs {
 			resource.Verb = verb

@@ -10,7 +10,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
@@ -79,17 +78,15 @@ func (i *installer) keepTenancy(ctx context.Context) error {
 	return i.render()
 }
 
-// tenants are those that are there and those that are to be added.
+// tenants are those that administrators have made, and those that are to be added.
 func (i *installer) tenants(ctx context.Context) ([]string, error) {
-	accounts, err := i.ours(ctx, schema.GroupVersionKind{Version: "v1", Kind: "ServiceAccount"})
-	if err != nil {
-		return nil, err
+	var d appsv1.Deployment
+	if err := i.c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: controllerName}, &d); err != nil {
+		return nil, fmt.Errorf("look for whom Tightrope is installed: %w", err)
 	}
 	all := slices.Clone(i.Deploy.Tenants)
-	for _, sa := range accounts {
-		if sa.GetName() == deploy.TenantAccount {
-			all = append(all, sa.GetNamespace())
-		}
+	if there := d.Annotations[deploy.AnnotationTenants]; there != "" {
+		all = append(all, strings.Split(there, ",")...)
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -48,7 +50,7 @@ func Uninstall(ctx context.Context, cfg *rest.Config, o Options, r Removal) erro
 	case err != nil:
 		return err
 	case len(objects) == 0:
-		return fmt.Errorf("%w: the cluster has neither its CRDs nor its namespace", ErrNotInstalled)
+		return fmt.Errorf("%w: the cluster has nothing that an installation has applied (what a chart or GitOps applied, they remove)", ErrNotInstalled)
 	}
 	if i.DryRun {
 		for _, o := range objects {
@@ -64,7 +66,10 @@ func Uninstall(ctx context.Context, cfg *rest.Config, o Options, r Removal) erro
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{i.removeRollouts, i.stopController, i.unmarkPolicies, i.unmarkPods, i.sweep} {
+	if err := i.noOrphans(ctx); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{i.removeRollouts, i.noTemporary, i.stopController, i.unmarkPolicies, i.unmarkPods, i.sweep} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -100,7 +105,9 @@ func (i *installer) present(ctx context.Context) ([]unstructured.Unstructured, e
 		if err != nil {
 			return nil, err
 		}
-		add(now)
+		if now != nil && applied(now) { // one of that name may be somebody else's
+			add(now)
+		}
 	}
 	return found, nil
 }
@@ -111,20 +118,32 @@ var userKinds = []string{"PolicyRollout", "PolicyRolloutRun", "ConnectivitySuite
 // removeRollouts deletes every rollout, run and suite, and waits: the controller
 // tidies up after each run before it lets it go.
 func (i *installer) removeRollouts(ctx context.Context) error {
+	for left := true; left; { // somebody may make another one meanwhile
+		var err error
+		if left, err = i.removeOnce(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeOnce reports whether there was anything to delete.
+func (i *installer) removeOnce(ctx context.Context) (some bool, err error) {
 	for _, kind := range userKinds {
 		gvk := v1alpha1.GroupVersion.WithKind(kind)
 		list, err := i.all(ctx, gvk)
 		if err != nil {
-			return err
+			return false, err
 		}
+		some = some || len(list) > 0
 		for _, o := range list {
 			if err := i.erase(ctx, &o); err != nil {
-				return fmt.Errorf("%w; is the controller running? kubectl -n %s get pods", err, v1alpha1.SystemNamespace)
+				return false, fmt.Errorf("%w; is the controller running? kubectl -n %s get pods", err, v1alpha1.SystemNamespace)
 			}
 			i.say("%s deleted", Title(&o))
 		}
 	}
-	return nil
+	return some, nil
 }
 
 // all lists every object of a kind; none where the kind is not served.
@@ -156,19 +175,62 @@ func (i *installer) stopController(ctx context.Context) error {
 	return nil
 }
 
+// temporary are the policies that a run has in force for a while, by run.
+func (i *installer) temporary(ctx context.Context) (map[string][]unstructured.Unstructured, error) {
+	policies, err := i.all(ctx, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"), client.HasLabels{v1alpha1.LabelRun})
+	if err != nil {
+		return nil, err
+	}
+	byRun := map[string][]unstructured.Unstructured{}
+	for _, p := range policies {
+		if p.GetAnnotations()[v1alpha1.AnnotationRunUID] != "" { // a label alone may be anybody's
+			byRun[p.GetLabels()[v1alpha1.LabelRun]] = append(byRun[p.GetLabels()[v1alpha1.LabelRun]], p)
+		}
+	}
+	return byRun, nil
+}
+
+// noOrphans refuses, before anything is deleted, where a run that is gone has left a
+// temporary policy. What it does for people's paths cannot be known here.
+func (i *installer) noOrphans(ctx context.Context) error {
+	byRun, err := i.temporary(ctx)
+	if err != nil {
+		return err
+	}
+	runs, err := i.runs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		delete(byRun, run.Name)
+	}
+	return leftBy(byRun, "nothing was removed")
+}
+
+// noTemporary refuses to stop the controller while a policy is there that it should
+// take away.
+func (i *installer) noTemporary(ctx context.Context) error {
+	byRun, err := i.temporary(ctx)
+	if err != nil {
+		return err
+	}
+	return leftBy(byRun, "rollouts were removed, and the controller still runs")
+}
+
+func leftBy(byRun map[string][]unstructured.Unstructured, so string) error {
+	for _, run := range slices.Sorted(maps.Keys(byRun)) {
+		p := byRun[run][0]
+		return fmt.Errorf("%w: policy %s/%s is a temporary one of run %s (role %s), which is gone: without it paths may break or open, so it stays and %s; look at it, delete it (kubectl -n %s delete networkpolicy %s), and uninstall again",
+			ErrLive, p.GetNamespace(), p.GetName(), run, p.GetLabels()[v1alpha1.LabelRole], so, p.GetNamespace(), p.GetName())
+	}
+	return nil
+}
+
 // unmarkPolicies takes our labels and annotations off policies that are in force.
-// A temporary policy of a run should not be there any more: what it does for people's
-// paths cannot be known here, so it stays, and is named.
 func (i *installer) unmarkPolicies(ctx context.Context) error {
 	policies, err := i.all(ctx, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"))
 	if err != nil {
 		return err
-	}
-	for _, p := range policies {
-		if run := p.GetLabels()[v1alpha1.LabelRun]; run != "" {
-			return fmt.Errorf("policy %s/%s is a temporary one that run %s left (role %s): with it gone, paths may break or open, so it stays and nothing else was removed; look at it, delete it (kubectl -n %s delete networkpolicy %s), and uninstall again",
-				p.GetNamespace(), p.GetName(), run, p.GetLabels()[v1alpha1.LabelRole], p.GetNamespace(), p.GetName())
-		}
 	}
 	for _, p := range policies {
 		if did, err := i.unmark(ctx, &p); err != nil {
@@ -265,10 +327,53 @@ func (i *installer) eraseAll(ctx context.Context, objects []unstructured.Unstruc
 			}
 			continue
 		}
+		if now.GetKind() == "Namespace" {
+			if err := i.eraseNamespace(ctx, now); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := i.erase(ctx, now); err != nil {
 			return err
 		}
 		i.say("%s deleted", Title(now))
 	}
+	return nil
+}
+
+// peoples are the kinds of what people may have put into our namespace.
+var peoples = []string{"Secret", "ConfigMap", "Pod", "Service"}
+
+// eraseNamespace deletes our namespace if an installation made it and nothing of
+// anybody else is in it, such as a pull secret.
+func (i *installer) eraseNamespace(ctx context.Context, ns *unstructured.Unstructured) error {
+	kept := ""
+	if ns.GetAnnotations()[annotationMade] == "" {
+		kept = "it was there before Tightrope"
+	}
+	for _, kind := range peoples {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind + "List"))
+		if err := i.c.List(ctx, list, client.InNamespace(ns.GetName())); err != nil {
+			kept = fmt.Sprintf("what of kind %s is in it cannot be seen (%v)", kind, err)
+			break
+		}
+		for _, o := range list.Items {
+			if o.Labels[v1alpha1.LabelRole] == "" && !strings.HasSuffix(o.Name, ".crt") && o.DeletionTimestamp == nil {
+				kept = fmt.Sprintf("it holds %s/%s, which is not ours", strings.ToLower(kind), o.Name)
+			}
+		}
+	}
+	if kept != "" {
+		if _, err := i.unmark(ctx, ns); err != nil {
+			return err
+		}
+		i.say("%s is kept: %s; kubectl delete namespace %s removes it", Title(ns), kept, ns.GetName())
+		return nil
+	}
+	if err := i.erase(ctx, ns); err != nil {
+		return err
+	}
+	i.say("%s deleted", Title(ns))
 	return nil
 }

@@ -91,14 +91,44 @@ func (i *installer) ready(ctx context.Context) error {
 	d.SetName(controllerName)
 	return i.await(ctx, func(ctx context.Context) (string, error) {
 		state, err := i.state(ctx, d)
-		if err != nil || state.Status == status.CurrentStatus {
+		if err != nil {
 			return "", err
+		}
+		if err := i.replaced(ctx, d); err != nil {
+			return "", err
+		}
+		if state.Status == status.CurrentStatus {
+			return "", nil
 		}
 		if err := i.hindered(ctx, d); err != nil {
 			return "", err
 		}
 		return fmt.Sprintf("%s: %s", Title(d), state.Message), nil
 	})
+}
+
+// replaced says that the Deployment runs something else than what was applied: somebody
+// else installs, too.
+func (i *installer) replaced(ctx context.Context, d *unstructured.Unstructured) error {
+	if i.applied == nil {
+		return nil
+	}
+	now, err := i.get(ctx, d)
+	if err != nil || now == nil {
+		return err
+	}
+	if is, want := imageOf(now), imageOf(i.applied); is != want {
+		return fmt.Errorf("%w: somebody else has changed %s meanwhile: it runs %s, and not %s", ErrConflict, Title(d), is, want)
+	}
+	return nil
+}
+
+func imageOf(deployment *unstructured.Unstructured) string {
+	pod, err := podOf(deployment)
+	if err != nil || len(pod.Spec.Containers) == 0 {
+		return ""
+	}
+	return pod.Spec.Containers[0].Image
 }
 
 // hindered says what keeps the Deployment's pods from running for good.

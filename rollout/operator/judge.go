@@ -77,6 +77,7 @@ func (p *picture) see(x sight) {
 // tries: it proves nothing.
 type judged struct {
 	tried, required, proved bool
+	due, holds              bool // the path is to be as expected by now, and is: also one that has no vote
 	works                   bool // before the change: often enough to vote after it
 	undecided               bool // fails, and whose trouble that is shows later
 	note                    string
@@ -112,14 +113,26 @@ func (p *picture) judge() map[cell]*judged {
 		} else {
 			p.judgeDeny(c, s, j)
 		}
+		j.due = j.due || p.due(s, p.plan.Paths[c.path])
 	}
 	for c, j := range out {
 		if !j.tried {
 			p.judgeUntried(c, j)
 		}
+		j.due = j.due || j.required
+		j.holds = j.proved && j.due
 		j.proved = j.proved && j.required
 	}
 	return out
+}
+
+// due reports whether a path is to be as expected already: a forbidden one works until
+// policies deny it.
+func (p *picture) due(s sight, path PlannedPath) bool {
+	if !p.scope.Live() {
+		return false
+	}
+	return path.Expect == v1alpha1.ExpectAllow || p.scope == rollout.Everyone || p.predicted(s, path) == verdict.Deny
 }
 
 // judgeUntried judges a cell that no check tries: it needs proof and has none.

@@ -25,6 +25,8 @@ type Plan struct {
 	Run     string    `json:"run"`
 	RunUID  types.UID `json:"runUID"`
 	Rollout string    `json:"rollout"` // namespace/name
+	// Sources that the rollout names, as they were when they were read.
+	Sources []v1alpha1.Source `json:"sources"`
 	// Account that everything forward is written as; none: the controller itself.
 	Account  types.NamespacedName `json:"account,omitzero"`
 	Steps    []rollout.StepPlan   `json:"steps"`

@@ -3,6 +3,8 @@ package operator
 import (
 	"context"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 )
 
 func TestOurLabelsAreNoIdentitys(t *testing.T) {
@@ -46,6 +49,29 @@ func TestOurLabelsAreNoIdentitys(t *testing.T) {
 		return
 	}
 	t.Error("no pod was made")
+}
+
+// Monitoring knows every pod of ours by one label, whatever a step does to the others.
+func TestEveryProbePodHasTheLabelThatMonitoringKnowsItBy(t *testing.T) {
+	p := aPlan()
+	node := agentSpec{node: "n", plan: probes.Plan{Run: p.Run}}
+	for name, spec := range map[string]pods.Spec{
+		"of an identity": p.agent(v1alpha1.Identity{Name: "x"}, true, nil, nil).pod(p.key()), "control": p.agent(p.control(), false, nil, nil).pod(p.key()),
+		"twin": twinSpec(p.Run).twin(p.key(), nil), "marker": node.pod(p.key()), "marker that answers": node.twin(p.key(), nil),
+	} {
+		_, marked := spec.Marks[v1alpha1.LabelRole]
+		if label := p.key().Meta("a", "x", spec.Role).Labels[v1alpha1.LabelRole]; label == "" || marked || slices.Contains(spec.Own, v1alpha1.LabelRole) {
+			t.Errorf("%s: label %q, %+v", name, label, spec)
+		}
+	}
+	raw, err := os.ReadFile("../../docs/production.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metric := "label_" + strings.NewReplacer(".", "_", "/", "_").Replace(v1alpha1.LabelRole) + `=""`
+	if _, quiet, _ := strings.Cut(string(raw), "## Quiet neighbours"); !strings.Contains(quiet, "`"+v1alpha1.LabelRole+"`") || !strings.Contains(quiet, metric) {
+		t.Errorf("docs/production.md does not name %s and %s:\n%s", v1alpha1.LabelRole, metric, quiet)
+	}
 }
 
 // A probe pod that is made in a step starts long after it was asked for, and policies

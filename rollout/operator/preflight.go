@@ -58,11 +58,11 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 		no.add("rollout %s: %v", key, err)
 	}
 	p.Steps = steps
-	suites, err := r.readSuites(ctx, &ro, no)
+	suites, err := r.readSuites(ctx, &ro, p, no)
 	if err != nil {
 		return nil, err
 	}
-	candidates, err := r.readCandidates(ctx, &ro, no)
+	candidates, err := r.readCandidates(ctx, &ro, p, no)
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +137,8 @@ func (p *Plan) readAnalysis(ro *v1alpha1.PolicyRollout, no *refusal) {
 	}
 }
 
-// readSuites reads the suites of a rollout.
-func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollout, no *refusal) ([]v1alpha1.ConnectivitySuite, error) {
+// readSuites reads the suites of a rollout, which become sources of the plan.
+func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollout, p *Plan, no *refusal) ([]v1alpha1.ConnectivitySuite, error) {
 	var out []v1alpha1.ConnectivitySuite
 	for _, ref := range ro.Spec.Suites {
 		var suite v1alpha1.ConnectivitySuite
@@ -151,6 +151,7 @@ func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollo
 			return nil, fmt.Errorf("suite %s: %w", key, err)
 		}
 		out = append(out, suite)
+		p.Sources = append(p.Sources, v1alpha1.SuiteSource(&suite))
 	}
 	return out, nil
 }
@@ -177,7 +178,7 @@ func (no *refusal) addReserved(suite *v1alpha1.ConnectivitySuite) {
 func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
 	for _, id := range suite.Spec.Identities {
 		if _, dup := p.identity(id.Name); dup {
-			no.add("suite %s: identity %q is already in another suite of this rollout: rename it", suite.Name, id.Name)
+			no.add("suite %s: identity %q is already in another suite: rename it", suite.Name, id.Name)
 			continue
 		}
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
@@ -295,8 +296,9 @@ func denied(err error) bool {
 		apierrors.IsNotFound(err) || errors.As(err, new(*refusal))
 }
 
-// readCandidates reads the policies, inline or from a ConfigMap.
-func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyRollout, no *refusal) ([]v1alpha1.CandidatePolicy, error) {
+// readCandidates reads the policies, inline or from a ConfigMap, which becomes a source
+// of the plan.
+func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyRollout, p *Plan, no *refusal) ([]v1alpha1.CandidatePolicy, error) {
 	out := ro.Spec.Policies.Inline
 	if ref := ro.Spec.Policies.ConfigMapRef; ref != nil {
 		var cm corev1.ConfigMap
@@ -309,6 +311,7 @@ func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyR
 			return nil, fmt.Errorf("policies of rollout %s: %w", ro.Name, err)
 		}
 		out = policiesFrom(&cm, no)
+		p.Sources = append(p.Sources, v1alpha1.ConfigMapSource(&cm))
 	}
 	protected := append(slices.Clone(always), ro.Spec.ProtectedNamespaces...)
 	seen := map[string]bool{}

@@ -30,7 +30,7 @@ func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
 		if j.note != "" {
 			row.Note = j.note
 		}
-		if j.proved && p.settled && p.scope.Live() && row.Finding != report.CutFinding {
+		if j.holds && p.settled && p.scope.Live() && row.Finding != report.CutFinding {
 			r.holds(p, c, row)
 		}
 		if j.leak != nil && row.Finding != report.Leak {
@@ -219,7 +219,7 @@ func (r *record) measuredLast(p *picture, cells map[cell]*judged) {
 // unprovedLast makes the rows without proof at the end say so.
 func (r *record) unprovedLast(p *picture, cells map[cell]*judged) {
 	for c, j := range cells {
-		if row := r.rows[c]; row != nil && p.scope.Live() && j.required && !j.proved && row.Finding == report.Holds {
+		if row := r.rows[c]; row != nil && p.scope.Live() && j.due && !j.holds && row.Finding == report.Holds {
 			row.Finding, row.Note = report.Inconclusive, cmp.Or(j.note, "it held in an earlier step and was not proved in the last one")
 		}
 	}

@@ -241,8 +241,8 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 		return resultViolated, "", told(broken, unproved)
 	case len(x.asked.late) > 0:
 		return "Inconclusive", string(rollout.CauseNotEnforced), told([]string{fmt.Sprintf("nobody knows whether %s enforces policies: a probe pod or a target came there meanwhile; try again", strings.Join(x.asked.late, ", "))}, unproved)
-	case len(unproved) > 0 || holds == 0:
-		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", len(unproved), rows)}, unproved)
+	case len(unproved) > 0 || holds == 0 || holds < rows && !slices.ContainsFunc(x.plan.Paths, PlannedPath.votes):
+		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", rows-holds, rows)}, unproved)
 	}
 	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, %s", holds, rows, len(x.plan.Paths), x.asked.where())
 }

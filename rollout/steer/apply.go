@@ -18,6 +18,8 @@ import (
 type Applied struct {
 	Rollout *v1alpha1.PolicyRollout // as it is now
 	Changed bool                    // a run is to begin; false: its generation was taken up before
+
+	sources []v1alpha1.Source // what it names, as it is now
 }
 
 // Applying says how to apply. The zero value takes over nothing that somebody else
@@ -48,10 +50,11 @@ func (s *Steerer) Apply(ctx context.Context, in *Input, how Applying) ([]Applied
 		}
 	}
 	var applied []Applied
+	stored := stored{}
 	for _, u := range in.Objects {
 		now := u.DeepCopy()
 		if !how.DryRun {
-			rollout, err := s.applyOne(ctx, now, how)
+			rollout, err := s.applyOne(ctx, now, how, stored)
 			if err != nil {
 				return applied, err
 			}
@@ -67,9 +70,12 @@ func (s *Steerer) Apply(ctx context.Context, in *Input, how Applying) ([]Applied
 }
 
 // applyOne applies an object; of a rollout it tells whether that begins anything.
-func (s *Steerer) applyOne(ctx context.Context, u *unstructured.Unstructured, how Applying) (*Applied, error) {
+func (s *Steerer) applyOne(ctx context.Context, u *unstructured.Unstructured, how Applying, stored stored) (*Applied, error) {
 	if u.GetKind() != "PolicyRollout" {
-		return nil, s.apply(ctx, u, how.options())
+		if err := s.apply(ctx, u, how.options()); err != nil {
+			return nil, err
+		}
+		return nil, stored.add(u)
 	}
 	key := client.ObjectKeyFromObject(u)
 	var before, after v1alpha1.PolicyRollout
@@ -83,7 +89,8 @@ func (s *Steerer) applyOne(ctx context.Context, u *unstructured.Unstructured, ho
 		return nil, err
 	}
 	unchanged := after.UID == before.UID && after.Generation == before.Status.ObservedGeneration && before.Status.CurrentRunRef != nil
-	return &Applied{Rollout: &after, Changed: !unchanged}, nil
+	sources, err := s.sources(ctx, &after, stored)
+	return &Applied{Rollout: &after, Changed: !unchanged, sources: sources}, err
 }
 
 func (s *Steerer) apply(ctx context.Context, u *unstructured.Unstructured, opts []client.ApplyOption) error {
