@@ -109,6 +109,7 @@ type verifier struct {
 	record  record
 	picture *picture
 	cells   map[cell]*judged
+	asked   asked
 	problem string // why the cluster proves nothing; empty: it enforces
 }
 
@@ -190,9 +191,9 @@ func (x *verifier) try(ctx context.Context) error {
 	if err := x.place(ctx); err != nil {
 		return err
 	}
-	nodes := x.nodes()
-	x.Progress(fmt.Sprintf("whether the cluster enforces policies, on %d nodes", len(nodes)))
-	settle, err := x.enforces(ctx, nodes)
+	x.asked.ask(x.nodes())
+	x.Progress(fmt.Sprintf("whether the cluster enforces policies, on %d nodes", len(x.asked.nodes)))
+	settle, err := x.enforces(ctx, x.asked.nodes)
 	if err != nil || x.problem != "" {
 		return err
 	}

@@ -33,6 +33,7 @@ func (x *verifier) observe(ctx context.Context) error {
 		if err := x.read(ctx, oldest); err != nil {
 			return err
 		}
+		x.asked.see(x.nodes())
 		x.anew(time.Now())
 		waiting, err := x.ensure(ctx, specs)
 		if err != nil {
@@ -167,6 +168,7 @@ func (x *verifier) conclude(failed error) *report.Report {
 	for _, why := range x.plan.down {
 		rep.NotTested = append(rep.NotTested, report.NotTested{What: why, Reason: "its target is down"})
 	}
+	rep.NotTested = append(rep.NotTested, x.asked.notTested()...)
 	rep.Policies = x.policies()
 	x.plain(rep)
 	result, cause, message := x.ending(failed)
@@ -237,10 +239,12 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	switch {
 	case len(broken) > 0:
 		return resultViolated, "", told(broken, unproved)
+	case len(x.asked.late) > 0:
+		return "Inconclusive", string(rollout.CauseNotEnforced), told([]string{fmt.Sprintf("nobody knows whether %s enforces policies: a probe pod or a target came there meanwhile; try again", strings.Join(x.asked.late, ", "))}, unproved)
 	case len(unproved) > 0 || holds == 0 || holds < rows && !slices.ContainsFunc(x.plan.Paths, PlannedPath.votes):
 		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", rows-holds, rows)}, unproved)
 	}
-	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, on a cluster that enforces policies", holds, rows, len(x.plan.Paths))
+	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, %s", holds, rows, len(x.plan.Paths), x.asked.where())
 }
 
 func whyUnproved(row *report.Path) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/probes/enforcing"
 	"github.com/tightrope-dev/tightrope/probes/pods"
+	"github.com/tightrope-dev/tightrope/report"
 )
 
 const (
@@ -91,8 +93,7 @@ func (x *verifier) read(ctx context.Context, maxAge time.Duration) (err error) {
 	return nil
 }
 
-// nodes are those where a probe pod or a target runs, sorted; the first of them
-// where there are very many.
+// nodes are those where a probe pod or a target runs, sorted.
 func (x *verifier) nodes() []string {
 	nodes := map[string]bool{}
 	for _, spec := range x.agents() {
@@ -108,8 +109,53 @@ func (x *verifier) nodes() []string {
 		}
 	}
 	delete(nodes, "")
-	all := slices.Sorted(maps.Keys(nodes))
-	return all[:min(len(all), maxMarkerNodes)]
+	return slices.Sorted(maps.Keys(nodes))
+}
+
+// asked are the nodes that were asked whether they enforce policies. The zero value
+// is none.
+type asked struct {
+	nodes []string // the first of them, sorted
+	over  []string // that nobody asked, because there are very many
+	late  []string // that a probe pod or a target came to only after that, sorted
+}
+
+// ask chooses the nodes to ask.
+func (a *asked) ask(nodes []string) {
+	n := min(len(nodes), maxMarkerNodes)
+	*a = asked{nodes: nodes[:n], over: nodes[n:]}
+}
+
+// see notes nodes of probe pods and targets that nobody asked.
+func (a *asked) see(nodes []string) {
+	for _, n := range nodes {
+		if !slices.Contains(a.nodes, n) && !slices.Contains(a.over, n) {
+			a.late = union(a.late, []string{n})
+		}
+	}
+	slices.Sort(a.late)
+}
+
+// notTested says of which nodes nobody knows whether they enforce policies.
+func (a *asked) notTested() []report.NotTested {
+	var out []report.NotTested
+	if len(a.over) > 0 {
+		out = append(out, report.NotTested{What: fmt.Sprintf("whether %d nodes enforce policies", len(a.over)),
+			Reason: fmt.Sprintf("the first %d nodes of probe pods and targets are asked only", maxMarkerNodes)})
+	}
+	if len(a.late) > 0 {
+		out = append(out, report.NotTested{What: "whether these nodes enforce policies: " + strings.Join(a.late, ", "),
+			Reason: "a probe pod or a target came to them after the others had been asked"})
+	}
+	return out
+}
+
+// where says on how much of the cluster policies are enforced.
+func (a *asked) where() string {
+	if len(a.over) == 0 {
+		return "on a cluster that enforces policies"
+	}
+	return fmt.Sprintf("on a cluster of which %d nodes enforce policies, and %d were not asked", len(a.nodes), len(a.over))
 }
 
 // enforces proves that the nodes enforce policies, or says in x.problem why that

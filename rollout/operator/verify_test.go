@@ -2,6 +2,8 @@ package operator
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +177,38 @@ func TestAPathThatWasCutForAWhileIsNotVerified(t *testing.T) {
 	x.healed()
 	if result, _, message := x.ending(nil); result != "Inconclusive" || !strings.Contains(message, "it was cut for a while") {
 		t.Errorf("%s: %s; want it inconclusive", result, message)
+	}
+}
+
+// Of nodes that nobody asked whether they enforce policies the report says so, and
+// what moved to one of them meanwhile proves nothing.
+func TestNodesThatNobodyAskedAreTold(t *testing.T) {
+	var nodes []string
+	for i := range maxMarkerNodes + 3 {
+		nodes = append(nodes, fmt.Sprintf("node-%03d", i))
+	}
+	for _, tt := range []struct {
+		name        string
+		first, then []string
+		result      string
+		says        []string
+	}{
+		{"all are asked", nodes[:2], nodes[:2], resultVerified, nil},
+		{"there are very many", nodes, nodes, resultVerified, []string{"whether 3 nodes enforce policies"}},
+		{"something came to another one", nodes[:2], nodes[1:3], "Inconclusive", []string{"whether these nodes enforce policies: node-002"}},
+	} {
+		x := ending([]report.Path{{Finding: report.Holds}, {Finding: report.Holds}})
+		x.asked.ask(tt.first)
+		x.asked.see(tt.then)
+		x.asked.see(tt.then)
+		result, _, message := x.ending(nil)
+		var said []string
+		for _, n := range x.asked.notTested() {
+			said = append(said, n.What)
+		}
+		if result != tt.result || !slices.Equal(said, tt.says) || strings.Contains(message, "3 were not asked") != (len(x.asked.over) > 0) {
+			t.Errorf("%s: %s: %s; not tested %q; want %s, %q", tt.name, result, message, said, tt.result, tt.says)
+		}
 	}
 }
 
