@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,8 +91,11 @@ func TestAPausedRunTightensNothing(t *testing.T) {
 		scope rollout.Scope
 	}{{v1alpha1.PhaseCanary, rollout.ProbePods}, {v1alpha1.PhaseCanary, rollout.Bridged}, {v1alpha1.PhaseCanary, rollout.Few}, {v1alpha1.PhaseEnforce, rollout.Everyone}, {v1alpha1.PhaseCommitting, rollout.Everyone}} {
 		t.Run(string(tt.phase)+" "+tt.scope.String(), func(t *testing.T) {
+			var mu sync.Mutex // policies are written side by side
 			var wrote []string
 			count := func(o client.Object) {
+				mu.Lock()
+				defer mu.Unlock()
 				if _, ok := o.(*networkingv1.NetworkPolicy); ok {
 					wrote = append(wrote, o.GetName())
 				}
