@@ -46,6 +46,7 @@ demo: build ## a rollout that is rolled back and one that is committed, on a lab
 test: build bin/testsum ## unit tests, stories, the operator, and the scenarios on the lab
 	@hack/test.sh '$(GO)' '$(RACE)'
 
+test-all: export TIGHTROPE_TEST_ALL = 1
 test-all: test ## make test, then every other module, random packets, the engine against another one, and Kubernetes' own tests of the lab
 	@hack/test.sh '$(GO)' '$(RACE)' nested
 	@$(MAKE) --no-print-directory fuzz-packets PREDICTED=20
