@@ -97,6 +97,11 @@ func sharedLab(t *testing.T) string {
 	needLab(t)
 	labd := binary(t, "labd")
 	labs.bring.Do(func() {
+		// A test binary has no stamp. Some tests run the built program on the same lab,
+		// and what one version has installed another one does not use.
+		if out, err := exec.Command(labd, "stamp").Output(); err == nil {
+			lab.Stamp = strings.TrimSpace(string(out))
+		}
 		ctx, stop := context.WithTimeout(context.Background(), patience)
 		defer stop()
 		labs.shared, labs.err = lab.Up(ctx, lab.Options{Name: fmt.Sprintf("cli-%d", os.Getpid()), Nodes: 2, Labd: labd})

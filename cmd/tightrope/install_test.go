@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/deploy"
 	"github.com/tightrope-dev/tightrope/deploy/install"
 )
@@ -186,7 +187,7 @@ func TestAnInstallationIsUpgradedAndRemoved(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("upgrade: exit code %d: %s%s", code, out, errs)
 	}
-	contains(t, out, "from version v0.0.1 to dev", "role/of-old in tightrope-system deleted: this version has none")
+	contains(t, out, "from version v0.0.1 to "+lab.Stamp, "role/of-old in tightrope-system deleted: this version has none")
 	code, out, errs = managed(t, config, "install")
 	if code != exitOK || strings.Contains(out, "configured") || strings.Contains(out, "created") {
 		t.Errorf("again: exit code %d: %s%s", code, out, errs)
@@ -227,7 +228,7 @@ func TestAFailedUpgradeLeavesTheVersionBefore(t *testing.T) {
 	}
 	contains(t, err.Error(), "cannot be pulled", "everything is as it was before")
 	after, err := clientOf(t, config).AppsV1().Deployments(v1alpha1.SystemNamespace).Get(t.Context(), "tightrope-controller", metav1.GetOptions{})
-	if err != nil || after.UID != before.UID || after.Labels[deploy.LabelVersion] != "dev" || after.Spec.Template.Spec.Containers[0].Image != before.Spec.Template.Spec.Containers[0].Image {
+	if err != nil || after.UID != before.UID || after.Labels[deploy.LabelVersion] != lab.Stamp || after.Spec.Template.Spec.Containers[0].Image != before.Spec.Template.Spec.Containers[0].Image {
 		t.Errorf("it is not as it was: %v, %v", after.ObjectMeta.Labels, err)
 	}
 	kubectlOn(t, config, "", "-n", v1alpha1.SystemNamespace, "rollout", "status", "deployment/tightrope-controller", "--timeout=60s")
@@ -288,7 +289,7 @@ func TestDryRunPrintsTheObjects(t *testing.T) {
 	if code := run([]string{"install", "--dry-run", "-o", "yaml", "--image-pull-secret", "pull"}, &out, &errs); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, &errs)
 	}
-	contains(t, out.String(), "kind: CustomResourceDefinition", "kind: Deployment", "app.kubernetes.io/version: dev", "name: pull")
+	contains(t, out.String(), "kind: CustomResourceDefinition", "kind: Deployment", "app.kubernetes.io/version: "+lab.Stamp, "name: pull")
 	for _, args := range [][]string{{"install", "-o", "yaml"}, {"install", "--dry-run=maybe"}, {"install", "--dry-run", "-o", "toml"}, {"uninstall", "--timeout", "0s"}} {
 		if code := run(args, &out, &errs); code != exitUsage {
 			t.Errorf("%v: exit code %d, want %d", args, code, exitUsage)
