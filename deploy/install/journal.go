@@ -15,7 +15,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -47,12 +49,18 @@ func (j *journal) get(ctx context.Context, o *unstructured.Unstructured) (*unstr
 	return now, nil
 }
 
+// undoTries bounds how often one object is read and written while somebody else writes
+// it: for two and a half seconds.
+var undoTries = wait.Backoff{Steps: 9, Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.1}
+
 // undo takes back the newest change first. What somebody else changed since is left,
 // and named.
 func (j *journal) undo(ctx context.Context) error {
 	var errs []error
 	for _, c := range slices.Backward(j.changes) {
-		if err := j.undoOne(ctx, c); err != nil {
+		// The cluster's controllers write too: a Deployment's status changes while its
+		// pods start, so a write over the version that was read may come too late.
+		if err := retry.RetryOnConflict(undoTries, func() error { return j.undoOne(ctx, c) }); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", Title(c.object), err))
 		}
 	}
