@@ -20,6 +20,7 @@ func TestAProbePodIsNeverReadyAndNobodyIsToldOfIt(t *testing.T) {
 	kube := clientset(t, kubeconfig)
 	name := filepath.Base(filepath.Dir(kubeconfig))
 	args := append(writeShop(t, "v-ready", "8080", lets), "--cluster", "current", "--kubeconfig", kubeconfig, "--report", t.TempDir(), "--for", "100s", "--timeout", "110s")
+	cleared(t, kubeconfig, "v-ready")
 	p := start(t, append([]string{"verify"}, args...)...)
 	p.await(t, "Trying every path")
 	ctx, stop := context.WithTimeout(t.Context(), patience)

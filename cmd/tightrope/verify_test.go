@@ -199,6 +199,7 @@ func TestVerify(t *testing.T) {
 		t.Run(tt.namespace, func(t *testing.T) {
 			t.Parallel()
 			folder := t.TempDir()
+			cleared(t, kubeconfig, tt.namespace)
 			args := append(writeShop(t, tt.namespace, tt.listens, tt.allowed), "--cluster", "current", "--kubeconfig", kubeconfig, "--report", folder, "--for", "3s")
 			var stdout, stderr bytes.Buffer
 			if code := run(append([]string{"verify"}, args...), &stdout, &stderr); code != tt.code {
@@ -255,6 +256,7 @@ func TestAnInterruptedVerifyLeavesNothing(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			t.Parallel()
 			namespace := "v-" + strings.ToLower(strings.ReplaceAll(when, " ", "-"))
+			cleared(t, kubeconfig, namespace)
 			p := start(t, append(append([]string{"verify"}, writeShop(t, namespace, "8080", lets)...), "--cluster", "current", "--kubeconfig", kubeconfig, "--report", t.TempDir())...)
 			p.await(t, when)
 			p.signal(t, syscall.SIGINT)
