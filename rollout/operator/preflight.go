@@ -107,6 +107,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	p.predict(w, to, &ro.Spec, no)
 	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w), p.strays(w))
 	p.settleWitnesses(w, to, no)
+	p.limitLoad(w, no)
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
