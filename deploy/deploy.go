@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,6 +38,11 @@ type Options struct {
 	Ordinary     bool              // the controller has no priority class: not every cluster lets it have one
 	NodeSelector map[string]string // of the controller's pod
 	Tolerations  []corev1.Toleration
+	// How probe pods look, as the flags of the controller take it. A pull secret must be
+	// in every namespace with a probe pod; nobody reads it here.
+	ProbePullSecrets  []string
+	ProbeNodeSelector map[string]string
+	ProbeTolerations  []string // of taints, each as kubectl writes it: key=value:Effect
 	// SingleTenant lets rollouts name no service account: then they are made with the
 	// controller's rights, whoever creates them. The zero value keeps tenants apart.
 	SingleTenant bool
@@ -159,6 +165,7 @@ func (o Options) fill(deployment *unstructured.Unstructured) error {
 	if o.DropsPort != 0 {
 		c.Args = append(c.Args, fmt.Sprintf("--drops-port=%d", o.DropsPort))
 	}
+	c.Args = append(c.Args, o.probeArgs()...)
 	if o.Ordinary {
 		pod.PriorityClassName = ""
 	}
@@ -191,6 +198,21 @@ func (o Options) limit(policy *unstructured.Unstructured) error {
 			variable["expression"] = "'" + o.Twin + "'"
 		}
 	}, "spec", "variables")
+}
+
+// probeArgs are the flags that say how probe pods look.
+func (o Options) probeArgs() []string {
+	var args []string
+	for _, name := range o.ProbePullSecrets {
+		args = append(args, "--image-pull-secret="+name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(o.ProbeNodeSelector)) {
+		args = append(args, "--probe-node-selector="+key+"="+o.ProbeNodeSelector[key])
+	}
+	for _, taint := range o.ProbeTolerations {
+		args = append(args, "--probe-toleration="+taint)
+	}
+	return args
 }
 
 func read(folder string) ([]*unstructured.Unstructured, error) {
