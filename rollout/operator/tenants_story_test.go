@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
@@ -196,6 +197,14 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 	another.Name = "another"
 	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: s.meta("forged"), Spec: v1alpha1.PolicyRolloutRunSpec{RolloutRef: v1alpha1.RolloutRef{Name: s.ns, UID: "x"}, Generation: 1, Attempt: 1}}
 	plain.Name = "plain"
+	live := s.liveRun("live")
+	unbound := func(c client.Client) error {
+		now := live.DeepCopy()
+		now.Finalizers = nil
+		return c.Update(s.ctx, now, client.DryRunAll)
+	}
+	abroad := s.theirs()
+	abroad.Namespace = s.elsewhere()
 	for _, tt := range []struct {
 		name string
 		err  error
@@ -212,6 +221,11 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 		{"a suite that is not pinned", author.Create(s.ctx, loose), "every suite in spec.suites, and spec.policies.configMapRef, must state a digest"},
 		{"a ConfigMap that is not pinned", author.Create(s.ctx, mapped), "every suite in spec.suites, and spec.policies.configMapRef, must state a digest"},
 		{"the digest taken away", author.Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Spec.Suites[0].Digest = "" })), "must state a digest"},
+		{"a rollout in another namespace", author.Create(s.ctx, abroad), "cannot create resource"},
+		{"a run that nobody takes back any more", unbound(operator), "may not update policyrolloutruns/finalizers"},
+		{"such a run, by who may do everything", unbound(s.asAdmin()), ""},
+		{"a run that tries another rollout", operator.Patch(s.ctx, live.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"rolloutRef":{"name":"x"}}}`))), "a run belongs to one rollout for good"},
+		{"an abort", operator.Patch(s.ctx, live.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"intent":"Abort"}}`))), ""},
 		{"a label", operator.Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Labels = map[string]string{"team": "a"} })), ""},
 		{"a run of his own", s.asAdmin().Create(s.ctx, run), "only Tightrope's controller makes runs"},
 		{"the status of a rollout", s.asAdmin().Status().Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Status.Phase = v1alpha1.PhaseCommitted })), "only Tightrope's controller makes runs and writes the status"},
@@ -224,6 +238,21 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 			t.Errorf("%s: %v, want it refused with %q", tt.name, tt.err, tt.says)
 		}
 	}
+}
+
+// liveRun is a run that the controller has taken up.
+func (s *story) liveRun(name string) *v1alpha1.PolicyRolloutRun {
+	s.t.Helper()
+	c, err := client.New(s.controller, client.Options{Scheme: testScheme()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: s.meta(name), Spec: v1alpha1.PolicyRolloutRunSpec{RolloutRef: v1alpha1.RolloutRef{Name: s.ns, UID: "x"}, Generation: 1, Attempt: 1}}
+	run.Finalizers = []string{finalizer}
+	if err := c.Create(s.ctx, run); err != nil {
+		s.t.Fatal(err)
+	}
+	return run
 }
 
 // asAdmin is somebody who may do everything.
