@@ -73,6 +73,9 @@ const (
 // namespace, its people can make themselves.
 const AnnotationTenants = "tightrope.dev/tenants"
 
+// ownPods is the admission policy that says what pods the controller makes as itself.
+const ownPods = "tightrope-own-pods"
+
 // SingleTenantFlag is what the controller of a single-tenant installation is started with.
 const SingleTenantFlag = "--single-tenant"
 
@@ -103,10 +106,14 @@ func Manifests(options Options) ([]*unstructured.Unstructured, error) {
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return cmp.Compare(last(a), last(b)) })
 	for _, o := range objects {
 		options.aggregate(o)
-		if o.GetKind() != "Deployment" {
-			continue
+		var err error
+		switch o.GetKind() {
+		case "Deployment":
+			err = options.fill(o)
+		case "ValidatingAdmissionPolicy":
+			err = options.limit(o)
 		}
-		if err := options.fill(o); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("deploy: %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
@@ -175,6 +182,22 @@ func (o Options) fill(deployment *unstructured.Unstructured) error {
 	unstructured.RemoveNestedField(filled, "spec", "template", "metadata", "creationTimestamp")
 	deployment.Object = filled
 	return nil
+}
+
+// limit makes the admission policy on the controller's own pods name the images that these
+// may run. Each is a variable of its own, so that a chart can put another in its place.
+func (o Options) limit(policy *unstructured.Unstructured) error {
+	if policy.GetName() != ownPods {
+		return nil
+	}
+	return eachOf(policy, func(variable map[string]any) {
+		switch variable["name"] {
+		case "agent":
+			variable["expression"] = "'" + o.Agent + "'"
+		case "twin":
+			variable["expression"] = "'" + o.Twin + "'"
+		}
+	}, "spec", "variables")
 }
 
 // probeArgs are the flags that say how probe pods look.
