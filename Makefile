@@ -114,9 +114,14 @@ fuzz-packets: build ## PREDICTED random policy sets on a lab, where packets must
 
 BUSY ?= 8
 RUNS ?= 10
-e2e-kind: build images ## on a real kind cluster: KIND_IMAGE=NODE-IMAGE [KIND_CONFIG=FILE]; skips, and says so, without an image
-	@cd cmd/tightrope && TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_KIND_IMAGE='$(KIND_IMAGE)' TIGHTROPE_KIND_CONFIG='$(KIND_CONFIG)' \
-		$(GO) test -count=1 -timeout 30m -v -run 'Kind' .
+# Without these the tests skip, and say so. KIND_IMAGE=default is kind's own image, which is pulled.
+KIND_IMAGE    ?=
+KIND_CONFIG   ?=
+KIND_ENFORCES ?=
+e2e-kind: images ## on real kind clusters: KIND_IMAGE=NODE-IMAGE [KIND_CONFIG=FILE] [KIND_ENFORCES=true]; reports in reports/kind
+	@cd cmd/tightrope && CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_KIND_IMAGE='$(KIND_IMAGE)' TIGHTROPE_KIND_CONFIG='$(abspath $(KIND_CONFIG))' \
+		TIGHTROPE_KIND_ENFORCES='$(KIND_ENFORCES)' TIGHTROPE_KIND_REPORT='$(CURDIR)/reports/kind' \
+		$(GO) test -trimpath -count=1 -timeout 45m -v -run 'Kind' .
 
 busy: build ## a good and a bad set of policies, RUNS times each on one lab, beside BUSY busy processes; recordings in reports/busy
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BUSY=$(BUSY) TIGHTROPE_BUSY_RUNS=$(RUNS) TIGHTROPE_BUSY_REPORT='$(CURDIR)/reports/busy' \
