@@ -51,4 +51,5 @@ for platform in ${platforms//,/ }; do
 	fi
 done
 exec "$out/release" archives dist --binaries "$out" --image-layout "$out/images" --version "$version" \
-	--platforms "$platforms" --lab "${labs#,}" --document LICENSE --document README.md --url "${RELEASE_URL:-}"
+	--platforms "$platforms" --lab "${labs#,}" --document LICENSE --document README.md \
+	--modules "$("$go" env GOMODCACHE)" --go-licence "$("$go" env GOROOT)/LICENSE" --url "${RELEASE_URL:-}"

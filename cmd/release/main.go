@@ -72,6 +72,8 @@ func newArchives(created *string) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.Binaries, "binaries", "", "folder with linux_amd64/tightrope and so on")
 	f.StringArrayVar(&o.Documents, "document", nil, "file that every archive gets; repeatable")
+	f.StringVar(&o.Modules, "modules", "", "Go's cache of modules, where their licences are: go env GOMODCACHE")
+	f.StringVar(&o.GoLicence, "go-licence", "", "file with the licence of Go itself")
 	f.StringSliceVar(&o.Platforms, "platforms", nil, "as linux/amd64,darwin/arm64; empty means all")
 	f.StringSliceVar(&o.Lab, "lab", nil, "architectures of Linux that get an archive with the lab, too")
 	f.StringVar(&o.Images, "image-layout", "", "OCI layout of the release's images")

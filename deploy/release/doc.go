@@ -9,6 +9,7 @@
 //
 // The same programs and the same Options give the same bytes: times are given, never
 // the clock's; names are sorted; every entry belongs to root and has a fixed mode.
+// Each archive has the licences of what its programs are linked with.
 package release
 
 import (
@@ -17,9 +18,9 @@ import (
 )
 
 const (
-	module = "github.com/tightrope-dev/tightrope"
-	cli    = "tightrope"
-	sums   = "SHA256SUMS"
+	ours = "github.com/tightrope-dev/tightrope" // module
+	cli  = "tightrope"
+	sums = "SHA256SUMS"
 	// manifest is krew's name for what describes a plugin: its name, and .yaml.
 	manifest = cli + ".yaml"
 )
@@ -30,13 +31,13 @@ var Platforms = []string{"darwin/amd64", "darwin/arm64", "linux/amd64", "linux/a
 // programs are the packages of all that is bundled. The lab runs the last four beside
 // its server.
 var programs = map[string]string{
-	cli:          module + "/cmd/tightrope",
-	"labd":       module + "/clusters/labd",
-	"hyperkube":  module + "/clusters/labd/hyperkube",
-	"agent":      module + "/cmd/agent",
-	"controller": module + "/cmd/controller",
-	"standin":    module + "/cmd/standin",
-	"twin":       module + "/cmd/twin",
+	cli:          ours + "/cmd/tightrope",
+	"labd":       ours + "/clusters/labd",
+	"hyperkube":  ours + "/clusters/labd/hyperkube",
+	"agent":      ours + "/cmd/agent",
+	"controller": ours + "/cmd/controller",
+	"standin":    ours + "/cmd/standin",
+	"twin":       ours + "/cmd/twin",
 }
 
 // bundle is one archive.

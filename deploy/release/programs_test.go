@@ -33,9 +33,9 @@ func TestMain(m *testing.M) {
 
 // small is a module of our name whose programs do next to nothing.
 func small(folder string) error {
-	err := os.WriteFile(filepath.Join(folder, "go.mod"), []byte("module "+module+"\n\ngo 1.26\n"), 0o600)
+	err := os.WriteFile(filepath.Join(folder, "go.mod"), []byte("module "+ours+"\n\ngo 1.26\n"), 0o600)
 	for _, pkg := range programs {
-		dir := filepath.Join(folder, strings.TrimPrefix(pkg, module))
+		dir := filepath.Join(folder, strings.TrimPrefix(pkg, ours))
 		err = errors.Join(err, os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\n\nfunc main() { println(\""+pkg+"\") }\n"), 0o600))
 	}
 	return err

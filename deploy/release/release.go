@@ -18,12 +18,14 @@ import (
 )
 
 // homepage is where people read of the project.
-const homepage = "https://" + module
+const homepage = "https://" + ours
 
 // Options say what to bundle.
 type Options struct {
 	Binaries  string    // folder with linux_amd64/tightrope and so on
 	Documents []string  // files that are in every archive, such as LICENSE
+	Modules   string    // Go's cache of modules, where their licences are
+	GoLicence string    // file with the licence of Go itself
 	Platforms []string  // as linux/amd64; nil means Platforms
 	Lab       []string  // architectures of Linux that get an archive with the lab, too
 	Images    string    // folder of the OCI layout with the release's images; empty: without
@@ -110,8 +112,9 @@ func replace(dir, fresh, before string) error {
 // fill makes all files in an empty folder.
 func (o Options) fill(dir string) ([]string, error) {
 	archives := map[bundle]string{}
+	scratch := filepath.Join(filepath.Dir(dir), notices)
 	for _, b := range bundles(o.Platforms, o.Lab) {
-		sum, err := o.bundle(dir, b)
+		sum, err := o.bundle(dir, b, scratch)
 		if err != nil {
 			return nil, err
 		}
@@ -130,9 +133,10 @@ func (o Options) fill(dir string) ([]string, error) {
 	return writeSums(dir)
 }
 
-// bundle writes one archive and its SBOM, and returns the archive's SHA-256.
-func (o Options) bundle(dir string, b bundle) (string, error) {
-	var members []member
+// bundle writes one archive and its SBOM, and returns the archive's SHA-256. Scratch is
+// a file's name for what goes into the archive only.
+func (o Options) bundle(dir string, b bundle, scratch string) (string, error) {
+	members := []member{{notices, scratch, 0o644}}
 	for _, document := range o.Documents {
 		members = append(members, member{filepath.Base(document), document, 0o644})
 	}
@@ -144,6 +148,9 @@ func (o Options) bundle(dir string, b bundle) (string, error) {
 		}
 		list.Programs = append(list.Programs, p)
 		members = append(members, member{b.executable(name), filepath.Join(o.Binaries, b.folder(), b.executable(name)), 0o755})
+	}
+	if err := o.writeNotices(scratch, list.Programs); err != nil {
+		return "", err
 	}
 	slices.SortFunc(members, func(a, b member) int { return cmp.Compare(a.name, b.name) })
 	file := filepath.Join(dir, list.Archive)

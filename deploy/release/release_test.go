@@ -23,12 +23,13 @@ import (
 func options(t *testing.T) Options {
 	t.Helper()
 	documents := t.TempDir()
-	for _, name := range []string{"LICENSE", "README.md"} {
+	for _, name := range []string{"LICENSE", "README.md", "GO"} {
 		if err := os.WriteFile(filepath.Join(documents, name), []byte("This is "+name), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return Options{Binaries: binaries(t), Documents: []string{filepath.Join(documents, "README.md"), filepath.Join(documents, "LICENSE")},
+		Modules: t.TempDir(), GoLicence: filepath.Join(documents, "GO"),
 		Platforms: tested, Lab: []string{"amd64"}, Version: "v1.2.3-rc.1", Created: time.Unix(1_700_000_001, 0)}
 }
 
@@ -122,7 +123,7 @@ func TestArchivesAreSortedAndBelongToRoot(t *testing.T) {
 		if strings.HasSuffix(name, ".zip") {
 			owner = "" // zip knows none
 		}
-		want := []entry{{"LICENSE", 0o644, owner, 1_700_000_001}, {"README.md", 0o644, owner, 1_700_000_001}}
+		want := []entry{{"LICENSE", 0o644, owner, 1_700_000_001}, {"README.md", 0o644, owner, 1_700_000_001}, {notices, 0o644, owner, 1_700_000_001}}
 		for _, p := range programs {
 			want = append(want, entry{p, 0o755, owner, 1_700_000_001})
 		}
@@ -236,6 +237,7 @@ func TestBadOptionsAreNamed(t *testing.T) {
 		"an unknown platform":     {func(o *Options) { o.Platforms = []string{"plan9/amd64"} }, "plan9/amd64"},
 		"a lab without Linux":     {func(o *Options) { o.Lab = []string{"arm64"} }, "linux/arm64"},
 		"no licence":              {func(o *Options) { o.Documents = []string{"/nowhere/LICENSE"} }, "/nowhere/LICENSE"},
+		"no licence of Go":        {func(o *Options) { o.GoLicence = "/nowhere/GO" }, "Go's standard library"},
 		"no images":               {func(o *Options) { o.Images = t.TempDir() }, "no OCI layout"},
 	} {
 		t.Run(name, func(t *testing.T) {
