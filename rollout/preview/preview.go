@@ -128,6 +128,9 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 		policy.Spec = verdict.Defaulted(policy.Spec)
 		change.Candidates = append(change.Candidates, policy)
 	}
+	for _, ref := range r.Object.Spec.Policies.Remove {
+		change.Remove = append(change.Remove, ref.Key())
+	}
 	slices.SortFunc(change.Candidates, func(a, b verdict.Policy) int { return strings.Compare(a.Key(), b.Key()) })
 	p.Digest = digest(change.Candidates)
 	t := targets{set: set, world: &change.World}
@@ -145,7 +148,6 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 		return p, err
 	}
 	p.mend(change, r)
-	p.limits()
 	p.Controller = p.act()
 	p.Findings = findings(set, r)
 	return p, nil
