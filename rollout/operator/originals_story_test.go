@@ -313,7 +313,7 @@ func TestAChangeThatCutsIsTakenBack(t *testing.T) {
 	s.begin(ro)
 	st := s.end()
 	rep := s.report()
-	if st.Phase != v1alpha1.PhaseRolledBack || st.Cause != "Cut" || len(rep.Cuts) == 0 || rep.Cuts[0].Phase != "shadow" || !strings.Contains(rep.Cuts[0].Rule, s.ns+"/server-ingress ingress: no rule allows 8080/TCP") {
+	if st.Phase != v1alpha1.PhaseRolledBack || st.Cause != "Cut" || len(rep.Cuts) == 0 || rep.Cuts[0].Phase != "few" || !strings.Contains(rep.Cuts[0].Rule, s.ns+"/server-ingress ingress: no rule allows 8080/TCP") {
 		t.Errorf("ended %s (%s): %s; cuts %+v", st.Phase, st.Cause, st.Message, rep.Cuts)
 	}
 	s.wantAsBefore()

@@ -50,7 +50,7 @@ func TestPreflightRefusesInOneSentence(t *testing.T) {
 			old := s.policy("other-egress", map[string]string{"app": "other"}, networkingv1.PolicyTypeEgress, "server", 8080)
 			s.create(&networkingv1.NetworkPolicy{ObjectMeta: s.meta("other-egress"), Spec: old.Spec})
 			ro.Spec.Policies.Remove = []v1alpha1.PolicyRef{{Namespace: s.ns, Name: "other-egress"}}
-		}, "policy NS/other-egress goes, and pods with labels app=other would not be isolated for egress any more"},
+		}, "policy NS/other-egress goes, and pods with labels {app=other} would not be isolated for egress any more"},
 		{"a policy that is to come and to go", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
 			ro.Spec.Policies.Remove = []v1alpha1.PolicyRef{{Namespace: s.ns, Name: "client-egress"}}
 		}, "policy NS/client-egress is in spec.policies.remove, and in the rollout a second time"},
