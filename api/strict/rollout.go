@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -34,6 +35,10 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 		if ref.Name == "" {
 			f.Add(index(at+".suites", i)+".name", "is missing: name a ConnectivitySuite of the same namespace")
 		}
+		f.digest(index(at+".suites", i)+".digest", ref.Digest)
+	}
+	if ref := spec.Policies.ConfigMapRef; ref != nil {
+		f.digest(at+".policies.configMapRef.digest", ref.Digest)
 	}
 	for i, p := range spec.Policies.Inline {
 		if slices.Contains(append(slices.Clone(ProtectedNamespaces), spec.ProtectedNamespaces...), p.Namespace) {
@@ -81,6 +86,15 @@ func CheckRemove(at string, remove []v1alpha1.PolicyRef, candidate func(key stri
 		seen[ref.Key()] = true
 	}
 	return f
+}
+
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// digest wants one that can be that of a source, or none.
+func (f *Faults) digest(at, digest string) {
+	if digest != "" && !digestForm.MatchString(digest) {
+		f.Add(at, "%s is no digest: want sha256: and 64 hexadecimal digits, as tightrope rollout digest prints it", Show(digest))
+	}
 }
 
 // ProtectedNamespaces are never written to, whatever a rollout says.

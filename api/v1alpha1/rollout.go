@@ -150,6 +150,11 @@ func (r PolicyRef) Key() string { return r.Namespace + "/" + r.Name }
 type ConfigMapRef struct {
 	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
+	// Digest of what the ConfigMap holds, as tightrope rollout digest prints it. A run refuses one that
+	// holds anything else when it plans. Empty: whatever it holds then, which only a single-tenant
+	// installation does.
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
 }
 
 // CandidatePolicy is a NetworkPolicy to roll out.
@@ -165,6 +170,11 @@ type CandidatePolicy struct {
 type SuiteRef struct {
 	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
+	// Digest of the suite's spec, as tightrope rollout digest prints it. A run refuses a suite that
+	// says anything else when it plans. Empty: whatever it says then, which only a single-tenant
+	// installation does.
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
 }
 
 // StageMode is what a stage does.

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -48,15 +48,11 @@ type Options struct {
 
 // Names are those of every kind cluster of this machine, whoever has made it.
 func Names() ([]string, error) {
-	runtime, err := cluster.DetectNodeProvider()
+	found, err := runtime()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, err
 	}
-	names, err := cluster.NewProvider(runtime).List()
-	if err != nil {
-		return nil, fmt.Errorf("%w: list kind clusters: %w", ErrUnavailable, err)
-	}
-	return names, nil
+	return list(cluster.NewProvider(found))
 }
 
 // Cluster is a kind cluster that was made here.
@@ -65,7 +61,9 @@ type Cluster struct {
 	name, kubeconfig string
 	folder           string // of the kubeconfig
 	config           *rest.Config
+	runtime          cluster.ProviderOption
 	provider         *cluster.Provider
+	saying           sync.Mutex
 }
 
 var _ clusters.Cluster = (*Cluster)(nil)
@@ -73,40 +71,59 @@ var _ clusters.Cluster = (*Cluster)(nil)
 // Open makes a cluster and loads the images onto its nodes. When ctx ends first, or
 // anything fails, the cluster is deleted. The user's own kubeconfig is not touched.
 func Open(ctx context.Context, o Options) (*Cluster, error) {
-	runtime, err := cluster.DetectNodeProvider()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w; kind needs Docker, Podman or nerdctl, running and usable by you (docker version)", ErrUnavailable, err)
-	}
-	folder, err := os.MkdirTemp("", "tightrope-kind-*")
+	found, err := runtime()
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{o: o, name: cmp.Or(o.Name, prefix+strconv.Itoa(os.Getpid())), folder: folder, kubeconfig: filepath.Join(folder, "kubeconfig")}
-	c.provider = cluster.NewProvider(cluster.ProviderWithLogger(logger{c.say}), runtime)
-	if err := c.free(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(folder))
+	c := &Cluster{o: o, name: cmp.Or(o.Name, prefix+strconv.Itoa(os.Getpid())), runtime: found}
+	c.provider = cluster.NewProvider(cluster.ProviderWithLogger(logger{c.say}), found)
+	names, err := list(c.provider)
+	if err == nil {
+		err = c.free(names)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if c.folder, err = os.MkdirTemp("", prefix+"kind-"+strconv.Itoa(os.Getpid())+"-*"); err != nil {
+		return nil, err
+	}
+	c.kubeconfig = filepath.Join(c.folder, "kubeconfig")
 	if err := c.create(ctx); errors.Is(err, ErrTaken) { // it is somebody's
-		return nil, errors.Join(err, os.RemoveAll(folder))
+		return nil, errors.Join(err, os.RemoveAll(c.folder))
 	} else if err != nil {
 		c.o.Keep = false
 		end, stop := context.WithTimeout(context.WithoutCancel(ctx), deleteWithin)
 		defer stop()
-		return nil, errors.Join(err, c.Close(end))
+		return nil, errors.Join(err, c.late(end), c.Close(end))
 	}
 	return c, nil
 }
 
+// late waits for containers that were being made when the creation failed: kind makes
+// them at the same time, and gives up with the first that fails.
+func (c *Cluster) late(ctx context.Context) error {
+	if err := c.remove(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(again):
+	}
+	return nil
+}
+
 func (c *Cluster) say(line string) {
+	c.saying.Lock()
+	defer c.saying.Unlock()
 	if c.o.Progress != nil {
 		c.o.Progress(line)
 	}
 }
 
 func (c *Cluster) create(ctx context.Context) error {
-	c.say("creating kind cluster " + c.name)
+	c.say(fmt.Sprintf("creating kind cluster %s; if this process is killed, delete it with: %s", c.name, deletion(c.name)))
 	options := []cluster.CreateOption{
-		cluster.CreateWithKubeconfigPath(c.kubeconfig), cluster.CreateWithWaitForReady(readyWithin),
+		cluster.CreateWithKubeconfigPath(c.kubeconfig), cluster.CreateWithWaitForReady(0), // ready waits
 		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false),
 	}
 	if c.o.Image != "" {
@@ -115,23 +132,8 @@ func (c *Cluster) create(ctx context.Context) error {
 	if c.o.Config != "" {
 		options = append(options, cluster.CreateWithConfigFile(c.o.Config))
 	}
-	done := make(chan error, 1)
-	go func() { done <- c.provider.Create(c.name, options...) }()
-	select {
-	case err := <-done:
-		if err != nil && strings.Contains(err.Error(), "already exist") { // kind has no error to compare with
-			return fmt.Errorf("%w: %s, made a moment ago: %w", ErrTaken, c.name, err)
-		} else if err != nil {
-			return fmt.Errorf("create kind cluster %s: %w", c.name, err)
-		}
-	case <-ctx.Done():
-		// kind's library hears of no context: with its containers gone it gives up.
-		_ = c.provider.Delete(c.name, c.kubeconfig)
-		select {
-		case <-done:
-		case <-time.After(deleteWithin):
-		}
-		return fmt.Errorf("kind cluster %s was not ready yet: %w", c.name, context.Cause(ctx))
+	if err := c.make(ctx, options); err != nil {
+		return err
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 	if err != nil {
@@ -139,6 +141,9 @@ func (c *Cluster) create(ctx context.Context) error {
 	}
 	config.QPS = -1
 	c.config = config
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
 	return c.load(ctx)
 }
 
@@ -149,7 +154,7 @@ func (c *Cluster) load(ctx context.Context) error {
 	}
 	nodes, err := c.provider.ListInternalNodes(c.name)
 	if err != nil {
-		return fmt.Errorf("nodes of kind cluster %s: %w", c.name, err)
+		return fmt.Errorf("nodes of kind cluster %s: %w", c.name, said(err))
 	}
 	for _, node := range nodes {
 		if ctx.Err() != nil {
@@ -157,7 +162,7 @@ func (c *Cluster) load(ctx context.Context) error {
 		}
 		arch, err := architecture(node)
 		if err != nil {
-			return fmt.Errorf("architecture of node %s: %w", node, err)
+			return fmt.Errorf("architecture of node %s: %w", node, said(err))
 		}
 		archive, err := c.o.Archive(arch)
 		if err != nil {
@@ -166,43 +171,11 @@ func (c *Cluster) load(ctx context.Context) error {
 		c.say("loading images onto node " + node.String())
 		err = errors.Join(nodeutils.LoadImageArchive(node, archive), archive.Close())
 		if err != nil {
-			return fmt.Errorf("load images onto node %s: %w", node, err)
+			return fmt.Errorf("load images onto node %s: %w", node, said(err))
 		}
 	}
 	return nil
 }
-
-// ErrTaken is that a cluster of the name is there already. It is somebody's, and stays.
-var ErrTaken = errors.New("a kind cluster of that name is there")
-
-// free refuses a name that is taken, before anything is made that might have to be
-// deleted. It names the clusters that processes left which were killed.
-func (c *Cluster) free() error {
-	names, err := c.provider.List()
-	if err != nil {
-		return fmt.Errorf("%w: list kind clusters: %w", ErrUnavailable, err)
-	}
-	for _, name := range names {
-		if name == c.name {
-			return fmt.Errorf("%w: %s; delete it with: %s", ErrTaken, name, deletion(name))
-		}
-		pid, ours := strings.CutPrefix(name, prefix)
-		id, err := strconv.Atoi(pid)
-		if !ours || err != nil || alive(id) {
-			continue
-		}
-		c.say(fmt.Sprintf("kind cluster %s is left of a run that was killed; delete it with: %s", name, deletion(name)))
-	}
-	return nil
-}
-
-// alive reports whether a process has the ID, whosever it is.
-func alive(id int) bool {
-	p, err := os.FindProcess(id)
-	return err == nil && !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
-}
-
-func deletion(name string) string { return "kind delete cluster --name " + name }
 
 // Name is what kind calls it.
 func (c *Cluster) Name() string { return "kind-" + c.name }
@@ -214,7 +187,7 @@ func (c *Cluster) Kubeconfig() string { return c.kubeconfig }
 // CopyLogs writes what the cluster's nodes logged into a folder.
 func (c *Cluster) CopyLogs(folder string) error {
 	if err := c.provider.CollectLogs(c.name, folder); err != nil {
-		return fmt.Errorf("logs of kind cluster %s: %w", c.name, err)
+		return fmt.Errorf("logs of kind cluster %s: %w", c.name, said(err))
 	}
 	return nil
 }
@@ -242,15 +215,23 @@ func (c *Cluster) Close(ctx context.Context) error {
 		c.say(fmt.Sprintf("kind cluster %s is kept: %s; delete it with: %s", c.name, strings.Join(c.Kubectl(), " "), deletion(c.name)))
 		return nil
 	}
+	if err := c.remove(ctx); err != nil {
+		return err
+	}
+	return os.RemoveAll(c.folder)
+}
+
+// remove deletes the cluster's nodes, however many there are.
+func (c *Cluster) remove(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- c.provider.Delete(c.name, c.kubeconfig) }()
+	go func() { done <- c.provider.Delete(c.name, c.kubeconfig) }() // ends with the programs that it runs
 	select {
 	case err := <-done:
 		if err != nil {
-			return fmt.Errorf("delete kind cluster %s: %w; delete it with: %s", c.name, err, deletion(c.name))
+			return fmt.Errorf("delete kind cluster %s: %w; delete it with: %s", c.name, said(err), deletion(c.name))
 		}
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("kind cluster %s is not deleted: %w; delete it with: %s", c.name, context.Cause(ctx), deletion(c.name))
 	}
-	return os.RemoveAll(c.folder)
 }

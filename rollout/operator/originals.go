@@ -256,9 +256,9 @@ func (r *RunReconciler) settleOriginal(ctx context.Context, run *v1alpha1.Policy
 		return r.Write.DeleteAsRead(ctx, np.DeepCopy())
 	case committed && o.became(np):
 		by = &run.Name
-	case !committed && o.made(np, keyOf(run)):
-		x := o.wish(rollout.Whole, keyOf(run))
-		x.have, x.release = np, true
+	case !committed && o.made(np, keyOf(run)) && o.stage(np, keyOf(run)) != int(rollout.Whole):
+		x := o.wish(rollout.Whole, keyOf(run)) // the marks go once it is whole
+		x.have = np
 		whole := x.noted()
 		whole.Spec = x.spec
 		return r.Write.Update(ctx, whole)

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/deploy"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -26,6 +27,12 @@ import (
 func newChange(t *testing.T) (*story, *v1alpha1.PolicyRollout) {
 	t.Helper()
 	s := newStory(t)
+	return s, s.change()
+}
+
+// change puts those policies into the story's namespace.
+func (s *story) change() *v1alpha1.PolicyRollout {
+	s.t.Helper()
 	server := map[string]string{"app": "server"}
 	broad := s.policy("server-ingress", server, networkingv1.PolicyTypeIngress, "client", 8080).Spec
 	broad.Ingress = append(broad.Ingress, s.policy("", server, networkingv1.PolicyTypeIngress, "other", 8080).Spec.Ingress...)
@@ -36,7 +43,7 @@ func newChange(t *testing.T) (*story, *v1alpha1.PolicyRollout) {
 	s.byHand("stays", s.policy("", map[string]string{"app": "other"}, networkingv1.PolicyTypeIngress, "client", 9090).Spec)
 	ro := s.rollout(s.good())
 	ro.Spec.Policies.Remove = []v1alpha1.PolicyRef{{Namespace: s.ns, Name: "legacy"}}
-	return s, ro
+	return ro
 }
 
 // byHand makes a policy as people do, with labels and annotations of theirs.
@@ -232,8 +239,25 @@ func owners(np *networkingv1.NetworkPolicy) string {
 }
 
 func TestPoliciesThatAreThereAreChangedAndRemoved(t *testing.T) {
-	t.Parallel()
-	s, ro := newChange(t)
+	t.Run("by an administrator", func(t *testing.T) {
+		t.Parallel()
+		s, ro := newChange(t)
+		s.wantChanged(ro)
+	})
+	t.Run("by a tenant", func(t *testing.T) {
+		t.Parallel()
+		s := aTenant(t, 36)
+		ro := s.change()
+		ro.Spec.ServiceAccountName = deploy.TenantAccount
+		pin(ro, s.suite())
+		s.wantChanged(ro)
+	})
+}
+
+// wantChanged plays a rollout that changes policies, and wants it to commit.
+func (s *story) wantChanged(ro *v1alpha1.PolicyRollout) {
+	t := s.t
+	t.Helper()
 	h := s.record()
 	s.begin(ro)
 	st := s.end()
@@ -275,6 +299,12 @@ func TestAChangeIsTakenBackFromEveryStage(t *testing.T) {
 		t.Run(place, func(t *testing.T) {
 			t.Parallel()
 			s, ro := newChange(t)
+			if place == "few" { // with the controller's own rights, too
+				s = aTenant(t, 36)
+				ro = s.change()
+				ro.Spec.ServiceAccountName = deploy.TenantAccount
+				pin(ro, s.suite())
+			}
 			ro.Spec.Stages[i].MinDuration = metav1.Duration{Duration: time.Minute}
 			h := s.record()
 			s.begin(ro)

@@ -174,6 +174,13 @@ func (r *refusal) Error() string {
 	return strings.Join(append([]string{strings.Join(r.reasons, "; ")}, r.repairs...), "\n")
 }
 
+// repair adds what to write or to run, once.
+func (r *refusal) repair(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(r.repairs, text) {
+		r.repairs = append(r.repairs, text)
+	}
+}
+
 func (r *refusal) add(format string, args ...any) {
 	r.reasons = append(r.reasons, fmt.Sprintf(format, args...))
 }

@@ -106,6 +106,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	p.predict(w, to, &ro.Spec, no)
 	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w), p.strays(w))
 	p.settleWitnesses(w, to, no)
+	p.limitLoad(w, no)
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
@@ -149,8 +150,11 @@ func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollo
 		} else if err != nil {
 			return nil, fmt.Errorf("suite %s: %w", key, err)
 		}
-		out = append(out, suite)
-		p.Sources = append(p.Sources, v1alpha1.SuiteSource(&suite))
+		source := v1alpha1.SuiteSource(&suite)
+		p.Sources = append(p.Sources, source)
+		if r.pinned(ro, source, ref.Digest, no) {
+			out = append(out, suite)
+		}
 	}
 	return out, nil
 }
@@ -183,7 +187,7 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
 			no.add("suite %s: identity %q lives in namespace %q, which does not exist", suite.Name, id.Name, id.Namespace)
 		}
-		if name := fmt.Sprintf("tightrope-%s-%s-front", p.Run, id.Name); len(name) > 200 {
+		if len(agentName(p.Run, id.Name, true)) > 200 {
 			no.add("suite %s: identity %q and run %q make too long a name", suite.Name, id.Name, p.Run)
 		}
 		p.Identities = append(p.Identities, id)
@@ -237,8 +241,12 @@ func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyR
 		} else if err != nil {
 			return nil, fmt.Errorf("policies of rollout %s: %w", ro.Name, err)
 		}
+		source := v1alpha1.ConfigMapSource(&cm)
+		p.Sources = append(p.Sources, source)
+		if !r.pinned(ro, source, ref.Digest, no) {
+			return nil, nil // and not a word of what is in it
+		}
 		out = policiesFrom(&cm, no)
-		p.Sources = append(p.Sources, v1alpha1.ConfigMapSource(&cm))
 	}
 	no.addMisplaced(ro, out)
 	return out, nil

@@ -135,10 +135,7 @@ func (r *record) access(p *Plan, now time.Time) {
 		return
 	}
 	for _, id := range p.Identities {
-		var pods []string
-		for _, side := range []string{"front", "rear"} {
-			pods = append(pods, fmt.Sprintf("tightrope-%s-%s-%s", p.Run, id.Name, side))
-		}
+		pods := []string{agentName(p.Run, id.Name, true), agentName(p.Run, id.Name, false)}
 		r.Report.TemporaryAccess = append(r.Report.TemporaryAccess, report.Access{
 			Identity: id.Name, Namespace: id.Namespace, Pods: pods, From: now})
 	}

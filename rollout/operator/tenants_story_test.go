@@ -119,7 +119,13 @@ func (s *story) bind(namespace, name, role, account string) {
 func (s *story) theirs() *v1alpha1.PolicyRollout {
 	ro := s.rollout(s.good())
 	ro.Spec.ServiceAccountName = deploy.TenantAccount
+	pin(ro, s.suite())
 	return ro
+}
+
+// pin makes a rollout state the digest of its suite, as it must where there are tenants.
+func pin(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) {
+	ro.Spec.Suites[0].Digest = v1alpha1.SuiteSource(suite).Digest
 }
 
 // elsewhere is the namespace of another tenant, with a Service.
@@ -170,7 +176,11 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 	s := aTenant(t, 36)
 	author, operator := s.person("author", "edit"), s.person("operator", "tightrope-operator")
 	viewer := s.person("viewer", "edit") // it also has what edit has of our roles
-	plain := s.rollout(s.good())
+	plain, loose, mapped, foreigner := s.rollout(s.good()), s.theirs(), s.theirs(), s.theirs()
+	pin(plain, s.suite())
+	loose.Name, loose.Spec.Suites[0].Digest = "loose", ""
+	mapped.Name, mapped.Spec.Policies = "mapped", v1alpha1.PolicySource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "policies"}}
+	foreigner.Name, foreigner.Spec.ServiceAccountName = "foreigner", "system:serviceaccount:other:tightrope-rollout"
 	if err := author.Create(s.ctx, s.theirs()); err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +208,10 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 			ro.Annotations = map[string]string{v1alpha1.AnnotationRetry: "x"}
 		})), "may not impersonate"},
 		{"the account taken away", author.Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Spec.ServiceAccountName = "" })), "spec.serviceAccountName is empty"},
+		{"an account of another namespace", author.Create(s.ctx, foreigner), "spec.serviceAccountName in body should match"},
+		{"a suite that is not pinned", author.Create(s.ctx, loose), "every suite in spec.suites, and spec.policies.configMapRef, must state a digest"},
+		{"a ConfigMap that is not pinned", author.Create(s.ctx, mapped), "every suite in spec.suites, and spec.policies.configMapRef, must state a digest"},
+		{"the digest taken away", author.Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Spec.Suites[0].Digest = "" })), "must state a digest"},
 		{"a label", operator.Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Labels = map[string]string{"team": "a"} })), ""},
 		{"a run of his own", s.asAdmin().Create(s.ctx, run), "only Tightrope's controller makes runs"},
 		{"the status of a rollout", s.asAdmin().Status().Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Status.Phase = v1alpha1.PhaseCommitted })), "only Tightrope's controller makes runs and writes the status"},
@@ -206,7 +220,7 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 		switch {
 		case tt.says == "" && tt.err != nil:
 			t.Errorf("%s is refused: %v", tt.name, tt.err)
-		case tt.says != "" && (!apierrors.IsForbidden(tt.err) || !strings.Contains(tt.err.Error(), tt.says)):
+		case tt.says != "" && (!apierrors.IsForbidden(tt.err) && !apierrors.IsInvalid(tt.err) || !strings.Contains(tt.err.Error(), tt.says)):
 			t.Errorf("%s: %v, want it refused with %q", tt.name, tt.err, tt.says)
 		}
 	}
@@ -260,6 +274,7 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 			other := s.elsewhere()
 			ro, suite := s.theirs(), s.suite()
 			tt.change(ro, suite, other)
+			pin(ro, suite)
 			s.beginWith(ro, suite)
 			st := s.end()
 			if st.Phase != v1alpha1.PhaseRefused {
@@ -288,7 +303,9 @@ func TestANamespaceOptsInByARoleBinding(t *testing.T) {
 	s.bind(other, "opt-in", "tightrope-reach", deploy.TenantAccount)
 	suite := s.suite()
 	suite.Spec.Paths[1].To.Service.Namespace, suite.Spec.Paths[1].To.Service.Name = other, "none"
-	s.beginWith(s.theirs(), suite)
+	ro := s.theirs()
+	pin(ro, suite)
+	s.beginWith(ro, suite)
 	st := s.end()
 	if want := fmt.Sprintf("leads to Service %s/none, which does not exist", other); !strings.Contains(st.Message, want) {
 		t.Errorf("it says %q, want %q", st.Message, want)

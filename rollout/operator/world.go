@@ -117,7 +117,7 @@ func (w *world) allBackends(t v1alpha1.ServiceTarget) []backend {
 			continue
 		}
 		for _, ep := range slice.Endpoints {
-			pod := w.behind(ep)
+			pod := w.behind(t.Namespace, ep)
 			if pod != nil && pod.Labels[v1alpha1.LabelRole] == "" && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && hasAddress(pod, ep.Addresses[0]) {
 				out = append(out, backend{pod, ep.Addresses[0], number})
 			}
@@ -129,9 +129,10 @@ func (w *world) allBackends(t v1alpha1.ServiceTarget) []backend {
 	return out
 }
 
-// behind is the pod that an endpoint says it is; nil: none.
-func (w *world) behind(ep discoveryv1.Endpoint) *corev1.Pod {
-	if ep.TargetRef == nil || len(ep.Addresses) == 0 {
+// behind is the pod that an endpoint of a Service says it is; nil: none. A Service has pods
+// of its own namespace: whoever may write EndpointSlices in one must not lead probes to those of others.
+func (w *world) behind(namespace string, ep discoveryv1.Endpoint) *corev1.Pod {
+	if ep.TargetRef == nil || len(ep.Addresses) == 0 || ep.TargetRef.Namespace != namespace {
 		return nil
 	}
 	return w.pods[types.NamespacedName{Namespace: ep.TargetRef.Namespace, Name: ep.TargetRef.Name}]
@@ -152,7 +153,12 @@ func (p *Plan) strays(w *world) []report.NotTested {
 		t := path.To.Service
 		for _, slice := range w.slices[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}] {
 			for _, ep := range slice.Endpoints {
-				pod := w.behind(ep)
+				if ref := ep.TargetRef; ref != nil && len(ep.Addresses) > 0 && ref.Namespace != t.Namespace && !seen[slice.Name+ep.Addresses[0]] {
+					seen[slice.Name+ep.Addresses[0]] = true
+					out = append(out, report.NotTested{What: fmt.Sprintf("endpoint %s of Service %s/%s", ep.Addresses[0], t.Namespace, t.Name),
+						Reason: fmt.Sprintf("EndpointSlice %s names a pod of another namespace, and a Service has those of its own only", slice.Name)})
+				}
+				pod := w.behind(t.Namespace, ep)
 				if pod == nil || hasAddress(pod, ep.Addresses[0]) || seen[slice.Name+ep.Addresses[0]] {
 					continue
 				}

@@ -54,12 +54,6 @@ func (w *Writer) RehearseUpdate(ctx context.Context, o client.Object) error {
 	return w.api.Update(ctx, o, client.DryRunAll)
 }
 
-// RehearseDelete has the API server check whether an object could be deleted.
-func (w *Writer) RehearseDelete(ctx context.Context, o client.Object) error {
-	uid := o.GetUID()
-	return w.api.Delete(ctx, o, client.Preconditions{UID: &uid}, client.DryRunAll)
-}
-
 // May asks the API server whether it would let the writer do something. It stores
 // nothing. An error that is Forbidden says that the writer may not even ask: it may
 // not act as the account that it is for.
