@@ -210,17 +210,17 @@ func (x wish) met() bool {
 // their fields back to who had them: the next apply by their owner would else be a
 // conflict with this run. It reports whether it had to write.
 func (r *RunReconciler) release(ctx context.Context, s *session, w *world) (bool, error) {
+	if changed := s.plan.changedWishes(w); len(changed) > 0 {
+		return true, r.widen(ctx, w, changed)
+	}
 	unmet := w.unmet(s.plan.releaseWishes(w))
 	return len(unmet) > 0, eachWish("give back", unmet, func(x wish) error {
-		if x.have == nil {
-			return nil
-		}
-		np := x.noted()
-		np.Spec = x.spec
-		if err := r.Write.Update(ctx, np); err != nil {
+		np := x.have.DeepCopy()
+		if err := r.Write.GiveBack(ctx, np, x.original.Fields); err != nil {
 			return err
 		}
-		return r.Write.GiveBack(ctx, np, x.original.Fields)
+		x.have = np
+		return r.Write.Update(ctx, x.noted())
 	})
 }
 
