@@ -101,8 +101,8 @@ func (r *RunReconciler) addRemoval(ctx context.Context, p *Plan, write *writer.W
 func (r *RunReconciler) addOriginal(ctx context.Context, p *Plan, write *writer.Writer, have *networkingv1.NetworkPolicy, becomes string, no *refusal) error {
 	o := &Original{Policy: verdict.PolicyOf(have.DeepCopy()), UID: have.UID, Fields: have.DeepCopy().ManagedFields, Becomes: becomes}
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
-	if by := appliedBy(have); by != "" {
-		no.add("policy %s is there and would be changed, and %s applies it: it would be written over in the middle of the rollout. Take it out of what %s applies, or leave it out of the rollout", key, by, by)
+	if why := rollout.WrittenOver(have); why != "" {
+		no.add("%s", why)
 		return nil
 	}
 	for _, x := range []struct {

@@ -142,6 +142,11 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.name = workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
 		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
+	for _, np := range set.Objects.NetworkPolicies {
+		if why := rollout.WrittenOver(np.Object); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
+			p.Summary.Refusals = append(p.Summary.Refusals, why)
+		}
+	}
 	p.Impacts = impacts(set, edges, p.Summary.Changes.List, p.name)
 	p.Paths = judged(paths, p.Summary.Paths)
 	if err := p.except(r); err != nil {

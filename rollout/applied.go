@@ -1,4 +1,4 @@
-package operator
+package rollout
 
 import (
 	"fmt"
@@ -28,8 +28,18 @@ var appliers = []struct {
 	{"Config Sync", []string{"configsync.gke.io"}, []string{"configmanagement.gke.io/managed"}},
 }
 
-// appliedBy names the tool that would write over what a rollout makes of a policy;
-// empty: none is known to.
+// WrittenOver says why a rollout must not change a policy that is there: a tool applies
+// it, and would write over what the rollout makes of it. Empty: none is known to.
+func WrittenOver(np *networkingv1.NetworkPolicy) string {
+	by := appliedBy(np)
+	if by == "" {
+		return ""
+	}
+	return fmt.Sprintf("policy %s/%s is there and would be changed, and %s applies it: it would be written over in the middle of the rollout. Take it out of what %s applies, or leave it out of the rollout",
+		np.Namespace, np.Name, by, by)
+}
+
+// appliedBy names the tool that keeps a policy as it wants it; empty: none is known.
 func appliedBy(np *networkingv1.NetworkPolicy) string {
 	for _, a := range appliers {
 		for _, key := range a.marks {
