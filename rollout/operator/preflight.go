@@ -233,8 +233,8 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 		np := &networkingv1.NetworkPolicy{}
 		np.Namespace, np.Name, np.Spec = c.Namespace, c.Name, *c.Spec.DeepCopy()
 		np.GenerateName = ""
-		probe := np.DeepCopy()
-		probe.Name = objectName(p.Run, "rehearsal", len(fresh))
+		probe := np.DeepCopy() // with the marks that it will have: admission may ask for them
+		probe.ObjectMeta = p.key().Meta(c.Namespace, objectName(p.Run, "rehearsal", len(fresh)), roleCandidate)
 		err := write.Rehearse(ctx, probe)
 		switch {
 		case denied(err):
