@@ -20,7 +20,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: e2e-kind lint-corpus build commands labd images demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
+.PHONY: release release-cli e2e-kind lint-corpus build commands labd images demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -28,9 +28,9 @@ commands:
 	@mkdir -p bin
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(COMMANDS))
 
+OUT ?= bin
 labd:
-	@mkdir -p bin
-	@hack/build-labd.sh '$(GO)' '$(LABD_LDFLAGS)'
+	@hack/build-labd.sh '$(GO)' '$(LABD_LDFLAGS)' '$(OUT)'
 
 images: commands ## the container images for amd64 and arm64, without Docker: an OCI layout in bin/images
 	@export CGO_ENABLED=0 GOOS=linux GOAMD64=v1 GOARM64=v8.0; for GOARCH in amd64 arm64; do \
@@ -39,6 +39,12 @@ images: commands ## the container images for amd64 and arm64, without Docker: an
 	done
 	@bin/tightrope images build --binaries bin --image-layout bin/images --version '$(STAMP)' \
 		--revision "$$(git rev-parse HEAD 2>/dev/null)" --created '$(SOURCE_DATE_EPOCH)'
+
+release: ## what people download, into dist: archives for every platform, with the lab for Linux; images, checksums, SBOMs
+	@hack/release.sh '$(GO)' lab
+
+release-cli: ## the same without the lab, which compiles Kubernetes for each architecture; PLATFORMS=linux/amd64 is faster
+	@hack/release.sh '$(GO)' cli
 
 demo: build ## a rollout that is rolled back and one that is committed, on a lab of its own
 	@bin/tightrope demo --report reports/demo
@@ -114,13 +120,18 @@ fuzz-packets: build ## PREDICTED random policy sets on a lab, where packets must
 
 BUSY ?= 8
 RUNS ?= 10
-e2e-kind: build images ## on a real kind cluster: KIND_IMAGE=NODE-IMAGE [KIND_CONFIG=FILE]; skips, and says so, without an image
-	@cd cmd/tightrope && TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_KIND_IMAGE='$(KIND_IMAGE)' TIGHTROPE_KIND_CONFIG='$(KIND_CONFIG)' \
-		$(GO) test -count=1 -timeout 30m -v -run 'Kind' .
+# Without these the tests skip, and say so. KIND_IMAGE=default is kind's own image, which is pulled.
+KIND_IMAGE    ?=
+KIND_CONFIG   ?=
+KIND_ENFORCES ?=
+e2e-kind: images ## on real kind clusters: KIND_IMAGE=NODE-IMAGE [KIND_CONFIG=FILE] [KIND_ENFORCES=true]; reports in reports/kind
+	@cd cmd/tightrope && CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_KIND_IMAGE='$(KIND_IMAGE)' TIGHTROPE_KIND_CONFIG='$(abspath $(KIND_CONFIG))' \
+		TIGHTROPE_KIND_ENFORCES='$(KIND_ENFORCES)' TIGHTROPE_KIND_REPORT='$(CURDIR)/reports/kind' \
+		$(GO) test -trimpath -count=1 -timeout 45m -v -run 'Kind' .
 
 busy: build ## a good and a bad set of policies, RUNS times each on one lab, beside BUSY busy processes; recordings in reports/busy
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BUSY=$(BUSY) TIGHTROPE_BUSY_RUNS=$(RUNS) TIGHTROPE_BUSY_REPORT='$(CURDIR)/reports/busy' \
 		$(GO) test -trimpath -count=1 -timeout 4h -v -run '^TestBesideBusyProcesses$$' ./rollout/operator
 
 clean:
-	@rm -rf bin reports
+	@rm -rf bin reports dist

@@ -76,8 +76,8 @@ type Times struct {
 type Effect struct {
 	Node      string `json:"node,omitempty"` // empty: all that were measured
 	Direction string `json:"direction"`
-	Added     *Times `json:"added"`   // a policy that denies was written; null: not known
-	Removed   *Times `json:"removed"` // it was deleted
+	Added     *Times `json:"added,omitempty"`   // a policy that denies was written; absent: not known
+	Removed   *Times `json:"removed,omitempty"` // it was deleted; absent: not known
 }
 
 // FormEffect is how one form of write acts.
@@ -200,7 +200,8 @@ func (x *examiner) add(name string, state State, says string, do ...string) {
 
 func (x *examiner) examine(ctx context.Context) (*Examination, error) {
 	began := time.Now()
-	x.found = Examination{SchemaVersion: SchemaVersion, Cluster: x.Cluster, MeasuredAt: began.UTC()}
+	x.found = Examination{SchemaVersion: SchemaVersion, Cluster: x.Cluster, MeasuredAt: began.UTC(),
+		Nodes: []string{}, Effects: []Effect{}, PerNode: []Effect{}, Forms: []FormEffect{}, PolicyKinds: []PolicyKind{}, Checks: []Check{}}
 	within, stop := context.WithTimeoutCause(ctx, x.Within, fmt.Errorf("it was not over after %v", x.Within))
 	defer stop()
 	x.version(within)

@@ -88,7 +88,7 @@ func (x *examiner) kinds(ctx context.Context) {
 	for _, why := range unknown {
 		x.add(name, Unknown, why)
 	}
-	x.found.PolicyKinds = kinds
+	x.found.PolicyKinds = append(x.found.PolicyKinds, kinds...)
 	for _, k := range kinds {
 		says, state := fmt.Sprintf("%s: %d", k.name(), k.Objects), Note
 		if k.Objects < 0 {

@@ -34,13 +34,17 @@ func (l logger) Error(message string)              { l.say(message) }
 func (l logger) Errorf(format string, args ...any) { l.say(fmt.Sprintf(format, args...)) }
 func (l logger) V(level log.Level) log.InfoLogger  { return lines{l.say, level == 0} }
 
+// plain takes out what makes a coloured picture of the sign before it: it has no width,
+// and is no text.
+var plain = strings.NewReplacer("\ufe0f", "")
+
 type lines struct {
 	say     func(string)
 	enabled bool
 }
 
 func (l lines) Info(message string) {
-	if text := strings.TrimSpace(message); l.enabled && text != "" {
+	if text := strings.TrimSpace(plain.Replace(message)); l.enabled && text != "" {
 		l.say(text)
 	}
 }

@@ -104,7 +104,7 @@ func (o *doctorOptions) examine(ctx context.Context, cmd *cobra.Command, c clust
 	}
 	var write error
 	if o.format == "json" {
-		write = doctor.WriteJSON(cmd.OutOrStdout(), e)
+		write = writeJSON(cmd.OutOrStdout(), examination{document{outputVersion, "Examination", []string{}}, *e})
 	} else {
 		write = doctor.WriteText(cmd.OutOrStdout(), e, report.SanitizeParagraph)
 	}

@@ -133,25 +133,33 @@ func newImagesPush(folder *string) *cobra.Command {
 }
 
 func newImagesSave(folder *string) *cobra.Command {
-	return &cobra.Command{
+	var registry string
+	c := &cobra.Command{
 		Use:   "save FILE",
 		Short: "Write the images to one file, an OCI archive; - is standard output",
-		Args:  cobra.ExactArgs(1),
+		Long: "Save writes an OCI archive, which `load`, skopeo, podman and containerd read. With --registry, containerd also\n" +
+			"knows the images by the names that pods have when that registry is named to other commands: nodes onto which\n" +
+			"the archive is loaded pull nothing, and the registry need not be there.",
+		Example: "  tightrope images save images.tar\n" +
+			"  tightrope images save --registry registry.example/tightrope images.tar && kind load image-archive images.tar",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			l, err := openImages(*folder)
 			if err != nil {
 				return imagesError(err)
 			}
 			if args[0] == "-" {
-				return imagesError(l.Save(c.OutOrStdout()))
+				return imagesError(l.Save(c.OutOrStdout(), registry))
 			}
-			if err := l.SaveFile(args[0]); err != nil {
+			if err := l.SaveFile(args[0], registry); err != nil {
 				return imagesError(err)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "saved %d images to %s\n", len(l.Images), args[0])
 			return nil
 		},
 	}
+	c.Flags().StringVar(&registry, "registry", "", "registry and prefix that pods will name; nothing is sent there")
+	return c
 }
 
 func newImagesLoad(folder *string) *cobra.Command {

@@ -112,8 +112,8 @@ func (o *installOptions) register(cmd *cobra.Command) {
 func (o *installOptions) registerObjects(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "with --dry-run=client: yaml or json, the objects that would be applied")
-	f.StringVar(&o.registry, "registry", "", "registry and prefix that the images were pushed to (tightrope images push); empty means the names that the lab knows")
-	f.StringVar(&o.layout, "image-layout", "", "folder with the images, from which their digests are read; empty means the folder images beside this program")
+	f.StringVar(&o.registry, "registry", defaultRegistry, "registry and prefix that the images were pushed to (tightrope images push); empty means the names that the lab knows")
+	f.StringVar(&o.layout, "image-layout", "", "folder with the images, from which their digests are read; empty means the folder images beside this program, or what was released with it")
 	f.BoolVar(&o.force, "force-conflicts", false, "take over fields of our objects that somebody else has set")
 	f.BoolVar(&o.deploy.SingleTenant, "single-tenant", false, "rollouts need no service account: for clusters where administrators alone make rollouts (Kubernetes below 1.30 can only do this)")
 	f.StringSliceVar(&o.deploy.Tenants, "tenant", nil, "namespace in which rollouts may be made, with a service account that is made for them; repeatable")

@@ -1,24 +1,37 @@
 package main
 
 import (
-	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"k8s.io/client-go/tools/clientcmd"
+
 	"github.com/tightrope-dev/tightrope/clusters/kind"
+	"github.com/tightrope-dev/tightrope/deploy/apply"
+	"github.com/tightrope-dev/tightrope/deploy/images"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/scenarios"
 )
 
-// kindEnv names a node image that is there, for `make e2e-kind`; kindConfigEnv a
-// configuration file, which may be empty.
+// What `make e2e-kind` is told.
 const (
-	kindEnv       = "TIGHTROPE_KIND_IMAGE"
-	kindConfigEnv = "TIGHTROPE_KIND_CONFIG"
+	kindEnv         = "TIGHTROPE_KIND_IMAGE"    // a node image that is there; default: kind's own, which is pulled
+	kindConfigEnv   = "TIGHTROPE_KIND_CONFIG"   // a configuration file, or empty
+	kindEnforcesEnv = "TIGHTROPE_KIND_ENFORCES" // whether the network plugin enforces policies, true or false; empty: doctor says it, and all else must agree
+	kindReportEnv   = "TIGHTROPE_KIND_REPORT"   // folder that gets the reports, or empty
 )
+
+// notEnforced is what is said of a cluster on which nothing can be proved.
+const notEnforced = "this cluster does not enforce NetworkPolicy"
 
 // kindArgs choose a kind cluster of the test's own.
 func kindArgs(t *testing.T, args ...string) []string {
@@ -27,65 +40,254 @@ func kindArgs(t *testing.T, args ...string) []string {
 	if image == "" {
 		t.Skipf("%s names no node image: make e2e-kind needs Docker and one", kindEnv)
 	}
-	args = append(args, "--cluster", "kind", "--kind-image", image, "--image-layout", filepath.Join(filepath.Dir(binary(t, "tightrope")), "images"))
+	args = append(args, "--cluster", "kind", "--image-layout", kindLayout(t))
+	if image != "default" {
+		args = append(args, "--kind-image", image)
+	}
 	if config := os.Getenv(kindConfigEnv); config != "" {
 		args = append(args, "--kind-config", config)
 	}
 	return args
 }
 
-// kindClusters are the names of those that kind knows.
+func kindLayout(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(filepath.Dir(binary(t, "tightrope")), "images")
+}
+
+// kindClusters are the names of those that a tightrope has made.
 func kindClusters(t *testing.T) []string {
 	t.Helper()
 	names, err := kind.Names()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return names
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "tightrope-") })
 }
 
-// A cluster whose network plugin enforces nothing proves nothing, whatever packets do
-// there; and nothing of the cluster is left.
-func TestKindWithoutEnforcementIsInconclusive(t *testing.T) {
-	reports := t.TempDir()
-	var stdout, stderr bytes.Buffer
-	code := run(kindArgs(t, "run", "gw-forgot-dns", "--report", reports), &stdout, &stderr)
-	if code != exitInconclusive {
-		t.Errorf("exit code %d, want %d: %s%s", code, exitInconclusive, &stdout, &stderr)
+// onKind runs the built program, and fails if it leaves a cluster or a folder.
+func onKind(t *testing.T, args ...string) (code int, out string) {
+	t.Helper()
+	cmd := exec.Command(binary(t, "tightrope"), args...)
+	raw, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
 	}
-	rep := readReport(t, filepath.Join(reports, "gw-forgot-dns"))
-	if rep.Result != "Inconclusive" || !strings.Contains(rep.Message, "this cluster does not enforce NetworkPolicy") {
-		t.Errorf("result %s: %s", rep.Result, report.Headline(rep))
-	}
+	return cmd.ProcessState.ExitCode(), string(raw)
+}
+
+// nothingLeft is that no cluster is there and no folder with credentials of one.
+func nothingLeft(t *testing.T) {
+	t.Helper()
 	if left := kindClusters(t); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "tightrope-kind-*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
 
-// Whoever interrupts it leaves nothing.
-func TestAnInterruptedKindRunLeavesNothing(t *testing.T) {
-	p := exec.Command(binary(t, "tightrope"), kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir())...)
-	var out bytes.Buffer
-	p.Stdout, p.Stderr = &out, &out
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
+// kindReports is where a scenario's reports go.
+func kindReports(t *testing.T) string {
+	t.Helper()
+	if folder := os.Getenv(kindReportEnv); folder != "" {
+		return folder
 	}
-	for end := time.Now().Add(2 * time.Minute); len(kindClusters(t)) == 0; {
-		if time.Now().After(end) {
-			t.Fatal("no cluster is being made")
+	return t.TempDir()
+}
+
+// Where the network plugin enforces, every scenario ends as it expects. Where it does
+// not, nothing is proved, whatever packets do. Nothing of the cluster is left.
+func TestKindRunsTheLibrary(t *testing.T) {
+	enforces := os.Getenv(kindEnforcesEnv)
+	names := []string{"gw-forgot-dns"}
+	if enforces == "true" {
+		names = scenarios.Library()
+	}
+	reports := kindReports(t)
+	code, out := onKind(t, kindArgs(t, append(append([]string{"run"}, names...), "--report", reports)...)...)
+	t.Log(out)
+	for _, name := range names {
+		rep := readReport(t, filepath.Join(reports, name))
+		fits, why := rep.Verdict()
+		says := rep.Result == "Inconclusive" && strings.Contains(rep.Message, notEnforced)
+		t.Logf("%s: %s", name, report.Headline(rep))
+		if enforces == "true" && !fits || enforces == "false" && !says || !fits && !says {
+			t.Errorf("%s: result %s: %s; %s", name, rep.Result, report.Headline(rep), why)
 		}
-		time.Sleep(200 * time.Millisecond) // kind tells nobody when a container is there
+		if says && code != exitInconclusive {
+			t.Errorf("exit code %d, want %d", code, exitInconclusive)
+		}
 	}
-	if err := p.Process.Signal(os.Interrupt); err != nil {
+	if enforces == "true" && code != exitOK || enforces == "false" && code != exitInconclusive {
+		t.Errorf("exit code %d", code)
+	}
+	nothingLeft(t)
+}
+
+// keptKind makes a cluster that stays until the test ends, with our images on its nodes
+// as `kind load image-archive` puts them there, and returns the flags that reach it.
+func keptKind(t *testing.T) []string {
+	t.Helper()
+	_ = kindArgs(t)
+	layout, err := images.Open(kindLayout(t))
+	if err != nil {
 		t.Fatal(err)
 	}
-	_ = p.Wait()
-	if code := p.ProcessState.ExitCode(); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d: %s", code, exitInterrupted, &out)
+	o := kind.Options{Image: os.Getenv(kindEnv), Config: os.Getenv(kindConfigEnv), Progress: func(line string) { t.Log(line) }}
+	if o.Image == "default" {
+		o.Image = ""
 	}
-	if left := kindClusters(t); len(left) > 0 {
-		t.Errorf("left: %v", left)
+	o.Archive = func(string) (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(layout.Save(w, theirRegistry+"/tightrope")) }() // ends when the reader is closed
+		return r, nil
 	}
+	c, err := kind.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shut(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t)
+	})
+	return []string{"--kubeconfig", c.Kubeconfig(), "--registry", theirRegistry + "/tightrope", "--image-layout", kindLayout(t)}
+}
+
+// enforcing is what doctor says of the cluster, and fails where that is not what the
+// person who runs this knows.
+func enforcing(t *testing.T, on []string) bool {
+	t.Helper()
+	began := time.Now()
+	code, out := onKind(t, append([]string{"doctor", "--cluster", "current"}, on...)...)
+	took := time.Since(began)
+	t.Log(out)
+	yes, no := strings.Contains(out, "this cluster enforces NetworkPolicy"), strings.Contains(out, notEnforced)
+	if took > time.Minute || yes == no || (code == exitOK) != yes || !yes && code != exitInconclusive {
+		t.Fatalf("exit code %d after %v", code, took)
+	}
+	if known := os.Getenv(kindEnforcesEnv); known != "" && known != fmt.Sprint(yes) {
+		t.Errorf("it enforces: %v, and that is known to be %s", yes, known)
+	}
+	return yes
+}
+
+// The whole way on a cluster of somebody else's making: doctor, verify, install, a
+// rollout, and nothing left. Where policies are not enforced nothing ever passes.
+func TestKindAllTheWay(t *testing.T) {
+	on := keptKind(t)
+	enforces := enforcing(t, on)
+	pushed, err := pushed(kindLayout(t), theirRegistry+"/tightrope")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proved := map[bool]int{true: exitOK, false: exitInconclusive}[enforces]
+
+	chart := writeShop(t, "shop", "8080", "[{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 8080}]}]")
+	inFiles(t, filepath.Dir(chart[1]), "tightrope.dev/twin", pushed["twin"])
+	out := t.TempDir()
+	code, said := onKind(t, slices.Concat([]string{"verify", "--cluster", "current", "--report", out}, chart, on)...)
+	if rep := readReport(t, out); code != proved || strings.Contains(rep.Message, notEnforced) == enforces {
+		t.Errorf("verify: exit code %d, want %d; %s: %s", code, proved, report.Headline(rep), said)
+	}
+
+	if code, said := onKind(t, slices.Concat([]string{"install", "--single-tenant"}, on)...); code != exitOK {
+		t.Fatalf("install: exit code %d: %s", code, said)
+	}
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS("../../docs/example/shop")); err != nil {
+		t.Fatal(err)
+	}
+	inFiles(t, folder, "image: standin", "image: "+pushed["standin"])
+	inFiles(t, folder, "minDuration: 1h", "minDuration: 5s")
+	applyFile(t, on[1], filepath.Join(folder, "app.yaml"))
+	code, said = onKind(t, "rollout", "apply", "-f", filepath.Join(folder, "suite.yaml"), "-f", filepath.Join(folder, "rollout.yaml"), "--wait", "--timeout", "5m", "--report", out, "--kubeconfig", on[1])
+	if code != proved || strings.Contains(said, notEnforced) == enforces {
+		t.Errorf("rollout apply --wait: exit code %d, want %d: %s", code, proved, said)
+	}
+	if code, said := onKind(t, "uninstall", "--kubeconfig", on[1]); code != exitOK {
+		t.Errorf("uninstall: exit code %d: %s", code, said)
+	}
+	if _, said := onKind(t, append([]string{"doctor", "--cluster", "current"}, on...)...); !strings.Contains(said, "leftovers: ") || strings.Contains(said, "✕ leftovers") {
+		t.Errorf("left: %s", said)
+	}
+}
+
+// inFiles replaces text in the files of a folder and of the folders in it.
+func inFiles(t *testing.T, folder, old, new string) {
+	t.Helper()
+	err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return os.WriteFile(name, []byte(strings.ReplaceAll(read(t, name), old, new)), 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// applyFile applies manifests as verify --apply does, which waits until they run.
+func applyFile(t *testing.T, kubeconfig, file string) {
+	t.Helper()
+	objects, err := apply.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := apply.Apply(t.Context(), config, objects, apply.Options{Progress: func(line string) { t.Log(line) }}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whoever interrupts it leaves nothing, whatever it was doing.
+func TestAnInterruptedKindRunLeavesNothing(t *testing.T) {
+	for _, at := range []string{"Preparing nodes", "Starting control-plane", "loading images", "Preflight"} {
+		t.Run(at, func(t *testing.T) {
+			p := start(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir())...)
+			p.await(t, at)
+			p.signal(t, syscall.SIGINT)
+			began := time.Now()
+			if code := p.end(t); code != exitInterrupted {
+				t.Errorf("exit code %d, want %d", code, exitInterrupted)
+			}
+			t.Logf("ended after %v", time.Since(began).Round(time.Millisecond))
+			nothingLeft(t)
+		})
+	}
+}
+
+// Nobody cleans up after kill -9. The next run names what is left, and what removes it.
+func TestAKilledKindRunIsNamedByTheNext(t *testing.T) {
+	p := start(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir())...)
+	p.await(t, "loading images")
+	p.signal(t, syscall.SIGKILL)
+	p.end(t)
+	name := fmt.Sprintf("tightrope-%d", p.cmd.Process.Pid)
+	if left := kindClusters(t); !slices.Equal(left, []string{name}) {
+		t.Fatalf("left: %v, want %s", left, name)
+	}
+	code, out := onKind(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir(), "--kind-image", "localhost/no-such:image")...)
+	if code != exitInconclusive || !strings.Contains(out, "kind cluster "+name+" is left of a run") {
+		t.Errorf("exit code %d, and the cluster is not named: %s", code, out)
+	}
+	_, line, found := strings.Cut(out, "is left of a run that was killed, or that kept it; delete it with: ")
+	line, _, _ = strings.Cut(line, "\n")
+	if _, without, cannot := strings.Cut(line, "(without the kind command: "); cannot {
+		line = strings.TrimSuffix(without, ")")
+	}
+	if said, err := exec.Command("sh", "-c", line).CombinedOutput(); !found || err != nil {
+		t.Errorf("%s: %v: %s", line, err, said)
+	}
+	if code, out := onKind(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir(), "--kind-image", "localhost/no-such:image")...); code != exitInconclusive || strings.Contains(out, name) {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	nothingLeft(t)
 }
 
 // Without anything to run containers with, kind is refused in a sentence.

@@ -2,8 +2,10 @@ package images
 
 import (
 	"archive/tar"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +14,11 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Bounds on what Load takes in.
@@ -23,8 +28,46 @@ const (
 )
 
 // Save writes the layout as one tar, which is an OCI archive: Load, skopeo, podman
-// and containerd read it. The same layout gives the same bytes.
-func (l *Layout) Save(to io.Writer) error {
+// and containerd read it. The same layout gives the same bytes. With a registry and
+// prefix, as registry.example/team, containerd also knows each image by its name and
+// digest there, so that nodes onto which the archive is loaded need not pull it.
+func (l *Layout) Save(to io.Writer, prefix string) error {
+	index, err := l.named(prefix)
+	if err != nil {
+		return err
+	}
+	if err := l.save(to, index); err != nil {
+		return fmt.Errorf("save the layout %s: %w", l.Dir, err)
+	}
+	return nil
+}
+
+// named is index.json with the images once more, under the names that pods have when
+// they were pushed to a registry and prefix; nil: as it is.
+func (l *Layout) named(prefix string) ([]byte, error) {
+	if prefix == "" {
+		return nil, nil
+	}
+	names, err := l.References(prefix)
+	if err != nil {
+		return nil, err
+	}
+	top, err := l.index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	top = top.DeepCopy()
+	for _, i := range l.Images {
+		at := slices.IndexFunc(top.Manifests, func(d v1.Descriptor) bool { return d.Digest.String() == i.Digest })
+		again := *top.Manifests[at].DeepCopy()
+		again.Annotations = map[string]string{annotationContainerd: names[i.Name]} // no name of ours: Open would count it twice
+		top.Manifests = append(top.Manifests, again)
+	}
+	return json.Marshal(top)
+}
+
+// save writes the files of the layout; with another index.json where there is one.
+func (l *Layout) save(to io.Writer, index []byte) error {
 	w := tar.NewWriter(to)
 	err := filepath.WalkDir(l.Dir, func(p string, d fs.DirEntry, err error) error { // in lexical order
 		if err != nil || d.IsDir() {
@@ -38,25 +81,25 @@ func (l *Layout) Save(to io.Writer) error {
 		if !member.MatchString(name) {
 			return nil // no part of a layout
 		}
+		if name == "index.json" && index != nil {
+			return addContent(w, name, int64(len(index)), bytes.NewReader(index))
+		}
 		return add(w, p, name)
 	})
 	if err == nil {
 		err = w.Close()
 	}
-	if err != nil {
-		return fmt.Errorf("save the layout %s: %w", l.Dir, err)
-	}
-	return nil
+	return err
 }
 
 // SaveFile is Save to a file, which is there whole or not at all.
-func (l *Layout) SaveFile(file string) error {
+func (l *Layout) SaveFile(file, prefix string) error {
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-")
 	if err != nil {
 		return fmt.Errorf("save the layout %s: %w", l.Dir, err)
 	}
 	defer os.Remove(f.Name()) // gone already where all went well
-	err = errors.Join(l.Save(f), f.Chmod(0o644), f.Close())
+	err = errors.Join(l.Save(f, prefix), f.Chmod(0o644), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), file)
 	}
@@ -76,11 +119,15 @@ func add(w *tar.Writer, file, name string) error {
 	if err != nil {
 		return err
 	}
-	h := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: st.Size(), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+	return addContent(w, name, st.Size(), f)
+}
+
+func addContent(w *tar.Writer, name string, size int64, content io.Reader) error {
+	h := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: size, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
 	if err := w.WriteHeader(h); err != nil {
 		return err
 	}
-	_, err = io.Copy(w, f)
+	_, err := io.Copy(w, content)
 	return err
 }
 

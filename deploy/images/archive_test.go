@@ -17,7 +17,7 @@ func TestASavedLayoutIsLoadedAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	var first, second bytes.Buffer
-	if err := errors.Join(l.Save(&first), l.Save(&second)); err != nil {
+	if err := errors.Join(l.Save(&first, ""), l.Save(&second, "")); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
@@ -38,9 +38,48 @@ func TestASavedLayoutIsLoadedAsItWas(t *testing.T) {
 	}
 }
 
+// containerd looks a pod's image up by the name and digest that the pod has. Load takes
+// such an archive as any other.
+func TestAnArchiveForNodesHasTheNamesThatPodsHave(t *testing.T) {
+	l := build(t)
+	var archive bytes.Buffer
+	if err := l.Save(&archive, "registry.example/team"); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := Load(&archive, filepath.Join(t.TempDir(), "layout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, err := loaded.index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{} // digests
+	for _, d := range top.Manifests {
+		if name := d.Annotations[annotationContainerd]; name != "" {
+			names[name] = d.Digest.String()
+		}
+	}
+	want, err := l.References("registry.example/team")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, image := range loaded.Images {
+		if image.Digest != l.Images[i].Digest || names[want[image.Name]] != image.Digest || names[l.Loaded()[image.Name]] != image.Digest {
+			t.Errorf("image %s of %v", image.Name, names)
+		}
+	}
+	if len(loaded.Images) != len(Programs) || len(names) != 2*len(Programs) {
+		t.Errorf("%d images with names %v", len(loaded.Images), names)
+	}
+	if err := l.Save(&archive, "https://registry.example"); err == nil || !strings.Contains(err.Error(), "REGISTRY/PREFIX") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestABadArchiveChangesNothing(t *testing.T) {
 	var good bytes.Buffer
-	if err := build(t).Save(&good); err != nil {
+	if err := build(t).Save(&good, ""); err != nil {
 		t.Fatal(err)
 	}
 	damaged := bytes.Clone(good.Bytes())

@@ -83,7 +83,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		if s.bridgesAt.IsZero() { // written by a process before this one: what is waited for by time is waited for again
 			s.bridgesAt = began
 		}
-		if !s.shown(w, s.bridgesAt) {
+		if !s.shown(w, s.bridgesAt, s.settleTime) {
 			return nil // no node may see a candidate before its bridge
 		}
 		s.acked, s.settledAt = time.Time{}, time.Time{}
@@ -99,6 +99,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 	}
 	if wrote {
 		s.acked, s.settledAt = time.Time{}, time.Time{}
+		s.labelledAt = time.Now()
 		s.tighten(here.String()+"/labels", began)
 		return nil
 	}
@@ -122,7 +123,7 @@ func (r *RunReconciler) readyMarkers(ctx context.Context, s *session, w *world, 
 		s.pods.Mark(s.releasedAt)
 		return false, nil
 	}
-	return s.shown(w, s.releasedAt), nil
+	return s.shown(w, s.releasedAt, s.labelTime), nil
 }
 
 // tighten stamps a write that was sent at began and could take a path away,
@@ -138,7 +139,7 @@ func (s *session) tighten(write string, began time.Time) {
 // note remembers when a write was acknowledged, for as long as failures may be held
 // against it and some more: what one write began the next does not hide.
 func (s *session) note(write time.Time) {
-	old := write.Add(-2 * recentWrite(s.settleTime))
+	old := write.Add(-2 * recentWrite(max(s.settleTime, s.labelTime)))
 	s.wrote = append(slices.DeleteFunc(s.wrote, old.After), write)
 }
 

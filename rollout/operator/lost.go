@@ -78,7 +78,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 			s.reach(restoreVerify) // nothing was in force
 		}
 	case restoreRecover:
-		if time.Since(s.restoreAt) < flipDeadline {
+		if time.Since(s.restoreAt) < s.recoverWithin() {
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleCandidate, roleFinal)); len(unmet) > 0 {
@@ -86,7 +86,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 		}
 		s.reach(restoreClear)
 	case restoreClear:
-		if time.Since(s.restoreAt) < flipDeadline {
+		if time.Since(s.restoreAt) < s.recoverWithin() {
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleBridge)); len(unmet) > 0 {

@@ -26,8 +26,11 @@ const (
 )
 
 // recoverDeadline is how long a rollback waits for the probes to get through
-// over the widened bridges, before it takes the candidates away regardless.
+// over the widened bridges, before it takes the candidates away regardless, and
+// longer where policies are slow to act.
 const recoverDeadline = 10 * time.Second
+
+func (s *session) recoverWithin() time.Duration { return max(recoverDeadline, 3*s.settleTime) }
 
 // restoring is what a session remembers of a rollback. The zero value has not begun.
 type restoring struct {
@@ -104,7 +107,7 @@ func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at ro
 		}
 	}
 	lacking := s.lacking(w, 1)
-	if len(lacking) > 0 && time.Since(s.restoreAt) < recoverDeadline {
+	if len(lacking) > 0 && time.Since(s.restoreAt) < s.recoverWithin() {
 		return nil
 	}
 	if len(s.baselineChanges(w)) > 0 && time.Since(s.restoreAt) < 2*s.settleTime+s.plan.Interval+s.plan.Timeout {
@@ -232,7 +235,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 			s.pods.Mark(s.bridgesAt)
 			return nil
 		}
-		if !s.shown(w, s.bridgesAt) && time.Since(s.bridgesAt) < recoverDeadline {
+		if !s.shown(w, s.bridgesAt, s.settleTime) && time.Since(s.bridgesAt) < s.recoverWithin() {
 			return nil // a node that sees the deletion first may keep the bridge
 		}
 		return r.remove(ctx, append(there, w.exists(s.plan.markerWishes())...))
@@ -260,7 +263,7 @@ func (s *session) verified(w *world) bool {
 	if s.marked(w) {
 		return false
 	}
-	overdue := time.Since(s.restoreAt) > recoverDeadline
+	overdue := time.Since(s.restoreAt) > s.recoverWithin()
 	for _, x := range s.lacking(w, minSamples) {
 		if !(overdue && x.ails && s.ailing[x.cell]) {
 			return false
