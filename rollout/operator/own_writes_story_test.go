@@ -158,7 +158,9 @@ func TestTheControllerItselfMakesProbePodsOnly(t *testing.T) {
 		{"another like it", made(func(*corev1.Pod) {}), ""},
 		{"of no run", made(func(p *corev1.Pod) { p.Labels = map[string]string{"app": "x"} }), "makes pods that are marked as a run's"},
 		{"another image", first(func(c *corev1.Container) { c.Image = "evil" }), image},
-		{"two containers", made(func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "b", Image: "none"}) }), image},
+		{"two containers", made(func(p *corev1.Pod) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "b", Image: "none"})
+		}), image},
 		{"an init container", made(func(p *corev1.Pod) { p.Spec.InitContainers = []corev1.Container{{Name: "b", Image: "none"}} }), image},
 		{"a command", first(func(c *corev1.Container) { c.Command = []string{"sh"} }), shape},
 		{"a variable", first(func(c *corev1.Container) { c.Env = []corev1.EnvVar{{Name: "A", Value: "b"}} }), shape},
