@@ -61,8 +61,8 @@ var errInPlace = errors.New("every policy of the rollout is in place already")
 // addCandidate plans one policy. The one of that name may be there: with the same spec
 // it is no work, with another it is changed.
 func (r *RunReconciler) addCandidate(ctx context.Context, p *Plan, write *writer.Writer, c v1alpha1.CandidatePolicy, w *world, no *refusal) error {
-	defaulted := &networkingv1.NetworkPolicy{}
-	defaulted.Namespace, defaulted.Name, defaulted.Spec = c.Namespace, objectName(p.Run, "rehearsal", len(p.Candidates)), *c.Spec.DeepCopy()
+	// With the marks that it will have: admission may ask for them.
+	defaulted := &networkingv1.NetworkPolicy{ObjectMeta: p.key().Meta(c.Namespace, objectName(p.Run, "rehearsal", len(p.Candidates)), roleCandidate), Spec: *c.Spec.DeepCopy()}
 	err := write.Rehearse(ctx, defaulted)
 	switch {
 	case denied(err):

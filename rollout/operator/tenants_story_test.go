@@ -293,6 +293,21 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 		{"a target that is not there either", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string) {
 			suite.Spec.Paths[1].To = to(other, "none")
 		}, []string{"# in namespace OTHER, ", "may not get networkpolicies.networking.k8s.io, get pods, get services"}},
+		{"a suite that was changed since", func(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, _ string) {
+			pin(ro, suite)
+			suite.Spec.Paths = suite.Spec.Paths[:1]
+		}, []string{"is another than rollout", "states digest sha256:", "tightrope rollout digest"}},
+		{"a ConfigMap that was changed since", func(ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite, _ string) {
+			ro.Spec.Policies = v1alpha1.PolicySource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "policies", Digest: "sha256:" + strings.Repeat("0", 64)}}
+		}, []string{"ConfigMap ", "/policies is another than rollout", "tightrope rollout digest"}},
+		{"a storm of attempts", func(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, _ string) {
+			ro.Spec.Analysis.Interval.Duration = 10 * time.Millisecond
+			for i := range 20 {
+				path := suite.Spec.Paths[0]
+				path.Name = fmt.Sprint("again ", i)
+				suite.Spec.Paths = append(suite.Spec.Paths, path)
+			}
+		}, []string{"attempts a second, and one run makes at most 2000: set spec.analysis.interval to"}},
 		{"another's account", func(ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite, _ string) {
 			ro.Spec.ServiceAccountName = "default"
 		}, []string{"the controller may not act as service account", "tightrope upgrade --tenant"}},
@@ -302,8 +317,11 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 			s := aTenant(t, 36)
 			other := s.elsewhere()
 			ro, suite := s.theirs(), s.suite()
-			tt.change(ro, suite, other)
-			pin(ro, suite)
+			s.create(&corev1.ConfigMap{ObjectMeta: s.meta("policies"), Data: map[string]string{"p.yaml": "password: vault"}})
+			ro.Spec.Suites[0].Digest = ""
+			if tt.change(ro, suite, other); ro.Spec.Suites[0].Digest == "" {
+				pin(ro, suite)
+			}
 			s.beginWith(ro, suite)
 			st := s.end()
 			if st.Phase != v1alpha1.PhaseRefused {
