@@ -182,7 +182,7 @@ func (o Options) saveImages(dir string) error {
 			return fmt.Errorf("image %s in %s is of version %.80q; build it with `make release`", i.Name, o.Images, i.Version)
 		}
 	}
-	return l.SaveFile(filepath.Join(dir, cli+"_"+o.Version+"_images.tar"))
+	return l.SaveFile(filepath.Join(dir, cli+"_"+o.Version+"_images.tar"), "")
 }
 
 // writeSums writes the SHA-256 of every file as sha256sum does, and returns all names.
