@@ -45,6 +45,11 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 			f.Add(index(at+".policies.inline", i)+".namespace", "%s is protected: no rollout writes to it", Show(p.Namespace))
 		}
 	}
+	for i, ref := range spec.Policies.Remove {
+		if slices.Contains(append(slices.Clone(ProtectedNamespaces), spec.ProtectedNamespaces...), ref.Namespace) {
+			f.Add(index(at+".policies.remove", i)+".namespace", "%s is protected: no rollout takes anything away there", Show(ref.Namespace))
+		}
+	}
 	f = append(f, CheckStages(at+".stages", spec.Stages)...)
 	f = append(f, CheckAnalysis(at+".analysis", spec.Analysis)...)
 	if spec.InconclusiveDeadline.Duration < 0 {
@@ -52,6 +57,33 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 	}
 	if h := spec.HistoryLimit; h != nil && (*h < 0 || *h > 1000) {
 		f.Add(at+".historyLimit", "%d is not a number of runs to keep: 0 to 1000", *h)
+	}
+	return f
+}
+
+// CheckRemove wants policies that can be named, each once, and none that the rollout
+// puts in force as well.
+func CheckRemove(at string, remove []v1alpha1.PolicyRef, candidate func(key string) bool) Faults {
+	f := Faults{}
+	seen := map[string]bool{}
+	for i, ref := range remove {
+		at := index(at, i)
+		if ref.Kind != "" && ref.Kind != "NetworkPolicy" {
+			f.Add(at+".kind", "%q: only policies of kind NetworkPolicy can be removed", Show(ref.Kind))
+		}
+		if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 {
+			f.Add(at+".name", "%q is not a name of a NetworkPolicy", Show(ref.Name))
+		}
+		if len(validation.IsDNS1123Label(ref.Namespace)) > 0 {
+			f.Add(at+".namespace", "%q is not the name of a namespace", Show(ref.Namespace))
+		}
+		switch {
+		case seen[ref.Key()]:
+			f.Add(at+".name", "policy %s is listed twice", Show(ref.Key()))
+		case candidate(ref.Key()):
+			f.Add(at+".name", "policy %s is among the candidates as well: it cannot come and go", Show(ref.Key()))
+		}
+		seen[ref.Key()] = true
 	}
 	return f
 }

@@ -164,7 +164,7 @@ func enforcing(t *testing.T, on []string) bool {
 	code, out := onKind(t, append([]string{"doctor", "--cluster", "current"}, on...)...)
 	took := time.Since(began)
 	t.Log(out)
-	yes, no := strings.Contains(out, "this cluster enforces NetworkPolicy"), strings.Contains(out, notEnforced)
+	yes, no := strings.Contains(out, ": this cluster enforces NetworkPolicy on every node"), strings.Contains(out, notEnforced)
 	if took > time.Minute || yes == no || (code == exitOK) != yes || !yes && code != exitInconclusive {
 		t.Fatalf("exit code %d after %v", code, took)
 	}
@@ -191,6 +191,14 @@ func TestKindAllTheWay(t *testing.T) {
 	code, said := onKind(t, slices.Concat([]string{"verify", "--cluster", "current", "--report", out}, chart, on)...)
 	if rep := readReport(t, out); code != proved || strings.Contains(rep.Message, notEnforced) == enforces {
 		t.Errorf("verify: exit code %d, want %d; %s: %s", code, proved, report.Headline(rep), said)
+	}
+
+	r := newRunner(t, map[string]string{"binary": binary(t, "tightrope"), "suite": chart[1], "cluster": "current", "arguments": strings.Join(on, "\n")})
+	if code, said, _ := r.runs(t, "get"); code != exitOK {
+		t.Fatalf("the action: exit code %d: %s", code, said)
+	}
+	if code, said, summary := r.runs(t, "verify"); code != proved || strings.Contains(summary, notEnforced) == enforces || !strings.Contains(summary, "\n## ") {
+		t.Errorf("the action: exit code %d, want %d: %s\n%s", code, proved, said, summary)
 	}
 
 	if code, said := onKind(t, slices.Concat([]string{"install", "--single-tenant"}, on)...); code != exitOK {

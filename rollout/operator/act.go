@@ -36,7 +36,8 @@ func (r *RunReconciler) act(ctx context.Context, s *session, w *world, at rollou
 
 // enforce brings a step's scope about: objects are created inert, bridges go
 // before candidates, labels last, so that no pod is ever judged by a candidate
-// that its bridge does not know yet.
+// that its bridge does not know yet. Originals let go of pods once the candidates
+// have those.
 func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here place, step rollout.StepPlan) error {
 	s.enter(here)
 	if !step.Scope.Live() {
@@ -91,6 +92,14 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return err
 		}
 		s.tighten(here.String()+"/candidates", began)
+		return nil
+	}
+	if unmet := w.unmet(s.plan.originalWishes(w, rollout.HoldOf(step.Scope))); len(unmet) > 0 {
+		s.acked, s.settledAt = time.Time{}, time.Time{}
+		if err := r.apply(ctx, write, unmet); err != nil {
+			return err
+		}
+		s.tighten(here.String()+"/originals", began)
 		return nil
 	}
 	wrote, err := labelPods(ctx, write, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
@@ -158,14 +167,15 @@ func (s *session) enforced(w *world, step rollout.StepPlan) map[types.Namespaced
 		return want
 	}
 	var pods []rollout.Member
-	for _, pod := range w.selected(s.plan.Candidates) {
+	selected := w.selected(s.plan)
+	for _, pod := range selected {
 		pods = append(pods, rollout.Member{
 			Key: client.ObjectKeyFromObject(pod).String(), Workload: workloadOf(pod),
 			Enforced: pod.Labels[v1alpha1.LabelEnforced] == s.plan.Run, Ready: ready(pod),
 		})
 	}
 	chosen := rollout.Pick(pods, step.MaxPods)
-	for _, pod := range w.selected(s.plan.Candidates) {
+	for _, pod := range selected {
 		key := client.ObjectKeyFromObject(pod)
 		want[key] = chosen[key.String()]
 	}

@@ -54,10 +54,10 @@ func (p *Plan) ingress(m marker) bool {
 	return p.Bridges[m.bridge].Direction == networkingv1.PolicyTypeIngress
 }
 
-// markerNodes are the nodes of the pods that a candidate selects, by name.
+// markerNodes are the nodes of the pods that the change is about, by name.
 func (p *Plan) markerNodes(w *world) []string {
 	nodes := map[string]bool{}
-	for _, pod := range w.selected(p.Candidates) {
+	for _, pod := range w.selected(p) {
 		if pod.Spec.NodeName != "" {
 			nodes[pod.Spec.NodeName] = true
 		}

@@ -16,7 +16,9 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/probes/pods"
+	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // ownHands is the controller's own account, with every right that a single-tenant
@@ -89,7 +91,9 @@ func TestTheControllerItselfWritesOverNothingOfOthers(t *testing.T) {
 	unsigned.Labels = nil // somebody took it off
 	settings := &corev1.ConfigMap{ObjectMeta: s.meta("settings"), Data: map[string]string{"a": "b"}}
 	plan := &corev1.ConfigMap{ObjectMeta: run.Meta(s.ns, "plan", roleProbe)}
-	for _, o := range []client.Object{theirs, ours, unsigned, settings, plan} {
+	borrowed := &networkingv1.NetworkPolicy{ObjectMeta: s.meta("borrowed"), Spec: spec}
+	noteOn(borrowed)
+	for _, o := range []client.Object{theirs, ours, unsigned, borrowed, settings, plan} {
 		s.create(o)
 	}
 	var rev int
@@ -114,6 +118,25 @@ func TestTheControllerItselfWritesOverNothingOfOthers(t *testing.T) {
 		}), "hands a policy over as it is"},
 		{"another spec of their policy", all(theirs, func() { theirs.Spec.PodSelector = metav1.LabelSelector{} }), "changes and deletes policies and ConfigMaps that a run made"},
 		{"its mark on their policy", all(theirs, func() { theirs.Labels[v1alpha1.LabelRun] = "r-1" }), "changes and deletes policies and ConfigMaps that a run made"},
+		{"their policy, which it notes how to give back, selecting fewer pods", all(theirs, func() {
+			noteOn(theirs)
+			theirs.Spec.PodSelector = rollout.OriginalSelector(theirs.Spec.PodSelector, rollout.Unenforced, "r-1")
+		}), ""},
+		{"their policy, noted, with other rules", all(theirs, func() {
+			noteOn(theirs)
+			theirs.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
+		}), "changes and deletes policies and ConfigMaps that a run made, or that it noted how to give back"},
+		{"their policy, labelled without a note", all(theirs, func() {
+			theirs.Labels[v1alpha1.LabelOriginal] = "r-1"
+			theirs.Spec.PodSelector = rollout.MatchNothing()
+		}), "changes and deletes policies and ConfigMaps that a run made, or that it noted how to give back"},
+		{"a borrowed policy with the candidate's rules", all(borrowed, func() { borrowed.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}} }), ""},
+		{"a borrowed policy given back", all(borrowed, func() { delete(borrowed.Labels, v1alpha1.LabelOriginal) }), ""},
+		{"a borrowed policy given back as another", all(borrowed, func() {
+			delete(borrowed.Labels, v1alpha1.LabelOriginal)
+			borrowed.Spec.PodSelector = metav1.LabelSelector{}
+		}), "hands a policy over as it is"},
+		{"a borrowed policy that goes", c.Delete(s.ctx, borrowed, client.DryRunAll), ""},
 		{"their policy deleted", c.Delete(s.ctx, theirs, client.DryRunAll), "changes and deletes policies and ConfigMaps that a run made"},
 		{"its policy deleted", c.Delete(s.ctx, ours, client.DryRunAll), ""},
 		{"their ConfigMap", all(settings, func() { settings.Data["a"] = "c" }), "changes and deletes policies and ConfigMaps that a run made"},
@@ -124,6 +147,15 @@ func TestTheControllerItselfWritesOverNothingOfOthers(t *testing.T) {
 	if rev != 3 {
 		t.Fatalf("%d policies were tried", rev)
 	}
+}
+
+// noteOn writes on a policy of others what a run r-1 that changes it does.
+func noteOn(np *networkingv1.NetworkPolicy) {
+	o := Original{Policy: verdict.PolicyOf(np.DeepCopy()), UID: np.UID}
+	x := o.wish(rollout.Unenforced, runKey{Name: "r-1", UID: "u"})
+	x.have = np
+	noted := x.noted()
+	np.Labels, np.Annotations = noted.Labels, noted.Annotations
 }
 
 // Nor may it change a pod of others but by its own labels, or make one that could do

@@ -42,7 +42,8 @@ type Plan struct {
 	Paths         []PlannedPath       `json:"paths"`
 	Candidates    []Candidate         `json:"candidates"`
 	Bridges       []PlannedBridge     `json:"bridges"`
-	Baseline      []verdict.Policy    `json:"baseline"` // of the namespaces that candidates are in
+	Originals     []Original          `json:"originals,omitempty"` // that candidates replace, or that go
+	Baseline      []verdict.Policy    `json:"baseline"`            // of the namespaces that candidates are in
 	Predicted     []report.Prediction `json:"predicted"`
 	Exposures     []report.Exposure   `json:"exposures"`
 	Unprobeable   []report.NotTested  `json:"unprobeable"`
@@ -97,6 +98,9 @@ func (p *Plan) namespaces() []string {
 	var names []string
 	for _, c := range p.Candidates {
 		names = append(names, c.Namespace)
+	}
+	for _, o := range p.Originals {
+		names = append(names, o.Namespace)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -72,7 +72,9 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	switch s.restore {
 	case restoreWiden:
 		strangers := s.strangers(w)
-		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), s.wide(at, strangers), strangers); err != nil {
+		s.stages = nil // they go back
+		wide := append(s.wide(at, strangers), s.plan.wholeWishes(w)...)
+		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), wide, strangers); err != nil {
 			return err
 		}
 		s.reach(restoreRecover)
@@ -101,10 +103,13 @@ func (s *session) wide(at rollout.State, strangers []verdict.Policy) []wish {
 func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at rollout.State) error {
 	r.dateBreaks(ctx, s)
 	strangers := s.strangers(w)
-	if changed := w.unmet(s.wide(at, strangers)); len(changed)+len(strangers) > 0 {
+	if changed := append(w.unmet(s.wide(at, strangers)), s.plan.changedWishes(w)...); len(changed)+len(strangers) > 0 {
 		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), changed, strangers); err != nil {
 			return err
 		}
+	}
+	if len(s.plan.Originals) > 0 && time.Since(s.restoreAt) < 2*s.settleTime {
+		return nil // no node may lose the candidates before it has the originals again, and no marker shows those
 	}
 	lacking := s.lacking(w, 1)
 	if len(lacking) > 0 && time.Since(s.restoreAt) < s.recoverWithin() {
@@ -221,6 +226,9 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 		return r.remove(ctx, there)
 	}
 	if _, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
+		return err
+	}
+	if wrote, err := r.release(ctx, s, w); err != nil || wrote {
 		return err
 	}
 	if time.Since(s.restoreAt) < 2*s.settleTime {

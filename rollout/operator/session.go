@@ -64,6 +64,8 @@ type session struct {
 
 	forms map[types.NamespacedName][]wish // what the run's policies may look like; nil: not asked yet
 	own   map[types.NamespacedName]string // those that were seen, and their roles
+
+	stages map[types.UID]int // how far each original was seen to have come
 }
 
 func newSession(ctx context.Context, wake func()) *session {

@@ -199,17 +199,19 @@ func slicePort(slice *discoveryv1.EndpointSlice, port corev1.ServicePort) int32 
 	return 0
 }
 
-// selected lists the production pods that some candidate selects: running, not
-// ours, not on the host's network.
-func (w *world) selected(candidates []Candidate) []*corev1.Pod {
+// selected lists the production pods that some candidate or original selects:
+// running, not ours, not on the host's network.
+func (w *world) selected(plan *Plan) []*corev1.Pod {
 	var out []*corev1.Pod
 	for _, pod := range w.pods {
 		if pod.Labels[v1alpha1.LabelRole] != "" || pod.Spec.HostNetwork || finished(pod) || pod.DeletionTimestamp != nil {
 			continue
 		}
-		if slices.ContainsFunc(candidates, func(c Candidate) bool {
-			return c.Namespace == pod.Namespace && selects(&c.Spec.PodSelector, pod.Labels)
-		}) {
+		on := func(p verdict.Policy) bool {
+			return p.Namespace == pod.Namespace && selects(&p.Spec.PodSelector, pod.Labels)
+		}
+		if slices.ContainsFunc(plan.Candidates, func(c Candidate) bool { return on(c.Policy) }) ||
+			slices.ContainsFunc(plan.Originals, func(o Original) bool { return on(o.Policy) }) {
 			out = append(out, pod)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"unicode/utf16"
 
@@ -17,16 +16,14 @@ import (
 )
 
 // schema is that of OASIS, docs.oasis-open.org/sarif/sarif/v2.1.0/errata01.
-var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	return jsonschema.NewCompiler().Compile("testdata/sarif-schema-2.1.0.json")
-})
+// It is compiled with the package: every log is held against it.
+var schema, schemaErr = jsonschema.NewCompiler().Compile("testdata/sarif-schema-2.1.0.json")
 
 // logged holds a log against the schema and gives it back as its run was written.
 func logged(t *testing.T, log *SARIFLog) sarifRun {
 	t.Helper()
-	valid, err := schema()
-	if err != nil {
-		t.Fatal(err)
+	if schemaErr != nil {
+		t.Fatal(schemaErr)
 	}
 	raw, err := json.Marshal(log)
 	if err != nil {
@@ -34,7 +31,7 @@ func logged(t *testing.T, log *SARIFLog) sarifRun {
 	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	if err == nil {
-		err = valid.Validate(value)
+		err = schema.Validate(value)
 	}
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -48,16 +45,15 @@ func logged(t *testing.T, log *SARIFLog) sarifRun {
 
 // A schema that everything fits would show nothing.
 func TestTheSchemaRefusesALevelThatThereIsNot(t *testing.T) {
-	valid, err := schema()
-	if err != nil {
-		t.Fatal(err)
+	if schemaErr != nil {
+		t.Fatal(schemaErr)
 	}
 	for text, want := range map[string]bool{"error": true, "fatal": false} {
 		value, err := jsonschema.UnmarshalJSON(strings.NewReader(`{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "t"}}, "results": [{"message": {"text": "m"}, "level": "` + text + `"}]}]}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := valid.Validate(value); (err == nil) != want {
+		if err := schema.Validate(value); (err == nil) != want {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
