@@ -91,6 +91,25 @@ var _ = Describe("what is predicted", func() {
 		Expect(applied()).To(BeEmpty())
 		expectCalls(ctx, clientset, "crew")
 	})
+
+	// The policies that are there let through what the candidates do not: each of them
+	// has to go, and no call of the platform may fail on the way.
+	It("changes and removes policies that somebody wrote by hand", func(ctx context.Context) {
+		DeferCleanup(deleteNamespaces, clientset, "web", "llm", "vectors", "sandbox")
+		rep, err := playFor(ctx, kubeconfig, "tighten-what-is-there", holdLong, nil)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rep.Result).To(Equal("Committed"), rep.Message)
+		Expect(rep.Unmet).To(BeEmpty())
+		for _, path := range rep.Paths { // of which three leak before
+			Expect(path.Finding).To(Equal(report.Holds), "%s by %s: %s", path.Name, path.Via, path.Note)
+		}
+		for _, namespace := range []string{"web", "llm"} {
+			expectCalls(ctx, clientset, namespace)
+		}
+		expectPolicies(ctx, clientset, "web", "egress")
+		expectPolicies(ctx, clientset, "llm", "llm-gateway")
+		expectPolicies(ctx, clientset, "vectors", "default-deny", "vector-db")
+	})
 })
 
 // deleteNamespaces makes room for other stories; it need not be over for them.
