@@ -34,6 +34,8 @@ type Plan struct {
 	Interval time.Duration        `json:"interval"`
 	Timeout  time.Duration        `json:"timeout"`
 	Budget   float64              `json:"budget"` // false rollbacks per hour
+	// PodEnding of the names of probe pods; empty in a plan that an earlier release stored.
+	PodEnding string `json:"podEnding,omitempty"`
 	// Home is the namespace of the control pod; empty: Tightrope's own.
 	Home string `json:"home,omitempty"`
 	// ClusterDomain of DNS; empty: not known, names are completed by search lists.
