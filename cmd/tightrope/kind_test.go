@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tightrope-dev/tightrope/clusters/kind"
 	"github.com/tightrope-dev/tightrope/deploy/apply"
@@ -244,6 +246,7 @@ func applyFile(t *testing.T, kubeconfig, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	log.SetLogger(logr.Discard()) // as the command does
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		t.Fatal(err)
