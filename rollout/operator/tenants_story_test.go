@@ -261,9 +261,6 @@ func (s *story) asAdmin() client.Client { return s.c.client }
 // What the account may not do preflight refuses, with what is missing. It tells nothing
 // of what there is in a namespace of others.
 func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
-	to := func(ns, name string) v1alpha1.Target {
-		return v1alpha1.Target{Service: v1alpha1.ServiceTarget{Namespace: ns, Name: name, Port: 80}}
-	}
 	for _, tt := range []struct {
 		name   string
 		change func(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string)
@@ -288,10 +285,10 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 			suite.Spec.Identities[1].Name, suite.Spec.Paths[1].From = controlIdentity, controlIdentity
 		}, []string{`identity "tightrope-control" is called like one of Tightrope's own pods`}},
 		{"a target that is not theirs", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string) {
-			suite.Spec.Paths[1].To = to(other, "vault")
+			suite.Spec.Paths[1].To = serviceIn(other, "vault")
 		}, []string{"# in namespace OTHER, ", "may not get networkpolicies.networking.k8s.io, get pods, get services", "--clusterrole=tightrope-reach"}},
 		{"a target that is not there either", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string) {
-			suite.Spec.Paths[1].To = to(other, "none")
+			suite.Spec.Paths[1].To = serviceIn(other, "none")
 		}, []string{"# in namespace OTHER, ", "may not get networkpolicies.networking.k8s.io, get pods, get services"}},
 		{"a suite that was changed since", func(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, _ string) {
 			pin(ro, suite)
@@ -340,6 +337,10 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 			s.wantNothingLeft()
 		})
 	}
+}
+
+func serviceIn(namespace, name string) v1alpha1.Target {
+	return v1alpha1.Target{Service: v1alpha1.ServiceTarget{Namespace: namespace, Name: name, Port: 80}}
 }
 
 // A namespace that has let the account in is told of, and rolled out to.
