@@ -20,7 +20,7 @@ SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 # The race detector needs a C compiler. Without one the tests still run, and say so.
 RACE := $(shell command -v gcc cc clang 2>/dev/null | head -1)
 
-.PHONY: e2e-kind lint-corpus build commands labd images demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
+.PHONY: release release-cli e2e-kind lint-corpus build commands labd images demo test test-all check generate bench bench-verdict busy lab-conformance fuzz-dataplane fuzz-verdict fuzz-engine fuzz-packets fuzz-parsers clean tools
 
 build: commands labd ## every binary, static, with one stamp, into bin/
 
@@ -28,9 +28,9 @@ commands:
 	@mkdir -p bin
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(COMMANDS))
 
+OUT ?= bin
 labd:
-	@mkdir -p bin
-	@hack/build-labd.sh '$(GO)' '$(LABD_LDFLAGS)'
+	@hack/build-labd.sh '$(GO)' '$(LABD_LDFLAGS)' '$(OUT)'
 
 images: commands ## the container images for amd64 and arm64, without Docker: an OCI layout in bin/images
 	@export CGO_ENABLED=0 GOOS=linux GOAMD64=v1 GOARM64=v8.0; for GOARCH in amd64 arm64; do \
@@ -39,6 +39,12 @@ images: commands ## the container images for amd64 and arm64, without Docker: an
 	done
 	@bin/tightrope images build --binaries bin --image-layout bin/images --version '$(STAMP)' \
 		--revision "$$(git rev-parse HEAD 2>/dev/null)" --created '$(SOURCE_DATE_EPOCH)'
+
+release: ## what people download, into dist: archives for every platform, with the lab for Linux; images, checksums, SBOMs
+	@hack/release.sh '$(GO)' lab
+
+release-cli: ## the same without the lab, which compiles Kubernetes for each architecture; PLATFORMS=linux/amd64 is faster
+	@hack/release.sh '$(GO)' cli
 
 demo: build ## a rollout that is rolled back and one that is committed, on a lab of its own
 	@bin/tightrope demo --report reports/demo
@@ -128,4 +134,4 @@ busy: build ## a good and a bad set of policies, RUNS times each on one lab, bes
 		$(GO) test -trimpath -count=1 -timeout 4h -v -run '^TestBesideBusyProcesses$$' ./rollout/operator
 
 clean:
-	@rm -rf bin reports
+	@rm -rf bin reports dist

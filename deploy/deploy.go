@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,6 +38,11 @@ type Options struct {
 	Ordinary     bool              // the controller has no priority class: not every cluster lets it have one
 	NodeSelector map[string]string // of the controller's pod
 	Tolerations  []corev1.Toleration
+	// How probe pods look, as the flags of the controller take it. A pull secret must be
+	// in every namespace with a probe pod; nobody reads it here.
+	ProbePullSecrets  []string
+	ProbeNodeSelector map[string]string
+	ProbeTolerations  []string // of taints, each as kubectl writes it: key=value:Effect
 	// SingleTenant lets rollouts name no service account: then they are made with the
 	// controller's rights, whoever creates them. The zero value keeps tenants apart.
 	SingleTenant bool
@@ -66,6 +72,9 @@ const (
 // with commas in between. Only administrators may write there; what is in a tenant's own
 // namespace, its people can make themselves.
 const AnnotationTenants = "tightrope.dev/tenants"
+
+// ownPods is the admission policy that says what pods the controller makes as itself.
+const ownPods = "tightrope-own-pods"
 
 // SingleTenantFlag is what the controller of a single-tenant installation is started with.
 const SingleTenantFlag = "--single-tenant"
@@ -97,10 +106,14 @@ func Manifests(options Options) ([]*unstructured.Unstructured, error) {
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return cmp.Compare(last(a), last(b)) })
 	for _, o := range objects {
 		options.aggregate(o)
-		if o.GetKind() != "Deployment" {
-			continue
+		var err error
+		switch o.GetKind() {
+		case "Deployment":
+			err = options.fill(o)
+		case "ValidatingAdmissionPolicy":
+			err = options.limit(o)
 		}
-		if err := options.fill(o); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("deploy: %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
@@ -152,6 +165,7 @@ func (o Options) fill(deployment *unstructured.Unstructured) error {
 	if o.DropsPort != 0 {
 		c.Args = append(c.Args, fmt.Sprintf("--drops-port=%d", o.DropsPort))
 	}
+	c.Args = append(c.Args, o.probeArgs()...)
 	if o.Ordinary {
 		pod.PriorityClassName = ""
 	}
@@ -168,6 +182,37 @@ func (o Options) fill(deployment *unstructured.Unstructured) error {
 	unstructured.RemoveNestedField(filled, "spec", "template", "metadata", "creationTimestamp")
 	deployment.Object = filled
 	return nil
+}
+
+// limit makes the admission policy on the controller's own pods name the images that these
+// may run. Each is a variable of its own, so that a chart can put another in its place.
+func (o Options) limit(policy *unstructured.Unstructured) error {
+	if policy.GetName() != ownPods {
+		return nil
+	}
+	return eachOf(policy, func(variable map[string]any) {
+		switch variable["name"] {
+		case "agent":
+			variable["expression"] = "'" + o.Agent + "'"
+		case "twin":
+			variable["expression"] = "'" + o.Twin + "'"
+		}
+	}, "spec", "variables")
+}
+
+// probeArgs are the flags that say how probe pods look.
+func (o Options) probeArgs() []string {
+	var args []string
+	for _, name := range o.ProbePullSecrets {
+		args = append(args, "--image-pull-secret="+name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(o.ProbeNodeSelector)) {
+		args = append(args, "--probe-node-selector="+key+"="+o.ProbeNodeSelector[key])
+	}
+	for _, taint := range o.ProbeTolerations {
+		args = append(args, "--probe-toleration="+taint)
+	}
+	return args
 }
 
 func read(folder string) ([]*unstructured.Unstructured, error) {

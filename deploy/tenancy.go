@@ -88,13 +88,13 @@ func (o Options) tenant(namespace string) ([]*unstructured.Unstructured, error) 
 		x.SetNamespace(namespace)
 		switch x.GetKind() {
 		case "RoleBinding":
-			err = eachOf(x, "subjects", func(subject map[string]any) {
+			err = eachOf(x, func(subject map[string]any) {
 				if subject["namespace"] == nil {
 					subject["namespace"] = namespace
 				}
-			})
+			}, "subjects")
 		case "Role":
-			err = eachOf(x, "rules", o.constrain)
+			err = eachOf(x, o.constrain, "rules")
 		}
 		if err != nil {
 			return nil, err
@@ -111,8 +111,8 @@ func (o Options) constrain(rule map[string]any) {
 }
 
 // eachOf edits every entry of a list of objects.
-func eachOf(x *unstructured.Unstructured, field string, edit func(map[string]any)) error {
-	list, _, err := unstructured.NestedSlice(x.Object, field)
+func eachOf(x *unstructured.Unstructured, edit func(map[string]any), fields ...string) error {
+	list, _, err := unstructured.NestedSlice(x.Object, fields...)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func eachOf(x *unstructured.Unstructured, field string, edit func(map[string]any
 			edit(m)
 		}
 	}
-	return unstructured.SetNestedSlice(x.Object, list, field)
+	return unstructured.SetNestedSlice(x.Object, list, fields...)
 }
 
 // served leaves out the kinds that an older cluster does not know. Only a single-tenant

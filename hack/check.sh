@@ -13,6 +13,10 @@ if [ -n "$unformatted" ]; then
 fi
 "$go" vet ./...
 bin/staticcheck ./...
+# The command line also runs on systems that have no lab.
+for platform in darwin/arm64 windows/amd64; do
+	GOOS=${platform%/*} GOARCH=${platform#*/} CGO_ENABLED=0 "$go" build -o /dev/null ./cmd/tightrope
+done
 # The same flags as the build of labd, so that Kubernetes is compiled once.
 (cd clusters/labd && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)
 (cd tools/conformance && export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath" && "$go" vet ./... && "$root/bin/staticcheck" ./...)

@@ -37,7 +37,7 @@ packages() { "$go" list ./... | grep -E "$@"; }
 
 # Packages that do one thing at a time run without the race detector: it could
 # find nothing there, and makes long searches ten times as long (arch_test.go holds this).
-alone='/(rollout|verdict/(class|compare|cover|literal/random))$'
+alone='/(rollout|report|verdict/(class|compare|cover|explain|lint|literal/random))$'
 # Packages that bring up labs mostly wait, so two go at a time. More would starve
 # probes on a machine with two cores, and a starved probe proves nothing.
 labs='/(clusters/lab|cmd/tightrope|rollout/operator|scenarios/e2e)$'

@@ -33,6 +33,6 @@ type Count struct {
 	Streak   int             // newest attempts in a row that agree with Last on Connected (and on Blocked), in order of their start
 	Since    time.Time       // start of the first attempt of that streak
 	Newest   time.Time       // end of the newest attempt
-	Status   int             // newest HTTP status or DNS response code
+	Status   int             // newest HTTP status or DNS response code; of a Stream, which connection it is, from 1
 	Detail   string          // newest error text, bounded; with Reached, only that it connected and got no reply
 }

@@ -77,8 +77,12 @@ func (c Check) checkID() error {
 func (c Check) Validate() error {
 	switch over := c.Type + "/" + c.Protocol; over {
 	case "TCP/TCP", "HTTP/TCP", "DNS/TCP", "DNS/UDP":
+	case "Stream/TCP":
+		if c.Named() {
+			return errors.New("a stream needs an address, and not a name: it would be another one after each look-up")
+		}
 	default:
-		return fmt.Errorf("type and protocol %.20q are none of TCP/TCP, HTTP/TCP, DNS/TCP and DNS/UDP", over)
+		return fmt.Errorf("type and protocol %.20q are none of TCP/TCP, HTTP/TCP, DNS/TCP, DNS/UDP and Stream/TCP", over)
 	}
 	switch {
 	case c.Host == "" || len(c.Host) > 253 || !plain(c.Host):

@@ -30,7 +30,7 @@ type Confirmation struct {
 // Check is one thing to try, over and over.
 type Check struct {
 	ID       string `json:"id"`             // unique in the plan; chosen by the operator
-	Type     string `json:"type"`           // TCP, HTTP or DNS
+	Type     string `json:"type"`           // TCP, HTTP, DNS, or Stream: one connection that stays open, over which every attempt asks
 	Protocol string `json:"protocol"`       // TCP or UDP: DNS is asked over either
 	Host     string `json:"host"`           // an address, or a name to resolve afresh on each attempt
 	Port     int32  `json:"port"`           // 1 to 65535

@@ -32,6 +32,8 @@ type Report struct {
 	TemporaryAccess []Access     `json:"temporaryAccess"`
 	Policies        []Policy     `json:"policies"`
 	NotTested       []NotTested  `json:"notTested"`
+	// Timings says where the run knew from how long to wait for the effect of a write.
+	Timings string `json:"timings,omitempty"`
 }
 
 // KindVerify is the kind of a report of paths that were tried without a rollout.

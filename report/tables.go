@@ -191,7 +191,7 @@ func facts(r *Report) [][2]string {
 		{"Expected", expectation(r)},
 		{"Scenario", r.Scenario}, {"Rollout", r.Rollout}, {"Run", r.Run}, {"Cluster", r.Cluster},
 		{"Started", date(r.Started)}, {"Lasted", between(r.Started, r.Ended)},
-		{"Coverage", coverage(r.Coverage)},
+		{"Coverage", coverage(r.Coverage)}, {"Timings", r.Timings},
 	}
 	var some [][2]string
 	for _, f := range all {

@@ -71,6 +71,9 @@ func WriteText(w io.Writer, r *Report, colour bool) error {
 	t.list(notTestedTable(r), 3)
 	t.heading("Coverage")
 	t.para(2, coverage(r.Coverage)+", under "+count(len(r.Policies), "policy"))
+	if r.Timings != "" {
+		t.para(2, "Timings: "+Sanitize(r.Timings))
+	}
 	return emit(w, "report", []byte(t.String()))
 }
 

@@ -25,30 +25,22 @@ type Bridge struct {
 	Selector  metav1.LabelSelector // empty: every pod of the namespace
 }
 
-// Bridges plans the bridges of a candidate set that only adds policies: per
-// namespace and direction that a candidate isolates, the complement of the
-// selectors by which the baseline isolates there. So together they select
-// exactly the pods that the baseline leaves open, those of tomorrow included,
-// and allowing everything changes nothing for any of them. None is needed where
-// the baseline isolates every pod: there a candidate can only widen.
+// Bridges plans the bridges of a candidate set: per namespace and direction that
+// a candidate isolates, the complement of the selectors by which the baseline
+// isolates there. So together they select exactly the pods that the baseline
+// leaves open, those of tomorrow included, and allowing everything changes
+// nothing for any of them. None is needed where the baseline isolates every pod:
+// there a candidate can only widen. A policy that is replaced or removed is of
+// the baseline, and its own bridge: it stays for as long as pods need it.
 //
 // The complement negates one requirement per isolating policy, and each choice
 // that is left after simplification is one bridge. Candidates that are in the
-// baseline already with an equal spec are skipped. It is an error if one would
-// change a baseline policy, if a podSelector is invalid or names a label that
-// the run itself sets, or if a namespace would need more than 64 bridges in one
-// direction, or if ProveBridges does not prove them. The result is sorted, and empty if nothing is to be bridged.
+// baseline already with an equal spec are skipped. It is an error if a podSelector
+// is invalid or names a label that the run itself sets, if a namespace would need
+// more than 64 bridges in one direction, or if ProveBridges does not prove them.
+// The result is sorted, and empty if nothing is to be bridged.
 func Bridges(baseline, candidates []verdict.Policy) ([]Bridge, error) {
-	if changed := Changed(baseline, candidates); len(changed) > 0 {
-		return nil, fmt.Errorf("policy %s exists with another spec: a rollout may only add policies for now; give the candidate a new name, or remove it from the set", changed[0].Key())
-	}
-	return bridges(baseline, Added(baseline, candidates))
-}
-
-// bridges plans those of candidates that may also replace policies of the
-// baseline, which then includes what they replace, and proves them.
-func bridges(baseline, candidates []verdict.Policy) ([]Bridge, error) {
-	scopes, err := isolated(candidates)
+	scopes, err := isolated(Change{World: verdict.World{Policies: baseline}, Candidates: candidates}.news())
 	if err != nil {
 		return nil, err
 	}

@@ -69,6 +69,42 @@ func CandidateSelector(sel metav1.LabelSelector, a Activation, run string) metav
 	return MatchNothing()
 }
 
+// Hold is how much of a policy of R is left in a state of a run.
+type Hold uint8
+
+// The holds. The zero Hold is Whole, which is the policy as it was.
+const (
+	Whole      Hold = iota // selects every pod that it did
+	Unenforced             // leaves the pods alone that the run has labelled enforced
+	Gone                   // selects no pod
+)
+
+// HoldOf says how much of R a scope leaves: the policies of R stay for every pod
+// that is not enforced, and are so the bridge of those that they isolate.
+func HoldOf(s Scope) Hold {
+	switch s {
+	case ProbePods, Bridged, Few:
+		return Unenforced
+	case Everyone:
+		return Gone
+	}
+	return Whole
+}
+
+// OriginalSelector is the selector of a policy of R that selects sel before the
+// run. The result shares nothing with sel.
+func OriginalSelector(sel metav1.LabelSelector, h Hold, run string) metav1.LabelSelector {
+	own := *sel.DeepCopy()
+	switch h {
+	case Whole:
+		return own
+	case Unenforced:
+		own.MatchExpressions = append(own.MatchExpressions, requirement(v1alpha1.LabelEnforced, metav1.LabelSelectorOpNotIn, run))
+		return own
+	}
+	return MatchNothing()
+}
+
 func requirement(key string, op metav1.LabelSelectorOperator, run string) metav1.LabelSelectorRequirement {
 	return metav1.LabelSelectorRequirement{Key: key, Operator: op, Values: []string{run}}
 }

@@ -134,7 +134,6 @@ func TestBridgesRefuse(t *testing.T) {
 		candidate verdict.Policy
 		want      string
 	}{
-		{"a changed policy", []verdict.Policy{netpol(t, "ai/c", "{}")}, netpol(t, "ai/c", "{ingress: [{}]}"), "policy ai/c exists with another spec"},
 		{"too many bridges", wide, netpol(t, "ai/c", "{}"), "more than 64 bridges"},
 		{"an invalid selector in the baseline", []verdict.Policy{selecting(t, 1, `{matchExpressions: [{key: app, operator: In}]}`)}, netpol(t, "ai/c", "{}"), "policy ai/base-1: podSelector is invalid"},
 		{"an invalid selector in the candidate", nil, netpol(t, "ai/c", `podSelector: {matchExpressions: [{key: app, operator: Near}]}`), "policy ai/c: podSelector is invalid"},

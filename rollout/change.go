@@ -3,6 +3,9 @@ package rollout
 import (
 	"slices"
 
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -52,4 +55,21 @@ func (c Change) After() verdict.World {
 	w := c.World
 	w.Policies = slices.Concat(c.kept(), c.news())
 	return w
+}
+
+func find(all []verdict.Policy, p verdict.Policy) (verdict.Policy, bool) {
+	i := slices.IndexFunc(all, func(q verdict.Policy) bool { return q.Namespace == p.Namespace && q.Name == p.Name })
+	if i < 0 {
+		return verdict.Policy{}, false
+	}
+	return all[i], true
+}
+
+// sameSpec compares specs as the API server defaults them: a missing list and
+// an empty one are the same, and so are policyTypes in another order.
+func sameSpec(a, b networkingv1.NetworkPolicySpec) bool {
+	a, b = verdict.Defaulted(a), verdict.Defaulted(b)
+	slices.Sort(a.PolicyTypes)
+	slices.Sort(b.PolicyTypes)
+	return equality.Semantic.DeepEqual(a, b)
 }

@@ -122,30 +122,38 @@ func TestWorkloadsAreToldApartByTheirOwnLabels(t *testing.T) {
 	}
 }
 
-func TestChangedAndAdded(t *testing.T) {
-	baseline := parse(t, []string{
+func TestWhatAChangeChanges(t *testing.T) {
+	c := Change{World: verdict.World{Policies: parse(t, []string{
 		"ai/a {egress: [{ports: [{port: 1}]}]}",
 		"ai/b {podSelector: {matchLabels: {app: x}}}",
-	})
-	candidates := parse(t, []string{
+		"ai/old {}",
+		"ai/stays {}",
+	})}, Candidates: parse(t, []string{
 		"ai/a {policyTypes: [Egress, Ingress], ingress: [], egress: [{to: [], ports: [{port: 1, protocol: TCP}]}]}", // equal once defaulted
 		"ai/b {podSelector: {matchLabels: {app: y}}}",
 		"data/a {}",
-	})
+	}), Remove: []string{"ai/old", "ai/typo"}}
 	keys := func(all []verdict.Policy) (k []string) {
 		for _, p := range all {
 			k = append(k, p.Key())
 		}
 		return k
 	}
-	if got := keys(Changed(baseline, candidates)); !slices.Equal(got, []string{"ai/b"}) {
-		t.Errorf("changed: got %v", got)
+	for name, tt := range map[string]struct {
+		got  []verdict.Policy
+		want []string
+	}{
+		"K":     {c.kept(), []string{"ai/a", "ai/stays"}},
+		"R":     {c.replaced(), []string{"ai/b", "ai/old"}},
+		"C":     {c.news(), []string{"ai/b", "data/a"}},
+		"after": {c.After().Policies, []string{"ai/a", "ai/stays", "ai/b", "data/a"}},
+	} {
+		if got := keys(tt.got); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
 	}
-	if got := keys(Added(baseline, candidates)); !slices.Equal(got, []string{"data/a"}) {
-		t.Errorf("added: got %v", got)
-	}
-	if len(candidates) != 3 || candidates[1].Name != "b" {
-		t.Error("the candidates were modified")
+	if len(c.Candidates) != 3 || len(c.World.Policies) != 4 {
+		t.Error("the change was modified")
 	}
 }
 

@@ -99,7 +99,7 @@ const defaultMaxExposures = 1000
 // touches, so time grows with those and not with the cluster. A pod and itself
 // is no edge. The states are made of the very objects that a rollout installs.
 func Prove(c Change, edges []Edge, o ProofOptions) (Proof, error) {
-	bridges, err := bridges(c.World.Policies, c.news())
+	bridges, err := Bridges(c.World.Policies, c.Candidates)
 	if err != nil {
 		return Proof{}, err
 	}

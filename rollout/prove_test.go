@@ -35,18 +35,18 @@ func randomChange(r *rand.Rand) Change {
 
 // liveStates are the worlds of the three states as the API server would hold
 // them: one set of objects, and the label of the pod decides which select it.
-// Copies of what goes are bridges, as the protocol has it.
+// What goes is its own bridge, as the protocol has it.
 func liveStates(t *testing.T, c Change) func(state PodState, conn verdict.Conn) verdict.Verdict {
 	t.Helper()
-	planned, err := bridges(c.World.Policies, c.news())
+	planned, err := Bridges(c.World.Policies, c.Candidates)
 	if err != nil {
 		t.Fatal(err)
 	}
 	live := c.World
 	live.Policies = slices.Concat(c.kept(), c.news())
 	for i, p := range c.replaced() {
-		p.Name = fmt.Sprint("copy-", i)
-		p.Spec.PodSelector = BridgeSelector(Bridge{Selector: p.Spec.PodSelector}, Live, "r1")
+		p.Name = fmt.Sprint("original-", i)
+		p.Spec.PodSelector = OriginalSelector(p.Spec.PodSelector, HoldOf(Few), "r1")
 		live.Policies = append(live.Policies, p)
 	}
 	for i, b := range planned {

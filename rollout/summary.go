@@ -100,7 +100,7 @@ func Summarize(c Change, edges []Edge, o SummaryOptions) Summary {
 		s.Removed = append(s.Removed, p.Key())
 	}
 	slices.Sort(s.Removed)
-	planned, err := bridges(c.World.Policies, c.news())
+	planned, err := Bridges(c.World.Policies, c.Candidates)
 	if err == nil {
 		s.Bridges = planned
 		s.Proof, err = c.prove(planned, edges, o.ProofOptions)

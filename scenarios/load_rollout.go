@@ -16,9 +16,12 @@ func (p *positions) checkRollout(s *Scenario) {
 	if r.ServiceAccountName != "" {
 		p.add(at+".serviceAccountName", "a scenario has its cluster to itself, and Tightrope writes there as itself: leave it out")
 	}
-	if len(r.Policies.Inline) == 0 {
-		p.add(at+".policies.inline", "is empty: there is nothing to roll out")
+	if len(r.Policies.Inline)+len(r.Policies.Remove) == 0 {
+		p.add(at+".policies.inline", "is empty, and so is remove: there is nothing to roll out")
 	}
+	p.addAll(strict.CheckRemove(at+".policies.remove", r.Policies.Remove, func(key string) bool {
+		return slices.ContainsFunc(r.Policies.Inline, func(c v1alpha1.CandidatePolicy) bool { return policyKey(c) == key })
+	}))
 	p.checkPolicies(at+".policies.inline", r.Policies.Inline, append(slices.Clone(strict.ProtectedNamespaces), r.ProtectedNamespaces...), s.Spec.Topology)
 	for i, ref := range r.Suites {
 		if ref.Name != s.root {

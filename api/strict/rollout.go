@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -34,10 +35,19 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 		if ref.Name == "" {
 			f.Add(index(at+".suites", i)+".name", "is missing: name a ConnectivitySuite of the same namespace")
 		}
+		f.digest(index(at+".suites", i)+".digest", ref.Digest)
+	}
+	if ref := spec.Policies.ConfigMapRef; ref != nil {
+		f.digest(at+".policies.configMapRef.digest", ref.Digest)
 	}
 	for i, p := range spec.Policies.Inline {
 		if slices.Contains(append(slices.Clone(ProtectedNamespaces), spec.ProtectedNamespaces...), p.Namespace) {
 			f.Add(index(at+".policies.inline", i)+".namespace", "%s is protected: no rollout writes to it", Show(p.Namespace))
+		}
+	}
+	for i, ref := range spec.Policies.Remove {
+		if slices.Contains(append(slices.Clone(ProtectedNamespaces), spec.ProtectedNamespaces...), ref.Namespace) {
+			f.Add(index(at+".policies.remove", i)+".namespace", "%s is protected: no rollout takes anything away there", Show(ref.Namespace))
 		}
 	}
 	f = append(f, CheckStages(at+".stages", spec.Stages)...)
@@ -49,6 +59,42 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 		f.Add(at+".historyLimit", "%d is not a number of runs to keep: 0 to 1000", *h)
 	}
 	return f
+}
+
+// CheckRemove wants policies that can be named, each once, and none that the rollout
+// puts in force as well.
+func CheckRemove(at string, remove []v1alpha1.PolicyRef, candidate func(key string) bool) Faults {
+	f := Faults{}
+	seen := map[string]bool{}
+	for i, ref := range remove {
+		at := index(at, i)
+		if ref.Kind != "" && ref.Kind != "NetworkPolicy" {
+			f.Add(at+".kind", "%q: only policies of kind NetworkPolicy can be removed", Show(ref.Kind))
+		}
+		if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 {
+			f.Add(at+".name", "%q is not a name of a NetworkPolicy", Show(ref.Name))
+		}
+		if len(validation.IsDNS1123Label(ref.Namespace)) > 0 {
+			f.Add(at+".namespace", "%q is not the name of a namespace", Show(ref.Namespace))
+		}
+		switch {
+		case seen[ref.Key()]:
+			f.Add(at+".name", "policy %s is listed twice", Show(ref.Key()))
+		case candidate(ref.Key()):
+			f.Add(at+".name", "policy %s is among the candidates as well: it cannot come and go", Show(ref.Key()))
+		}
+		seen[ref.Key()] = true
+	}
+	return f
+}
+
+var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// digest wants one that can be that of a source, or none.
+func (f *Faults) digest(at, digest string) {
+	if digest != "" && !digestForm.MatchString(digest) {
+		f.Add(at, "%s is no digest: want sha256: and 64 hexadecimal digits, as tightrope rollout digest prints it", Show(digest))
+	}
 }
 
 // ProtectedNamespaces are never written to, whatever a rollout says.

@@ -12,6 +12,9 @@ const (
 	LabelProbe = "tightrope.dev/probe"
 	// LabelEnforced takes a pod out of every bridge of the run: only the candidate judges it.
 	LabelEnforced = "tightrope.dev/enforced"
+	// LabelOriginal marks a policy that was there before the run, and that the run changes or
+	// removes. The run did not make it, and never deletes it before the commit.
+	LabelOriginal = "tightrope.dev/original"
 	// LabelSpared marks pods that somebody isolated while the run was under way: nothing of the run selects them.
 	LabelSpared = "tightrope.dev/spared"
 )
@@ -35,6 +38,9 @@ const (
 	// AnnotationSelector is the selector of the pods that a bridge is for, as JSON,
 	// whatever the bridge selects now: a rollback without the plan rests on it.
 	AnnotationSelector = "tightrope.dev/selector"
+	// AnnotationOriginal is what a policy was like before the run that LabelOriginal names, as JSON:
+	// a rollback without the plan, and a person without the controller, rest on it.
+	AnnotationOriginal = "tightrope.dev/original"
 	// AnnotationRetry on a PolicyRollout asks to try its generation once more. Its value is the
 	// name of the run that ended and is to be tried again; that run's attempt plus one is the next.
 	AnnotationRetry = "tightrope.dev/retry"

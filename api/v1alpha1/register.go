@@ -13,6 +13,7 @@ var GroupVersion = schema.GroupVersion{Group: "tightrope.dev", Version: "v1alpha
 func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&ConnectivitySuite{}, &ConnectivitySuiteList{},
+		&EnforcementProfile{}, &EnforcementProfileList{},
 		&PolicyRollout{}, &PolicyRolloutList{},
 		&PolicyRolloutRun{}, &PolicyRolloutRunList{})
 	metav1.AddToGroupVersion(s, GroupVersion)

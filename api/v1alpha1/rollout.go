@@ -116,20 +116,45 @@ func (s *PolicyRolloutSpec) Accepts(t ExceptionType, path string) string {
 	return ""
 }
 
-// PolicySource is where the candidate policies come from; exactly one is set.
+// PolicySource is what is rolled out. A candidate with the namespace and name of a policy that is
+// there changes that policy.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.inline) != has(self.configMapRef)",message="set exactly one of inline and configMapRef"
+// +kubebuilder:validation:XValidation:rule="!(has(self.inline) && has(self.configMapRef))",message="set one of inline and configMapRef, not both"
+// +kubebuilder:validation:XValidation:rule="has(self.inline) || has(self.configMapRef) || has(self.remove)",message="set inline, configMapRef or remove: there is nothing to roll out"
 type PolicySource struct {
 	// +kubebuilder:validation:MaxItems=500
 	Inline []CandidatePolicy `json:"inline,omitempty"`
 	// ConfigMapRef names a ConfigMap in the rollout's namespace; each value is a YAML stream of NetworkPolicies.
 	ConfigMapRef *ConfigMapRef `json:"configMapRef,omitempty"`
+	// Remove names policies that are to go. One that is not there is no work.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	Remove []PolicyRef `json:"remove,omitempty"`
 }
+
+// PolicyRef names a policy.
+type PolicyRef struct {
+	// Kind of the policy; empty means NetworkPolicy.
+	// +kubebuilder:validation:Enum=NetworkPolicy
+	Kind string `json:"kind,omitempty"`
+	// +kubebuilder:validation:MinLength=1
+	Namespace string `json:"namespace"`
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+}
+
+// Key is namespace/name.
+func (r PolicyRef) Key() string { return r.Namespace + "/" + r.Name }
 
 // ConfigMapRef names a ConfigMap.
 type ConfigMapRef struct {
 	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
+	// Digest of what the ConfigMap holds, as tightrope rollout digest prints it. A run refuses one that
+	// holds anything else when it plans. Empty: whatever it holds then, which only a single-tenant
+	// installation does.
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
 }
 
 // CandidatePolicy is a NetworkPolicy to roll out.
@@ -145,6 +170,11 @@ type CandidatePolicy struct {
 type SuiteRef struct {
 	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
+	// Digest of the suite's spec, as tightrope rollout digest prints it. A run refuses a suite that
+	// says anything else when it plans. Empty: whatever it says then, which only a single-tenant
+	// installation does.
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
 }
 
 // StageMode is what a stage does.

@@ -35,7 +35,7 @@ func newExaminer(t *testing.T, f interceptor.Funcs, objects ...client.Object) *e
 			t.Fatal(err)
 		}
 	}
-	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(f).Build()
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.EnforcementProfile{}).WithInterceptorFuncs(f).Build()
 	return &examiner{Options: Options{}.withDefaults(), api: api, placer: &pods.Placer{
 		Owner: writer.Owner{Name: Prefix + "x", UID: "u"}, Write: writer.New(api, writer.Options{}), Live: api}}
 }
@@ -94,7 +94,11 @@ func TestWhatMayNotBeReadIsNotKnown(t *testing.T) {
 	if err := x.enforcement(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
+	x.reach()
+	x.identify(t.Context())
 	x.kinds(t.Context())
+	x.dns(t.Context())
+	x.families(t.Context())
 	x.namespaces(t.Context())
 	x.leftovers(t.Context())
 	names := map[string]bool{}
@@ -104,7 +108,7 @@ func TestWhatMayNotBeReadIsNotKnown(t *testing.T) {
 			t.Errorf("%+v; want it not known, and why", c)
 		}
 	}
-	if len(names) != 9 || x.found.Enforces {
+	if len(names) != 14 || x.found.Enforces {
 		t.Errorf("%d checks: %v; enforces %v", len(names), names, x.found.Enforces)
 	}
 	raw, err := json.Marshal(x.found)
@@ -149,10 +153,10 @@ func TestTimesAreADistribution(t *testing.T) {
 	for i := 1; i <= 10; i++ {
 		sorted = append(sorted, time.Duration(i)*100*time.Millisecond)
 	}
-	if got := *timesOf(sorted); got != (Times{10, 100, 500, 900, 1000}) {
+	if got := *timesOf(sorted); got != (Times{10, 100, 500, 900, 1000, 1000}) {
 		t.Errorf("%+v", got)
 	}
-	if got := *timesOf(sorted[:1]); got != (Times{1, 100, 100, 100, 100}) {
+	if got := *timesOf(sorted[:1]); got != (Times{1, 100, 100, 100, 100, 100}) {
 		t.Errorf("%+v", got)
 	}
 	if timesOf(nil) != nil {
@@ -176,8 +180,8 @@ func TestHowAConnectionIsDenied(t *testing.T) {
 func TestOtherPolicyKinds(t *testing.T) {
 	x := newExaminer(t, interceptor.Funcs{})
 	x.Kinds = func(context.Context) ([]PolicyKind, []string, error) {
-		return []PolicyKind{{Name: "CiliumNetworkPolicy of cilium.io", Objects: 3, Understood: true}, {Name: "XNetworkPolicy of x.io"},
-			{Name: "YNetworkPolicy of y.io", Objects: -1, Why: "you may not list them"}}, []string{"group z.io does not answer"}, nil
+		return []PolicyKind{{Kind: "CiliumNetworkPolicy", Group: "cilium.io", Objects: 3, Understood: true}, {Kind: "XNetworkPolicy", Group: "x.io"},
+			{Kind: "YNetworkPolicy", Group: "y.io", Objects: -1, Why: "you may not list them"}}, []string{"group z.io does not answer"}, nil
 	}
 	x.kinds(t.Context())
 	got := x.says("other policy kinds")

@@ -3,8 +3,11 @@ package doctor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/probes/enforcing"
@@ -19,12 +22,13 @@ const (
 	checkSpeed       = "how fast policies act"
 	checkDeny        = "what a denied connection sees"
 	checkEstablished = "established connections"
+	checkForms       = "forms of write"
 	checkImpostor    = "who answers a connection"
 )
 
 // unmeasured says of everything that probe pods find out that it is not known.
 func (x *examiner) unmeasured(why string) {
-	for _, name := range []string{checkEnforces, checkSpeed, checkDeny, checkEstablished, checkImpostor} {
+	for _, name := range []string{checkEnforces, checkSpeed, checkDeny, checkImpostor, checkEstablished, checkForms} {
 		x.add(name, Unknown, why)
 	}
 }
@@ -32,6 +36,7 @@ func (x *examiner) unmeasured(why string) {
 // measured says what the probe pods saw. err is why they did not see all.
 func (x *examiner) measured(b *enforcing.Bench, r enforcing.Result, err error) {
 	x.found.Nodes, x.found.Enforces = b.Nodes, err == nil && r.Enforces()
+	x.found.flips = whereOf(b.Nodes, r)
 	switch problem := r.Problem(); {
 	case err != nil:
 		x.add(checkEnforces, Unknown, err.Error())
@@ -42,7 +47,7 @@ func (x *examiner) measured(b *enforcing.Bench, r enforcing.Result, err error) {
 	}
 	x.speed(r)
 	x.denied(r)
-	x.add(checkEstablished, Unknown, "a probe pod opens a new connection for each attempt, so nobody saw what becomes of one that is open")
+	x.named, x.addresses = b.Named(), b.Addresses()
 	switch closed := b.Closed(); closed {
 	case probes.Unsent:
 		x.add(checkImpostor, Unknown, "no attempt on a port on which nobody listens was heard of")
@@ -74,6 +79,17 @@ func (x *examiner) speed(r enforcing.Result) {
 		return
 	}
 	x.add(checkSpeed, Note, strings.Join(parts, "; ")+"; attempts are 100 ms apart")
+	all := slices.Concat(enforcing.Times(r.Added, networkingv1.PolicyTypeIngress), enforcing.Times(r.Added, networkingv1.PolicyTypeEgress),
+		enforcing.Times(r.Removed, networkingv1.PolicyTypeIngress), enforcing.Times(r.Removed, networkingv1.PolicyTypeEgress))
+	slices.Sort(all)
+	x.found.settle = timesOf(all)
+	for _, node := range x.found.Nodes {
+		for _, d := range enforcing.Directions {
+			pair := enforcing.Pair{Node: node, Direction: d}
+			x.found.PerNode = append(x.found.PerNode, Effect{Node: node, Direction: string(d),
+				Added: timesOf(enforcing.TimesOf(r.Added, pair)), Removed: timesOf(enforcing.TimesOf(r.Removed, pair))})
+		}
+	}
 }
 
 // timesOf sums up sorted times; nil: there are none.
@@ -85,7 +101,7 @@ func timesOf(sorted []time.Duration) *Times {
 	at := func(share float64) float64 {
 		return millis(sorted[max(0, int(math.Ceil(share*float64(n)))-1)])
 	}
-	return &Times{Samples: n, Min: millis(sorted[0]), Median: at(0.5), P90: at(0.9), Max: millis(sorted[n-1])}
+	return &Times{Samples: n, Min: millis(sorted[0]), Median: at(0.5), P90: at(0.9), P99: at(0.99), Max: millis(sorted[n-1])}
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

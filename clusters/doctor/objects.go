@@ -88,10 +88,11 @@ func (x *examiner) kinds(ctx context.Context) {
 	for _, why := range unknown {
 		x.add(name, Unknown, why)
 	}
+	x.found.PolicyKinds = append(x.found.PolicyKinds, kinds...)
 	for _, k := range kinds {
-		says, state := fmt.Sprintf("%s: %d", k.Name, k.Objects), Note
+		says, state := fmt.Sprintf("%s: %d", k.name(), k.Objects), Note
 		if k.Objects < 0 {
-			says, state = fmt.Sprintf("%s: how many is not known: %s", k.Name, k.Why), Unknown
+			says, state = fmt.Sprintf("%s: how many is not known: %s", k.name(), k.Why), Unknown
 		}
 		if k.Understood {
 			says += "; a rollout is refused where one may select its pods"

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -27,11 +26,4 @@ func WriteText(w io.Writer, e *Examination, clean func(string) string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// WriteJSON writes an examination for programs.
-func WriteJSON(w io.Writer, e *Examination) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(e)
 }

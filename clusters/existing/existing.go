@@ -5,6 +5,7 @@ package existing
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,6 +18,9 @@ import (
 
 // reachWithin bounds how long a cluster may take to answer at all.
 const reachWithin = 10 * time.Second
+
+// ErrNoKubeconfig is that no file names a cluster, where none was asked for by name.
+var ErrNoKubeconfig = errors.New("no kubeconfig names a cluster")
 
 // Connect reads a kubeconfig (empty: $KUBECONFIG, then the user's own) and asks
 // the cluster for its version. The error names the file, the address and what
@@ -38,7 +42,7 @@ func ConnectAs(ctx context.Context, kubeconfig, named string) (*rest.Config, str
 	cfg, err := loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
 		files := strings.Join(rules.GetLoadingPrecedence(), ", ")
-		return nil, "", fmt.Errorf("no kubeconfig names a cluster (read: %s): name one that does with --kubeconfig", files)
+		return nil, "", fmt.Errorf("%w (read: %s): name one that does with --kubeconfig", ErrNoKubeconfig, files)
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("kubeconfig has no usable context %q: %w; choose one with kubectl config use-context", raw.CurrentContext, err)

@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // DefaultName is the lab that commands mean when none is named.
@@ -148,7 +146,7 @@ func (l *Lab) Detach() error {
 // first the warden is killed, and the kernel ends the rest.
 func (l *Lab) Down(ctx context.Context) error {
 	if err := l.lifeline.Close(); errors.Is(err, os.ErrClosed) {
-		_ = l.cmd.Process.Signal(unix.SIGTERM) // detached, or ended before
+		_ = l.cmd.Process.Signal(syscall.SIGTERM) // detached, or ended before
 	}
 	select {
 	case <-l.exited:
@@ -182,14 +180,13 @@ func startWarden(labd string, args []string) (*wardenProcess, error) {
 		return nil, err
 	}
 	defer outW.Close()
-	fd, err := unix.MemfdCreate("labd-stderr", unix.MFD_CLOEXEC) // outlives nobody and leaves no file
+	stderr, err := unnamedFile("labd-stderr")
 	if err != nil {
 		return nil, err
 	}
-	stderr := os.NewFile(uintptr(fd), "labd-stderr")
 	cmd := exec.Command(labd, args...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = outW, stderr, []*os.File{lifeR}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for us to handle
+	ownSession(cmd)
 	if err := cmd.Start(); err != nil {
 		lifeW.Close()
 		outR.Close()

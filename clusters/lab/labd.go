@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -31,8 +32,12 @@ const answerWithin = 20 * time.Second
 
 // FindLabd returns the absolute path of labd: the path that it is given, or the
 // first found next to this program, in the folder that BinEnv names, on PATH and in
-// the user's cache. It refuses one that speaks another protocol.
+// the user's cache. It refuses one that speaks another protocol, and on another system
+// than Linux everything.
 func FindLabd(flag string) (string, error) {
+	if err := possibleOn(runtime.GOOS); err != nil {
+		return "", err
+	}
 	path, err := locate(flag)
 	if err != nil {
 		return "", err
@@ -75,7 +80,7 @@ func locate(flag string) (string, error) {
 			return filepath.Abs(path)
 		}
 	}
-	return "", fmt.Errorf("%w: no file labd in any of %s, nor on PATH; build it with `make labd`, or name it with --labd",
+	return "", fmt.Errorf("%w: no file labd in any of %s, nor on PATH; it is in the archive of a release for Linux; build it with `make labd`, or name it with --labd",
 		ErrNoLabd, strings.Join(tried, ", "))
 }
 

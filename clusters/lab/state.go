@@ -11,10 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"syscall"
+	"runtime"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrNotUp is returned for a lab that does not run.
@@ -48,11 +46,10 @@ func ours(dir string) error {
 	if err != nil {
 		return err
 	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
 	switch {
 	case !st.IsDir():
 		return fmt.Errorf("%s is not a directory", dir)
-	case !ok || int(sys.Uid) != os.Getuid():
+	case !ownedBy(st, os.Getuid()):
 		return fmt.Errorf("%s belongs to another user; remove it, or set TMPDIR to a folder of your own", dir)
 	case st.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("%s can be written by other users; run `chmod 700 %s`", dir, dir)
@@ -77,6 +74,9 @@ func directory(name string) (string, error) {
 
 // Find returns the status of the lab with that name. Errors wrap ErrNotUp when there is none.
 func Find(name string) (*Status, error) {
+	if err := possibleOn(runtime.GOOS); err != nil {
+		return nil, err
+	}
 	if !nameRule.MatchString(name) {
 		return nil, fmt.Errorf("lab %.40q: %w", name, ErrNotUp)
 	}
@@ -100,6 +100,9 @@ func Find(name string) (*Status, error) {
 
 // List returns the status of every lab of this user that is up, by name.
 func List() ([]Status, error) {
+	if err := possibleOn(runtime.GOOS); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(base())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -171,8 +174,7 @@ func sweep(dir string) {
 		return
 	}
 	defer lock.Close()
-	whole := unix.Flock_t{Type: unix.F_WRLCK}
-	if unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &whole) == nil {
+	if takeLock(lock) {
 		_ = os.RemoveAll(dir)
 	}
 }
@@ -184,7 +186,5 @@ func alive(dir string) bool {
 		return false
 	}
 	defer f.Close()
-	lock := unix.Flock_t{Type: unix.F_RDLCK}
-	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock)
-	return err == nil && lock.Type != unix.F_UNLCK
+	return locked(f)
 }

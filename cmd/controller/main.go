@@ -17,6 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -42,7 +43,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	fs.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on", o.Pods.SetNodeSelector)
 	fs.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; may be given several times", o.Pods.SetToleration)
 	health := fs.String("health-address", ":8081", "where /healthz and /readyz are served")
-	metrics := fs.String("metrics-address", ":8080", "where /metrics is served; 0 turns it off")
+	metrics := fs.String("metrics-address", ":8443", "where /metrics is served, by TLS, to whoever has a token and the right to get /metrics; 0 turns it off")
 	drops := fs.Int("drops-port", 0, "port of every node's address where its data plane tells what it dropped first; 0: it does not")
 	verbose := fs.Bool("v", false, "log every pass")
 	if err := fs.Parse(args); err != nil {
@@ -74,6 +75,13 @@ func podIdentity() string {
 	return name + "/" + uid
 }
 
+// metricsOptions serve nobody whose token the API server does not know, and who it says
+// may not get /metrics. The certificate is made anew by each process: whoever scrapes
+// shows his token to the address of the pod, and does not check who is there.
+func metricsOptions(address string) metricsserver.Options {
+	return metricsserver.Options{BindAddress: address, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization}
+}
+
 func serve(ctx context.Context, o operator.Options, health, metrics string) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -87,7 +95,7 @@ func serve(ctx context.Context, o operator.Options, health, metrics string) erro
 	}
 	options := manager.Options{
 		Scheme:                 scheme,
-		Metrics:                metricsserver.Options{BindAddress: metrics},
+		Metrics:                metricsOptions(metrics),
 		HealthProbeBindAddress: health,
 	}
 	if err := operator.Elect(&options, cfg, podIdentity()); err != nil {

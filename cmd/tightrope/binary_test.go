@@ -81,13 +81,15 @@ func needLab(t *testing.T) {
 }
 
 // kubectlOn runs kubectl on a cluster, with text for its standard input.
-func kubectlOn(t *testing.T, kubeconfig, stdin string, args ...string) {
+func kubectlOn(t *testing.T, kubeconfig, stdin string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(binary(t, "labd"), append([]string{"kubectl", "--kubeconfig", kubeconfig}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Fatalf("kubectl %v: %v\n%s", args, err, out)
 	}
+	return string(out)
 }
 
 // sharedLab is the kubeconfig of the package's lab. It ends with this process,

@@ -8,9 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/clusters/doctor"
+	"github.com/tightrope-dev/tightrope/clusters/lab"
 )
 
 // inTheWay is a namespace whose quota has no room for a probe pod.
@@ -37,9 +40,10 @@ func checksOf(e *doctor.Examination) map[string]string {
 func TestDoctor(t *testing.T) {
 	kubeconfig := sharedLab(t)
 	kubectlOn(t, kubeconfig, inTheWay, "apply", "-f", "-")
+	node := withAProfile(t, kubeconfig)
 	var stdout, stderr bytes.Buffer
 	began := time.Now()
-	code := run([]string{"doctor", "--cluster", "current", "--kubeconfig", kubeconfig, "-o", "json"}, &stdout, &stderr)
+	code := run([]string{"doctor", "--cluster", "current", "--kubeconfig", kubeconfig, "-o", "json", "--save"}, &stdout, &stderr)
 	var e doctor.Examination
 	if err := json.Unmarshal(stdout.Bytes(), &e); err != nil || code != exitOK {
 		t.Fatalf("exit code %d, %v: %s%s", code, err, &stdout, &stderr)
@@ -60,7 +64,9 @@ func TestDoctor(t *testing.T) {
 	said := checksOf(&e)
 	for name, want := range map[string]string{
 		"enforcement": "OK: each of 2 nodes enforces ingress and egress", "version": "Kubernetes v", "nodes": "2 of 2 nodes are ready",
-		"what a denied connection sees": "it is dropped", "who answers a connection": "OK: nobody answers", "established connections": "Unknown: a probe pod opens a new connection",
+		"what a denied connection sees": "it is dropped", "who answers a connection": "OK: nobody answers", "established connections": "Note: some are cut and some live on",
+		"forms of write": "OK: these act: Create within", "DNS": "OK: port 53/UDP is served by kube-system/kube-dns; a probe pod looked", "address families": "OK: pods have IPv4",
+		"API server": "OK: it is reached at 127.0.0.1:", "network plugin": "no DaemonSet installs one",
 		"other policy kinds": "", "probe pods": "Problem: namespace d-tight refuses one:", "leftovers": "",
 	} {
 		if got, ok := said[name]; !ok || !strings.Contains(got, want) {
@@ -70,7 +76,51 @@ func TestDoctor(t *testing.T) {
 	if !strings.Contains(said["probe pods"], "exceeded quota: tight") {
 		t.Errorf("not in the API server's words: %s", said["probe pods"])
 	}
+	for _, open := range []bool{true, false} {
+		if err := valid(t, schemaOf(t, "examination", open), stdout.String()); err != nil {
+			t.Errorf("open=%t: %v", open, err)
+		}
+	}
+	wantProfile(t, kubeconfig, node)
 	wantNoHome(t, kubeconfig)
+}
+
+// withAProfile makes the shared lab know the kind, and one of its nodes cut connections
+// that are open when a policy comes to deny them. It returns that node.
+func withAProfile(t *testing.T, kubeconfig string) string {
+	t.Helper()
+	const crd = "../../deploy/crds/tightrope.dev_enforcementprofiles.yaml"
+	kubectlOn(t, kubeconfig, "", "apply", "-f", crd)
+	kubectlOn(t, kubeconfig, "", "wait", "--for=condition=Established", "-f", crd)
+	node := strings.Fields(kubectlOn(t, kubeconfig, "", "get", "nodes", "-o", "name"))[0]
+	kubectlOn(t, kubeconfig, "", "annotate", node, lab.DataplaneAnnotation+"=established=cut")
+	t.Cleanup(func() {
+		kubectlOn(t, kubeconfig, "", "annotate", node, lab.DataplaneAnnotation+"-")
+		kubectlOn(t, kubeconfig, "", "delete", "-f", crd)
+	})
+	return strings.TrimPrefix(node, "node/")
+}
+
+// wantProfile fails unless what was measured is stored.
+func wantProfile(t *testing.T, kubeconfig, cuts string) {
+	t.Helper()
+	var p v1alpha1.EnforcementProfile
+	if err := json.Unmarshal([]byte(kubectlOn(t, kubeconfig, "", "get", "enforcementprofile", "cluster", "-o", "json")), &p); err != nil {
+		t.Fatal(err)
+	}
+	s := p.Status
+	if s.Enforces != (v1alpha1.EnforcedWhere{Ingress: v1alpha1.Yes, Egress: v1alpha1.Yes}) || s.Established != "Mixed" || s.Deny != "Drop" ||
+		len(s.Nodes) != 2 || len(s.Writes) != 6 || s.Settle.P99.Duration <= 0 || s.Identity.Nodes == "" || !meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionCurrent) {
+		t.Errorf("node %s cuts, and the profile says %+v", cuts, s)
+	}
+	for _, w := range s.Writes {
+		if w.Acts != v1alpha1.Yes || w.Slowest.Duration <= 0 {
+			t.Errorf("%+v", w)
+		}
+	}
+	if table := kubectlOn(t, kubeconfig, "", "get", "enforcementprofiles"); !strings.Contains(table, "Mixed") || !strings.Contains(table, "ESTABLISHED") {
+		t.Errorf("kubectl get shows\n%s", table)
+	}
 }
 
 // wantNoHome fails if a namespace of an examination is left.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/tightrope-dev/tightrope/clusters/doctor"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout/preview"
 	"github.com/tightrope-dev/tightrope/verdict/explain"
@@ -60,6 +61,12 @@ type workloadMatrix struct {
 type matrixDifference struct {
 	document
 	matrix.Difference
+}
+
+// examination is what doctor -o json writes.
+type examination struct {
+	document
+	doctor.Examination
 }
 
 // head is the beginning of a document of the kind.

@@ -21,6 +21,10 @@ import (
 	"github.com/tightrope-dev/tightrope/report"
 )
 
+// defaultRegistry is what --registry is when it is not given: a name that only whoever builds
+// and pushes images knows. The linker sets it; empty means that there is none.
+var defaultRegistry string
+
 // closeWithin bounds how long a cluster of our own may take to end.
 const closeWithin = 2 * time.Minute
 
@@ -55,7 +59,7 @@ func (o *hostOptions) register(cmd *cobra.Command) {
 	f.StringVar(&o.kind.Image, "kind-image", "", "node image of --cluster kind; empty means kind's default")
 	f.StringVar(&o.kind.Config, "kind-config", "", "configuration file of --cluster kind, as kind create cluster --config takes it")
 	f.BoolVar(&o.kind.Keep, "keep", false, "leave the cluster of --cluster kind, and say how to delete it")
-	f.StringVar(&o.registry, "registry", "", "with --cluster current, registry and prefix that the images were pushed to (tightrope images push)")
+	f.StringVar(&o.registry, "registry", defaultRegistry, "with --cluster current, registry and prefix that the images were pushed to (tightrope images push)")
 	f.StringVar(&o.layout, "image-layout", "", "folder with the images; empty means the folder images beside this program")
 	o.registerLab(cmd)
 }
@@ -145,7 +149,7 @@ func (o *hostOptions) archive() (func(arch string) (io.ReadCloser, error), map[s
 // install Tightrope there, and the image of stand-ins.
 func (o *hostOptions) deploy(c clusters.Cluster) (deploy.Options, string, error) {
 	names := c.Can().Images
-	if o.registry != "" {
+	if o.registry != "" && o.cluster == "current" {
 		var err error
 		if names, err = pushed(o.layout, o.registry); err != nil {
 			return deploy.Options{}, "", err
@@ -158,9 +162,13 @@ func (o *hostOptions) deploy(c clusters.Cluster) (deploy.Options, string, error)
 	}, names["standin"], nil
 }
 
-// pushed are the images of a layout as they are named in a registry, by digest.
+// pushed are the images of a layout as they are named in a registry, by digest; or those
+// that were released with this program, where no layout is named or beside it.
 func pushed(layout, registry string) (map[string]string, error) {
 	folder, err := images.Find(layout)
+	if err != nil && layout == "" && images.Released != "" {
+		return images.ReleasedReferences(registry)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/tightrope-dev/tightrope/clusters/lab"
 	"github.com/tightrope-dev/tightrope/deploy"
 	"github.com/tightrope-dev/tightrope/deploy/install"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
 )
 
@@ -111,12 +112,33 @@ func (o *installOptions) register(cmd *cobra.Command) {
 func (o *installOptions) registerObjects(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "with --dry-run=client: yaml or json, the objects that would be applied")
-	f.StringVar(&o.registry, "registry", "", "registry and prefix that the images were pushed to (tightrope images push); empty means the names that the lab knows")
-	f.StringVar(&o.layout, "image-layout", "", "folder with the images, from which their digests are read; empty means the folder images beside this program")
+	f.StringVar(&o.registry, "registry", defaultRegistry, "registry and prefix that the images were pushed to (tightrope images push); empty means the names that the lab knows")
+	f.StringVar(&o.layout, "image-layout", "", "folder with the images, from which their digests are read; empty means the folder images beside this program, or what was released with it")
 	f.BoolVar(&o.force, "force-conflicts", false, "take over fields of our objects that somebody else has set")
 	f.BoolVar(&o.deploy.SingleTenant, "single-tenant", false, "rollouts need no service account: for clusters where administrators alone make rollouts (Kubernetes below 1.30 can only do this)")
 	f.StringSliceVar(&o.deploy.Tenants, "tenant", nil, "namespace in which rollouts may be made, with a service account that is made for them; repeatable")
 	f.StringArrayVar(&o.deploy.PullSecrets, "image-pull-secret", nil, "Secret of namespace tightrope-system with which the controller's image is pulled; repeatable")
+	o.registerProbes(cmd)
+}
+
+// registerProbes registers what the controller is told of probe pods. Its own readers
+// check it first: a controller that does not start says nothing that people see.
+func (o *installOptions) registerProbes(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Func("probe-image-pull-secret", "name of a pull secret of every namespace that gets a probe pod; repeatable", func(s string) error {
+		o.deploy.ProbePullSecrets = append(o.deploy.ProbePullSecrets, s)
+		return new(pods.Options).SetPullSecret(s)
+	})
+	f.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on; repeatable", func(s string) error {
+		read := pods.Options{NodeSelector: o.deploy.ProbeNodeSelector}
+		err := read.SetNodeSelector(s)
+		o.deploy.ProbeNodeSelector = read.NodeSelector
+		return err
+	})
+	f.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; repeatable", func(s string) error {
+		o.deploy.ProbeTolerations = append(o.deploy.ProbeTolerations, s)
+		return new(pods.Options).SetToleration(s)
+	})
 }
 
 // bring installs or upgrades, or prints what it would apply.

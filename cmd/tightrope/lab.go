@@ -22,7 +22,7 @@ const downDeadline = 30 * time.Second
 func newLabCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab",
-		Short: "An embedded Kubernetes cluster with real packets, without root or Docker",
+		Short: "An embedded Kubernetes cluster with real packets, without root or Docker, on Linux",
 	}
 	var name string
 	c.PersistentFlags().StringVar(&name, "name", lab.DefaultName, "which lab; several can be up at once")
@@ -38,7 +38,7 @@ func labError(err error) error {
 		return nil
 	}
 	code := exitInconclusive
-	for _, refused := range []error{lab.ErrRefused, lab.ErrForbidden, lab.ErrNoLabd, lab.ErrNotUp, lab.ErrBadRequest} {
+	for _, refused := range []error{lab.ErrRefused, lab.ErrForbidden, lab.ErrNeedsLinux, lab.ErrNoLabd, lab.ErrNotUp, lab.ErrBadRequest} {
 		if errors.Is(err, refused) {
 			code = exitUsage
 		}

@@ -126,7 +126,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newDemoCommand(), newRunCommand(), newLabCommand(), newMatrixCommand(),
-		newExplainCommand(), newLintCommand(), newPlanCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand(), newRolloutCommand(), newReportCommand(), newVerifyCommand(), newDoctorCommand())
+		newExplainCommand(), newLintCommand(), newPlanCommand(), newInstallCommand(), newUpgradeCommand(), newUninstallCommand(), newImagesCommand(), newRolloutCommand(), newReportCommand(), newVerifyCommand(), newDoctorCommand(), newVersionCommand())
 	explainUsage(root)
 	return root
 }

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
@@ -59,7 +56,7 @@ func prepare(name string, was, content []byte) (r replacement, err error) {
 		return r, err
 	case !info.Mode().IsRegular():
 		return r, errors.New("is not a regular file: --write writes into files")
-	case info.Mode().Perm()&0o222 == 0, errors.Is(unix.Access(r.target, unix.W_OK), unix.EACCES):
+	case info.Mode().Perm()&0o222 == 0, !mayWrite(r.target):
 		return r, errors.New("is read-only: allow writing (chmod u+w), or print the corrections with --fix alone")
 	}
 	f, err := os.CreateTemp(filepath.Dir(r.target), ".lint-*")
@@ -77,16 +74,8 @@ func fill(f *os.File, like os.FileInfo, content []byte) error {
 	if _, err := f.Write(content); err != nil {
 		return err
 	}
-	own, err := f.Stat()
-	if err != nil {
+	if err := keepOwner(f, like); err != nil {
 		return err
-	}
-	is, known := own.Sys().(*syscall.Stat_t)
-	want, wanted := like.Sys().(*syscall.Stat_t)
-	if known && wanted && (is.Uid != want.Uid || is.Gid != want.Gid) {
-		if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
-			return fmt.Errorf("its owner cannot be kept: %w", err)
-		}
 	}
 	if err := f.Chmod(like.Mode()); err != nil { // after the owner, which takes bits away
 		return err

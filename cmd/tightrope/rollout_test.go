@@ -36,6 +36,8 @@ func TestRolloutFlags(t *testing.T) {
 		{[]string{"rollout", "status", "x", "--timeout=1s"}, "--timeout bounds --for"},
 		{[]string{"rollout", "status", "x", "-w", "-o", "json"}, "leave --for and -o out"},
 		{[]string{"rollout", "status"}, "give the name of one rollout"},
+		{[]string{"rollout", "digest"}, "give the name of a rollout, or -f with the files of one"},
+		{[]string{"rollout", "digest", "r", "-f", rollout}, "give the name of a rollout, or -f with the files of one"},
 		{[]string{"rollout", "list", "-o", "table"}, "json, yaml or wide"},
 		{[]string{"report", "render", "-f", "x"}, "give -f with the report, and --to"},
 		{[]string{"report", "show", "./none.json"}, "there is no such file"},
@@ -45,6 +47,30 @@ func TestRolloutFlags(t *testing.T) {
 			t.Errorf("%q: %q is not in %s", tt.args, tt.want, stderr)
 		}
 	}
+}
+
+// The digests of files need no cluster, and are what a rollout then states.
+func TestDigestsOfFiles(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	const both = "apiVersion: tightrope.dev/v1alpha1\nkind: ConnectivitySuite\nmetadata: {name: s}\nspec:\n" +
+		"  identities: [{name: a, namespace: a}]\n  paths: [{name: x, from: a, expect: Allow, to: {service: {namespace: a, name: s, port: 1}}}]\n" +
+		"---\napiVersion: tightrope.dev/v1alpha1\nkind: PolicyRollout\nmetadata: {name: r}\nspec:\n  suites: [{name: s DIGEST}]\n" +
+		"  policies: {inline: [{namespace: a, name: p, spec: {podSelector: {}}}]}\n  stages: [{name: all, mode: Enforce}]\n"
+	out, _ := says(t, exitOK, "rollout", "digest", "-n", "ai", "-f", file(t, "all.yaml", strings.Replace(both, " DIGEST", "", 1)))
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != 3 || lines[0] != "# of rollout ai/r" || lines[1] != "suites:" {
+		t.Fatalf("it prints:\n%s", out)
+	}
+	var stated struct{ Suites []v1alpha1.SuiteRef }
+	if err := yaml.UnmarshalStrict([]byte(out), &stated); err != nil || len(stated.Suites) != 1 {
+		t.Fatalf("what it prints is no part of a spec: %v\n%s", err, out)
+	}
+	pinned, _ := says(t, exitOK, "rollout", "digest", "-n", "ai", "-f", file(t, "all.yaml", strings.Replace(both, " DIGEST", ", digest: \""+stated.Suites[0].Digest+"\"", 1)))
+	if pinned != out {
+		t.Errorf("once it is stated, the digest is another:\n%s%s", out, pinned)
+	}
+	_, errs := says(t, exitUsage, "rollout", "digest", "-n", "ai", "-f", file(t, "all.yaml", strings.Replace(both, " DIGEST", ", digest: latest", 1)))
+	contains(t, errs, "spec.suites[0].digest: latest is no digest")
 }
 
 // Who gives a rollout to run is told which command is meant.

@@ -13,6 +13,7 @@ import (
 	reflected "github.com/invopop/jsonschema"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/tightrope-dev/tightrope/clusters/doctor"
 	"github.com/tightrope-dev/tightrope/verdict/lint"
 )
 
@@ -28,6 +29,7 @@ var documents = map[string]struct {
 	"matrix":            {"Matrix", "matrix -o json", &matrixDocument{}},
 	"workload-matrix":   {"WorkloadMatrix", "matrix --by workload -o json", &workloadMatrix{}},
 	"matrix-difference": {"MatrixDifference", "matrix --diff DIR -o json", &matrixDifference{}},
+	"examination":       {"Examination", "doctor -o json", &examination{}},
 	"plan-report":       {"PlanReport", "plan -o json", &planReport{}},
 }
 
@@ -41,9 +43,12 @@ func schemaOf(t *testing.T, name string, open bool) []byte {
 		if t == reflect.TypeFor[lint.Severity]() {
 			return &reflected.Schema{Type: "string", Enum: []any{lint.Error.String(), lint.Warning.String(), lint.Info.String()}}
 		}
+		if t == reflect.TypeFor[doctor.State]() {
+			return &reflected.Schema{Type: "string", Enum: []any{doctor.Unknown.String(), doctor.OK.String(), doctor.Note.String(), doctor.Problem.String()}}
+		}
 		return nil
 	}}
-	for _, dir := range []string{"cmd/tightrope", "verdict/explain", "verdict/lint", "verdict/matrix", "rollout/preview"} {
+	for _, dir := range []string{"cmd/tightrope", "verdict/explain", "verdict/lint", "verdict/matrix", "rollout/preview", "clusters/doctor"} {
 		if err := r.AddGoComments("github.com/tightrope-dev/tightrope/cmd/tightrope", "../../"+dir); err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/clusters/lab"
@@ -26,16 +26,18 @@ type screen struct {
 
 func newScreen(out io.Writer) *screen {
 	s := &screen{out: out, start: time.Now()}
-	if f, ok := out.(*os.File); ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
-		s.colour = isTerminal(f)
+	if f, ok := out.(*os.File); ok {
+		s.colour = isTerminal(f) && mayColour(f)
 	}
 	return s
 }
 
 // isTerminal asks for what only a terminal has: /dev/null is a character device too.
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// mayColour says whether a terminal may get colours, and understands them.
+func mayColour(f *os.File) bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && understandsColours(f)
 }
 
 func (s *screen) line(format string, args ...any) {

@@ -10,7 +10,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/tightrope-dev/tightrope/clusters/existing"
 	"github.com/tightrope-dev/tightrope/report"
@@ -132,9 +132,9 @@ func terminalOf(out io.Writer) matrix.Terminal {
 	if !ok || !isTerminal(f) {
 		return t
 	}
-	t.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col >= 40 {
-		t.Columns = int(size.Col)
+	t.Colour = mayColour(f)
+	if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns >= 40 {
+		t.Columns = columns
 	}
 	return t
 }

@@ -102,6 +102,9 @@ func TestValuesAreWhereTheOptionsWere(t *testing.T) {
 		"image: {{ .Values.images.controller | quote }}\n",
 		`- {{ printf "--agent-image=%s" .Values.images.agent | quote }}` + "\n",
 		"      {{- with .Values.imagePullSecrets }}\n      imagePullSecrets:\n        {{- toYaml . | nindent 8 }}\n      {{- end }}\n",
+		"        {{- range .Values.probes.imagePullSecrets }}\n        - {{ printf \"--image-pull-secret=%s\" . | quote }}\n        {{- end }}\n",
+		"        {{- range $key, $value := .Values.probes.nodeSelector }}\n        - {{ printf \"--probe-node-selector=%s=%s\" $key $value | quote }}\n        {{- end }}\n",
+		"        {{- range .Values.probes.tolerations }}\n        - {{ printf \"--probe-toleration=%s\" . | quote }}\n        {{- end }}\n",
 		"      {{- if not .Values.ordinary }}\n      priorityClassName: system-cluster-critical\n      {{- end }}\n",
 		"app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}\n",
 	} {

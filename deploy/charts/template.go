@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -55,6 +56,10 @@ func (t *template) mark(x any, wholes map[string]any) any {
 				x[i] = t.add(piece{begin: c.begin, lines: t.mark([]any{c.value}, wholes)})
 				continue
 			}
+			if v, is := ranged(x[i]); is {
+				x[i] = t.add(piece{begin: v.each, lines: []any{t.markText(x[i].(string))}})
+				continue
+			}
 			x[i] = t.mark(x[i], wholes)
 		}
 	case map[string]any:
@@ -87,12 +92,26 @@ func (t *template) markText(s string) string {
 		if v.text == nil || !strings.Contains(s, markOf(v)) {
 			continue
 		}
+		expression := cmp.Or(v.item, v.expression())
 		if s == markOf(v) {
-			return t.add(piece{scalar: v.expression() + " | quote"})
+			return t.add(piece{scalar: expression + " | quote"})
 		}
-		return t.add(piece{scalar: fmt.Sprintf("printf %q %s | quote", strings.ReplaceAll(strings.ReplaceAll(s, "%", "%%"), markOf(v), "%s"), v.expression())})
+		return t.add(piece{scalar: fmt.Sprintf("printf %q %s | quote", strings.ReplaceAll(strings.ReplaceAll(s, "%", "%%"), markOf(v), "%s"), expression)})
 	}
 	return s
+}
+
+// ranged is the value that a string stands for an item of.
+func ranged(x any) (value, bool) {
+	s, is := x.(string)
+	if !is {
+		return value{}, false
+	}
+	at := slices.IndexFunc(values, func(v value) bool { return v.each != "" && strings.Contains(s, markOf(v)) })
+	if at < 0 {
+		return value{}, false
+	}
+	return values[at], true
 }
 
 func markOf(v value) string { return "MARK-" + v.option }

@@ -21,6 +21,8 @@ type value struct {
 	schema  map[string]any
 
 	text  func(o *deploy.Options, mark string) // a string, which may be a part of a longer one
+	each  string                               // with text: of a list or a map, what ranges over it; the mark is what item says
+	item  string                               // with each: one item, as a template writes it
 	whole func(o *deploy.Options) any          // a list or map, and how package deploy writes it
 	turn  func(o *deploy.Options)              // a switch
 }
@@ -76,6 +78,19 @@ var values = []value{
 			o.Tolerations = []corev1.Toleration{{Key: marked, Operator: corev1.TolerationOpExists}}
 			return []any{map[string]any{"key": marked, "operator": "Exists"}}
 		}},
+	{option: "ProbePullSecrets", path: "probes.imagePullSecrets", initial: []any{}, schema: listOf(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`),
+		comment: "Probe pods: names of pull secrets, which every namespace with a probe pod must have; labels of the nodes\n# that they may be on; taints that they tolerate, as kubectl writes them: key=value:Effect.",
+		text:    func(o *deploy.Options, mark string) { o.ProbePullSecrets = []string{mark} }, each: "range .Values.probes.imagePullSecrets", item: "."},
+	{option: "ProbeNodeSelector", path: "probes.nodeSelector", initial: map[string]any{},
+		schema: map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "string"}},
+		text:   func(o *deploy.Options, mark string) { o.ProbeNodeSelector = map[string]string{mark: mark} },
+		each:   "range $key, $value := .Values.probes.nodeSelector", item: "$key $value"},
+	{option: "ProbeTolerations", path: "probes.tolerations", initial: []any{}, schema: listOf(`^[A-Za-z0-9][-A-Za-z0-9._/]*(=[-A-Za-z0-9._]*)?(:(NoSchedule|PreferNoSchedule|NoExecute))?$`),
+		text: func(o *deploy.Options, mark string) { o.ProbeTolerations = []string{mark} }, each: "range .Values.probes.tolerations", item: "."},
+}
+
+func listOf(pattern string) map[string]any {
+	return map[string]any{"type": "array", "items": map[string]any{"type": "string", "pattern": pattern}}
 }
 
 // notValues are the options that charts do not have, and why.

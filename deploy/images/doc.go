@@ -9,7 +9,7 @@
 // The same binaries and the same Options give the same bytes: times are given, never
 // the clock's, and what is written down is sorted.
 //
-// The SBOM is SPDX 2.3, and lists every module that Go's linker noted in a binary. It is
+// The SBOM lists every module that Go's linker noted in a binary: see deploy/sbom. It is
 // no file of the image but an artifact of its own, whose subject is the manifest of its
 // platform: registries list it as a referrer, and the image stays one file.
 //
@@ -17,7 +17,11 @@
 // connection, and the controller one to its API server, whose CA is in every pod.
 package images
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/tightrope-dev/tightrope/deploy/sbom"
+)
 
 // Programs are those that there are images of.
 var Programs = []string{"controller", "agent", "twin", "standin"}
@@ -30,7 +34,7 @@ const User = 65532
 
 const (
 	linux     = "linux"
-	sbomType  = "application/spdx+json"
+	sbomType  = sbom.MediaType
 	namespace = "tightrope.dev" // the images' names without a registry
 	project   = "https://github.com/tightrope-dev/tightrope"
 	licence   = "Apache-2.0"

@@ -236,14 +236,30 @@ func TestTheSBOMListsEveryModule(t *testing.T) {
 		t.Errorf("%d packages, want the program, std and %d modules", len(d.Packages), len(want))
 	}
 	for _, r := range d.Relationships {
-		if r.Element != documentID && !ids[r.Element] || !ids[r.Related] {
+		if r.Element != d.ID && !ids[r.Element] || !ids[r.Related] {
 			t.Errorf("relationship %+v leads nowhere", r)
 		}
 	}
 }
 
+// spdx is as much of a document as the tests look at.
+type spdx struct {
+	ID            string `json:"SPDXID"`
+	Packages      []spdxPackage
+	Relationships []struct {
+		Element string `json:"spdxElementId"`
+		Related string `json:"relatedSpdxElement"`
+	}
+}
+
+type spdxPackage struct {
+	ID      string `json:"SPDXID"`
+	Name    string
+	Version string `json:"versionInfo"`
+}
+
 // sbomOf is the document whose subject is a manifest.
-func sbomOf(t *testing.T, l *Layout, subject v1.Hash) (d document) {
+func sbomOf(t *testing.T, l *Layout, subject v1.Hash) (d spdx) {
 	t.Helper()
 	for _, s := range l.sboms {
 		img, err := l.index.Image(s.Digest)

@@ -1,12 +1,16 @@
 package images
 
 import (
+	"crypto/sha256"
 	"debug/buildinfo"
 	"debug/elf"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+
+	"github.com/tightrope-dev/tightrope/deploy/sbom"
 )
 
 // maxProgram bounds what is read of one binary, in bytes. The largest has 40 MB.
@@ -62,4 +66,11 @@ func checkELF(path, arch string) error {
 		}
 	}
 	return nil
+}
+
+// sbom lists what is in the binary.
+func (p program) sbom(o Options) ([]byte, error) {
+	sum := sha256.Sum256(p.content)
+	return sbom.Document{Name: p.name + "-" + linux + "-" + p.arch, Version: o.Version, Created: o.Created,
+		Programs: []sbom.Program{{Name: p.name, Platform: linux + "/" + p.arch, Digest: hex.EncodeToString(sum[:]), Info: p.info}}}.JSON()
 }

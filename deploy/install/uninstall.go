@@ -175,7 +175,8 @@ func (i *installer) stopController(ctx context.Context) error {
 	return nil
 }
 
-// temporary are the policies that a run has in force for a while, by run.
+// temporary are the policies that a run has in force for a while, and those of others
+// that it changes, by run.
 func (i *installer) temporary(ctx context.Context) (map[string][]unstructured.Unstructured, error) {
 	policies, err := i.all(ctx, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"), client.HasLabels{v1alpha1.LabelRun})
 	if err != nil {
@@ -187,7 +188,13 @@ func (i *installer) temporary(ctx context.Context) (map[string][]unstructured.Un
 			byRun[p.GetLabels()[v1alpha1.LabelRun]] = append(byRun[p.GetLabels()[v1alpha1.LabelRun]], p)
 		}
 	}
-	return byRun, nil
+	originals, err := i.all(ctx, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"), client.HasLabels{v1alpha1.LabelOriginal})
+	for _, p := range originals {
+		if p.GetAnnotations()[v1alpha1.AnnotationOriginal] != "" {
+			byRun[p.GetLabels()[v1alpha1.LabelOriginal]] = append(byRun[p.GetLabels()[v1alpha1.LabelOriginal]], p)
+		}
+	}
+	return byRun, err
 }
 
 // noOrphans refuses, before anything is deleted, where a run that is gone has left a
@@ -220,6 +227,10 @@ func (i *installer) noTemporary(ctx context.Context) error {
 func leftBy(byRun map[string][]unstructured.Unstructured, so string) error {
 	for _, run := range slices.Sorted(maps.Keys(byRun)) {
 		p := byRun[run][0]
+		if p.GetLabels()[v1alpha1.LabelOriginal] != "" {
+			return fmt.Errorf("%w: policy %s/%s was there before run %s, which is gone and has not given it back: give it the spec that its annotation %s has, take that annotation and the label of the same name off, and uninstall again; %s",
+				ErrLive, p.GetNamespace(), p.GetName(), run, v1alpha1.AnnotationOriginal, so)
+		}
 		return fmt.Errorf("%w: policy %s/%s is a temporary one of run %s (role %s), which is gone: without it paths may break or open, so it stays and %s; look at it, delete it (kubectl -n %s delete networkpolicy %s), and uninstall again",
 			ErrLive, p.GetNamespace(), p.GetName(), run, p.GetLabels()[v1alpha1.LabelRole], so, p.GetNamespace(), p.GetName())
 	}

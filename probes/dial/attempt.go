@@ -28,8 +28,9 @@ type Attempt struct {
 	fd          int   // -1: none
 	socket      int32 // number of it
 	to          netip.AddrPort
-	established bool // TCP
-	heard       bool // a byte of the target
+	established bool      // TCP
+	heard       bool      // a byte of the target
+	exchange    *exchange // over a stream; nil: it has a socket of its own
 	result      Result
 }
 
@@ -46,6 +47,9 @@ type talk interface {
 // Stop gives the attempt up. It is then never told how it ended.
 func (a *Attempt) Stop() {
 	a.done = nil
+	if a.exchange != nil {
+		a.exchange.gone.Store(true)
+	}
 	a.close()
 }
 
@@ -70,6 +74,9 @@ func (a *Attempt) begin() {
 	var err error
 	switch a.check.Type {
 	case "TCP":
+	case "Stream":
+		a.network.say(a)
+		return
 	case "HTTP":
 		a.talk = &webTalk{check: a.check}
 	case "DNS":

@@ -6,6 +6,7 @@
 //	Check ──► [lookup of the host] ──► TCP  connect
 //	                               ──► HTTP connect, request, status line
 //	                               ──► DNS  question over UDP or TCP, answer
+//	                               ──► Stream  question over a connection that stays open, answer
 //
 // A connect votes: once it succeeded, the network is open, however slow, wrong or
 // silent the target then is. Only a reset before the target said anything is held

@@ -27,6 +27,7 @@ type Network struct {
 	watched map[int32]*Attempt // by the descriptor that epoll watches
 	opened  int32              // numbers sockets, because descriptors are used again
 	ended   []*Attempt         // to be told by Work
+	streams streams
 	polls   []unix.PollFd
 	events  [128]unix.EpollEvent
 	buf     [4096]byte // for what is read
@@ -95,6 +96,7 @@ func (n *Network) Close() {
 	for _, a := range n.watched {
 		a.Stop()
 	}
+	n.streams.close()
 	unix.Close(n.alarm)
 	n.epoll.Close()
 	n.watcher.Wait()
@@ -113,6 +115,7 @@ func (n *Network) Start(check probes.Check, done func(Result)) *Attempt {
 // then, and whenever Ready says so.
 func (n *Network) Work() {
 	n.lookAtFresh()
+	n.answered()
 	for {
 		count := rawEpoll(n.raw, n.events[:])
 		for _, e := range n.events[:count] {

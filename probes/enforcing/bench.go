@@ -23,6 +23,8 @@ const (
 	role = "check"
 	// sideLabel says which policy of the bench a pod is for.
 	sideLabel = "tightrope.dev/side"
+	// outLabel takes a pod out of the policy of its side.
+	outLabel, outValue = "tightrope.dev/out", "yes"
 	// look is how often pods are looked at: logs come by themselves, states do not.
 	look = 50 * time.Millisecond
 	// interval between two attempts: they time the effect of a write.
@@ -44,10 +46,13 @@ type Bench struct {
 	Namespace string
 	Nodes     []string      // that are measured, each by a pod of its own
 	Budget    time.Duration // after which Measure begins no other round; 0: it makes all
+	Streams   bool          // the pods also hold connections open: see Established
 	Placer    *pods.Placer
 
-	set    *pods.Set
-	checks map[Pair]checkAt
+	set     *pods.Set
+	checks  map[Pair]checkAt
+	streams map[Pair]checkAt
+	ips     []string // of the twin that no policy selects
 }
 
 // checkAt is whose check shows a pair.
@@ -67,7 +72,7 @@ func (b *Bench) Close() {
 // that ends says what was waited for.
 func (b *Bench) Up(ctx context.Context) error {
 	b.set = pods.NewSet(context.WithoutCancel(ctx), func() {})
-	b.checks = map[Pair]checkAt{}
+	b.checks, b.streams = map[Pair]checkAt{}, map[Pair]checkAt{}
 	twins, err := b.twinsUp(ctx)
 	if err != nil {
 		return err
@@ -96,6 +101,12 @@ func (b *Bench) twinsUp(ctx context.Context) (map[string]string, error) {
 				return false
 			}
 			addresses[pod.Name] = pod.Status.PodIP
+			if pod.Name == specs[0].Name.Name {
+				b.ips = nil
+				for _, ip := range pod.Status.PodIPs {
+					b.ips = append(b.ips, ip.IP)
+				}
+			}
 			return true
 		})
 	})
@@ -154,7 +165,7 @@ func (b *Bench) twin(name, node string) pods.Spec {
 // agents are the asker, which tries the twin of every node, and one agent a node,
 // which tries the open twin.
 func (b *Bench) agents(twins map[string]string) []pods.Spec {
-	asker := b.agent("asker", "")
+	asker, open := b.agent("asker", ""), twins[b.twin("open", "").Name.Name]
 	all := []pods.Spec{}
 	for _, node := range b.Nodes {
 		address := twins[b.twin(nodeName(node), node).Name.Name]
@@ -164,12 +175,28 @@ func (b *Bench) agents(twins map[string]string) []pods.Spec {
 
 		agent := b.agent(nodeName(node), node)
 		agent.Labels = map[string]string{sideLabel: string(networkingv1.PolicyTypeEgress)}
-		agent.Plan.Checks = []probes.Check{check("egress", twins[b.twin("open", "").Name.Name])}
+		agent.Plan.Checks = []probes.Check{check("egress", open)}
 		b.checks[Pair{node, networkingv1.PolicyTypeEgress}] = checkAt{agent.Name, "egress"}
+		if b.Streams {
+			b.hold(&asker, Pair{node, networkingv1.PolicyTypeIngress}, id, address)
+			b.hold(&agent, Pair{node, networkingv1.PolicyTypeEgress}, "egress", open)
+		}
 		all = append(all, agent)
 	}
-	asker.Plan.Checks = append(asker.Plan.Checks, probes.Check{ID: closedCheck, Type: "TCP", Protocol: "TCP", Host: twins[b.twin("open", "").Name.Name], Port: closedPort})
+	asker.Plan.Checks = append(asker.Plan.Checks, probes.Check{ID: closedCheck, Type: "TCP", Protocol: "TCP", Host: open, Port: closedPort})
+	if b.Streams {
+		b.hold(&asker, undenied, "undenied", open)
+		asker.Plan.Checks = append(asker.Plan.Checks, probes.Check{ID: nameCheck, Type: "TCP", Protocol: "TCP", Host: KnownName, Port: 443})
+	}
 	return append(all, asker)
+}
+
+// hold has an agent hold a connection open, which shows a pair.
+func (b *Bench) hold(agent *pods.Spec, pair Pair, id, address string) {
+	c := check("stream/"+id, address)
+	c.Type = "Stream"
+	agent.Plan.Checks = append(agent.Plan.Checks, c)
+	b.streams[pair] = checkAt{agent.Name, c.ID}
 }
 
 func (b *Bench) agent(name, node string) pods.Spec {
@@ -185,6 +212,21 @@ const (
 	closedCheck = "closed"
 	closedPort  = 9
 )
+
+// KnownName is one that every cluster's DNS answers for.
+const KnownName = "kubernetes.default.svc"
+
+const nameCheck = "name"
+
+// Named is how attempts end on KnownName; Unsent: nobody tried, because the bench was
+// made without Streams.
+func (b *Bench) Named() probes.Outcome {
+	st, _ := b.set.State(b.agent("asker", "").Name, nameCheck)
+	return st.Last
+}
+
+// Addresses are those of one pod of the bench, the first first.
+func (b *Bench) Addresses() []string { return b.ips }
 
 // Closed is how attempts end on a port on which nobody listens: refused, or dropped
 // by some. Where one connects, somebody else answers in the pod's place, and no
@@ -210,14 +252,18 @@ func nodeName(node string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// policy denies the pods of a direction everything.
+// policy denies the pods of a direction everything, but those that wear the label
+// that takes them out of it.
 func (b *Bench) policy(direction networkingv1.PolicyType) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
 		ObjectMeta: b.Placer.Owner.Meta(b.Namespace, "tightrope-deny-"+map[networkingv1.PolicyType]string{
 			networkingv1.PolicyTypeIngress: "ingress", networkingv1.PolicyTypeEgress: "egress",
 		}[direction], role),
 		Spec: networkingv1.NetworkPolicySpec{
-			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{sideLabel: string(direction)}},
+			PodSelector: metav1.LabelSelector{
+				MatchLabels:      map[string]string{sideLabel: string(direction)},
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: outLabel, Operator: metav1.LabelSelectorOpNotIn, Values: []string{outValue}}},
+			},
 			PolicyTypes: []networkingv1.PolicyType{direction},
 		},
 	}

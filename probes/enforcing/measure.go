@@ -16,8 +16,13 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 )
 
-// within is how long a cluster may take to show the effect of one write.
-const within = 15 * time.Second
+// Within is how long a cluster may take to show what was written to a policy, and
+// LabelWithin the same for a label of a pod: there are clusters where a label moves a
+// pod to another identity first, and by default may take most of a minute for that.
+const (
+	Within      = 15 * time.Second
+	LabelWithin = 90 * time.Second
+)
 
 // Directions are both, in the order in which they are told.
 var Directions = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
@@ -33,6 +38,22 @@ type Flip struct {
 	Denied map[Pair]probes.Outcome
 }
 
+// Slowest is the longest time that a pair took to follow; 0: none did.
+func (f Flip) Slowest() (slowest time.Duration) {
+	for _, took := range f.Took {
+		slowest = max(slowest, took)
+	}
+	return slowest
+}
+
+// Worse is the one of two flips of which more pairs are late, or else the slower one.
+func (f Flip) Worse(g Flip) Flip {
+	if len(g.Late) > len(f.Late) || len(g.Late) == len(f.Late) && g.Slowest() > f.Slowest() {
+		return g
+	}
+	return f
+}
+
 // Result is what Measure saw. The zero Result shows nothing: Enforces is false.
 type Result struct {
 	Added, Removed []Flip // of each round: the denying policies written, and deleted
@@ -42,7 +63,7 @@ type Result struct {
 // round in which a pair does not follow: then there is nothing more to time.
 func (b *Bench) Measure(ctx context.Context, rounds int) (Result, error) {
 	var r Result
-	if _, late, err := b.shown(ctx, time.Now(), false); err != nil {
+	if _, late, err := b.shown(ctx, time.Now(), false, Within); err != nil {
 		return r, err
 	} else if len(late) > 0 {
 		return r, fmt.Errorf("%w: look at the network of %s", ErrNoNetwork, names(late))
@@ -79,7 +100,7 @@ func (b *Bench) deny(ctx context.Context) (Flip, error) {
 			return Flip{}, fmt.Errorf("write a policy that denies %s: %w", d, err)
 		}
 	}
-	return b.flip(ctx, time.Now(), true)
+	return b.flip(ctx, time.Now(), true, Within)
 }
 
 // allow deletes both policies and waits for that.
@@ -93,11 +114,11 @@ func (b *Bench) allow(ctx context.Context) (Flip, error) {
 			return Flip{}, fmt.Errorf("delete the policy that denies %s: %w", d, err)
 		}
 	}
-	return b.flip(ctx, time.Now(), false)
+	return b.flip(ctx, time.Now(), false, Within)
 }
 
-func (b *Bench) flip(ctx context.Context, written time.Time, denied bool) (Flip, error) {
-	took, late, err := b.shown(ctx, written, denied)
+func (b *Bench) flip(ctx context.Context, written time.Time, denied bool, within time.Duration) (Flip, error) {
+	took, late, err := b.shown(ctx, written, denied, within)
 	f := Flip{Took: took, Late: late, Denied: map[Pair]probes.Outcome{}}
 	for pair, at := range b.checks {
 		if st, ok := b.set.State(at.agent, at.id); ok && st.Last.Blocked() {
@@ -109,7 +130,7 @@ func (b *Bench) flip(ctx context.Context, written time.Time, denied bool) (Flip,
 
 // shown waits until every pair shows that it is denied, or reached, and says how
 // long after the write each was, and which are late.
-func (b *Bench) shown(ctx context.Context, written time.Time, denied bool) (took map[Pair]time.Duration, late []Pair, err error) {
+func (b *Bench) shown(ctx context.Context, written time.Time, denied bool, within time.Duration) (took map[Pair]time.Duration, late []Pair, err error) {
 	b.set.Mark(written)
 	took = map[Pair]time.Duration{}
 	deadline := time.After(within)
@@ -195,9 +216,9 @@ func (r Result) Problem() string {
 		return "this cluster does not enforce NetworkPolicy: a connection got through a policy that denies it, in every direction on every node; " +
 			"use a cluster whose network plugin enforces policies"
 	case len(open) > 0:
-		return fmt.Sprintf("this cluster does not enforce NetworkPolicy everywhere: %v after a policy that denies it was written, a connection still got through for %s; look at the network plugin there", within, names(open))
+		return fmt.Sprintf("this cluster does not enforce NetworkPolicy everywhere: %v after a policy that denies it was written, a connection still got through for %s; look at the network plugin there", Within, names(open))
 	case len(stuck) > 0:
-		return fmt.Sprintf("this cluster is slow to let go: %v after the policy that denied it was deleted, nothing got through for %s", within, names(stuck))
+		return fmt.Sprintf("this cluster is slow to let go: %v after the policy that denied it was deleted, nothing got through for %s", Within, names(stuck))
 	}
 	return "nobody looked whether this cluster enforces NetworkPolicy"
 }
@@ -213,11 +234,21 @@ func (r Result) pairs() int {
 func (r Result) Slowest() time.Duration {
 	var slowest time.Duration
 	for _, f := range slices.Concat(r.Added, r.Removed) {
-		for _, took := range f.Took {
-			slowest = max(slowest, took)
-		}
+		slowest = max(slowest, f.Slowest())
 	}
 	return slowest
+}
+
+// TimesOf are how long writes took to act on one pair, shortest first.
+func TimesOf(flips []Flip, pair Pair) []time.Duration {
+	var out []time.Duration
+	for _, f := range flips {
+		if took, ok := f.Took[pair]; ok {
+			out = append(out, took)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Times are how long writes took to act, shortest first: of all pairs of a direction.

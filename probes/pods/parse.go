@@ -2,6 +2,7 @@ package pods
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,13 +19,17 @@ func (o *Options) SetPullSecret(name string) error {
 	return nil
 }
 
-// SetNodeSelector reads labels as kubectl does: key=value, separated by commas.
+// SetNodeSelector adds labels, which it reads as kubectl does: key=value, separated by
+// commas.
 func (o *Options) SetNodeSelector(text string) error {
 	selector, err := labels.ConvertSelectorToLabelsMap(text)
 	if err != nil {
 		return fmt.Errorf("node selector %q: %w", text, err)
 	}
-	o.NodeSelector = selector
+	if o.NodeSelector == nil {
+		o.NodeSelector = map[string]string{}
+	}
+	maps.Copy(o.NodeSelector, selector)
 	return nil
 }
 

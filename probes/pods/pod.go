@@ -60,8 +60,9 @@ func (p *Placer) bare(spec Spec, owner *corev1.ConfigMap) *corev1.Pod {
 			TerminationGracePeriodSeconds: ptr.To[int64](1),
 			ReadinessGates:                []corev1.PodReadinessGate{{ConditionType: readinessGate}},
 			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](65532), RunAsGroup: ptr.To[int64](65532),
-				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+				// No user: the images say which, and OpenShift gives each namespace users of
+				// its own, and refuses any other.
+				RunAsNonRoot: ptr.To(true), SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			NodeSelector: p.Options.NodeSelector,
 			Tolerations:  p.Options.Tolerations,

@@ -36,7 +36,8 @@ func (r *RunReconciler) act(ctx context.Context, s *session, w *world, at rollou
 
 // enforce brings a step's scope about: objects are created inert, bridges go
 // before candidates, labels last, so that no pod is ever judged by a candidate
-// that its bridge does not know yet.
+// that its bridge does not know yet. Originals let go of pods once the candidates
+// have those.
 func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here place, step rollout.StepPlan) error {
 	s.enter(here)
 	if !step.Scope.Live() {
@@ -83,7 +84,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		if s.bridgesAt.IsZero() { // written by a process before this one: what is waited for by time is waited for again
 			s.bridgesAt = began
 		}
-		if !s.shown(w, s.bridgesAt) {
+		if !s.shown(w, s.bridgesAt, s.settleTime) {
 			return nil // no node may see a candidate before its bridge
 		}
 		s.acked, s.settledAt = time.Time{}, time.Time{}
@@ -93,12 +94,21 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		s.tighten(here.String()+"/candidates", began)
 		return nil
 	}
+	if unmet := w.unmet(s.plan.originalWishes(w, rollout.HoldOf(step.Scope))); len(unmet) > 0 {
+		s.acked, s.settledAt = time.Time{}, time.Time{}
+		if err := r.apply(ctx, write, unmet); err != nil {
+			return err
+		}
+		s.tighten(here.String()+"/originals", began)
+		return nil
+	}
 	wrote, err := labelPods(ctx, write, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
 	if err != nil {
 		return err
 	}
 	if wrote {
 		s.acked, s.settledAt = time.Time{}, time.Time{}
+		s.labelledAt = time.Now()
 		s.tighten(here.String()+"/labels", began)
 		return nil
 	}
@@ -122,7 +132,7 @@ func (r *RunReconciler) readyMarkers(ctx context.Context, s *session, w *world, 
 		s.pods.Mark(s.releasedAt)
 		return false, nil
 	}
-	return s.shown(w, s.releasedAt), nil
+	return s.shown(w, s.releasedAt, s.labelTime), nil
 }
 
 // tighten stamps a write that was sent at began and could take a path away,
@@ -138,7 +148,7 @@ func (s *session) tighten(write string, began time.Time) {
 // note remembers when a write was acknowledged, for as long as failures may be held
 // against it and some more: what one write began the next does not hide.
 func (s *session) note(write time.Time) {
-	old := write.Add(-2 * recentWrite(s.settleTime))
+	old := write.Add(-2 * recentWrite(max(s.settleTime, s.labelTime)))
 	s.wrote = append(slices.DeleteFunc(s.wrote, old.After), write)
 }
 
@@ -157,14 +167,15 @@ func (s *session) enforced(w *world, step rollout.StepPlan) map[types.Namespaced
 		return want
 	}
 	var pods []rollout.Member
-	for _, pod := range w.selected(s.plan.Candidates) {
+	selected := w.selected(s.plan)
+	for _, pod := range selected {
 		pods = append(pods, rollout.Member{
 			Key: client.ObjectKeyFromObject(pod).String(), Workload: workloadOf(pod),
 			Enforced: pod.Labels[v1alpha1.LabelEnforced] == s.plan.Run, Ready: ready(pod),
 		})
 	}
 	chosen := rollout.Pick(pods, step.MaxPods)
-	for _, pod := range w.selected(s.plan.Candidates) {
+	for _, pod := range selected {
 		key := client.ObjectKeyFromObject(pod)
 		want[key] = chosen[key.String()]
 	}

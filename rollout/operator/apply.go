@@ -22,6 +22,7 @@ const (
 	roleBridge    = "bridge"
 	roleCandidate = "candidate"
 	roleFinal     = "final"
+	roleOriginal  = "original"
 	roleProbe     = "probe"
 	roleCheck     = "check"
 	roleMarker    = "marker"
@@ -36,6 +37,8 @@ type wish struct {
 	spec                  networkingv1.NetworkPolicySpec
 	selector              *metav1.LabelSelector       // of a bridge: the pods it is for, whatever it selects now
 	have                  *networkingv1.NetworkPolicy // the run's policy of that name, as read; nil: none was seen
+	original              *Original                   // that is to be so; nil: the run made the policy
+	release               bool                        // take off what the run wrote on the original
 }
 
 // bridgeWishes are the bridges in a given activation.
@@ -74,11 +77,16 @@ func (p *Plan) candidateWishes(a rollout.Activation) []wish {
 	return out
 }
 
-// finalWishes are the candidates under their own names, for the commit.
+// finalWishes are the candidates under their own names, for the commit. One that
+// replaces an original becomes that, which selects nothing by then.
 func (p *Plan) finalWishes(a rollout.Activation) []wish {
-	out := p.candidateWishes(a)
-	for i, c := range p.Candidates {
-		out[i].name, out[i].role = c.Name, roleFinal
+	var out []wish
+	for i, x := range p.candidateWishes(a) {
+		c := p.Candidates[i]
+		x.name, x.role, x.original = c.Name, roleFinal, p.original(c.Namespace, c.Name)
+		if x.original == nil || a == rollout.Live {
+			out = append(out, x)
+		}
 	}
 	return out
 }
@@ -123,7 +131,7 @@ func (w *world) seen(wishes []wish) []wish {
 // unmet returns the wishes that the world does not grant yet.
 func (w *world) unmet(wishes []wish) []wish {
 	return slices.DeleteFunc(w.seen(wishes), func(x wish) bool {
-		return x.have != nil && equality.Semantic.DeepEqual(x.have.Spec, x.spec)
+		return x.met()
 	})
 }
 
@@ -141,7 +149,9 @@ func (w *world) absent(wishes []wish) []wish {
 func (w *world) inForce(run runKey, namespace string) bool {
 	return slices.ContainsFunc(w.policies, func(np networkingv1.NetworkPolicy) bool {
 		role := np.Labels[v1alpha1.LabelRole]
-		return np.Namespace == namespace && (role == roleCandidate || role == roleFinal) && run.Made(&np) && !inert(&np)
+		n, held := noteOf(&np)
+		changed := held && n.heldBy(run) && !equality.Semantic.DeepEqual(np.Spec, n.Spec)
+		return np.Namespace == namespace && (changed || (role == roleCandidate || role == roleFinal) && run.Made(&np) && !inert(&np))
 	})
 }
 
@@ -161,12 +171,18 @@ func (x wish) object() *networkingv1.NetworkPolicy {
 // enough where no run's UID contradicts it: somebody may take the annotation off a
 // live candidate, and a rollback must take that candidate away all the same.
 func (x wish) ours(np *networkingv1.NetworkPolicy) bool {
+	if x.original != nil {
+		return np.UID == x.original.UID
+	}
 	unsigned := x.run.UID != "" && np.Labels[v1alpha1.LabelRun] == x.run.Name && np.Annotations[v1alpha1.AnnotationRunUID] == ""
 	return x.run.Made(np) || unsigned
 }
 
 // marked is a copy of what is there, with all marks of the run on it.
 func (x wish) marked() *networkingv1.NetworkPolicy {
+	if x.original != nil {
+		return x.noted()
+	}
 	np, want := x.have.DeepCopy(), x.object()
 	np.Labels, np.Annotations = merged(np.Labels, want.Labels), merged(np.Annotations, want.Annotations)
 	return np

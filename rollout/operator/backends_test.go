@@ -49,6 +49,24 @@ func TestABackendIsWhereTheKubeletSaysItIs(t *testing.T) {
 	}
 }
 
+// Whoever may write EndpointSlices in his namespace leads no probe to a pod of another one,
+// although the pod is there and has that address.
+func TestABackendIsOfItsServicesNamespace(t *testing.T) {
+	w, p := named()
+	other := types.NamespacedName{Namespace: "secret", Name: "vault"}
+	w.pods[other] = &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "secret", Name: "vault"}, Status: corev1.PodStatus{
+		Phase: corev1.PodRunning, PodIP: "10.0.0.9", PodIPs: []corev1.PodIP{{IP: "10.0.0.9"}}}}
+	endpoints := &w.slices[types.NamespacedName{Namespace: "a", Name: "server"}][0].Endpoints
+	*endpoints = append(*endpoints, discoveryv1.Endpoint{Addresses: []string{"10.0.0.9"}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "secret", Name: "vault"}})
+	if got := w.backends(p.Paths[0].To.Service); len(got) != 1 || got[0].pod.Namespace != "a" {
+		t.Errorf("backends %+v, want the Service's own", got)
+	}
+	said := p.strays(w)
+	if len(said) != 1 || !strings.Contains(said[0].What, "10.0.0.9") || strings.Contains(said[0].Reason, "vault") {
+		t.Errorf("not tested: %+v, want the address and no word of whose it is", said)
+	}
+}
+
 // A pod of a dual-stack Service may be open at one address and shut at the other:
 // each address is a check of its own, and no answer at one vouches for the other.
 func TestEachAddressOfAPodIsACheckOfItsOwn(t *testing.T) {

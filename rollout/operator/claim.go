@@ -66,13 +66,3 @@ func older(a, b *v1alpha1.PolicyRolloutRun) bool {
 	}
 	return a.Namespace+"/"+a.Name < b.Namespace+"/"+b.Name
 }
-
-// namespacesOf lists the namespaces of candidates, each once.
-func namespacesOf(candidates []v1alpha1.CandidatePolicy) []string {
-	var names []string
-	for _, c := range candidates {
-		names = append(names, c.Namespace)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}

@@ -147,7 +147,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	var steps []rollout.StepPlan
 	limits := defaultLimits
 	if s.plan != nil {
-		steps, limits = s.plan.Steps, s.plan.Limits
+		steps, limits = s.plan.Steps, s.limits()
 	}
 	next := rollout.Step(steps, limits, at, e, intent(run))
 	if next != at {
@@ -273,7 +273,8 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 		if plan != nil {
 			s.plan = plan
 			s.record.begin(plan, time.Now())
-			s.settleTime = cmp.Or(s.record.State.Settle, defaultSettle)
+			s.setPace()
+			s.resumed = true
 		}
 	}
 	r.mu.Lock()

@@ -3,7 +3,9 @@ package operator
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -29,6 +31,10 @@ func (s *session) edited(w *world) string {
 		known, planned := s.forms[key]
 		switch {
 		case !slices.Contains(namespaces, np.Namespace):
+		case s.plan.original(np.Namespace, np.Name) != nil:
+			if s.changedBack(np) {
+				return fmt.Sprintf("policy %s, which this run changes, was changed back by %s while the rollout was under way", key, lastWriter(np))
+			}
 		case s.plan.key().Made(np) && planned:
 			there[key] = true
 			if by := changedBy(np, known); by != "" {
@@ -47,6 +53,33 @@ func (s *session) edited(w *world) string {
 		s.own[key] = s.forms[key][0].role
 	}
 	return ""
+}
+
+// changedBack reports whether an original has become what it was earlier in the run,
+// which only a rollback does: something applies it again and again, perhaps.
+func (s *session) changedBack(np *networkingv1.NetworkPolicy) bool {
+	o := s.plan.original(np.Namespace, np.Name)
+	at := o.stage(np, s.plan.key())
+	if at < 0 {
+		return false // baselineChanges tells of it
+	}
+	if s.stages == nil {
+		s.stages = map[types.UID]int{}
+	}
+	back := at < s.stages[np.UID]
+	s.stages[np.UID] = max(at, s.stages[np.UID])
+	return back
+}
+
+// lastWriter names who wrote the spec of a policy last, of all but the run.
+func lastWriter(np *networkingv1.NetworkPolicy) string {
+	name, newest := "somebody", time.Time{}
+	for _, f := range np.ManagedFields {
+		if f.Manager != writer.FieldManager && f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:spec"`) && f.Time != nil && !f.Time.Time.Before(newest) {
+			name, newest = strconv.Quote(f.Manager), f.Time.Time
+		}
+	}
+	return name
 }
 
 // changedBy names who changed a policy of ours; empty: nobody. Its spec is one of

@@ -17,9 +17,6 @@ import (
 // twinLabel marks the twin of a run; the check's policies select by it.
 const twinLabel = "tightrope.dev/twin"
 
-// flipDeadline is how long a cluster may take to show the effect of one write.
-const flipDeadline = 10 * time.Second
-
 // leastSettle is assumed of any cluster, however quick the one node was that was measured.
 const leastSettle = 250 * time.Millisecond
 
@@ -33,7 +30,6 @@ const defaultSettle = 500 * time.Millisecond
 type enforcementCheck struct {
 	move    int
 	written time.Time // when the current move's writes were acknowledged
-	slowest time.Duration
 }
 
 // move is one write and what the control pod must then see of the twin.
@@ -42,6 +38,7 @@ type move struct {
 	deny     rollout.Activation // of a policy that denies the twin all ingress
 	bridge   bool               // an allow-all policy with the requirements of a bridge selects it
 	enforced bool               // the twin wears the enforced label
+	label    bool               // that is what is written
 	reached  bool               // wanted
 }
 
@@ -49,8 +46,8 @@ var moves = []move{
 	{what: "the twin is reached without any policy", deny: rollout.Inert, reached: true},
 	{what: "a policy without rules denies it", deny: rollout.Live},
 	{what: "an allow-all policy beside it allows it again (widening)", deny: rollout.Live, bridge: true, reached: true},
-	{what: "a label added to a running pod takes it out of that policy (NotIn)", deny: rollout.Live, bridge: true, enforced: true},
-	{what: "the label removed puts it back", deny: rollout.Live, bridge: true, reached: true},
+	{what: "a label added to a running pod takes it out of that policy (NotIn)", deny: rollout.Live, bridge: true, enforced: true, label: true},
+	{what: "the label removed puts it back", deny: rollout.Live, bridge: true, reached: true, label: true},
 	{what: "the allow-all policy is narrowed to nothing", deny: rollout.Live},
 	{what: "the denying policy is narrowed to nothing", deny: rollout.Inert, reached: true},
 }
@@ -74,28 +71,26 @@ func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *sessio
 	waited := time.Since(c.written)
 	if took, seen := c.seen(s, m); seen {
 		if c.move > 0 {
-			c.slowest = max(c.slowest, took)
-			s.settleTime = max(c.slowest, leastSettle)
-			s.record.State.Settle = s.settleTime
+			s.noteEffect(m.label, took)
 		}
 		c.move++
 		c.written = time.Time{}
 		return false, nil
 	}
-	if waited < flipDeadline {
-		return false, nil
+	if within := s.actsWithin(m.label); waited >= within {
+		return false, c.failed(m, within)
 	}
-	return false, c.failed(m)
+	return false, nil
 }
 
-func (c *enforcementCheck) failed(m move) error {
+func (c *enforcementCheck) failed(m move, within time.Duration) error {
 	switch c.move {
 	case 0:
 		return &refusal{reasons: []string{"the control pod cannot reach the twin although no policy of ours is there: look at the policies and the network of namespace " + v1alpha1.SystemNamespace}}
 	case 1:
 		return errNotEnforced
 	}
-	return &refusal{reasons: []string{fmt.Sprintf("this cluster enforces NetworkPolicy, but %v after the write this was not so: %s; a rollback could not be promised here", flipDeadline, m.what)}}
+	return &refusal{reasons: []string{fmt.Sprintf("this cluster enforces NetworkPolicy, but %v after the write this was not so: %s; a rollback could not be promised here", within, m.what)}}
 }
 
 // seen reports whether the control pod's newest attempts agree with the move, and

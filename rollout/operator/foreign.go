@@ -59,7 +59,7 @@ func (s *session) baselineChanges(w *world) []baselineChange {
 		before[s.plan.Baseline[i].Key()] = &s.plan.Baseline[i]
 	}
 	for _, ns := range s.plan.namespaces() {
-		for _, now := range w.foreign(ns) {
+		for _, now := range s.plan.foreign(w, ns) {
 			was := before[now.Key()]
 			delete(before, now.Key())
 			switch {
@@ -105,7 +105,7 @@ func (s *session) repairs(w *world, c baselineChange, at rollout.State) bool {
 	}
 	var baseline []verdict.Policy
 	for _, ns := range s.plan.namespaces() {
-		baseline = append(baseline, w.foreign(ns)...)
+		baseline = append(baseline, s.plan.foreign(w, ns)...)
 	}
 	bridges, err := rollout.Bridges(baseline, s.plan.candidatePolicies())
 	if err != nil || !s.sameBridges(bridges) {

@@ -134,7 +134,7 @@ func (s *session) count(e *rollout.Evidence, p *picture, c cell, j *judged) {
 // of our newest write.
 func (s *session) wroteSoonBefore(began time.Time) bool {
 	return slices.ContainsFunc(s.wrote, func(wrote time.Time) bool {
-		return began.After(wrote.Add(-s.settleTime)) && began.Sub(wrote) < recentWrite(s.settleTime)
+		return began.After(wrote.Add(-s.settleTime)) && began.Sub(wrote) < recentWrite(max(s.settleTime, s.labelTime))
 	})
 }
 
@@ -169,14 +169,17 @@ func (s *session) scopeOf(step int) rollout.Scope {
 }
 
 // settle decides when samples begin to count: the writes are acknowledged,
-// every agent runs its plan, the slowest effect that preflight measured has had
-// twice its time, and the markers of every node show the writes. Where nothing
+// every agent runs its plan, the slowest effect that such writes are known to have has
+// had twice its time, and the markers of every node show the writes. Where nothing
 // was written there is nothing to wait for.
 func (s *session) settle(w *world, now time.Time, wrote bool) {
 	if !s.settledAt.IsZero() || s.acked.IsZero() || !s.pods.AllCurrent() {
 		return
 	}
-	if wrote && (now.Sub(s.acked) < 2*s.settleTime || !s.shown(w, s.acked)) {
+	if wrote && (now.Sub(s.acked) < 2*s.settleTime || !s.shown(w, s.acked, s.settleTime)) {
+		return
+	}
+	if wrote && !s.labelsActed(now) {
 		return
 	}
 	s.settledAt = now
@@ -227,6 +230,7 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 			return err
 		}
 		s.record.begin(s.plan, time.Now())
+		s.goBy(r.readProfile(ctx))
 		s.passed("planned")
 		return nil
 	}

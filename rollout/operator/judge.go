@@ -2,9 +2,6 @@ package operator
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -299,26 +296,4 @@ func (p *picture) throughService(src *corev1.Pod, backends []backend, protocol s
 		last = v
 	}
 	return last, len(backends) > 0
-}
-
-// nameService is the Service of the cluster's DNS; nil: not known.
-func (w *world) nameService() *corev1.Service {
-	if svc := w.services[types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}]; svc != nil {
-		return svc
-	}
-	for _, key := range slices.SortedFunc(maps.Keys(w.services), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }) {
-		if svc := w.services[key]; svc.Labels["k8s-app"] == "kube-dns" {
-			return svc
-		}
-	}
-	return nil
-}
-
-// nameServers are the pods that answer for the cluster's DNS.
-func (w *world) nameServers() []backend {
-	svc := w.nameService()
-	if svc == nil {
-		return nil
-	}
-	return w.backends(v1alpha1.ServiceTarget{Namespace: svc.Namespace, Name: svc.Name, Port: dnsPort, Protocol: "UDP"})
 }

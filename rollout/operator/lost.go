@@ -9,6 +9,7 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -64,21 +65,24 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 	case restoreWiden:
 		wishes := widenWithoutPlan(run, w.policies)
 		bridges := slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool { return x.role != roleBridge })
-		bare := slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool { return x.role == roleBridge })
-		if err := r.widenSparing(ctx, run, w, bridges); err != nil {
+		originals := heldWishes(run, w.policies)
+		bare := slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool {
+			return x.role == roleBridge || slices.ContainsFunc(originals, func(o wish) bool { return o.namespace == x.namespace }) // these are its bridge, and take effect first
+		})
+		if err := r.widenSparing(ctx, run, w, bridges, originals); err != nil {
 			return false, err
 		}
 		if err := r.apply(ctx, r.Write, bare); err != nil {
 			return false, err
 		}
 		live := len(neutral(run, w.policies, roleCandidate, roleFinal))
-		s.undone = fmt.Sprintf("%d bridges were widened, %d policies were taken away, %d of them without a bridge to cover it", len(bridges), live, len(bare))
+		s.undone = fmt.Sprintf("%d bridges were widened, %d policies that were there before were given back, %d policies were taken away, %d of them without a bridge to cover it", len(bridges), len(originals), live, len(bare))
 		s.reach(restoreRecover)
-		if len(wishes)+live == 0 {
+		if len(wishes)+len(originals)+live == 0 {
 			s.reach(restoreVerify) // nothing was in force
 		}
 	case restoreRecover:
-		if time.Since(s.restoreAt) < flipDeadline {
+		if time.Since(s.restoreAt) < s.recoverWithin() {
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleCandidate, roleFinal)); len(unmet) > 0 {
@@ -86,7 +90,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 		}
 		s.reach(restoreClear)
 	case restoreClear:
-		if time.Since(s.restoreAt) < flipDeadline {
+		if time.Since(s.restoreAt) < s.recoverWithin() {
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleBridge)); len(unmet) > 0 {
@@ -106,12 +110,13 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 // widenSparing widens the bridges and leaves alone, with all that is in force, the
 // pods that somebody isolated while the run was under way: those of any policy
 // that shares pods with a bridge, because no policy of the baseline does.
-func (r *RunReconciler) widenSparing(ctx context.Context, run runKey, w *world, bridges []wish) error {
+func (r *RunReconciler) widenSparing(ctx context.Context, run runKey, w *world, bridges, originals []wish) error {
 	var strangers []verdict.Policy
 	for _, x := range bridges {
 		b := rollout.Bridge{Selector: *x.selector}
 		for _, p := range w.foreign(x.namespace) {
-			if sharesDirection(x.spec.PolicyTypes, p.Spec.PolicyTypes) && b.Meets(p.Spec.PodSelector) &&
+			held := slices.ContainsFunc(originals, func(o wish) bool { return o.original.Key() == p.Key() })
+			if !held && sharesDirection(x.spec.PolicyTypes, p.Spec.PolicyTypes) && b.Meets(p.Spec.PodSelector) &&
 				!slices.ContainsFunc(strangers, func(q verdict.Policy) bool { return q.Key() == p.Key() }) {
 				strangers = append(strangers, p)
 			}
@@ -121,7 +126,7 @@ func (r *RunReconciler) widenSparing(ctx context.Context, run runKey, w *world, 
 	for i := range acting {
 		acting[i].spec = acting[i].have.Spec
 	}
-	return r.spare(ctx, run.Name, w, acting, sparing(bridges, strangers, run.Name), strangers)
+	return r.spare(ctx, run.Name, w, acting, append(sparing(bridges, strangers, run.Name), originals...), strangers)
 }
 
 // anythingInForce asks the API server itself whether a policy of the run selects
@@ -131,7 +136,13 @@ func (r *RunReconciler) anythingInForce(ctx context.Context, run runKey) (bool, 
 	if err := r.Live.List(ctx, &all, client.MatchingLabels{v1alpha1.LabelRun: run.Name}); err != nil {
 		return false, fmt.Errorf("list the policies of run %s: %w", run.Name, err)
 	}
-	return len(neutral(run, all.Items, roleBridge, roleCandidate, roleFinal)) > 0, nil
+	if len(neutral(run, all.Items, roleBridge, roleCandidate, roleFinal)) > 0 {
+		return true, nil
+	}
+	if err := r.Live.List(ctx, &all, client.MatchingLabels{v1alpha1.LabelOriginal: run.Name}); err != nil {
+		return false, fmt.Errorf("list the policies that run %s changes: %w", run.Name, err)
+	}
+	return slices.ContainsFunc(heldWishes(run, all.Items), func(x wish) bool { return !equality.Semantic.DeepEqual(x.spec, x.have.Spec) }), nil
 }
 
 // neutral wishes the run's policies of the given roles to select no pod; those

@@ -170,7 +170,7 @@ func TestARollbackWithoutAPlanLeavesAQuarantineAlone(t *testing.T) {
 				pod("isolated", map[string]string{"old": "yes", "app": "x"}))
 			b.must(b.apply(t.Context(), b.Write, b.look().absent(append(p.bridgeWishes(rollout.Inert), p.candidateWishes(rollout.Live)...))))
 			w := b.look()
-			b.must(b.widenSparing(t.Context(), p.key(), w, widenWithoutPlan(p.key(), w.policies)))
+			b.must(b.widenSparing(t.Context(), p.key(), w, widenWithoutPlan(p.key(), w.policies), nil))
 			w = b.look()
 			for name, want := range map[string]struct{ bridged, enforced, marked bool }{
 				"bad": {marked: len(quarantine) > 1}, "good": {bridged: true, enforced: true}, "isolated": {enforced: true},

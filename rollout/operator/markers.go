@@ -54,10 +54,10 @@ func (p *Plan) ingress(m marker) bool {
 	return p.Bridges[m.bridge].Direction == networkingv1.PolicyTypeIngress
 }
 
-// markerNodes are the nodes of the pods that a candidate selects, by name.
+// markerNodes are the nodes of the pods that the change is about, by name.
 func (p *Plan) markerNodes(w *world) []string {
 	nodes := map[string]bool{}
-	for _, pod := range w.selected(p.Candidates) {
+	for _, pod := range w.selected(p) {
 		if pod.Spec.NodeName != "" {
 			nodes[pod.Spec.NodeName] = true
 		}
@@ -246,19 +246,19 @@ func (r *RunReconciler) isolateMarkers(ctx context.Context, s *session, w *world
 	if s.late = s.lagging(w); s.late == "" {
 		return true, nil
 	}
-	if !s.isolatedAt.IsZero() && time.Since(s.isolatedAt) > flipDeadline {
-		return false, &refusal{reasons: []string{fmt.Sprintf("%v after a policy of ours was written, %s: look at the network plugin of that node; no rollback could be promised there", flipDeadline, s.late)}}
+	if within := s.actsWithin(false); !s.isolatedAt.IsZero() && time.Since(s.isolatedAt) > within {
+		return false, &refusal{reasons: []string{fmt.Sprintf("%v after a policy of ours was written, %s: look at the network plugin of that node; no rollback could be promised there", within, s.late)}}
 	}
 	return false, nil
 }
 
 // shown reports whether every node shows what was written and acknowledged at
 // at: by its markers, and where there is none, by twice the slowest effect that
-// preflight measured.
-func (s *session) shown(w *world, at time.Time) bool {
+// such a write is known to have.
+func (s *session) shown(w *world, at time.Time, slowest time.Duration) bool {
 	if s.late = s.lagging(w); s.late != "" {
 		return false
 	}
 	marked := len(s.plan.markers(w)) > 0 && len(s.plan.unmarked(w)) == 0
-	return marked || time.Since(at) >= 2*s.settleTime
+	return marked || time.Since(at) >= 2*slowest
 }

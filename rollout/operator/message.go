@@ -57,9 +57,9 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 	}
 	switch {
 	case t.next.Phase == v1alpha1.PhaseCommitted && t.evidence.Proved < t.evidence.Required:
-		return fmt.Sprintf("%d policies are in force; %d of %d required ways of paths were proved, as many as spec.stages ask for", len(s.plan.Candidates), t.evidence.Proved, t.evidence.Required)
+		return fmt.Sprintf("%s; %d of %d required ways of paths were proved, as many as spec.stages ask for", s.plan.outcome(), t.evidence.Proved, t.evidence.Required)
 	case t.next.Phase == v1alpha1.PhaseCommitted:
-		return fmt.Sprintf("%d policies are in force and every required path was proved", len(s.plan.Candidates))
+		return s.plan.outcome() + " and every required path was proved"
 	case t.next.Phase == v1alpha1.PhasePreflight && t.evidence.Foreign != "":
 		return t.evidence.Foreign + "; nothing was applied yet, so the run plans again"
 	}
@@ -67,6 +67,18 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 		return fmt.Sprintf("resumed in %s", s.stepName(t.next))
 	}
 	return fmt.Sprintf("in %s", s.stepName(t.next))
+}
+
+// outcome counts what a commit has done.
+func (p *Plan) outcome() string {
+	removed := len(p.removed())
+	switch {
+	case removed == 0:
+		return fmt.Sprintf("%d policies are in force", len(p.Candidates))
+	case len(p.Candidates) == 0:
+		return fmt.Sprintf("%d policies are removed", removed)
+	}
+	return fmt.Sprintf("%d policies are in force, %d are removed", len(p.Candidates), removed)
 }
 
 // heldMessage names the leaks and the ways on.

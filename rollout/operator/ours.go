@@ -47,6 +47,11 @@ func (r *RunReconciler) leftovers(ctx context.Context, namespaces []string, run 
 	}
 	for i := range w.policies {
 		np := &w.policies[i]
+		if n, ok := noteOf(np); ok && slices.Contains(namespaces, np.Namespace) && !n.heldBy(keyOf(run)) {
+			if err := no.heldByOthers(np, n, others); err != nil {
+				return err
+			}
+		}
 		if !slices.Contains(namespaces, np.Namespace) || !marked(np) || keyOf(run).Made(np) || inert(np) {
 			continue
 		}

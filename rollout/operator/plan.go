@@ -42,7 +42,8 @@ type Plan struct {
 	Paths         []PlannedPath       `json:"paths"`
 	Candidates    []Candidate         `json:"candidates"`
 	Bridges       []PlannedBridge     `json:"bridges"`
-	Baseline      []verdict.Policy    `json:"baseline"` // of the namespaces that candidates are in
+	Originals     []Original          `json:"originals,omitempty"` // that candidates replace, or that go
+	Baseline      []verdict.Policy    `json:"baseline"`            // of the namespaces that candidates are in
 	Predicted     []report.Prediction `json:"predicted"`
 	Exposures     []report.Exposure   `json:"exposures"`
 	Unprobeable   []report.NotTested  `json:"unprobeable"`
@@ -97,6 +98,9 @@ func (p *Plan) namespaces() []string {
 	var names []string
 	for _, c := range p.Candidates {
 		names = append(names, c.Namespace)
+	}
+	for _, o := range p.Originals {
+		names = append(names, o.Namespace)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -168,6 +172,13 @@ type refusal struct {
 
 func (r *refusal) Error() string {
 	return strings.Join(append([]string{strings.Join(r.reasons, "; ")}, r.repairs...), "\n")
+}
+
+// repair adds what to write or to run, once.
+func (r *refusal) repair(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(r.repairs, text) {
+		r.repairs = append(r.repairs, text)
+	}
 }
 
 func (r *refusal) add(format string, args ...any) {

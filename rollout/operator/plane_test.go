@@ -38,6 +38,7 @@ import (
 type bend struct {
 	ignore bool // no policy has any effect
 	silent bool // the probe pods say nothing more
+	slow   *lag // what is written acts only later; nil: at once
 	force  func(from, to *corev1.Pod, got probes.Outcome) probes.Outcome
 }
 
@@ -281,7 +282,7 @@ func (p *plane) attempt(from *corev1.Pod, c probes.Check, turn int) probes.Outco
 	}
 	got := probes.Reached
 	b := p.bendOf(from.Labels[v1alpha1.LabelRun])
-	if !b.ignore && !p.allowed(from, to, port, c.Protocol) {
+	if !b.ignore && !p.allowed(from, to, port, c.Protocol, b.slow) {
 		got = probes.TimedOut
 	}
 	if b.force != nil {
@@ -292,7 +293,8 @@ func (p *plane) attempt(from *corev1.Pod, c probes.Check, turn int) probes.Outco
 
 // allowed is the literal reading of the policies between two pods. Agents ask the
 // same thing twenty-five times a second, so an answer is kept for the versions it was read from.
-func (p *plane) allowed(from, to *corev1.Pod, port int32, protocol string) bool {
+func (p *plane) allowed(from, to *corev1.Pod, port int32, protocol string, slow *lag) bool {
+	from, to = slow.pod(from), slow.pod(to)
 	w := verdict.World{Namespaces: map[string]map[string]string{}}
 	var key strings.Builder
 	version := func(o metav1.Object) { fmt.Fprintf(&key, "%s@%s ", o.GetUID(), o.GetResourceVersion()) }
@@ -308,7 +310,7 @@ func (p *plane) allowed(from, to *corev1.Pod, port int32, protocol string) bool 
 		w.Namespaces[name] = ns.Labels
 		version(ns)
 		found, _ := p.policies.NetworkPolicies(name).List(labels.Everything()) // a synced cache never fails
-		policies = append(policies, found...)
+		policies = append(policies, slow.policies(name, found)...)
 	}
 	slices.SortFunc(policies, func(a, b *networkingv1.NetworkPolicy) int { return strings.Compare(string(a.UID), string(b.UID)) })
 	for _, np := range policies {

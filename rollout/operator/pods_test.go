@@ -51,6 +51,30 @@ func TestOurLabelsAreNoIdentitys(t *testing.T) {
 	t.Error("no pod was made")
 }
 
+// The VPC CNI of EKS takes pods of one node for replicas of a workload whose names differ
+// after the last dash only, and two probe pods that share its state judge each other's.
+func TestProbePodsDifferBeforeTheLastDash(t *testing.T) {
+	w, p := named()
+	p.Identities = append(p.Identities, v1alpha1.Identity{Name: "client-front", Namespace: "a"}, v1alpha1.Identity{Name: "client-rear", Namespace: "a"})
+	for _, id := range p.Identities[1:] {
+		path := aPath("from "+id.Name, "a", "server", 8080, "TCP")
+		path.From = id.Name
+		p.Paths = append(p.Paths, path)
+	}
+	all := map[string]string{}
+	agents := p.agents(w, nil)
+	for _, a := range agents {
+		workload := a.name.Namespace + "/" + a.name.Name[:strings.LastIndex(a.name.Name, "-")]
+		if first := all[workload]; first != "" {
+			t.Errorf("%s and %s are taken for replicas of %s", first, a.name, workload)
+		}
+		all[workload] = a.name.String()
+	}
+	if len(agents) != 7 {
+		t.Errorf("%d probe pods, want two of each identity and the control pod", len(agents))
+	}
+}
+
 // Monitoring knows every pod of ours by one label, whatever a step does to the others.
 func TestEveryProbePodHasTheLabelThatMonitoringKnowsItBy(t *testing.T) {
 	p := aPlan()

@@ -32,7 +32,7 @@ func (p *Plan) prospect(w *world) prospect {
 
 // after is the world once the candidates are in force everywhere.
 func (p *Plan) after(w *world) verdict.World {
-	return verdict.World{Namespaces: w.verdict.Namespaces, Policies: append(p.outside(w), p.candidatePolicies()...)}
+	return rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Remove: p.removed()}.After()
 }
 
 // before is the world without anything of the run.
@@ -40,12 +40,13 @@ func (p *Plan) before(w *world) verdict.World {
 	return verdict.World{Namespaces: w.verdict.Namespaces, Policies: p.outside(w)}
 }
 
-// outside lists every policy that is not of this run, in all namespaces.
+// outside lists every policy that is not of this run, in all namespaces, the
+// originals as they were before it.
 func (p *Plan) outside(w *world) []verdict.Policy {
 	var out []verdict.Policy
 	for i := range w.policies {
 		if w.policies[i].Labels[v1alpha1.LabelRun] != p.Run {
-			out = append(out, verdict.PolicyOf(&w.policies[i]))
+			out = append(out, p.asWas(w, verdict.PolicyOf(&w.policies[i])))
 		}
 	}
 	return out
@@ -57,19 +58,23 @@ func (p *Plan) live(w *world) *verdict.Snapshot { return verdict.Compile(p.liveW
 // liveWorld is the world as it is now, with our temporary objects under the names
 // that people gave them, so that a rule reads as they wrote it. While the final
 // object of that name is there as well, a word tells the two apart: a snapshot
-// holds one policy of a name. The policies named in without are left out.
+// holds one policy of a name. An original beside the candidate that replaces it is
+// told apart in the same way. The policies named in without are left out.
 func (p *Plan) liveWorld(w *world, without ...string) verdict.World {
 	names, final := map[string]string{}, map[string]bool{}
 	for _, c := range p.Candidates {
 		names[c.Namespace+"/"+c.Object] = c.Name
 	}
-	for _, np := range w.verdict.Policies {
-		final[np.Key()] = true
+	for i := range w.policies {
+		final[w.verdict.Policies[i].Key()] = !p.stillOriginal(&w.policies[i])
 	}
 	out := verdict.World{Namespaces: w.verdict.Namespaces}
-	for _, np := range w.verdict.Policies {
+	for i, np := range w.verdict.Policies {
 		if slices.Contains(without, np.Key()) {
 			continue
+		}
+		if !final[np.Key()] && p.stillOriginal(&w.policies[i]) {
+			np.Name += original
 		}
 		if name, ok := names[np.Key()]; ok {
 			if np.Name != name && final[np.Namespace+"/"+name] {
@@ -82,8 +87,12 @@ func (p *Plan) liveWorld(w *world, without ...string) verdict.World {
 	return out
 }
 
-// temporary marks a candidate's object beside its final one.
-const temporary = " (temporary)"
+// What tells two policies of a name apart: a candidate's object beside its final one,
+// and an original beside the object of the candidate that replaces it.
+const (
+	temporary = " (temporary)"
+	original  = " (before the rollout)"
+)
 
 // predict lists the paths whose verdict under the candidates is not what the
 // suite expects, and the exposures on the way. A cut that nobody accepted stops
@@ -207,7 +216,7 @@ func (p *Plan) prove(w *world, no *refusal) {
 }
 
 func (p *Plan) change(w *world) rollout.Change {
-	return rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Pods: w.production()}
+	return rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Remove: p.removed(), Pods: w.production()}
 }
 
 // untested lists what no path of the suites exercises of the candidates: it may be

@@ -10,13 +10,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
-	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // Defaults of a rollout's analysis.
@@ -72,7 +70,8 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	for i := range suites {
 		no.addReserved(&suites[i])
 	}
-	if may, err := r.authorise(ctx, p, run, candidates, suites, w, no); err != nil {
+	writes := writesOf(candidates, ro.Spec.Policies.Remove)
+	if may, err := r.authorise(ctx, p, run, writes, suites, w, no); err != nil {
 		return nil, err
 	} else if !may || len(no.reasons) > 0 && ro.Spec.ServiceAccountName != "" {
 		return nil, no // and not a word of what is in the cluster
@@ -85,16 +84,16 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	}
 	p.settleExceptions(&ro.Spec, no)
 	// Claims come first: what another run has there now is no baseline.
-	if err := r.claim(ctx, namespacesOf(candidates), run, no); err != nil {
+	if err := r.claim(ctx, writes.namespaces(), run, no); err != nil {
 		return nil, err
 	}
-	if err := r.leftovers(ctx, namespacesOf(candidates), run, w, no); err != nil {
+	if err := r.leftovers(ctx, writes.namespaces(), run, w, no); err != nil {
 		return nil, err
 	}
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
-	if err := r.rehearse(ctx, p, candidates, w, no); err != nil {
+	if err := r.rehearse(ctx, p, candidates, ro.Spec.Policies.Remove, w, no); err != nil {
 		return nil, err
 	}
 	if err := r.refuseOtherKinds(ctx, p, w, no); err != nil {
@@ -107,6 +106,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	p.predict(w, to, &ro.Spec, no)
 	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w), p.strays(w))
 	p.settleWitnesses(w, to, no)
+	p.limitLoad(w, no)
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
@@ -150,8 +150,11 @@ func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollo
 		} else if err != nil {
 			return nil, fmt.Errorf("suite %s: %w", key, err)
 		}
-		out = append(out, suite)
-		p.Sources = append(p.Sources, v1alpha1.SuiteSource(&suite))
+		source := v1alpha1.SuiteSource(&suite)
+		p.Sources = append(p.Sources, source)
+		if r.pinned(ro, source, ref.Digest, no) {
+			out = append(out, suite)
+		}
 	}
 	return out, nil
 }
@@ -184,7 +187,7 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
 			no.add("suite %s: identity %q lives in namespace %q, which does not exist", suite.Name, id.Name, id.Namespace)
 		}
-		if name := fmt.Sprintf("tightrope-%s-%s-front", p.Run, id.Name); len(name) > 200 {
+		if len(agentName(p.Run, id.Name, true)) > 200 {
 			no.add("suite %s: identity %q and run %q make too long a name", suite.Name, id.Name, p.Run)
 		}
 		p.Identities = append(p.Identities, id)
@@ -217,78 +220,6 @@ func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w 
 	p.Paths = append(p.Paths, planned)
 }
 
-// rehearse has the API server default and check every object of the rollout
-// without storing it, and plans the bridges.
-func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1alpha1.CandidatePolicy, w *world, no *refusal) error {
-	write, err := r.forward(p)
-	if err != nil {
-		return err
-	}
-	var fresh []v1alpha1.CandidatePolicy
-	for _, c := range candidates {
-		np := &networkingv1.NetworkPolicy{}
-		np.Namespace, np.Name, np.Spec = c.Namespace, c.Name, *c.Spec.DeepCopy()
-		np.GenerateName = ""
-		probe := np.DeepCopy()
-		probe.Name = objectName(p.Run, "rehearsal", len(fresh))
-		err := write.Rehearse(ctx, probe)
-		switch {
-		case denied(err):
-			no.add("policy %s/%s: the API server refuses it: %v", c.Namespace, c.Name, err)
-			continue
-		case err != nil:
-			return fmt.Errorf("rehearse policy %s/%s: %w", c.Namespace, c.Name, err)
-		}
-		c.Spec = probe.Spec
-		if w.conflicts(c, no) {
-			continue
-		}
-		p.Candidates = append(p.Candidates, Candidate{
-			Policy: verdict.PolicyOf(&networkingv1.NetworkPolicy{ObjectMeta: np.ObjectMeta, Spec: c.Spec}),
-			Object: objectName(p.Run, roleCandidate, len(fresh)),
-		})
-		fresh = append(fresh, c)
-	}
-	if len(fresh) == 0 && len(no.reasons) == 0 {
-		return errInPlace
-	}
-	for _, ns := range p.namespaces() {
-		p.Baseline = append(p.Baseline, w.foreign(ns)...)
-	}
-	bridges, err := rollout.Bridges(p.Baseline, p.candidatePolicies())
-	if err != nil {
-		no.add("bridges: %v", err)
-	}
-	for i, b := range bridges {
-		p.Bridges = append(p.Bridges, PlannedBridge{Bridge: b, Object: objectName(p.Run, roleBridge, i)})
-	}
-	err = rehearseWishes(ctx, write, p.bridgeWishes(rollout.Inert))
-	if denied(err) {
-		no.add("the API server refuses a bridge, so no rollback could be promised: %v", err)
-		return nil
-	}
-	return err
-}
-
-// errInPlace says that a rollout has nothing to do, which is as its author wants it.
-var errInPlace = errors.New("every policy of the rollout is in place already")
-
-// conflicts reports whether a policy of that name is there already. The same
-// spec is no work; another spec is refused, because taking over an existing
-// policy is not built yet.
-func (w *world) conflicts(c v1alpha1.CandidatePolicy, no *refusal) bool {
-	for _, have := range w.foreign(c.Namespace) {
-		if have.Name != c.Name {
-			continue
-		}
-		if digestOf(have.Spec) != digestOf(c.Spec) {
-			no.add("policy %s/%s exists with another spec: this version only adds policies and would have to change it; remove it from the rollout or choose another name", c.Namespace, c.Name)
-		}
-		return true
-	}
-	return false
-}
-
 // denied reports whether the API server said no, rather than could not answer:
 // only a denial counts against a rehearsal.
 func denied(err error) bool {
@@ -310,23 +241,38 @@ func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyR
 		} else if err != nil {
 			return nil, fmt.Errorf("policies of rollout %s: %w", ro.Name, err)
 		}
+		source := v1alpha1.ConfigMapSource(&cm)
+		p.Sources = append(p.Sources, source)
+		if !r.pinned(ro, source, ref.Digest, no) {
+			return nil, nil // and not a word of what is in it
+		}
 		out = policiesFrom(&cm, no)
-		p.Sources = append(p.Sources, v1alpha1.ConfigMapSource(&cm))
 	}
+	no.addMisplaced(ro, out)
+	return out, nil
+}
+
+// addMisplaced refuses policies where no rollout may write, and those that the rollout
+// names twice.
+func (no *refusal) addMisplaced(ro *v1alpha1.PolicyRollout, candidates []v1alpha1.CandidatePolicy) {
 	protected := append(slices.Clone(always), ro.Spec.ProtectedNamespaces...)
 	seen := map[string]bool{}
-	for _, c := range out {
-		name := c.Namespace + "/" + c.Name
-		if slices.Contains(protected, c.Namespace) {
-			no.add("policy %s is in namespace %s, which is protected: no rollout may write there", name, c.Namespace)
+	check := func(key, namespace, twice string) {
+		if slices.Contains(protected, namespace) {
+			no.add("policy %s is in namespace %s, which is protected: no rollout may write there", key, namespace)
 		}
-		if seen[name] {
-			no.add("policy %s is in the rollout twice", name)
+		if seen[key] {
+			no.add("policy %s %s", key, twice)
 		}
-		seen[name] = true
+		seen[key] = true
 	}
-	if len(out) == 0 {
+	for _, c := range candidates {
+		check(c.Namespace+"/"+c.Name, c.Namespace, "is in the rollout twice")
+	}
+	for _, ref := range ro.Spec.Policies.Remove {
+		check(ref.Key(), ref.Namespace, "is in spec.policies.remove, and in the rollout a second time")
+	}
+	if len(seen) == 0 {
 		no.add("the rollout has no policies: nothing to roll out")
 	}
-	return out, nil
 }

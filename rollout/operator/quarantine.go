@@ -93,7 +93,7 @@ func (r *RunReconciler) spare(ctx context.Context, run string, w *world, acting,
 	unmarked := r.markSpared(ctx, w, run, strangers)
 	if unmarked != nil {
 		bridges = slices.DeleteFunc(slices.Clone(bridges), func(x wish) bool {
-			return slices.ContainsFunc(strangers, func(p verdict.Policy) bool {
+			return x.original == nil && slices.ContainsFunc(strangers, func(p verdict.Policy) bool {
 				return p.Namespace == x.namespace && len(requirements(p.Spec.PodSelector)) > 1
 			})
 		})
@@ -110,7 +110,7 @@ func (r *RunReconciler) spare(ctx context.Context, run string, w *world, acting,
 func (s *session) acting(w *world) []wish {
 	var out []wish
 	for _, x := range w.exists(append(s.plan.candidateWishes(rollout.Live), s.plan.finalWishes(rollout.Live)...)) {
-		if !inert(x.have) {
+		if !inert(x.have) && x.original == nil { // an original is given back whole
 			x.spec = *x.have.Spec.DeepCopy()
 			out = append(out, x)
 		}

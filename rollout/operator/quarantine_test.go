@@ -121,7 +121,7 @@ func TestABridgeIsWidenedThoughSparingFails(t *testing.T) {
 		w := b.look()
 		var err error
 		if tt.lost {
-			err = b.widenSparing(t.Context(), p.key(), w, widenWithoutPlan(p.key(), w.policies))
+			err = b.widenSparing(t.Context(), p.key(), w, widenWithoutPlan(p.key(), w.policies), nil)
 		} else {
 			err = b.restore(t.Context(), s, w, rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseForeign})
 		}

@@ -53,6 +53,10 @@ type recordState struct {
 	Soaked soakedState `json:"soaked"`
 	// Settle is the slowest effect of a policy that preflight measured; 0: not measured.
 	Settle time.Duration `json:"settle,omitempty"`
+	// Label is the same of a label of a pod.
+	Label time.Duration `json:"label,omitempty"`
+	// Profile is what the EnforcementProfile of the cluster said; zero: nothing that counts.
+	Profile timings `json:"profile,omitzero"`
 	// LeakThrough lists policies of others that a leak went through.
 	LeakThrough []string `json:"leakThrough,omitempty"`
 	// Tolerated are changes of the baseline that a held run goes on with: by policy, the digest of what it is now.
@@ -135,10 +139,7 @@ func (r *record) access(p *Plan, now time.Time) {
 		return
 	}
 	for _, id := range p.Identities {
-		var pods []string
-		for _, side := range []string{"front", "rear"} {
-			pods = append(pods, fmt.Sprintf("tightrope-%s-%s-%s", p.Run, id.Name, side))
-		}
+		pods := []string{agentName(p.Run, id.Name, true), agentName(p.Run, id.Name, false)}
 		r.Report.TemporaryAccess = append(r.Report.TemporaryAccess, report.Access{
 			Identity: id.Name, Namespace: id.Namespace, Pods: pods, From: now})
 	}

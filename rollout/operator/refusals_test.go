@@ -15,12 +15,7 @@ import (
 
 // TestPreflightRefusesInOneSentence plays the good rollout with one mistake each.
 func TestPreflightRefusesInOneSentence(t *testing.T) {
-	type edit func(s *story, ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite)
-	for _, tt := range []struct {
-		name string
-		edit edit
-		want string // NS stands for the namespace
-	}{
+	wantRefused(t, []refusalCase{
 		{"a suite that is not there", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
 			ro.Spec.Suites[0].Name = "nope"
 		}, "suite NS/nope does not exist: create it in the rollout's namespace"},
@@ -40,10 +35,6 @@ func TestPreflightRefusesInOneSentence(t *testing.T) {
 			s.create(&corev1.Service{ObjectMeta: s.meta("empty"), Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}})
 			suite.Spec.Paths[0].To.Service.Name = "empty"
 		}, "leads to Service NS/empty, which has no ready pod behind it"},
-		{"an existing policy with another spec", func(s *story, _ *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
-			old := s.policy("client-egress", map[string]string{"app": "client"}, networkingv1.PolicyTypeEgress, "server", 1)
-			s.create(&networkingv1.NetworkPolicy{ObjectMeta: s.meta("client-egress"), Spec: old.Spec})
-		}, "policy NS/client-egress exists with another spec: this version only adds policies"},
 		{"a protected namespace", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
 			ro.Spec.ProtectedNamespaces = []string{s.ns}
 		}, "policy NS/client-egress is in namespace NS, which is protected"},
@@ -72,7 +63,38 @@ func TestPreflightRefusesInOneSentence(t *testing.T) {
 		{"a budget that is no number", func(_ *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
 			ro.Spec.Analysis.FalseRollbackBudget = "often"
 		}, `analysis.falseRollbackBudget is "often"`},
-	} {
+	})
+}
+
+// What is wrong with a change of policies that are there.
+func TestPreflightRefusesChangesThatWouldNotHold(t *testing.T) {
+	wantRefused(t, []refusalCase{
+		{"an existing policy that a tool applies", func(s *story, _ *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			old := s.policy("client-egress", map[string]string{"app": "client"}, networkingv1.PolicyTypeEgress, "server", 1)
+			np := &networkingv1.NetworkPolicy{ObjectMeta: s.meta("client-egress"), Spec: old.Spec}
+			np.Annotations = map[string]string{"argocd.argoproj.io/tracking-id": "ai:networking.k8s.io/NetworkPolicy:NS/client-egress"}
+			s.create(np)
+		}, "policy NS/client-egress is there and would be changed, and Argo CD (annotation argocd.argoproj.io/tracking-id) applies it"},
+		{"pods that would not be isolated any more", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			old := s.policy("other-egress", map[string]string{"app": "other"}, networkingv1.PolicyTypeEgress, "server", 8080)
+			s.create(&networkingv1.NetworkPolicy{ObjectMeta: s.meta("other-egress"), Spec: old.Spec})
+			ro.Spec.Policies.Remove = []v1alpha1.PolicyRef{{Namespace: s.ns, Name: "other-egress"}}
+		}, "policy NS/other-egress goes, and pods with labels {app=other} would not be isolated for egress any more"},
+		{"a policy that is to come and to go", func(s *story, ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite) {
+			ro.Spec.Policies.Remove = []v1alpha1.PolicyRef{{Namespace: s.ns, Name: "client-egress"}}
+		}, "policy NS/client-egress is in spec.policies.remove, and in the rollout a second time"},
+	})
+}
+
+// refusalCase is what somebody got wrong, and what preflight says of it.
+type refusalCase struct {
+	name string
+	edit func(*story, *v1alpha1.PolicyRollout, *v1alpha1.ConnectivitySuite)
+	want string // NS stands for the namespace
+}
+
+func wantRefused(t *testing.T, cases []refusalCase) {
+	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStory(t)

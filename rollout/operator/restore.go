@@ -26,8 +26,11 @@ const (
 )
 
 // recoverDeadline is how long a rollback waits for the probes to get through
-// over the widened bridges, before it takes the candidates away regardless.
+// over the widened bridges, before it takes the candidates away regardless, and
+// longer where policies are slow to act.
 const recoverDeadline = 10 * time.Second
+
+func (s *session) recoverWithin() time.Duration { return max(recoverDeadline, 3*s.settleTime) }
 
 // restoring is what a session remembers of a rollback. The zero value has not begun.
 type restoring struct {
@@ -69,7 +72,9 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	switch s.restore {
 	case restoreWiden:
 		strangers := s.strangers(w)
-		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), s.wide(at, strangers), strangers); err != nil {
+		s.stages = nil // they go back
+		wide := append(s.wide(at, strangers), s.plan.wholeWishes(w)...)
+		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), wide, strangers); err != nil {
 			return err
 		}
 		s.reach(restoreRecover)
@@ -98,13 +103,16 @@ func (s *session) wide(at rollout.State, strangers []verdict.Policy) []wish {
 func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at rollout.State) error {
 	r.dateBreaks(ctx, s)
 	strangers := s.strangers(w)
-	if changed := w.unmet(s.wide(at, strangers)); len(changed)+len(strangers) > 0 {
+	if changed := append(w.unmet(s.wide(at, strangers)), s.plan.changedWishes(w)...); len(changed)+len(strangers) > 0 {
 		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), changed, strangers); err != nil {
 			return err
 		}
 	}
+	if len(s.plan.Originals) > 0 && time.Since(s.restoreAt) < 2*s.settleTime {
+		return nil // no node may lose the candidates before it has the originals again, and no marker shows those
+	}
 	lacking := s.lacking(w, 1)
-	if len(lacking) > 0 && time.Since(s.restoreAt) < recoverDeadline {
+	if len(lacking) > 0 && time.Since(s.restoreAt) < s.recoverWithin() {
 		return nil
 	}
 	if len(s.baselineChanges(w)) > 0 && time.Since(s.restoreAt) < 2*s.settleTime+s.plan.Interval+s.plan.Timeout {
@@ -220,6 +228,9 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 	if _, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
 		return err
 	}
+	if wrote, err := r.release(ctx, s, w); err != nil || wrote {
+		return err
+	}
 	if time.Since(s.restoreAt) < 2*s.settleTime {
 		return nil // every node must have dropped the candidates before the bridges go
 	}
@@ -232,7 +243,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 			s.pods.Mark(s.bridgesAt)
 			return nil
 		}
-		if !s.shown(w, s.bridgesAt) && time.Since(s.bridgesAt) < recoverDeadline {
+		if !s.shown(w, s.bridgesAt, s.settleTime) && time.Since(s.bridgesAt) < s.recoverWithin() {
 			return nil // a node that sees the deletion first may keep the bridge
 		}
 		return r.remove(ctx, append(there, w.exists(s.plan.markerWishes())...))
@@ -260,7 +271,7 @@ func (s *session) verified(w *world) bool {
 	if s.marked(w) {
 		return false
 	}
-	overdue := time.Since(s.restoreAt) > recoverDeadline
+	overdue := time.Since(s.restoreAt) > s.recoverWithin()
 	for _, x := range s.lacking(w, minSamples) {
 		if !(overdue && x.ails && s.ailing[x.cell]) {
 			return false

@@ -40,6 +40,7 @@ var (
 		{"", "configmaps", "", []string{"create", "update"}},
 	}
 	tightening = []verbs{{"networking.k8s.io", "networkpolicies", "", []string{"create", "update"}}}
+	removing   = []verbs{{"networking.k8s.io", "networkpolicies", "", []string{"delete"}}}
 	back       = []verbs{
 		{"networking.k8s.io", "networkpolicies", "", []string{"create", "update", "patch", "delete"}},
 		{"", "pods", "", []string{"patch", "delete"}},
@@ -76,10 +77,13 @@ func (d demands) add(namespace string, all ...[]verbs) {
 
 // forwardDemands are what the account of a rollout must be allowed: to write the
 // policies with their markers, to run the probe pods, and to know of the targets.
-func forwardDemands(candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.ConnectivitySuite, w *world) demands {
+func forwardDemands(writes writes, suites []v1alpha1.ConnectivitySuite, w *world) demands {
 	d := demands{}
-	for _, c := range candidates {
-		d.in(c.Namespace, tightening, probing, reads)
+	for namespace, removes := range writes {
+		d.in(namespace, tightening, probing, reads)
+		if removes {
+			d.in(namespace, removing)
+		}
 	}
 	for _, suite := range suites {
 		for _, id := range suite.Spec.Identities {
@@ -96,10 +100,10 @@ func forwardDemands(candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.Con
 
 // backDemands are what the controller itself must be allowed, to take back whatever
 // the run does.
-func backDemands(candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.ConnectivitySuite) demands {
+func backDemands(writes writes, suites []v1alpha1.ConnectivitySuite) demands {
 	d := demands{}
-	for _, c := range candidates {
-		d.in(c.Namespace, back)
+	for namespace := range writes {
+		d.in(namespace, back)
 	}
 	for _, suite := range suites {
 		for _, id := range suite.Spec.Identities {
@@ -119,17 +123,17 @@ func (w *world) isNameService(t v1alpha1.ServiceTarget) bool {
 // that the controller could not take back, and reports whether it did not. It names
 // what is missing and nothing of what there is: whoever may not read a namespace learns
 // nothing of it. So it comes before anything of the cluster is looked at.
-func (r *RunReconciler) authorise(ctx context.Context, p *Plan, run *v1alpha1.PolicyRolloutRun, candidates []v1alpha1.CandidatePolicy, suites []v1alpha1.ConnectivitySuite, w *world, no *refusal) (may bool, err error) {
+func (r *RunReconciler) authorise(ctx context.Context, p *Plan, run *v1alpha1.PolicyRolloutRun, writes writes, suites []v1alpha1.ConnectivitySuite, w *world, no *refusal) (may bool, err error) {
 	before := len(no.reasons)
 	switch {
 	case p.Account != (types.NamespacedName{}):
-		if err := r.authoriseAccount(ctx, p, forwardDemands(candidates, suites, w), no); err != nil {
+		if err := r.authoriseAccount(ctx, p, forwardDemands(writes, suites, w), no); err != nil {
 			return false, err
 		}
 	case !r.SingleTenant:
 		no.add("rollout %s names no service account: set spec.serviceAccountName to one of namespace %s that you may impersonate; only a single-tenant installation goes without", p.Rollout, run.Namespace)
 	}
-	lacks, err := shortfalls(ctx, r.Write, backDemands(candidates, suites))
+	lacks, err := shortfalls(ctx, r.Write, backDemands(writes, suites))
 	if err != nil {
 		return false, fmt.Errorf("ask what the controller may do: %w", err)
 	}

@@ -33,17 +33,20 @@ type session struct {
 
 	// What the writes of the current scope did. Times are from this process's
 	// monotonic clock; zero: not yet.
-	place      place       // that the fields below speak of
-	acked      time.Time   // every write of the scope acknowledged
-	issued     time.Time   // the last write that could take a path away was sent
-	tightened  time.Time   // and acknowledged
-	wrote      []time.Time // the newest writes to any policy or label of ours acknowledged
-	settledAt  time.Time   // since when samples count
-	bridgesAt  time.Time   // the bridges of the scope acknowledged
-	releasedAt time.Time   // the markers were released from the shadow stage
-	isolatedAt time.Time   // the markers' policies acknowledged
-	late       string      // which node does not show the newest write yet; empty: none
-	settleTime time.Duration
+	place      place         // that the fields below speak of
+	acked      time.Time     // every write of the scope acknowledged
+	issued     time.Time     // the last write that could take a path away was sent
+	tightened  time.Time     // and acknowledged
+	wrote      []time.Time   // the newest writes to any policy or label of ours acknowledged
+	settledAt  time.Time     // since when samples count
+	bridgesAt  time.Time     // the bridges of the scope acknowledged
+	releasedAt time.Time     // the markers were released from the shadow stage
+	isolatedAt time.Time     // the markers' policies acknowledged
+	labelledAt time.Time     // labels of production pods, or the process may not know of some
+	late       string        // which node does not show the newest write yet; empty: none
+	settleTime time.Duration // that what is written to a policy takes to act, at most
+	labelTime  time.Duration // and a label of a pod
+	resumed    bool          // from what a process before this one wrote down
 
 	restoring
 	acceptCuts []string // paths that a person accepts to be cut by a rollback
@@ -61,13 +64,15 @@ type session struct {
 
 	forms map[types.NamespacedName][]wish // what the run's policies may look like; nil: not asked yet
 	own   map[types.NamespacedName]string // those that were seen, and their roles
+
+	stages map[types.UID]int // how far each original was seen to have come
 }
 
 func newSession(ctx context.Context, wake func()) *session {
 	ctx, stop := context.WithCancel(ctx)
 	return &session{
 		ctx: ctx, stop: stop, wake: wake, pods: pods.NewSet(ctx, wake),
-		settleTime: defaultSettle,
+		settleTime: defaultSettle, labelTime: defaultSettle,
 	}
 }
 
@@ -86,7 +91,10 @@ func (s *session) enter(p place) {
 		return
 	}
 	s.place = p
-	s.acked, s.settledAt, s.bridgesAt, s.releasedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	s.acked, s.settledAt, s.bridgesAt, s.releasedAt, s.labelledAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	if s.resumed {
+		s.labelledAt, s.resumed = time.Now(), false // what is waited for by time is waited for again
+	}
 	s.restoring = restoring{}
 	s.noOthers = false
 }

@@ -17,10 +17,11 @@ const longestLook = 2 * time.Second
 // process's monotonic clock, so that a step of the wall clock ends nothing.
 type soaking struct {
 	at       place
-	entered  time.Time // when this process first saw the run there
-	looked   time.Time // the newest pass
-	complete time.Time // the newest pass that found the proof complete, or the entry
-	broken   time.Time // the newest cut, leak or forbidden connection
+	entered  time.Time     // when this process first saw the run there
+	looked   time.Time     // the newest pass
+	complete time.Time     // the newest pass that found the proof complete, or the entry
+	acting   time.Duration // of the time since then, how long writes of ours had not acted yet
+	broken   time.Time     // the newest cut, leak or forbidden connection
 }
 
 // place tells the steps of a run apart, by what they are and not by the names
@@ -82,11 +83,15 @@ func (s *session) inStep(at rollout.State, now time.Time) time.Duration {
 // was last seen to get through, if only once. What interrupts the proof for a
 // moment (a backend that is replaced, a node that joins, a controller that starts
 // anew) makes the soak longer by that moment; it does not start it again, nor
-// does it end the run. So does a pause.
+// does it end the run. So does a pause. The time that writes of ours are known to take
+// to act does not count: nothing can be proved meanwhile.
 func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, now time.Time) (held, unproved time.Duration) {
 	st := &s.soaking
 	breach := breached.After(st.looked)
 	passed := now.Sub(st.looked)
+	if s.settledAt.IsZero() {
+		st.acting += passed
+	}
 	if s.record.State.Soaked.For == 0 {
 		passed = max(passed, since(later(later(s.settledAt, s.resumedAt), st.broken), now)) // the samples that complete the proof are of that time
 	}
@@ -99,17 +104,20 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 	switch {
 	case len(e.Cut) > 0 || len(e.Leaks) > 0:
 		soaked.For = 0
-		st.complete, st.broken = now, now // a leak is an answer: the run is held, not blind
+		st.prove(now)
+		st.broken = now // a leak is an answer: the run is held, not blind
 	case breach:
 		soaked.For, st.broken = 0, breached
 	case s.paused && g.Complete(e):
-		st.complete = now
+		st.prove(now)
 	case g.Complete(e):
 		if soaked.For == 0 {
 			slog.Info("proved", "run", s.plan.Run, "at", st.at, "afterStep", now.Sub(st.entered), "cells", e.Required)
 		}
 		soaked.For += passed
-		st.complete = now
+		st.prove(now)
 	}
-	return soaked.For, now.Sub(st.complete)
+	return soaked.For, max(0, now.Sub(st.complete)-min(st.acting, s.effectTime()))
 }
+
+func (s *soaking) prove(now time.Time) { s.complete, s.acting = now, 0 }

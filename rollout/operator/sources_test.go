@@ -21,6 +21,7 @@ func TestARunSaysOfWhatItWasMade(t *testing.T) {
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: ro.Namespace, Name: name} }
 	suite := &v1alpha1.ConnectivitySuite{ObjectMeta: meta("s"), Spec: v1alpha1.ConnectivitySuiteSpec{Identities: []v1alpha1.Identity{{Name: "a", Namespace: "a"}}}}
 	cm := &corev1.ConfigMap{ObjectMeta: meta("p"), Data: map[string]string{"p.yaml": "kind: NetworkPolicy\napiVersion: networking.k8s.io/v1\nmetadata: {name: p, namespace: a}\nspec: {podSelector: {}}\n"}}
+	ro.Spec.Suites[0].Digest, ro.Spec.Policies.ConfigMapRef.Digest = v1alpha1.SuiteSource(suite).Digest, v1alpha1.ConfigMapSource(cm).Digest
 	r, p, no := &RunReconciler{Live: fakeAPI(interceptor.Funcs{}, suite, cm)}, &Plan{}, &refusal{}
 	if _, err := r.readSuites(t.Context(), ro, p, no); err != nil {
 		t.Fatal(err)

@@ -90,11 +90,11 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 // planAgain forgets the plan, because the baseline it was made for has changed
 // while nothing was applied. What was learned of the cluster is kept.
 func (s *session) planAgain() {
-	settle := s.record.State.Settle
+	known := recordState{Settle: s.record.State.Settle, Label: s.record.State.Label}
 	s.plan, s.preflight, s.refused, s.record = nil, rollout.PreflightRunning, nil, record{}
 	s.forms, s.own, s.compiled, s.otherKinds = nil, nil, compiled{}, ""
 	s.isolatedAt, s.releasedAt = time.Time{}, time.Time{}
-	s.record.State.Settle = settle
+	s.record.State = known
 }
 
 func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foundCut) {

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
@@ -119,7 +120,13 @@ func (s *story) bind(namespace, name, role, account string) {
 func (s *story) theirs() *v1alpha1.PolicyRollout {
 	ro := s.rollout(s.good())
 	ro.Spec.ServiceAccountName = deploy.TenantAccount
+	pin(ro, s.suite())
 	return ro
+}
+
+// pin makes a rollout state the digest of its suite, as it must where there are tenants.
+func pin(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite) {
+	ro.Spec.Suites[0].Digest = v1alpha1.SuiteSource(suite).Digest
 }
 
 // elsewhere is the namespace of another tenant, with a Service.
@@ -170,7 +177,11 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 	s := aTenant(t, 36)
 	author, operator := s.person("author", "edit"), s.person("operator", "tightrope-operator")
 	viewer := s.person("viewer", "edit") // it also has what edit has of our roles
-	plain := s.rollout(s.good())
+	plain, loose, mapped, foreigner := s.rollout(s.good()), s.theirs(), s.theirs(), s.theirs()
+	pin(plain, s.suite())
+	loose.Name, loose.Spec.Suites[0].Digest = "loose", ""
+	mapped.Name, mapped.Spec.Policies = "mapped", v1alpha1.PolicySource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "policies"}}
+	foreigner.Name, foreigner.Spec.ServiceAccountName = "foreigner", "system:serviceaccount:other:tightrope-rollout"
 	if err := author.Create(s.ctx, s.theirs()); err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +197,14 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 	another.Name = "another"
 	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: s.meta("forged"), Spec: v1alpha1.PolicyRolloutRunSpec{RolloutRef: v1alpha1.RolloutRef{Name: s.ns, UID: "x"}, Generation: 1, Attempt: 1}}
 	plain.Name = "plain"
+	live := s.liveRun("live")
+	unbound := func(c client.Client) error {
+		now := live.DeepCopy()
+		now.Finalizers = nil
+		return c.Update(s.ctx, now, client.DryRunAll)
+	}
+	abroad := s.theirs()
+	abroad.Namespace = s.elsewhere()
 	for _, tt := range []struct {
 		name string
 		err  error
@@ -198,6 +217,15 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 			ro.Annotations = map[string]string{v1alpha1.AnnotationRetry: "x"}
 		})), "may not impersonate"},
 		{"the account taken away", author.Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Spec.ServiceAccountName = "" })), "spec.serviceAccountName is empty"},
+		{"an account of another namespace", author.Create(s.ctx, foreigner), "spec.serviceAccountName in body should match"},
+		{"a suite that is not pinned", author.Create(s.ctx, loose), "every suite in spec.suites, and spec.policies.configMapRef, must state a digest"},
+		{"a ConfigMap that is not pinned", author.Create(s.ctx, mapped), "every suite in spec.suites, and spec.policies.configMapRef, must state a digest"},
+		{"the digest taken away", author.Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Spec.Suites[0].Digest = "" })), "must state a digest"},
+		{"a rollout in another namespace", author.Create(s.ctx, abroad), "cannot create resource"},
+		{"a run that nobody takes back any more", unbound(operator), "may not update policyrolloutruns/finalizers"},
+		{"such a run, by who may do everything", unbound(s.asAdmin()), ""},
+		{"a run that tries another rollout", operator.Patch(s.ctx, live.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"rolloutRef":{"name":"x"}}}`))), "a run belongs to one rollout for good"},
+		{"an abort", operator.Patch(s.ctx, live.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"intent":"Abort"}}`))), ""},
 		{"a label", operator.Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Labels = map[string]string{"team": "a"} })), ""},
 		{"a run of his own", s.asAdmin().Create(s.ctx, run), "only Tightrope's controller makes runs"},
 		{"the status of a rollout", s.asAdmin().Status().Update(s.ctx, made(func(ro *v1alpha1.PolicyRollout) { ro.Status.Phase = v1alpha1.PhaseCommitted })), "only Tightrope's controller makes runs and writes the status"},
@@ -206,10 +234,25 @@ func TestTheAPIServerRefusesWhoMayNot(t *testing.T) {
 		switch {
 		case tt.says == "" && tt.err != nil:
 			t.Errorf("%s is refused: %v", tt.name, tt.err)
-		case tt.says != "" && (!apierrors.IsForbidden(tt.err) || !strings.Contains(tt.err.Error(), tt.says)):
+		case tt.says != "" && (!apierrors.IsForbidden(tt.err) && !apierrors.IsInvalid(tt.err) || !strings.Contains(tt.err.Error(), tt.says)):
 			t.Errorf("%s: %v, want it refused with %q", tt.name, tt.err, tt.says)
 		}
 	}
+}
+
+// liveRun is a run that the controller has taken up.
+func (s *story) liveRun(name string) *v1alpha1.PolicyRolloutRun {
+	s.t.Helper()
+	c, err := client.New(s.controller, client.Options{Scheme: testScheme()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: s.meta(name), Spec: v1alpha1.PolicyRolloutRunSpec{RolloutRef: v1alpha1.RolloutRef{Name: s.ns, UID: "x"}, Generation: 1, Attempt: 1}}
+	run.Finalizers = []string{finalizer}
+	if err := c.Create(s.ctx, run); err != nil {
+		s.t.Fatal(err)
+	}
+	return run
 }
 
 // asAdmin is somebody who may do everything.
@@ -218,9 +261,6 @@ func (s *story) asAdmin() client.Client { return s.c.client }
 // What the account may not do preflight refuses, with what is missing. It tells nothing
 // of what there is in a namespace of others.
 func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
-	to := func(ns, name string) v1alpha1.Target {
-		return v1alpha1.Target{Service: v1alpha1.ServiceTarget{Namespace: ns, Name: name, Port: 80}}
-	}
 	for _, tt := range []struct {
 		name   string
 		change func(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string)
@@ -245,11 +285,26 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 			suite.Spec.Identities[1].Name, suite.Spec.Paths[1].From = controlIdentity, controlIdentity
 		}, []string{`identity "tightrope-control" is called like one of Tightrope's own pods`}},
 		{"a target that is not theirs", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string) {
-			suite.Spec.Paths[1].To = to(other, "vault")
+			suite.Spec.Paths[1].To = serviceIn(other, "vault")
 		}, []string{"# in namespace OTHER, ", "may not get networkpolicies.networking.k8s.io, get pods, get services", "--clusterrole=tightrope-reach"}},
 		{"a target that is not there either", func(_ *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, other string) {
-			suite.Spec.Paths[1].To = to(other, "none")
+			suite.Spec.Paths[1].To = serviceIn(other, "none")
 		}, []string{"# in namespace OTHER, ", "may not get networkpolicies.networking.k8s.io, get pods, get services"}},
+		{"a suite that was changed since", func(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, _ string) {
+			pin(ro, suite)
+			suite.Spec.Paths = suite.Spec.Paths[:1]
+		}, []string{"is another than rollout", "states digest sha256:", "tightrope rollout digest"}},
+		{"a ConfigMap that was changed since", func(ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite, _ string) {
+			ro.Spec.Policies = v1alpha1.PolicySource{ConfigMapRef: &v1alpha1.ConfigMapRef{Name: "policies", Digest: "sha256:" + strings.Repeat("0", 64)}}
+		}, []string{"ConfigMap ", "/policies is another than rollout", "tightrope rollout digest"}},
+		{"a storm of attempts", func(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, _ string) {
+			ro.Spec.Analysis.Interval.Duration = 10 * time.Millisecond
+			for i := range 20 {
+				path := suite.Spec.Paths[0]
+				path.Name = fmt.Sprint("again ", i)
+				suite.Spec.Paths = append(suite.Spec.Paths, path)
+			}
+		}, []string{"attempts a second, and one run makes at most 2000: set spec.analysis.interval to"}},
 		{"another's account", func(ro *v1alpha1.PolicyRollout, _ *v1alpha1.ConnectivitySuite, _ string) {
 			ro.Spec.ServiceAccountName = "default"
 		}, []string{"the controller may not act as service account", "tightrope upgrade --tenant"}},
@@ -259,7 +314,11 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 			s := aTenant(t, 36)
 			other := s.elsewhere()
 			ro, suite := s.theirs(), s.suite()
-			tt.change(ro, suite, other)
+			s.create(&corev1.ConfigMap{ObjectMeta: s.meta("policies"), Data: map[string]string{"p.yaml": "password: vault"}})
+			ro.Spec.Suites[0].Digest = ""
+			if tt.change(ro, suite, other); ro.Spec.Suites[0].Digest == "" {
+				pin(ro, suite)
+			}
 			s.beginWith(ro, suite)
 			st := s.end()
 			if st.Phase != v1alpha1.PhaseRefused {
@@ -280,6 +339,10 @@ func TestPreflightRefusesWhatTheAccountMayNot(t *testing.T) {
 	}
 }
 
+func serviceIn(namespace, name string) v1alpha1.Target {
+	return v1alpha1.Target{Service: v1alpha1.ServiceTarget{Namespace: namespace, Name: name, Port: 80}}
+}
+
 // A namespace that has let the account in is told of, and rolled out to.
 func TestANamespaceOptsInByARoleBinding(t *testing.T) {
 	t.Parallel()
@@ -288,7 +351,9 @@ func TestANamespaceOptsInByARoleBinding(t *testing.T) {
 	s.bind(other, "opt-in", "tightrope-reach", deploy.TenantAccount)
 	suite := s.suite()
 	suite.Spec.Paths[1].To.Service.Namespace, suite.Spec.Paths[1].To.Service.Name = other, "none"
-	s.beginWith(s.theirs(), suite)
+	ro := s.theirs()
+	pin(ro, suite)
+	s.beginWith(ro, suite)
 	st := s.end()
 	if want := fmt.Sprintf("leads to Service %s/none, which does not exist", other); !strings.Contains(st.Message, want) {
 		t.Errorf("it says %q, want %q", st.Message, want)

@@ -20,6 +20,10 @@ import (
 // stay. It reports whether all is gone, which in the end it asks the API server
 // itself. It never changes what any pod may reach.
 func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (bool, error) {
+	originals, err := r.settleOriginals(ctx, run, w)
+	if err != nil {
+		return false, err
+	}
 	policies, err := r.tidyPolicies(ctx, run, w)
 	if err != nil {
 		return false, err
@@ -33,7 +37,7 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		wrote = wrote || one
 	}
 	pods, err := r.removePods(ctx, w, keyOf(run))
-	if err != nil || policies+pods > 0 || wrote {
+	if err != nil || originals+policies+pods > 0 || wrote {
 		return false, err
 	}
 	return r.nothingLeft(ctx, keyOf(run))
@@ -108,6 +112,7 @@ var leavings = []struct {
 	label string
 }{
 	{networkingv1.SchemeGroupVersion.WithKind("NetworkPolicyList"), v1alpha1.LabelRun},
+	{networkingv1.SchemeGroupVersion.WithKind("NetworkPolicyList"), v1alpha1.LabelOriginal},
 	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelRun},
 	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelEnforced},
 	{corev1.SchemeGroupVersion.WithKind("PodList"), v1alpha1.LabelSpared},

@@ -26,8 +26,8 @@ func TestTidiedIsTidy(t *testing.T) {
 		left  client.Object
 		stays bool
 	}{
-		{"a plan whose pod never came to be", plan(key.Meta("victim", "tightrope-r-1-x-front", roleProbe)), false},
-		{"a probe pod", pod(key.Meta("victim", "tightrope-r-1-x-front", roleProbe)), false},
+		{"a plan whose pod never came to be", plan(key.Meta("victim", "tightrope-r-1-x-front-0", roleProbe)), false},
+		{"a probe pod", pod(key.Meta("victim", "tightrope-r-1-x-front-0", roleProbe)), false},
 		{"a candidate", policy(key.Meta("victim", "tightrope-r-1-candidate-0", roleCandidate)), false},
 		{"a marker's policy", policy(key.Meta("victim", "tightrope-r-1-marker-0", roleMarker)), false},
 		{"a policy of the check in our own namespace", policy(key.Meta(v1alpha1.SystemNamespace, "tightrope-r-1-check-deny-0", roleCheck)), false},

@@ -31,13 +31,13 @@ type Verification struct {
 	Paths    []string      // names of the paths to try; empty: all
 	Pods     pods.Options  // how probe pods look
 	For      time.Duration // how long each path is tried; 0 means 5s
-	Within   time.Duration // how long it may take in all; 0 means 2m
+	Within   time.Duration // how long it may take in all; 0 means 3m, in which a slow cluster starts its pods twice
 	Progress func(string)  // told what is done; nil: nobody is
 }
 
 func (v Verification) withDefaults() Verification {
 	v.For = cmp.Or(v.For, 5*time.Second)
-	v.Within = cmp.Or(v.Within, 2*time.Minute)
+	v.Within = cmp.Or(v.Within, 3*time.Minute)
 	v.Pods.Lifetime = cmp.Or(v.Pods.Lifetime, v.Within+time.Minute) // a killed command leaves no probe pod at work
 	if v.Progress == nil {
 		v.Progress = func(string) {}

@@ -117,7 +117,7 @@ func (w *world) allBackends(t v1alpha1.ServiceTarget) []backend {
 			continue
 		}
 		for _, ep := range slice.Endpoints {
-			pod := w.behind(ep)
+			pod := w.behind(t.Namespace, ep)
 			if pod != nil && pod.Labels[v1alpha1.LabelRole] == "" && pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil && hasAddress(pod, ep.Addresses[0]) {
 				out = append(out, backend{pod, ep.Addresses[0], number})
 			}
@@ -129,9 +129,10 @@ func (w *world) allBackends(t v1alpha1.ServiceTarget) []backend {
 	return out
 }
 
-// behind is the pod that an endpoint says it is; nil: none.
-func (w *world) behind(ep discoveryv1.Endpoint) *corev1.Pod {
-	if ep.TargetRef == nil || len(ep.Addresses) == 0 {
+// behind is the pod that an endpoint of a Service says it is; nil: none. A Service has pods
+// of its own namespace: whoever may write EndpointSlices in one must not lead probes to those of others.
+func (w *world) behind(namespace string, ep discoveryv1.Endpoint) *corev1.Pod {
+	if ep.TargetRef == nil || len(ep.Addresses) == 0 || ep.TargetRef.Namespace != namespace {
 		return nil
 	}
 	return w.pods[types.NamespacedName{Namespace: ep.TargetRef.Namespace, Name: ep.TargetRef.Name}]
@@ -152,7 +153,12 @@ func (p *Plan) strays(w *world) []report.NotTested {
 		t := path.To.Service
 		for _, slice := range w.slices[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}] {
 			for _, ep := range slice.Endpoints {
-				pod := w.behind(ep)
+				if ref := ep.TargetRef; ref != nil && len(ep.Addresses) > 0 && ref.Namespace != t.Namespace && !seen[slice.Name+ep.Addresses[0]] {
+					seen[slice.Name+ep.Addresses[0]] = true
+					out = append(out, report.NotTested{What: fmt.Sprintf("endpoint %s of Service %s/%s", ep.Addresses[0], t.Namespace, t.Name),
+						Reason: fmt.Sprintf("EndpointSlice %s names a pod of another namespace, and a Service has those of its own only", slice.Name)})
+				}
+				pod := w.behind(t.Namespace, ep)
 				if pod == nil || hasAddress(pod, ep.Addresses[0]) || seen[slice.Name+ep.Addresses[0]] {
 					continue
 				}
@@ -193,17 +199,19 @@ func slicePort(slice *discoveryv1.EndpointSlice, port corev1.ServicePort) int32 
 	return 0
 }
 
-// selected lists the production pods that some candidate selects: running, not
-// ours, not on the host's network.
-func (w *world) selected(candidates []Candidate) []*corev1.Pod {
+// selected lists the production pods that some candidate or original selects:
+// running, not ours, not on the host's network.
+func (w *world) selected(plan *Plan) []*corev1.Pod {
 	var out []*corev1.Pod
 	for _, pod := range w.pods {
 		if pod.Labels[v1alpha1.LabelRole] != "" || pod.Spec.HostNetwork || finished(pod) || pod.DeletionTimestamp != nil {
 			continue
 		}
-		if slices.ContainsFunc(candidates, func(c Candidate) bool {
-			return c.Namespace == pod.Namespace && selects(&c.Spec.PodSelector, pod.Labels)
-		}) {
+		on := func(p verdict.Policy) bool {
+			return p.Namespace == pod.Namespace && selects(&p.Spec.PodSelector, pod.Labels)
+		}
+		if slices.ContainsFunc(plan.Candidates, func(c Candidate) bool { return on(c.Policy) }) ||
+			slices.ContainsFunc(plan.Originals, func(o Original) bool { return on(o.Policy) }) {
 			out = append(out, pod)
 		}
 	}

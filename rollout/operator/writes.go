@@ -70,7 +70,7 @@ func (r *RunReconciler) already(ctx context.Context, x wish, refused error) erro
 	switch err := r.Live.Get(ctx, x.key(), &now); {
 	case err != nil:
 		return errors.Join(refused, err)
-	case !x.run.Made(&now):
+	case x.original == nil && !x.run.Made(&now), x.original != nil && !x.ours(&now):
 		return writer.NotOurs("policy", &now)
 	case equality.Semantic.DeepEqual(now.Spec, x.spec):
 		return nil
@@ -95,7 +95,8 @@ const widenTries = 5
 // somebody edited is put right: it is ours, and every moment without it paths
 // that worked are cut. One that is missing is put back, inert and then
 // activated, where something of the run is still in force. A name that somebody
-// else has by now is passed over: it must not keep the candidates in force.
+// else has by now is passed over: it must not keep the candidates in force. An
+// original that somebody changed or deleted stays as they left it.
 func (r *RunReconciler) widen(ctx context.Context, w *world, bridges []wish) error {
 	var there []wish
 	for _, x := range bridges {
@@ -127,6 +128,9 @@ func (r *RunReconciler) widenOne(ctx context.Context, x wish) error {
 }
 
 func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
+	if x.original != nil && (x.have == nil || !x.original.made(x.have, x.run)) {
+		return nil
+	}
 	if x.have == nil {
 		inert := x
 		inert.spec.PodSelector = rollout.MatchNothing()
@@ -136,7 +140,7 @@ func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
 		}
 		x.have = np
 	}
-	if !x.run.Marks(x.have) {
+	if x.original == nil && !x.run.Marks(x.have) {
 		return nil
 	}
 	np := x.marked()

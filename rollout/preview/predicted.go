@@ -112,11 +112,3 @@ func (p *Preview) mend(c rollout.Change, r manifest.Rollout) {
 		}
 	}
 }
-
-// limits adds what the controller of this version refuses besides, and no exception
-// changes.
-func (p *Preview) limits() {
-	for _, key := range p.Summary.Removed {
-		p.Summary.Refusals = append(p.Summary.Refusals, fmt.Sprintf("policy %s exists with another spec: this version only adds policies and would have to change it; remove it from the rollout or choose another name", key))
-	}
-}

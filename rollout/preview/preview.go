@@ -128,6 +128,9 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 		policy.Spec = verdict.Defaulted(policy.Spec)
 		change.Candidates = append(change.Candidates, policy)
 	}
+	for _, ref := range r.Object.Spec.Policies.Remove {
+		change.Remove = append(change.Remove, ref.Key())
+	}
 	slices.SortFunc(change.Candidates, func(a, b verdict.Policy) int { return strings.Compare(a.Key(), b.Key()) })
 	p.Digest = digest(change.Candidates)
 	t := targets{set: set, world: &change.World}
@@ -139,13 +142,17 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.name = workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
 		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
+	for _, np := range set.Objects.NetworkPolicies {
+		if why := rollout.WrittenOver(np.Object); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
+			p.Summary.Refusals = append(p.Summary.Refusals, why)
+		}
+	}
 	p.Impacts = impacts(set, edges, p.Summary.Changes.List, p.name)
 	p.Paths = judged(paths, p.Summary.Paths)
 	if err := p.except(r); err != nil {
 		return p, err
 	}
 	p.mend(change, r)
-	p.limits()
 	p.Controller = p.act()
 	p.Findings = findings(set, r)
 	return p, nil

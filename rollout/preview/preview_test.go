@@ -180,8 +180,14 @@ metadata: {name: nobody`}
 		{"an exception of another type", "stranger", "Allow", accepting("[{type: UnqualifiedPath, path: one, reason: x}]"), Refuse, Breaks, []string{"would refuse"}},
 		{"a leak", "app", "Deny", nil, Hold, Breaks, []string{"would hold it as soon as a leak shows"}},
 		{"an exception for what is not cut", "app", "Allow", accepted, Try, Clean, []string{"note: the exception for one changes nothing: it is not predicted to be cut"}},
-		{"a policy of that name", "stranger", "Allow", append(existing, accepted...), Refuse, Refused, []string{
-			"REFUSED  policy ai/gateway exists with another spec", "no exception changes that"}},
+		{"a policy of that name", "stranger", "Allow", append(existing, accepted...), Try, Breaks, []string{
+			"ai/gateway  the present policy becomes this one", "it does not work now either"}},
+		{"a policy that goes", "app", "Allow", []string{existing[0], strings.Replace(existing[1], "{name: gateway,", "{name: old,", 1),
+			"  policies:\n", "  policies:\n    remove: [{namespace: ai, name: old}]\n"}, Try, Clean, []string{"the present policy is removed"}},
+		{"one that a tool applies", "app", "Allow", []string{existing[0], strings.Replace(existing[1], "namespace: ai}\nspec: {pod", "namespace: ai, annotations: {meta.helm.sh/release-name: gw}}\nspec: {pod", 1)},
+			Refuse, Refused, []string{"policy ai/gateway is there and would be changed, and Helm (annotation meta.helm.sh/release-name) applies it"}},
+		{"one that isolates what nothing else does", "app", "Allow", []string{existing[0], strings.NewReplacer("{name: gateway,", "{name: old,", "app: gateway", "app: stranger").Replace(existing[1]),
+			"  policies:\n", "  policies:\n    remove: [{namespace: ai, name: old}]\n"}, Refuse, Refused, []string{"policy ai/old goes", "would not be isolated for ingress any more", "no exception changes that"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := preview(t, append([]string{"FROM", tt.from, "TO", "gateway", "EXPECT", tt.expect}, tt.edits...)...)

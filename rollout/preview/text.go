@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/compare"
 )
@@ -172,7 +173,11 @@ func (p Preview) writeSelected(out *page) {
 		fmt.Fprintf(tw, "  %s\t%s\t%s\n", report.Sanitize(s.Policy), state, report.Sanitize(whom))
 	}
 	for _, key := range p.Summary.Removed {
-		fmt.Fprintf(tw, "  %s\t%s\t\n", report.Sanitize(key), "the present policy is removed")
+		what := "the present policy is removed"
+		if slices.ContainsFunc(p.Summary.Selected, func(s rollout.Selection) bool { return s.Policy == key }) {
+			what = "the present policy becomes this one"
+		}
+		fmt.Fprintf(tw, "  %s\t%s\t\n", report.Sanitize(key), what)
 	}
 	tw.Flush()
 	out.raw(table.String())

@@ -44,9 +44,17 @@ func (s *Steerer) Apply(ctx context.Context, in *Input, how Applying) ([]Applied
 	if err := s.references(ctx, in); err != nil {
 		return nil, err
 	}
+	would := stored{}
 	for _, u := range in.Objects {
-		if err := s.apply(ctx, u.DeepCopy(), how.options(client.DryRunAll)); err != nil {
+		if err := s.pin(ctx, u, would); err != nil {
+			return nil, err
+		}
+		now := u.DeepCopy()
+		if err := s.apply(ctx, now, how.options(client.DryRunAll)); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		if err := would.add(now); err != nil {
+			return nil, err
 		}
 	}
 	var applied []Applied

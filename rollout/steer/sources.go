@@ -49,28 +49,40 @@ func (all stored) add(u *unstructured.Unstructured) error {
 
 // sources are what a rollout names: as it was applied with it, or as it is in the cluster.
 func (s *Steerer) sources(ctx context.Context, ro *v1alpha1.PolicyRollout, stored stored) ([]v1alpha1.Source, error) {
-	var all []v1alpha1.Source
-	for _, ref := range ro.Spec.Suites {
-		key := client.ObjectKey{Namespace: ro.Namespace, Name: ref.Name}
-		source, ok := stored[sourceKey{"ConnectivitySuite", key}]
-		if !ok {
-			var suite v1alpha1.ConnectivitySuite
-			if err := s.get(ctx, "ConnectivitySuite", key, &suite); err != nil {
-				return nil, err
-			}
-			source = v1alpha1.SuiteSource(&suite)
+	return sourcesOf(ro, func(key sourceKey) (v1alpha1.Source, error) {
+		if source, ok := stored[key]; ok {
+			return source, nil
 		}
-		all = append(all, source)
+		return s.source(ctx, key)
+	})
+}
+
+// source reads one from the cluster.
+func (s *Steerer) source(ctx context.Context, key sourceKey) (v1alpha1.Source, error) {
+	if key.kind == configMapKind.Kind {
+		var cm corev1.ConfigMap
+		err := s.get(ctx, key.kind, key.ObjectKey, &cm)
+		return v1alpha1.ConfigMapSource(&cm), err
+	}
+	var suite v1alpha1.ConnectivitySuite
+	err := s.get(ctx, key.kind, key.ObjectKey, &suite)
+	return v1alpha1.SuiteSource(&suite), err
+}
+
+// sourcesOf finds the suites of a rollout, in order, and then its ConfigMap.
+func sourcesOf(ro *v1alpha1.PolicyRollout, find func(sourceKey) (v1alpha1.Source, error)) ([]v1alpha1.Source, error) {
+	var keys []sourceKey
+	for _, ref := range ro.Spec.Suites {
+		keys = append(keys, sourceKey{"ConnectivitySuite", client.ObjectKey{Namespace: ro.Namespace, Name: ref.Name}})
 	}
 	if ref := ro.Spec.Policies.ConfigMapRef; ref != nil {
-		key := client.ObjectKey{Namespace: ro.Namespace, Name: ref.Name}
-		source, ok := stored[sourceKey{configMapKind.Kind, key}]
-		if !ok {
-			var cm corev1.ConfigMap
-			if err := s.get(ctx, configMapKind.Kind, key, &cm); err != nil {
-				return nil, err
-			}
-			source = v1alpha1.ConfigMapSource(&cm)
+		keys = append(keys, sourceKey{configMapKind.Kind, client.ObjectKey{Namespace: ro.Namespace, Name: ref.Name}})
+	}
+	var all []v1alpha1.Source
+	for _, key := range keys {
+		source, err := find(key)
+		if err != nil {
+			return nil, err
 		}
 		all = append(all, source)
 	}

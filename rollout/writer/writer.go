@@ -8,6 +8,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -42,6 +43,15 @@ func (w *Writer) Create(ctx context.Context, o client.Object) error {
 // without storing it. What came of it is in o.
 func (w *Writer) Rehearse(ctx context.Context, o client.Object) error {
 	return w.api.Create(ctx, o, client.DryRunAll)
+}
+
+// RehearseUpdate has the API server check an object that is to be written, as it was
+// read and edited since, without storing it.
+func (w *Writer) RehearseUpdate(ctx context.Context, o client.Object) error {
+	if err := wasRead(o); err != nil {
+		return err
+	}
+	return w.api.Update(ctx, o, client.DryRunAll)
 }
 
 // May asks the API server whether it would let the writer do something. It stores
@@ -104,6 +114,19 @@ func (w *Writer) Relabel(ctx context.Context, o client.Object, labels, annotatio
 // written so often that a conflict would only delay it.
 func (w *Writer) Set(ctx context.Context, o client.Object, spec map[string]any) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": o.GetUID()}, "spec": spec})
+	if err != nil {
+		return err
+	}
+	return w.merge(ctx, o, patch)
+}
+
+// GiveBack says that others have the fields of that very object, as they had them
+// before: what was only borrowed is no conflict for its owner's next apply.
+func (w *Writer) GiveBack(ctx context.Context, o client.Object, fields []metav1.ManagedFieldsEntry) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": o.GetUID(), "resourceVersion": o.GetResourceVersion(), "managedFields": fields}})
 	if err != nil {
 		return err
 	}

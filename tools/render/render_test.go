@@ -94,9 +94,11 @@ var cases = map[string]struct {
 	"every value": {
 		deploy.Options{Version: "v1.2.3", Controller: "registry.example/t/controller" + digest, Agent: "registry.example/t/agent" + digest,
 			Twin: "localhost:5000/twin:v1", PullSecrets: []string{"one", "two"}, Ordinary: true,
-			NodeSelector: map[string]string{"kubernetes.io/arch": "arm64", "pool": "true"},
-			Tolerations:  []corev1.Toleration{{Key: "a", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}, {Key: "b", Value: "c"}}},
+			NodeSelector:     map[string]string{"kubernetes.io/arch": "arm64", "pool": "true"},
+			Tolerations:      []corev1.Toleration{{Key: "a", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}, {Key: "b", Value: "c"}},
+			ProbePullSecrets: []string{"p", "q"}, ProbeNodeSelector: map[string]string{"kubernetes.io/arch": "arm64", "pool": "a"}, ProbeTolerations: []string{"gpu=yes:NoSchedule", "spot"}},
 		map[string]any{
+			"probes":           map[string]any{"imagePullSecrets": []any{"p", "q"}, "nodeSelector": map[string]any{"pool": "a", "kubernetes.io/arch": "arm64"}, "tolerations": []any{"gpu=yes:NoSchedule", "spot"}},
 			"images":           map[string]any{"controller": "registry.example/t/controller" + digest, "agent": "registry.example/t/agent" + digest, "twin": "localhost:5000/twin:v1"},
 			"imagePullSecrets": []any{map[string]any{"name": "one"}, map[string]any{"name": "two"}},
 			"ordinary":         true,
@@ -164,6 +166,7 @@ func TestValuesThatNobodyReadsAreRefused(t *testing.T) {
 		"more than a name":  {"images": map[string]any{"agent": "a\" b"}},
 		"a secret's name":   {"imagePullSecrets": []any{"one"}},
 		"a number for text": {"nodeSelector": map[string]any{"pool": 1}},
+		"a taint's effect":  {"probes": map[string]any{"tolerations": []any{"gpu:Never"}}},
 		"text for a switch": {"ordinary": "true"},
 	} {
 		if _, err := (Release{Chart: chart, Namespace: "default", Values: values}).Objects(); err == nil || !strings.Contains(err.Error(), "schema") {

@@ -20,8 +20,11 @@ func checkRollout(r *v1alpha1.PolicyRollout) strict.Faults {
 	f := strict.Faults{}
 	policies := r.Spec.Policies
 	const at = "spec.policies"
-	if (len(policies.Inline) > 0) == (policies.ConfigMapRef != nil) {
-		f.Add(at, "state exactly one of inline and configMapRef")
+	switch inline, ref := len(policies.Inline) > 0, policies.ConfigMapRef != nil; {
+	case inline && ref:
+		f.Add(at, "state one of inline and configMapRef, not both")
+	case !inline && !ref && len(policies.Remove) == 0:
+		f.Add(at, "state inline, configMapRef or remove: there is nothing to roll out")
 	}
 	if policies.ConfigMapRef != nil && policies.ConfigMapRef.Name == "" {
 		f.Add(at+".configMapRef.name", "is missing")
@@ -42,6 +45,7 @@ func checkRollout(r *v1alpha1.PolicyRollout) strict.Faults {
 		}
 		f = append(f, strict.CheckPolicy(at+".spec", p.Spec)...)
 	}
+	f = append(f, strict.CheckRemove(at+".remove", policies.Remove, func(key string) bool { return seen[key] })...)
 	for i, e := range r.Spec.Exceptions {
 		at := index("spec.exceptions", i)
 		if types := []v1alpha1.ExceptionType{v1alpha1.ExceptionPredictedCut, v1alpha1.ExceptionUnqualifiedPath}; !slices.Contains(types, e.Type) {

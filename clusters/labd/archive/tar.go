@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 )
@@ -174,41 +173,8 @@ func extract(in io.Reader, dir string) error {
 		case err != nil:
 			return err
 		}
-		if err := unpack(root, h, r); err != nil {
+		if err := Unpack(root, h, r); err != nil {
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
 	}
-}
-
-func unpack(root *os.Root, h *tar.Header, content io.Reader) error {
-	name := strings.TrimLeft(path.Clean(h.Name), "/")
-	if name == "" || name == "." {
-		return nil
-	}
-	mode := h.FileInfo().Mode().Perm()
-	if h.Typeflag == tar.TypeDir {
-		if err := root.MkdirAll(name, 0o755); err != nil {
-			return err
-		}
-		return root.Chmod(name, mode|0o700)
-	}
-	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
-	}
-	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	switch h.Typeflag {
-	case tar.TypeSymlink:
-		return root.Symlink(h.Linkname, name)
-	case tar.TypeReg:
-	default:
-		return fmt.Errorf("an entry of type %q: the lab's tar knows files, directories and symbolic links", h.Typeflag)
-	}
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, content)
-	return errors.Join(err, f.Close(), root.Chmod(name, mode))
 }

@@ -1,0 +1,84 @@
+package enforcing
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tightrope-dev/tightrope/probes"
+)
+
+// What is said of connections stands on what each of them showed, and on one that no
+// policy denied.
+func TestWhatAConnectionShows(t *testing.T) {
+	now := time.Now()
+	began := now.Add(-watched)
+	lives := probes.CheckState{Last: probes.Reached, Status: 1, StreakSinceMark: 9, LastReceived: now}
+	but := func(edit func(*probes.CheckState)) probes.CheckState { st := lives; edit(&st); return st }
+	dead := but(func(st *probes.CheckState) { st.Last, st.StreakSinceMark = probes.TimedOut, 2 })
+	for _, tt := range []struct {
+		name    string
+		in, out probes.CheckState
+		control probes.CheckState
+		want    Fate
+		why     string
+	}{
+		{"both go on", lives, lives, lives, Survived, ""},
+		{"both fall silent", dead, dead, lives, Cut, ""},
+		{"one goes on", lives, dead, lives, "Mixed", ""},
+		{"one is reset, and another connection was made", lives, but(func(st *probes.CheckState) { st.Status = 2 }), lives, "Mixed", ""},
+		{"one attempt failed, which may be a lost packet", lives, but(func(st *probes.CheckState) { st.Last, st.StreakSinceMark = probes.TimedOut, 1 }), lives, "", "of 1 of 2 connections"},
+		{"nothing was heard since", lives, but(func(st *probes.CheckState) { st.LastReceived = began }), lives, "", "of 1 of 2 connections"},
+		{"nothing was heard at all", lives, probes.CheckState{}, lives, "", "of 1 of 2 connections"},
+		{"what nothing denies breaks as well", dead, dead, dead, "", "a connection that no policy denied broke as well"},
+		{"what nothing denies is not heard", lives, lives, probes.CheckState{}, "", "that no policy denied nothing was heard"},
+		{"the agent that tries says nothing", probes.CheckState{}, probes.CheckState{}, probes.CheckState{}, "", "of 2 of 2 connections"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := Established{Fates: map[Pair]Fate{}, After: map[Pair]time.Duration{}}
+			for pair, st := range map[Pair]probes.CheckState{in1: tt.in, out1: tt.out, undenied: tt.control} {
+				e.see(pair, st, 1, began, began, true)
+			}
+			e.conclude(3)
+			if got := e.All(); got != tt.want || !strings.Contains(e.Why, tt.why) {
+				t.Errorf("%q, %q (%v); want %q, %q", got, e.Why, e.Fates, tt.want, tt.why)
+			}
+		})
+	}
+	var unseen Established
+	if unseen.All() != "" || unseen.FateOf(in1.Direction) != "" {
+		t.Error("what nobody watched has a fate")
+	}
+}
+
+// A connection that was cut stays so, though the next attempt opens another one.
+func TestACutConnectionDoesNotComeBack(t *testing.T) {
+	now := time.Now()
+	e := Established{Fates: map[Pair]Fate{}, After: map[Pair]time.Duration{}}
+	e.see(in1, probes.CheckState{Last: probes.Reset, StreakSinceMark: 2, Status: 1, LastReceived: now}, 1, now, now.Add(-watched), false)
+	e.see(in1, probes.CheckState{Last: probes.Reached, StreakSinceMark: 9, Status: 1, LastReceived: now}, 1, now, now.Add(-watched), true)
+	if e.Fates[in1] != Cut {
+		t.Errorf("%v", e.Fates)
+	}
+}
+
+func TestABenchHoldsAConnectionForEachPair(t *testing.T) {
+	b := newBench("node-1", "node-2")
+	b.Streams, b.streams = true, map[Pair]checkAt{}
+	streams := 0
+	for _, agent := range b.agents(map[string]string{}) {
+		for _, c := range agent.Plan.Checks {
+			if c.Type == "Stream" {
+				streams++
+			}
+		}
+	}
+	if len(b.streams) != 5 || streams != 5 {
+		t.Errorf("%d checks, %v; want one for each of two directions of two nodes, and one that nothing denies", streams, b.streams)
+	}
+	for pair := range b.checks {
+		if _, ok := b.streams[pair]; !ok {
+			t.Errorf("no connection shows %s", pair)
+		}
+	}
+}

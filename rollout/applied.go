@@ -1,0 +1,60 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// appliers are tools that keep an object as they want it, with what tells that one does.
+var appliers = []struct {
+	name     string
+	managers []string // of fields
+	marks    []string // keys of labels or annotations
+}{
+	// Argo CD: user-guide/resource_tracking.
+	{"Argo CD", []string{"argocd-controller", "argocd-application-controller"}, []string{"argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance"}},
+	// Flux: the kustomize and helm controllers' field managers and ownership labels.
+	{"Flux", []string{"kustomize-controller", "helm-controller"}, []string{"kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"}},
+	// Helm puts this annotation on all that a release has.
+	{"Helm", []string{"helm"}, []string{"meta.helm.sh/release-name"}},
+	// Kyverno's generate rules with synchronize.
+	{"a Kyverno generate rule", []string{"kyverno"}, []string{"generate.kyverno.io/rule-name", "generate.kyverno.io/policy-name"}},
+	// Rancher Fleet, which applies by Wrangler.
+	{"Fleet", []string{"fleetagent"}, []string{"objectset.rio.cattle.io/id"}},
+	// Config Sync.
+	{"Config Sync", []string{"configsync.gke.io"}, []string{"configmanagement.gke.io/managed"}},
+}
+
+// WrittenOver says why a rollout must not change a policy that is there: a tool applies
+// it, and would write over what the rollout makes of it. Empty: none is known to.
+func WrittenOver(np *networkingv1.NetworkPolicy) string {
+	by := appliedBy(np)
+	if by == "" {
+		return ""
+	}
+	return fmt.Sprintf("policy %s/%s is there and would be changed, and %s applies it: it would be written over in the middle of the rollout. Take it out of what %s applies, or leave it out of the rollout",
+		np.Namespace, np.Name, by, by)
+}
+
+// appliedBy names the tool that keeps a policy as it wants it; empty: none is known.
+func appliedBy(np *networkingv1.NetworkPolicy) string {
+	for _, a := range appliers {
+		for _, key := range a.marks {
+			if _, label := np.Labels[key]; label {
+				return fmt.Sprintf("%s (label %s)", a.name, key)
+			}
+			if _, annotation := np.Annotations[key]; annotation {
+				return fmt.Sprintf("%s (annotation %s)", a.name, key)
+			}
+		}
+		for _, f := range np.ManagedFields {
+			if slices.Contains(a.managers, strings.ToLower(f.Manager)) {
+				return fmt.Sprintf("%s (field manager %s)", a.name, f.Manager)
+			}
+		}
+	}
+	return ""
+}

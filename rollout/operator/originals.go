@@ -1,0 +1,303 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// A policy that is there, and that a rollout changes or removes, is an original: one
+// of R in docs/protocol.md. It stays in place as its own bridge. While pods are
+// enforced one by one it leaves those alone that are; when all are it selects none;
+// the commit gives it the spec of its candidate, or deletes it. Until then a rollback
+// needs one write to have it back.
+
+// Original is a policy of R, as it was when the run was planned.
+type Original struct {
+	verdict.Policy
+	UID types.UID `json:"uid"`
+	// Fields says who had which field of it, so that they can have them back.
+	Fields []metav1.ManagedFieldsEntry `json:"fields,omitempty"`
+	// Becomes is the digest of the spec that the commit gives it; empty: it goes.
+	Becomes string `json:"becomes,omitempty"`
+}
+
+// note is what an original carries while a run changes it: enough to have it back
+// by hand.
+type note struct {
+	Run     string                         `json:"run"`
+	RunUID  types.UID                      `json:"runUID"`
+	Becomes string                         `json:"becomes,omitempty"` // see Original
+	Spec    networkingv1.NetworkPolicySpec `json:"spec"`              // as it was before the run
+}
+
+// noteOf reads what a policy carries of a run that changes it; false: nothing, or
+// nothing that can be read.
+func noteOf(np *networkingv1.NetworkPolicy) (note, bool) {
+	var n note
+	text, ok := np.Annotations[v1alpha1.AnnotationOriginal]
+	if !ok || json.Unmarshal([]byte(text), &n) != nil || n.RunUID == "" {
+		return note{}, false
+	}
+	return n, true
+}
+
+// original is what the policy was, by what it carries.
+func (n note) original(np *networkingv1.NetworkPolicy) *Original {
+	return &Original{Policy: verdict.Policy{Namespace: np.Namespace, Name: np.Name, Spec: n.Spec}, UID: np.UID, Becomes: n.Becomes}
+}
+
+// heldBy reports whether the run changes the policy, by what the policy carries.
+func (n note) heldBy(run runKey) bool {
+	return run.UID != "" && n.RunUID == run.UID && n.Run == run.Name
+}
+
+// originalWishes are the originals as a scope wants them. One that somebody deleted,
+// or changed to something that the run never makes of it, is not among them: what
+// others do to a policy is never written over.
+func (p *Plan) originalWishes(w *world, h rollout.Hold) []wish {
+	var out []wish
+	for i := range p.Originals {
+		x := p.Originals[i].wish(h, p.key())
+		if x.have = w.policy(x.key()); x.have != nil && x.original.made(x.have, x.run) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func (o *Original) wish(h rollout.Hold, run runKey) wish {
+	spec := *o.Spec.DeepCopy()
+	spec.PodSelector = rollout.OriginalSelector(o.Spec.PodSelector, h, run.Name)
+	return wish{namespace: o.Namespace, name: o.Name, role: roleOriginal, run: run, spec: spec, original: o}
+}
+
+// made reports whether a policy is the original, and such as the run makes it:
+// nobody else has changed what it says.
+func (o *Original) made(np *networkingv1.NetworkPolicy, run runKey) bool {
+	return o.stage(np, run) >= 0
+}
+
+// stage is how far the run has come with the original; negative: what is there is
+// not the original, or nothing that the run makes of it.
+func (o *Original) stage(np *networkingv1.NetworkPolicy, run runKey) int {
+	if o.UID != np.UID {
+		return -1
+	}
+	if o.became(np) {
+		return int(rollout.Gone) + 1
+	}
+	return slices.IndexFunc([]rollout.Hold{rollout.Whole, rollout.Unenforced, rollout.Gone}, func(h rollout.Hold) bool {
+		return equality.Semantic.DeepEqual(o.wish(h, run).spec, np.Spec)
+	})
+}
+
+// became reports whether the candidate has taken the place of the original.
+func (o *Original) became(np *networkingv1.NetworkPolicy) bool {
+	return o.Becomes != "" && digestOf(np.Spec) == o.Becomes
+}
+
+// wholeWishes are the originals as they were before the run.
+func (p *Plan) wholeWishes(w *world) []wish { return p.originalWishes(w, rollout.Whole) }
+
+// changedWishes are those of them that are not so.
+func (p *Plan) changedWishes(w *world) []wish {
+	return slices.DeleteFunc(p.wholeWishes(w), func(x wish) bool { return equality.Semantic.DeepEqual(x.have.Spec, x.spec) })
+}
+
+// releaseWishes are the originals as they were before the run, without anything of it.
+func (p *Plan) releaseWishes(w *world) []wish {
+	out := p.wholeWishes(w)
+	for i := range out {
+		out[i].release = true
+	}
+	return out
+}
+
+// original is the one of that name; nil: the run changes no such policy.
+func (p *Plan) original(namespace, name string) *Original {
+	i := slices.IndexFunc(p.Originals, func(o Original) bool { return o.Namespace == namespace && o.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &p.Originals[i]
+}
+
+// holds reports whether a policy is an original of the plan, and such as the run makes it.
+func (p *Plan) holds(np *networkingv1.NetworkPolicy) bool {
+	if np == nil {
+		return false
+	}
+	o := p.original(np.Namespace, np.Name)
+	return o != nil && o.made(np, p.key())
+}
+
+// stillOriginal reports whether a policy is an original that its candidate has not
+// taken the place of.
+func (p *Plan) stillOriginal(np *networkingv1.NetworkPolicy) bool {
+	o := p.original(np.Namespace, np.Name)
+	return o != nil && o.UID == np.UID && !o.became(np)
+}
+
+// foreign lists the policies of a namespace that no run made, the originals of this
+// one as they were before it.
+func (p *Plan) foreign(w *world, namespace string) []verdict.Policy {
+	out := w.foreign(namespace)
+	for i := range out {
+		out[i] = p.asWas(w, out[i])
+	}
+	return out
+}
+
+// asWas is a policy as it was before the run.
+func (p *Plan) asWas(w *world, now verdict.Policy) verdict.Policy {
+	if o := p.original(now.Namespace, now.Name); o != nil && p.holds(w.policy(types.NamespacedName{Namespace: now.Namespace, Name: now.Name})) {
+		return o.Policy
+	}
+	return now
+}
+
+// removed are the names of those that nothing replaces.
+func (p *Plan) removed() []string {
+	var out []string
+	for _, o := range p.Originals {
+		if o.Becomes == "" {
+			out = append(out, o.Key())
+		}
+	}
+	return out
+}
+
+// noted is a copy of what is there of an original, with what it carries while the
+// run changes it, or without.
+func (x wish) noted() *networkingv1.NetworkPolicy {
+	np := x.have.DeepCopy()
+	if x.release {
+		delete(np.Labels, v1alpha1.LabelOriginal)
+		delete(np.Annotations, v1alpha1.AnnotationOriginal)
+		return np
+	}
+	raw, err := json.Marshal(note{Run: x.run.Name, RunUID: x.run.UID, Becomes: x.original.Becomes, Spec: x.original.Spec})
+	if err != nil {
+		panic(err) // plain data always marshals
+	}
+	np.Labels = merged(np.Labels, map[string]string{v1alpha1.LabelOriginal: x.run.Name})
+	np.Annotations = merged(np.Annotations, map[string]string{v1alpha1.AnnotationOriginal: string(raw)})
+	return np
+}
+
+// met reports whether what is there is as wished.
+func (x wish) met() bool {
+	if x.have == nil || !equality.Semantic.DeepEqual(x.have.Spec, x.spec) {
+		return false
+	}
+	_, carries := x.have.Annotations[v1alpha1.AnnotationOriginal]
+	return x.original == nil || carries != x.release
+}
+
+// release takes what the run wrote on originals that are whole again off, and gives
+// their fields back to who had them: the next apply by their owner would else be a
+// conflict with this run. It reports whether it had to write.
+func (r *RunReconciler) release(ctx context.Context, s *session, w *world) (bool, error) {
+	if changed := s.plan.changedWishes(w); len(changed) > 0 {
+		return true, r.widen(ctx, w, changed)
+	}
+	unmet := w.unmet(s.plan.releaseWishes(w))
+	return len(unmet) > 0, eachWish("give back", unmet, func(x wish) error {
+		np := x.have.DeepCopy()
+		if err := r.Write.GiveBack(ctx, np, x.original.Fields); err != nil {
+			return err
+		}
+		x.have = np
+		return r.Write.Update(ctx, x.noted())
+	})
+}
+
+// settleOriginals ends what a run that is over has to do with originals: a committed
+// one hands those over that have the spec of their candidate, and deletes those that
+// go; any other gives them back, which comes before its candidates go. What somebody
+// changed meanwhile stays as it is, without our marks. It needs no plan, and returns
+// how many were there.
+func (r *RunReconciler) settleOriginals(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (left int, err error) {
+	for i := range w.policies {
+		np := &w.policies[i]
+		n, ok := noteOf(np)
+		held := ok && n.heldBy(keyOf(run))
+		if !held && np.Labels[v1alpha1.LabelOriginal] != run.Name {
+			continue
+		}
+		left++
+		if err := r.settleOriginal(ctx, run, np, n); err != nil {
+			return left, fmt.Errorf("policy %s/%s, which was there before the run: %w", np.Namespace, np.Name, err)
+		}
+	}
+	return left, nil
+}
+
+// settleOriginal does so for one; the zero note says that only its label is the run's.
+func (r *RunReconciler) settleOriginal(ctx context.Context, run *v1alpha1.PolicyRolloutRun, np *networkingv1.NetworkPolicy, n note) error {
+	committed, by := run.Status.Phase == v1alpha1.PhaseCommitted, (*string)(nil)
+	o := n.original(np)
+	switch {
+	case !n.heldBy(keyOf(run)):
+		return r.Write.Relabel(ctx, np, map[string]*string{v1alpha1.LabelOriginal: nil}, nil)
+	case committed && n.Becomes == "" && inert(np):
+		return r.Write.DeleteAsRead(ctx, np.DeepCopy())
+	case committed && o.became(np):
+		by = &run.Name
+	case !committed && o.made(np, keyOf(run)) && o.stage(np, keyOf(run)) != int(rollout.Whole):
+		x := o.wish(rollout.Whole, keyOf(run)) // the marks go once it is whole
+		x.have = np
+		whole := x.noted()
+		whole.Spec = x.spec
+		return r.Write.Update(ctx, whole)
+	}
+	annotations := map[string]*string{v1alpha1.AnnotationOriginal: nil}
+	if by != nil {
+		annotations[v1alpha1.AnnotationCommittedBy] = by
+	}
+	return r.Write.Relabel(ctx, np, map[string]*string{v1alpha1.LabelOriginal: nil}, annotations)
+}
+
+// heldWishes are the originals that carry what the run wrote on them, as they were
+// before it, by what they carry.
+func heldWishes(run runKey, policies []networkingv1.NetworkPolicy) []wish {
+	var out []wish
+	for i := range policies {
+		np := &policies[i]
+		if n, ok := noteOf(np); ok && n.heldBy(run) {
+			if o := n.original(np); o.made(np, run) {
+				x := o.wish(rollout.Whole, run)
+				x.have = np
+				out = append(out, x)
+			}
+		}
+	}
+	return out
+}
+
+// heldByOthers refuses, or waits for, originals of another run: a baseline that is not
+// what its author wrote is none.
+func (no *refusal) heldByOthers(np *networkingv1.NetworkPolicy, n note, others []v1alpha1.PolicyRolloutRun) error {
+	at := slices.IndexFunc(others, func(o v1alpha1.PolicyRolloutRun) bool { return n.heldBy(keyOf(&o)) })
+	switch {
+	case equality.Semantic.DeepEqual(np.Spec, n.Spec):
+	case at < 0 || meta.IsStatusConditionTrue(others[at].Status.Conditions, v1alpha1.ConditionTidied):
+		no.add("policy %s/%s is not as its author wrote it: run %s, which is gone, has changed it; give it back the spec that its annotation %s has, and take that annotation and the label of the same name off",
+			np.Namespace, np.Name, n.Run, v1alpha1.AnnotationOriginal)
+	case others[at].Status.Phase.Terminal(): // else claim has refused it
+		return fmt.Errorf("run %s has ended and not yet given policy %s/%s back", n.Run, np.Namespace, np.Name)
+	}
+	return nil
+}
