@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
 // appliers are tools that keep an object as they want it, with what tells that one does.
@@ -29,14 +31,15 @@ var appliers = []struct {
 }
 
 // WrittenOver says why a rollout must not change a policy that is there: a tool applies
-// it, and would write over what the rollout makes of it. Empty: none is known to.
-func WrittenOver(np *networkingv1.NetworkPolicy) string {
+// it, and would write over what the rollout makes of it. Empty: none is known to, or the
+// author of the rollout says that it does not for now.
+func WrittenOver(np *networkingv1.NetworkPolicy, spec *v1alpha1.PolicyRolloutSpec) string {
 	by := appliedBy(np)
-	if by == "" {
+	if by == "" || spec.Suspended(np.Namespace+"/"+np.Name) != "" {
 		return ""
 	}
-	return fmt.Sprintf("policy %s/%s is there and would be changed, and %s applies it: it would be written over in the middle of the rollout. Take it out of what %s applies, or leave it out of the rollout",
-		np.Namespace, np.Name, by, by)
+	return fmt.Sprintf(`policy %s/%s is there and would be changed, and %s applies it: it would be written over in the middle of the rollout. Suspend that for as long as the rollout lasts, and say so with spec.exceptions: [{type: %s, policy: %s/%s, reason: "say how"}]; or leave the policy out of the rollout`,
+		np.Namespace, np.Name, by, v1alpha1.ExceptionSuspendedSync, np.Namespace, np.Name)
 }
 
 // appliedBy names the tool that keeps a policy as it wants it; empty: none is known.

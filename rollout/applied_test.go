@@ -6,6 +6,8 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
 func TestAToolThatAppliesAPolicyIsSeen(t *testing.T) {
@@ -20,7 +22,7 @@ func TestAToolThatAppliesAPolicyIsSeen(t *testing.T) {
 		"Flux, by its field manager":   {metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kustomize-controller"}}}, "Flux (field manager kustomize-controller)"},
 		"Kyverno":                      {metav1.ObjectMeta{Labels: map[string]string{"generate.kyverno.io/rule-name": "x"}}, "a Kyverno generate rule"},
 	} {
-		got := WrittenOver(&networkingv1.NetworkPolicy{ObjectMeta: tt.meta})
+		got := WrittenOver(&networkingv1.NetworkPolicy{ObjectMeta: tt.meta}, &v1alpha1.PolicyRolloutSpec{})
 		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}

@@ -80,9 +80,9 @@ type ProofOptions struct {
 	Workload func(*verdict.Pod) string
 	// Ports are tried on every target, besides the declared and the mentioned ones.
 	Ports []verdict.Port
-	// AllowUnisolation are keys (namespace/name) of policies whose pods may be
-	// left without isolation.
-	AllowUnisolation []string
+	// AllowUnisolation are policies of which each selects pods that may be left without
+	// isolation in its directions.
+	AllowUnisolation []verdict.Policy
 	// MaxExposures bounds the list; 0 means 1,000.
 	MaxExposures int
 }
@@ -187,8 +187,8 @@ func (p Proof) Refusals() []string {
 	}
 	for _, u := range p.Unisolated {
 		if !u.Allowed {
-			all = append(all, fmt.Sprintf("policy %s goes, and pods with labels %s would not be isolated for %s any more (%d pods today): keep a policy that selects them, or allow it by name",
-				u.Policy, labelText(u.Labels), strings.ToLower(string(u.Direction)), len(u.Pods)))
+			all = append(all, fmt.Sprintf("policy %s goes, and pods with labels %s would not be isolated for %s any more (%d pods today): keep a policy that selects them, or accept it with spec.exceptions: [%s]",
+				u.Policy, labelText(u.Labels), strings.ToLower(string(u.Direction)), len(u.Pods), u.exception()))
 		}
 	}
 	return all

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -15,18 +16,21 @@ import (
 type Unisolation struct {
 	Policy    string // of R, by which they are isolated: namespace/name
 	Direction networkingv1.PolicyType
+	// Selector of the policy.
+	Selector metav1.LabelSelector
 	// Labels of a pod that it would happen to; there may be none such today.
 	Labels map[string]string
 	// Pods of today that it happens to, sorted by key.
 	Pods []string
-	// Allowed says that the author of the rollout named the policy.
+	// Allowed says that the author of the rollout accepts it for all of them.
 	Allowed bool
 }
 
 // unisolations lists, for every policy that goes and each of its directions,
 // whether what stays and what comes isolates all that it did: by selectors, so
-// that it holds for pods of tomorrow too.
-func (c Change) unisolations(allowed []string) ([]Unisolation, error) {
+// that it holds for pods of tomorrow too. One that what is allowed covers as well is
+// allowed; of one that it covers in part, the rest is told.
+func (c Change) unisolations(allowed []verdict.Policy) ([]Unisolation, error) {
 	stays := c.After().Policies
 	var all []Unisolation
 	for _, p := range c.replaced() {
@@ -39,7 +43,14 @@ func (c Change) unisolations(allowed []string) ([]Unisolation, error) {
 				return nil, fmt.Errorf("policy %s, %s: %w", p.Key(), d, err)
 			}
 			if gap {
-				u := Unisolation{Policy: p.Key(), Direction: d, Labels: labels, Allowed: slices.Contains(allowed, p.Key())}
+				u := Unisolation{Policy: p.Key(), Direction: d, Selector: p.Spec.PodSelector, Labels: labels}
+				rest, left, err := freed(p, d, slices.Concat(stays, allowed))
+				if err != nil {
+					return nil, fmt.Errorf("policy %s, %s: %w", p.Key(), d, err)
+				}
+				if u.Allowed = !left; left {
+					u.Labels = rest
+				}
 				u.Pods, err = c.freedPods(p, d, stays)
 				if err != nil {
 					return nil, err

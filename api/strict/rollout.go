@@ -15,11 +15,6 @@ import (
 // of what they make, are made from it.
 const MaxRolloutName = 40
 
-// maxReason bounds a reason, in bytes, as the API does.
-const maxReason = 1024
-
-var exceptionTypes = []v1alpha1.ExceptionType{v1alpha1.ExceptionPredictedCut, v1alpha1.ExceptionUnqualifiedPath}
-
 // CheckRollout holds a PolicyRollout's spec, which stands at that path, against what
 // the API server and the controller accept of it, as far as it can be told from the
 // spec alone. Exceptions name paths of suites, so CheckExceptions does those.
@@ -172,35 +167,6 @@ func CheckAnalysis(at string, a v1alpha1.Analysis) Faults {
 	}
 	if budget, err := strconv.ParseFloat(a.FalseRollbackBudget, 64); err != nil || !(budget > 0 && budget < 1e6) {
 		f.Add(at+".falseRollbackBudget", "%s is not a number above 0, such as 1e-6 per hour", Show(a.FalseRollbackBudget))
-	}
-	return f
-}
-
-// CheckExceptions wants each exception to name one of the paths that it can be about,
-// and a reason. Whether the path is predicted to be cut is for a plan to say.
-func CheckExceptions(at string, all []v1alpha1.Exception, paths []v1alpha1.Path) Faults {
-	f := Faults{}
-	var names []string
-	for _, path := range paths {
-		names = append(names, path.Name)
-	}
-	for i, e := range all {
-		at := index(at, i)
-		if !slices.Contains(exceptionTypes, e.Type) {
-			f.Add(at+".type", "%q is not %s", Show(string(e.Type)), OneOf(exceptionTypes))
-		}
-		switch n := slices.Index(names, e.Path); {
-		case n < 0:
-			f.Add(at+".path", "the suite has no path %q%s", Show(e.Path), DidYouMean(e.Path, names))
-		case e.Type == v1alpha1.ExceptionPredictedCut && paths[n].Expect == v1alpha1.ExpectDeny:
-			f.Add(at+".path", "path %q must not work, so it cannot be cut", Show(e.Path))
-		}
-		if e.Reason == "" || len(e.Reason) > maxReason {
-			f.Add(at+".reason", "has %d bytes: say in at most %d why this is accepted", len(e.Reason), maxReason)
-		}
-		if slices.ContainsFunc(all[:i], func(other v1alpha1.Exception) bool { return other.Type == e.Type && other.Path == e.Path }) {
-			f.Add(at, "path %q is accepted twice", Show(e.Path))
-		}
 	}
 	return f
 }

@@ -79,7 +79,7 @@ type PolicyRolloutSpec struct {
 
 // ExceptionType is what an exception accepts.
 //
-// +kubebuilder:validation:Enum=PredictedCut;UnqualifiedPath
+// +kubebuilder:validation:Enum=PredictedCut;UnqualifiedPath;Unisolation;SuspendedSync
 type ExceptionType string
 
 // The types of exceptions.
@@ -90,15 +90,37 @@ const (
 	// ExceptionUnqualifiedPath lets a run go on although the path did not work before the change.
 	// The path then has no vote, and the report says so.
 	ExceptionUnqualifiedPath ExceptionType = "UnqualifiedPath"
+	// ExceptionUnisolation lets pods be left without isolation in a direction: a policy that
+	// isolates them goes, and none that stays or comes does.
+	ExceptionUnisolation ExceptionType = "Unisolation"
+	// ExceptionSuspendedSync says that the tool that applies a policy does not do so while the
+	// rollout lasts, so that the rollout may change it.
+	ExceptionSuspendedSync ExceptionType = "SuspendedSync"
 )
 
 // Exception is one thing that the author of a rollout accepts, and why.
+//
+// +kubebuilder:validation:XValidation:rule="(self.type in ['PredictedCut', 'UnqualifiedPath']) == has(self.path)",message="path goes with the types PredictedCut and UnqualifiedPath"
+// +kubebuilder:validation:XValidation:rule="(self.type == 'SuspendedSync') == has(self.policy)",message="policy goes with the type SuspendedSync"
+// +kubebuilder:validation:XValidation:rule="self.type == 'Unisolation' ? has(self.__namespace__) && has(self.podSelector) && has(self.direction) : !has(self.__namespace__) && !has(self.podSelector) && !has(self.direction)",message="namespace, podSelector and direction go with the type Unisolation"
 type Exception struct {
 	Type ExceptionType `json:"type"`
-	// Path is the name of a path of the suites.
+	// Path is the name of a path of the suites: of PredictedCut and UnqualifiedPath.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=120
-	Path string `json:"path"`
+	Path string `json:"path,omitempty"`
+	// Policy is the namespace/name of the policy that a tool applies: of SuspendedSync.
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:Pattern=`^[^/]+/[^/]+$`
+	Policy string `json:"policy,omitempty"`
+	// Namespace, PodSelector and Direction say which pods may be left without isolation: of
+	// Unisolation.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace   string                `json:"namespace,omitempty"`
+	PodSelector *metav1.LabelSelector `json:"podSelector,omitempty"`
+	// +kubebuilder:validation:Enum=Ingress;Egress
+	Direction networkingv1.PolicyType `json:"direction,omitempty"`
 	// Reason is for the reader of the report.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
@@ -110,6 +132,22 @@ type Exception struct {
 func (s *PolicyRolloutSpec) Accepts(t ExceptionType, path string) string {
 	for _, e := range s.Exceptions {
 		if e.Type == t && e.Path == path {
+			return e.Reason
+		}
+	}
+	return ""
+}
+
+// OfPath reports whether the exception is about a path of the suites.
+func (e Exception) OfPath() bool {
+	return e.Type != ExceptionUnisolation && e.Type != ExceptionSuspendedSync
+}
+
+// Suspended is the reason why the tool that applies a policy is not in the rollout's way;
+// empty: its author does not say so.
+func (s *PolicyRolloutSpec) Suspended(policy string) string {
+	for _, e := range s.Exceptions {
+		if e.Type == ExceptionSuspendedSync && e.Policy == policy {
 			return e.Reason
 		}
 	}

@@ -225,16 +225,17 @@ func (i *installer) noTemporary(ctx context.Context) error {
 }
 
 func leftBy(byRun map[string][]unstructured.Unstructured, so string) error {
-	for _, run := range slices.Sorted(maps.Keys(byRun)) {
-		p := byRun[run][0]
-		if p.GetLabels()[v1alpha1.LabelOriginal] != "" {
-			return fmt.Errorf("%w: policy %s/%s was there before run %s, which is gone and has not given it back: give it the spec that its annotation %s has, take that annotation and the label of the same name off, and uninstall again; %s",
-				ErrLive, p.GetNamespace(), p.GetName(), run, v1alpha1.AnnotationOriginal, so)
-		}
-		return fmt.Errorf("%w: policy %s/%s is a temporary one of run %s (role %s), which is gone: without it paths may break or open, so it stays and %s; look at it, delete it (kubectl -n %s delete networkpolicy %s), and uninstall again",
-			ErrLive, p.GetNamespace(), p.GetName(), run, p.GetLabels()[v1alpha1.LabelRole], so, p.GetNamespace(), p.GetName())
+	runs := slices.Sorted(maps.Keys(byRun))
+	if len(runs) == 0 {
+		return nil
 	}
-	return nil
+	run, p := runs[0], byRun[runs[0]][0]
+	if p.GetLabels()[v1alpha1.LabelOriginal] != "" {
+		return fmt.Errorf("%w: policy %s/%s was there before run %s, which is gone and has not given it back: give it the spec that its annotation %s has, take that annotation and the label of the same name off, and uninstall again; %s",
+			ErrLive, p.GetNamespace(), p.GetName(), run, v1alpha1.AnnotationOriginal, so)
+	}
+	return fmt.Errorf("%w: policy %s/%s is a temporary one of run %s (role %s), which is gone: without it paths may break or open, so it stays and %s; look at it, delete it (kubectl -n %s delete networkpolicy %s), and uninstall again",
+		ErrLive, p.GetNamespace(), p.GetName(), run, p.GetLabels()[v1alpha1.LabelRole], so, p.GetNamespace(), p.GetName())
 }
 
 // unmarkPolicies takes our labels and annotations off policies that are in force.

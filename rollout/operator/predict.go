@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
@@ -105,7 +106,7 @@ func (p *Plan) predict(w *world, to prospect, spec *v1alpha1.PolicyRolloutSpec, 
 			p.predictCut(w, to, path, spec, no)
 		}
 	}
-	p.prove(w, no)
+	p.prove(w, rollout.AllowedUnisolations(spec), no)
 }
 
 func (p *Plan) predictLeak(w *world, to prospect, path PlannedPath) {
@@ -192,20 +193,26 @@ func (p *Plan) asksNames(w *world, identity string) bool {
 // prove goes through every mix of pod states, lists the exposures and refuses
 // those that no order of the candidates avoids. The others are listed only: all
 // candidates go out in one wave here, and the plan says so.
-func (p *Plan) prove(w *world, no *refusal) {
+func (p *Plan) prove(w *world, allowed []verdict.Policy, no *refusal) {
 	var ports []verdict.Port
 	for _, path := range p.Paths {
 		for _, b := range w.backends(path.To.Service) {
 			ports = append(ports, verdict.Port{Number: b.port, Protocol: corev1.Protocol(path.protocol())})
 		}
 	}
-	proof, err := rollout.Prove(p.change(w), nil, rollout.ProofOptions{Ports: ports, MaxExposures: maxExposures})
+	proof, err := rollout.Prove(p.change(w), nil, rollout.ProofOptions{Ports: ports, MaxExposures: maxExposures, AllowUnisolation: allowed})
 	if err != nil {
 		no.add("%v", err)
 		return
 	}
 	for _, reason := range proof.Refusals() {
 		no.add("%s", reason)
+	}
+	for _, u := range proof.Unisolated {
+		if u.Allowed {
+			p.Unprobeable = append(p.Unprobeable, report.NotTested{What: fmt.Sprintf("pods of %s for %s once policy %s is gone", metav1.FormatLabelSelector(&u.Selector), strings.ToLower(string(u.Direction)), u.Policy),
+				Reason: "an exception of the rollout lets them be without isolation"})
+		}
 	}
 	for _, e := range proof.Exposures {
 		p.Exposures = append(p.Exposures, report.Exposure{From: e.From.Key(), To: e.To.Key(), Port: fmt.Sprintf("%d/%s", e.Port.Number, e.Port.Protocol)})

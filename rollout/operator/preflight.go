@@ -93,7 +93,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
-	if err := r.rehearse(ctx, p, candidates, ro.Spec.Policies.Remove, w, no); err != nil {
+	if err := r.rehearse(ctx, p, candidates, &ro.Spec, w, no); err != nil {
 		return nil, err
 	}
 	if err := r.refuseOtherKinds(ctx, p, w, no); err != nil {

@@ -19,18 +19,18 @@ import (
 // rehearse has the API server default and check every write of the rollout without
 // storing it, sorts its policies into those that are added, changed and removed, and
 // plans the bridges.
-func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1alpha1.CandidatePolicy, remove []v1alpha1.PolicyRef, w *world, no *refusal) error {
+func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1alpha1.CandidatePolicy, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
 	write, err := r.forward(p)
 	if err != nil {
 		return err
 	}
 	for _, c := range candidates {
-		if err := r.addCandidate(ctx, p, write, c, w, no); err != nil {
+		if err := r.addCandidate(ctx, p, write, c, spec, w, no); err != nil {
 			return err
 		}
 	}
-	for _, ref := range remove {
-		if err := r.addRemoval(ctx, p, write, ref, w, no); err != nil {
+	for _, ref := range spec.Policies.Remove {
+		if err := r.addRemoval(ctx, p, write, ref, spec, w, no); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ var errInPlace = errors.New("every policy of the rollout is in place already")
 
 // addCandidate plans one policy. The one of that name may be there: with the same spec
 // it is no work, with another it is changed.
-func (r *RunReconciler) addCandidate(ctx context.Context, p *Plan, write *writer.Writer, c v1alpha1.CandidatePolicy, w *world, no *refusal) error {
+func (r *RunReconciler) addCandidate(ctx context.Context, p *Plan, write *writer.Writer, c v1alpha1.CandidatePolicy, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
 	// With the marks that it will have: admission may ask for them.
 	defaulted := &networkingv1.NetworkPolicy{ObjectMeta: p.key().Meta(c.Namespace, objectName(p.Run, "rehearsal", len(p.Candidates)), roleCandidate), Spec: *c.Spec.DeepCopy()}
 	err := write.Rehearse(ctx, defaulted)
@@ -76,7 +76,7 @@ func (r *RunReconciler) addCandidate(ctx context.Context, p *Plan, write *writer
 		if digestOf(have.Spec) == digestOf(policy.Spec) {
 			return nil
 		}
-		if err := r.addOriginal(ctx, p, write, have, digestOf(policy.Spec), no); err != nil {
+		if err := r.addOriginal(ctx, p, write, have, digestOf(policy.Spec), spec, no); err != nil {
 			return err
 		}
 	}
@@ -87,23 +87,26 @@ func (r *RunReconciler) addCandidate(ctx context.Context, p *Plan, write *writer
 // addRemoval plans that a policy goes. One that is not there is gone already; the
 // report says so, because the name may be a slip. Whether it may go is asked with the
 // rights of the account: it is deleted once it selects nothing and the run is committed.
-func (r *RunReconciler) addRemoval(ctx context.Context, p *Plan, write *writer.Writer, ref v1alpha1.PolicyRef, w *world, no *refusal) error {
+func (r *RunReconciler) addRemoval(ctx context.Context, p *Plan, write *writer.Writer, ref v1alpha1.PolicyRef, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
 	have := w.unmarked(ref.Namespace, ref.Name)
 	if have == nil {
 		p.Unprobeable = append(p.Unprobeable, report.NotTested{What: "the removal of policy " + ref.Key(), Reason: "there is no such policy"})
 		return nil
 	}
-	return r.addOriginal(ctx, p, write, have, "", no)
+	return r.addOriginal(ctx, p, write, have, "", spec, no)
 }
 
 // addOriginal plans that a policy is changed to what has the digest, or goes. The way
 // there is rehearsed as the rollout's account, the way back as the controller.
-func (r *RunReconciler) addOriginal(ctx context.Context, p *Plan, write *writer.Writer, have *networkingv1.NetworkPolicy, becomes string, no *refusal) error {
+func (r *RunReconciler) addOriginal(ctx context.Context, p *Plan, write *writer.Writer, have *networkingv1.NetworkPolicy, becomes string, spec *v1alpha1.PolicyRolloutSpec, no *refusal) error {
 	o := &Original{Policy: verdict.PolicyOf(have.DeepCopy()), UID: have.UID, Fields: have.DeepCopy().ManagedFields, Becomes: becomes}
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
-	if why := rollout.WrittenOver(have); why != "" {
+	if why := rollout.WrittenOver(have, spec); why != "" {
 		no.add("%s", why)
 		return nil
+	}
+	if reason := spec.Suspended(key.String()); reason != "" {
+		p.Unprobeable = append(p.Unprobeable, report.NotTested{What: "whether what applies policy " + key.String() + " is suspended", Reason: "the author says so: " + reason})
 	}
 	for _, x := range []struct {
 		write *writer.Writer
@@ -142,7 +145,7 @@ type writes map[string]bool
 func writesOf(candidates []v1alpha1.CandidatePolicy, remove []v1alpha1.PolicyRef) writes {
 	out := writes{}
 	for _, c := range candidates {
-		out[c.Namespace] = out[c.Namespace]
+		out[c.Namespace] = false
 	}
 	for _, ref := range remove {
 		out[ref.Namespace] = true

@@ -60,7 +60,7 @@ func (p *Plan) untriable(path PlannedPath, via v1alpha1.Via, w *world) string {
 func (p *Plan) settleExceptions(spec *v1alpha1.PolicyRolloutSpec, no *refusal) {
 	for _, e := range spec.Exceptions {
 		at := slices.IndexFunc(p.Paths, func(path PlannedPath) bool { return path.Name == e.Path })
-		if at < 0 {
+		if at < 0 && e.OfPath() {
 			no.add("spec.exceptions accepts %s for path %q, which no suite of the rollout has: correct the name", e.Type, e.Path)
 		}
 	}

@@ -63,6 +63,9 @@ func (p Preview) unaccepted() (names []string) {
 // meant for another one.
 func (p *Preview) except(r manifest.Rollout) error {
 	for i, e := range r.Object.Spec.Exceptions {
+		if !e.OfPath() {
+			continue
+		}
 		n := slices.IndexFunc(p.Paths, func(path Path) bool { return path.Name == e.Path })
 		if n < 0 {
 			at := fmt.Sprintf("spec.exceptions[%d].path", i)

@@ -141,9 +141,9 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.Assumed = t.assumed
 	p.name = workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
-		ProofOptions: rollout.ProofOptions{Ports: t.ports}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
+		ProofOptions: rollout.ProofOptions{Ports: t.ports, AllowUnisolation: rollout.AllowedUnisolations(&r.Object.Spec)}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
 	for _, np := range set.Objects.NetworkPolicies {
-		if why := rollout.WrittenOver(np.Object); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
+		if why := rollout.WrittenOver(np.Object, &r.Object.Spec); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
 			p.Summary.Refusals = append(p.Summary.Refusals, why)
 		}
 	}

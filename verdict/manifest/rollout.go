@@ -48,12 +48,7 @@ func checkRollout(r *v1alpha1.PolicyRollout) strict.Faults {
 	f = append(f, strict.CheckRemove(at+".remove", policies.Remove, func(key string) bool { return seen[key] })...)
 	for i, e := range r.Spec.Exceptions {
 		at := index("spec.exceptions", i)
-		if types := []v1alpha1.ExceptionType{v1alpha1.ExceptionPredictedCut, v1alpha1.ExceptionUnqualifiedPath}; !slices.Contains(types, e.Type) {
-			f.Add(at+".type", "%q is not %s", strict.Show(string(e.Type)), strict.OneOf(types))
-		}
-		if e.Path == "" || e.Reason == "" {
-			f.Add(at, "an exception names a path and a reason")
-		}
+		f = append(f, strict.CheckException(at, e)...)
 	}
 	return f
 }
