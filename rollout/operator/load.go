@@ -6,7 +6,7 @@ import (
 )
 
 // Bounds of what one run may send and make. They are far above what a platform of a
-// hundred paths needs, and below what a node notices.
+// hundred paths needs.
 const (
 	maxProbePods     = 1000
 	maxAttemptsOfRun = 20000 // a second, of all probe pods together
