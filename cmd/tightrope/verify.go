@@ -58,7 +58,7 @@ func newVerifyCommand() *cobra.Command {
 	f.StringVar(&o.apply, "apply", "", "directory of rendered manifests to apply first, such as helm template writes; on --cluster current they stay, and policies are in force")
 	f.StringVar(&o.report, "report", "reports", "directory for the reports")
 	f.DurationVar(&o.lasts, "for", 5*time.Second, "how long each path is tried")
-	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long it may take in all")
+	f.DurationVar(&o.timeout, "timeout", 3*time.Minute, "how long it may take in all")
 	f.Func("image-pull-secret", "name of a pull secret of every namespace that gets a probe pod; repeatable", o.pods.SetPullSecret)
 	f.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on", o.pods.SetNodeSelector)
 	f.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; repeatable", o.pods.SetToleration)
