@@ -90,7 +90,8 @@ func dead(t *testing.T) string {
 func TestWhatWasLeftIsNamedWithWhatRemovesIt(t *testing.T) {
 	gone, before, mine := dead(t), dead(t), strconv.Itoa(os.Getpid())
 	docker(t, "echo "+prefix+gone+"; echo "+prefix+mine+"; echo "+prefix+"x; echo somebodys", "")
-	for _, pid := range []string{gone, before, mine} {
+	runs := strconv.Itoa(os.Getppid()) // and has no cluster yet
+	for _, pid := range []string{gone, before, mine, runs} {
 		if err := os.Mkdir(filepath.Join(os.TempDir(), prefix+"kind-"+pid+"-1"), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -117,8 +118,8 @@ func TestWhatWasLeftIsNamedWithWhatRemovesIt(t *testing.T) {
 		t.Errorf("other people's clusters are told of:\n%s", heard)
 	}
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), "*"))
-	if len(left) != 2 || strings.Contains(strings.Join(left, " "), "-"+before+"-") {
-		t.Errorf("folders %v, want those of %s, whose cluster is there, and of %s, which runs", left, gone, mine)
+	if len(left) != 3 || strings.Contains(strings.Join(left, " "), "-"+before+"-") {
+		t.Errorf("folders %v, want those of %s, whose cluster is there, and of %s and %s, which run", left, gone, mine, runs)
 	}
 }
 
