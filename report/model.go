@@ -159,10 +159,11 @@ type Access struct {
 	To        time.Time `json:"to"`
 }
 
-// Policy is a candidate as it was rolled out.
+// Policy is a candidate as it was rolled out, or a policy that went.
 type Policy struct {
-	Name   string `json:"name"` // namespace/name
-	SHA256 string `json:"sha256"`
+	Name   string `json:"name"`             // namespace/name
+	SHA256 string `json:"sha256"`           // of its spec; empty: the rollout removes it
+	Before string `json:"before,omitempty"` // SHA-256 of the spec that it had before the rollout; empty: it was not there
 }
 
 // NotTested is something this run says nothing about.

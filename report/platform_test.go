@@ -82,7 +82,7 @@ func committedReport() *Report {
 		},
 	}
 	for i, name := range []string{"ai/default-deny", "ai/llm-gateway", "ai/model", "apps/egress-default-deny", "apps/chat-api", "data/default-deny", "data/vector-db"} {
-		r.Policies = append(r.Policies, Policy{name, strings.Repeat(fmt.Sprintf("%08x", 0x9e3779b1*uint32(i+1)), 8)})
+		r.Policies = append(r.Policies, Policy{Name: name, SHA256: strings.Repeat(fmt.Sprintf("%08x", 0x9e3779b1*uint32(i+1)), 8)})
 	}
 	return r
 }
@@ -146,7 +146,7 @@ func hostileReport() *Report {
 	r.Predicted = []Prediction{{hostileText, hostileText, long, hostileText}}
 	r.Exposures = []Exposure{{hostileText, long, hostileText, hostileText}}
 	r.TemporaryAccess = []Access{{Identity: hostileText, Namespace: long, Pods: []string{hostileText, long}}}
-	r.Policies = []Policy{{hostileText, long}}
+	r.Policies = []Policy{{hostileText, long, hostileText}}
 	r.NotTested = []NotTested{{hostileText, hostileText, long}}
 	r.Coverage = Coverage{Required: -1, Proved: 1 << 40}
 	return r

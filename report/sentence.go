@@ -74,7 +74,7 @@ func stop(s string) string {
 
 func committed(r *Report) string {
 	paths := pathsOf(r)
-	under := "under " + count(len(r.Policies), "policy")
+	under := "under " + count(candidates(r), "policy")
 	if len(paths) == 0 {
 		return "no path was tested " + under
 	}
@@ -90,6 +90,17 @@ func committed(r *Report) string {
 		}
 	}
 	return s
+}
+
+// candidates counts the policies that the rollout put in force, or meant to.
+func candidates(r *Report) int {
+	n := 0
+	for _, p := range r.Policies {
+		if p.SHA256 != "" || p.Before == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func verb(n int, one, many string) string {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -178,8 +179,17 @@ func policiesTable(r *Report) table {
 		About: "The candidate set as it was rolled out.",
 		None:  "The candidate set is empty.",
 		Head:  []column{{Name: "Policy", Code: true}, {Name: "SHA-256", Code: true}}}
+	changes := slices.ContainsFunc(r.Policies, func(p Policy) bool { return p.Before != "" })
+	if changes {
+		t.Head = append(t.Head, column{Name: "Before", Code: true})
+		t.About = "The candidate set as it was rolled out, and what was there of it before."
+	}
 	for _, p := range r.Policies {
-		t.Rows = append(t.Rows, line{Cells: []string{p.Name, p.SHA256}})
+		cells := []string{p.Name, cmp.Or(p.SHA256, "removed")}
+		if changes {
+			cells = append(cells, cmp.Or(p.Before, "–"))
+		}
+		t.Rows = append(t.Rows, line{Cells: cells})
 	}
 	return t
 }

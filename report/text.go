@@ -70,7 +70,7 @@ func WriteText(w io.Writer, r *Report, colour bool) error {
 	t.list(exposuresTable(r), 4)
 	t.list(notTestedTable(r), 3)
 	t.heading("Coverage")
-	t.para(2, coverage(r.Coverage)+", under "+count(len(r.Policies), "policy"))
+	t.para(2, coverage(r.Coverage)+", under "+count(candidates(r), "policy"))
 	if r.Timings != "" {
 		t.para(2, "Timings: "+Sanitize(r.Timings))
 	}

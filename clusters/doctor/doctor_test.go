@@ -66,6 +66,8 @@ func TestWhatAnOldRunLeftIsNamedWithWhatRemovesIt(t *testing.T) {
 		&corev1.Namespace{ObjectMeta: of("tightrope-verify-1", "", "tightrope-verify-1", "check", old)}, &corev1.Pod{ObjectMeta: of("tightrope-verify-1", "tightrope-verify-1", "d", "check", old)},
 		&corev1.Pod{ObjectMeta: of("tightrope-verify-2", "ai", "e", "probe", young)},
 		&corev1.Pod{ObjectMeta: of(Prefix+"x", "ai", "f", "check", old)},
+		&networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "theirs", Labels: map[string]string{v1alpha1.LabelOriginal: "dead-1"}}},
+		&networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "in-use", Labels: map[string]string{v1alpha1.LabelOriginal: "alive-1"}}},
 	)
 	x.leftovers(t.Context())
 	got := x.says("leftovers")
@@ -73,12 +75,14 @@ func TestWhatAnOldRunLeftIsNamedWithWhatRemovesIt(t *testing.T) {
 		"Problem: of dead-1, which is not there any more: networkpolicy ai/c, pod ai/b kubectl -n ai delete networkpolicies -l tightrope.dev/run=dead-1,tightrope.dev/role!=bridge && kubectl -n ai delete networkpolicies,pods,configmaps -l tightrope.dev/run=dead-1",
 		"Problem: of tightrope-verify-1, which is not there any more: namespace tightrope-verify-1, pod tightrope-verify-1/d kubectl delete namespace tightrope-verify-1",
 		"Note: tightrope-verify-2 may be under way",
+		"Problem: policy ai/theirs is not as its author wrote it: dead-1, which is not there any more, has changed it.",
+		`kubectl -n ai get networkpolicy theirs -o jsonpath='{.metadata.annotations.tightrope\.dev/original}'`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwithout\n%s", got, want)
 		}
 	}
-	if strings.Contains(got, "alive-1") || strings.Contains(got, Prefix+"x") || strings.Contains(got, "ai/r") {
+	if strings.Contains(got, "alive-1") || strings.Contains(got, Prefix+"x") || strings.Contains(got, "ai/r") || strings.Contains(got, "in-use") {
 		t.Errorf("what is in use, or is to stay, is called a leftover:\n%s", got)
 	}
 }

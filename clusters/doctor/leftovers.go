@@ -72,9 +72,32 @@ func (x *examiner) leftovers(ctx context.Context) {
 		}
 		x.add(name, Problem, fmt.Sprintf("of %s, which is not there any more: %s", owner, l.list()), l.removal(x.Kubectl, owner)...)
 	}
-	if len(left) == 0 {
+	if borrowed := x.borrowed(ctx, name, alive); len(left)+borrowed == 0 {
 		x.add(name, OK, "nothing carries the mark of a run that is not there")
 	}
+}
+
+// borrowed names the policies that a run was to change or remove, and that it did not
+// give back before it was gone. It returns how many there are, those that are not known
+// included.
+func (x *examiner) borrowed(ctx context.Context, name string, alive map[string]bool) int {
+	var list metav1.PartialObjectMetadataList
+	list.SetGroupVersionKind(networkingv1.SchemeGroupVersion.WithKind("NetworkPolicyList"))
+	if err := x.api.List(ctx, &list, client.HasLabels{v1alpha1.LabelOriginal}); err != nil {
+		x.add(name, Unknown, fmt.Sprintf("list the policies that runs change: %v", err))
+		return 1
+	}
+	found := 0
+	for _, o := range list.Items {
+		if alive[o.Labels[v1alpha1.LabelOriginal]] || o.DeletionTimestamp != nil {
+			continue
+		}
+		found++
+		x.add(name, Problem, fmt.Sprintf("policy %s/%s is not as its author wrote it: %s, which is not there any more, has changed it. Its annotation %s has the spec that it had; give it that, and take the annotation and the label of the same name off",
+			o.Namespace, o.Name, o.Labels[v1alpha1.LabelOriginal], v1alpha1.AnnotationOriginal),
+			fmt.Sprintf(`%s -n %s get networkpolicy %s -o jsonpath='{.metadata.annotations.tightrope\.dev/original}'`, x.Kubectl, o.Namespace, o.Name))
+	}
+	return found
 }
 
 func (l *leftover) add(kind string, o *metav1.PartialObjectMetadata) {

@@ -195,6 +195,15 @@ func TestAStoppedPullGoesNoFurther(t *testing.T) {
 	later.says(" • Writing configuration") // returns: kind ends when its containers are gone
 }
 
+func TestWithoutANetworkPluginThereIsAdvice(t *testing.T) {
+	if got := advised("node a: NetworkReady=false message:cni plugin not initialized"); !strings.Contains(got, "--cluster current") {
+		t.Error(got)
+	}
+	if got := advised("node a: kubelet stopped"); strings.Contains(got, "network") {
+		t.Error(got)
+	}
+}
+
 func TestWhatIsNotReadyIsNamed(t *testing.T) {
 	node := func(name string, status corev1.ConditionStatus, says string) *corev1.Node {
 		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{
@@ -212,7 +221,7 @@ func TestWhatIsNotReadyIsNamed(t *testing.T) {
 	}{
 		"all":               {[]*corev1.Node{node("a", corev1.ConditionTrue, ""), node("b", corev1.ConditionTrue, "")}, up, nil},
 		"one has not come":  {[]*corev1.Node{node("a", corev1.ConditionTrue, "")}, up, []string{"1 of 2 nodes have joined"}},
-		"no network plugin": {[]*corev1.Node{node("a", corev1.ConditionFalse, "cni plugin not initialized"), node("b", corev1.ConditionTrue, "")}, up, []string{"node a: cni plugin not initialized (does the configuration"}},
+		"no network plugin": {[]*corev1.Node{node("a", corev1.ConditionFalse, "cni plugin not initialized"), node("b", corev1.ConditionTrue, "")}, up, []string{"node a: cni plugin not initialized"}},
 		"a silent node":     {[]*corev1.Node{{ObjectMeta: metav1.ObjectMeta{Name: "a"}}, node("b", corev1.ConditionUnknown, "kubelet stopped")}, up, []string{"node a: it has not said", "node b: kubelet stopped"}},
 		"no names yet":      {[]*corev1.Node{node("a", corev1.ConditionTrue, ""), node("b", corev1.ConditionTrue, "")}, dns, []string{"kube-system/coredns: it is not available"}},
 		"a new deployment":  {[]*corev1.Node{node("a", corev1.ConditionTrue, ""), node("b", corev1.ConditionTrue, "")}, stale, []string{"kube-system/coredns: it is new"}},

@@ -45,7 +45,7 @@ func (c *Cluster) ready(ctx context.Context) error {
 		}
 		select {
 		case <-within.Done():
-			return fmt.Errorf("kind cluster %s is not ready: %w: %s", c.name, context.Cause(within), strings.Join(waiting, "; "))
+			return fmt.Errorf("kind cluster %s is not ready: %w: %s", c.name, context.Cause(within), advised(strings.Join(waiting, "; ")))
 		case <-time.After(look):
 		}
 	}
@@ -84,8 +84,6 @@ func notReady(conditions []corev1.NodeCondition) string {
 		case c.Type != corev1.NodeReady:
 		case c.Status == corev1.ConditionTrue:
 			return ""
-		case strings.Contains(c.Message, "cni"):
-			return c.Message + " (does the configuration switch kind's network plugin off? Nothing else brings one: create the cluster with kind, install yours, and use --cluster current)"
 		default:
 			return c.Message
 		}
@@ -103,4 +101,12 @@ func unavailable(d *appsv1.Deployment) string {
 		}
 	}
 	return "it is not available"
+}
+
+// advised says what to do where no network plugin came up.
+func advised(waiting string) string {
+	if !strings.Contains(waiting, "cni plugin not initialized") {
+		return waiting
+	}
+	return waiting + "; does the configuration switch kind's network plugin off? Nothing else brings one: create the cluster with kind, install yours, and use --cluster current"
 }

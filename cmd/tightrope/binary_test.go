@@ -160,7 +160,12 @@ func start(t *testing.T, args ...string) *process {
 // await reads stdout up to a line that has the text.
 func (p *process) await(t *testing.T, text string) {
 	t.Helper()
-	late := time.After(patience)
+	p.awaitWithin(t, text, patience)
+}
+
+func (p *process) awaitWithin(t *testing.T, text string, within time.Duration) {
+	t.Helper()
+	late := time.After(within)
 	for {
 		select {
 		case line, more := <-p.lines:
@@ -172,7 +177,7 @@ func (p *process) await(t *testing.T, text string) {
 				return
 			}
 		case <-late:
-			t.Fatalf("no line had %q within %v", text, patience)
+			t.Fatalf("no line had %q within %v", text, within)
 		}
 	}
 }

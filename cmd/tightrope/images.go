@@ -139,7 +139,7 @@ func newImagesSave(folder *string) *cobra.Command {
 		Short: "Write the images to one file, an OCI archive; - is standard output",
 		Long: "Save writes an OCI archive, which `load`, skopeo, podman and containerd read. With --registry, containerd also\n" +
 			"knows the images by the names that pods have when that registry is named to other commands: nodes onto which\n" +
-			"the archive is loaded pull nothing, and the registry need not be there.",
+			"the archive is loaded pull nothing, and the registry need not be there. It prints these names, as push does.",
 		Example: "  tightrope images save images.tar\n" +
 			"  tightrope images save --registry registry.example/tightrope images.tar && kind load image-archive images.tar",
 		Args: cobra.ExactArgs(1),
@@ -154,8 +154,15 @@ func newImagesSave(folder *string) *cobra.Command {
 			if err := l.SaveFile(args[0], registry); err != nil {
 				return imagesError(err)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "saved %d images to %s\n", len(l.Images), args[0])
-			return nil
+			if registry == "" {
+				fmt.Fprintf(c.OutOrStdout(), "saved %d images to %s\n", len(l.Images), args[0])
+				return nil
+			}
+			names, err := l.References(registry)
+			for _, i := range l.Images {
+				fmt.Fprintln(c.OutOrStdout(), names[i.Name]) // as push does
+			}
+			return err
 		},
 	}
 	c.Flags().StringVar(&registry, "registry", "", "registry and prefix that pods will name; nothing is sent there")

@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tightrope-dev/tightrope/clusters/kind"
 	"github.com/tightrope-dev/tightrope/deploy/apply"
@@ -55,17 +57,10 @@ func kindLayout(t *testing.T) string {
 	return filepath.Join(filepath.Dir(binary(t, "tightrope")), "images")
 }
 
-// kindClusters are the names of those that a tightrope has made.
-func kindClusters(t *testing.T) []string {
-	t.Helper()
-	names, err := kind.Names()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "tightrope-") })
-}
+// kindPatience bounds how long a cluster may take to come to a line, beside others.
+const kindPatience = 10 * time.Minute
 
-// onKind runs the built program, and fails if it leaves a cluster or a folder.
+// onKind runs the built program, and fails if its process leaves a cluster.
 func onKind(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	cmd := exec.Command(binary(t, "tightrope"), args...)
@@ -73,18 +68,30 @@ func onKind(t *testing.T, args ...string) (code int, out string) {
 	if err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
+	nothingLeft(t, cmd.Process.Pid)
 	return cmd.ProcessState.ExitCode(), string(raw)
 }
 
-// nothingLeft is that no cluster is there and no folder with credentials of one.
-func nothingLeft(t *testing.T) {
+// nothingLeft is that neither the cluster of a process is there, nor a folder with
+// credentials of it.
+func nothingLeft(t *testing.T, pid int) {
 	t.Helper()
-	if left := kindClusters(t); len(left) > 0 {
+	if leaves(t, pid) {
+		t.Errorf("left: tightrope-%d", pid)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("tightrope-kind-%d-*", pid))); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "tightrope-kind-*")); len(left) > 0 {
-		t.Errorf("left: %v", left)
+}
+
+// leaves reports whether the cluster of a process is there.
+func leaves(t *testing.T, pid int) bool {
+	t.Helper()
+	names, err := kind.Names()
+	if err != nil {
+		t.Fatal(err)
 	}
+	return slices.Contains(names, fmt.Sprintf("tightrope-%d", pid))
 }
 
 // kindReports is where a scenario's reports go.
@@ -122,7 +129,6 @@ func TestKindRunsTheLibrary(t *testing.T) {
 	if enforces == "true" && code != exitOK || enforces == "false" && code != exitInconclusive {
 		t.Errorf("exit code %d", code)
 	}
-	nothingLeft(t)
 }
 
 // keptKind makes a cluster that stays until the test ends, with our images on its nodes
@@ -151,7 +157,7 @@ func keptKind(t *testing.T) []string {
 		if err := shut(t.Context(), c); err != nil {
 			t.Error(err)
 		}
-		nothingLeft(t)
+		nothingLeft(t, os.Getpid())
 	})
 	return []string{"--kubeconfig", c.Kubeconfig(), "--registry", theirRegistry + "/tightrope", "--image-layout", kindLayout(t)}
 }
@@ -244,6 +250,7 @@ func applyFile(t *testing.T, kubeconfig, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	log.SetLogger(logr.Discard()) // as the command does
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		t.Fatal(err)
@@ -253,49 +260,63 @@ func applyFile(t *testing.T, kubeconfig, file string) {
 	}
 }
 
+// startKind runs gw-forgot-dns on kind up to a line that has the text.
+func startKind(t *testing.T, at string) *process {
+	t.Helper()
+	p := start(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir())...)
+	t.Cleanup(func() { // before the process is killed, which leaves its cluster
+		if p.cmd.ProcessState == nil {
+			p.signal(t, syscall.SIGTERM)
+			p.end(t)
+		}
+	})
+	p.awaitWithin(t, at, kindPatience)
+	return p
+}
+
 // Whoever interrupts it leaves nothing, whatever it was doing.
 func TestAnInterruptedKindRunLeavesNothing(t *testing.T) {
-	for _, at := range []string{"Preparing nodes", "Starting control-plane", "loading images", "Preflight"} {
+	for _, at := range []string{"Preparing nodes", "Starting control-plane", "loading images", "in preflight"} {
 		t.Run(at, func(t *testing.T) {
-			p := start(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir())...)
-			p.await(t, at)
+			p := startKind(t, at)
 			p.signal(t, syscall.SIGINT)
 			began := time.Now()
 			if code := p.end(t); code != exitInterrupted {
 				t.Errorf("exit code %d, want %d", code, exitInterrupted)
 			}
 			t.Logf("ended after %v", time.Since(began).Round(time.Millisecond))
-			nothingLeft(t)
+			nothingLeft(t, p.cmd.Process.Pid)
 		})
 	}
 }
 
 // Nobody cleans up after kill -9. The next run names what is left, and what removes it.
 func TestAKilledKindRunIsNamedByTheNext(t *testing.T) {
-	p := start(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir())...)
-	p.await(t, "loading images")
+	p := startKind(t, "Starting control-plane")
 	p.signal(t, syscall.SIGKILL)
 	p.end(t)
-	name := fmt.Sprintf("tightrope-%d", p.cmd.Process.Pid)
-	if left := kindClusters(t); !slices.Equal(left, []string{name}) {
-		t.Fatalf("left: %v, want %s", left, name)
+	pid := p.cmd.Process.Pid
+	if !leaves(t, pid) {
+		t.Fatal("nothing is left that could be named")
 	}
-	code, out := onKind(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir(), "--kind-image", "localhost/no-such:image")...)
-	if code != exitInconclusive || !strings.Contains(out, "kind cluster "+name+" is left of a run") {
+	next := append(kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir()), "--kind-image", "localhost/no-such:image")
+	code, out := onKind(t, next...)
+	const says = "is left of a run that was killed, or that kept it; delete it with: "
+	_, line, found := strings.Cut(out, fmt.Sprintf("kind cluster tightrope-%d %s", pid, says))
+	if code != exitInconclusive || !found {
 		t.Errorf("exit code %d, and the cluster is not named: %s", code, out)
 	}
-	_, line, found := strings.Cut(out, "is left of a run that was killed, or that kept it; delete it with: ")
 	line, _, _ = strings.Cut(line, "\n")
 	if _, without, cannot := strings.Cut(line, "(without the kind command: "); cannot {
 		line = strings.TrimSuffix(without, ")")
 	}
-	if said, err := exec.Command("sh", "-c", line).CombinedOutput(); !found || err != nil {
+	if said, err := exec.Command("sh", "-c", line).CombinedOutput(); err != nil || leaves(t, pid) {
 		t.Errorf("%s: %v: %s", line, err, said)
 	}
-	if code, out := onKind(t, kindArgs(t, "run", "gw-forgot-dns", "--report", t.TempDir(), "--kind-image", "localhost/no-such:image")...); code != exitInconclusive || strings.Contains(out, name) {
+	if code, out := onKind(t, next...); code != exitInconclusive || strings.Contains(out, fmt.Sprintf("tightrope-%d ", pid)) {
 		t.Errorf("exit code %d: %s", code, out)
 	}
-	nothingLeft(t)
+	nothingLeft(t, pid)
 }
 
 // Without anything to run containers with, kind is refused in a sentence.

@@ -116,7 +116,7 @@ func (p *Plan) addNameServers(w *world, checks *[]probes.Check, routes map[strin
 }
 
 func (p *Plan) agent(id v1alpha1.Identity, front bool, checks []probes.Check, routes map[string]route) agentSpec {
-	name := types.NamespacedName{Namespace: id.Namespace, Name: agentName(p.Run, id.Name, front)}
+	name := types.NamespacedName{Namespace: id.Namespace, Name: p.agentName(id.Name, front)}
 	return agentSpec{
 		name: name, identity: id, front: front, routes: routes,
 		plan: probes.Plan{
@@ -127,15 +127,18 @@ func (p *Plan) agent(id v1alpha1.Identity, front bool, checks []probes.Check, ro
 	}
 }
 
+// podEnding is what the names of probe pods end with, after the dash that tells replicas.
+const podEnding = "-0"
+
 // agentName is the name of a probe pod of an identity. The two of an identity differ before
 // the last dash: the VPC CNI of EKS takes pods of one node that do not for replicas of the
 // same workload, and gives them one state.
-func agentName(run, identity string, front bool) string {
+func (p *Plan) agentName(identity string, front bool) string {
 	side := "rear"
 	if front {
 		side = "front"
 	}
-	return fmt.Sprintf("tightrope-%s-%s-%s-0", run, identity, side)
+	return fmt.Sprintf("tightrope-%s-%s-%s", p.Run, identity, side) + p.PodEnding
 }
 
 // checksFrom lists what an identity tries: its own paths, and the targets it is

@@ -142,6 +142,13 @@ func (s *story) wantChanged(ro *v1alpha1.PolicyRollout) {
 	if rep.Result != "Committed" || len(rep.Cuts) > 0 {
 		t.Errorf("the report says %s, cuts %v", rep.Result, rep.Cuts)
 	}
+	var told []string
+	for _, p := range rep.Policies {
+		told = append(told, fmt.Sprintf("%s was %v is %v", strings.TrimPrefix(p.Name, s.ns+"/"), p.Before != "", p.SHA256 != ""))
+	}
+	if want := []string{"client-egress was false is true", "server-ingress was true is true", "legacy was true is false"}; !slices.Equal(told, want) {
+		t.Errorf("the report tells %q, want %q", told, want)
+	}
 }
 
 func TestAChangeIsTakenBackFromEveryStage(t *testing.T) {

@@ -34,6 +34,8 @@ type Plan struct {
 	Interval time.Duration        `json:"interval"`
 	Timeout  time.Duration        `json:"timeout"`
 	Budget   float64              `json:"budget"` // false rollbacks per hour
+	// PodEnding of the names of probe pods; empty in a plan that an earlier release stored.
+	PodEnding string `json:"podEnding,omitempty"`
 	// Home is the namespace of the control pod; empty: Tightrope's own.
 	Home string `json:"home,omitempty"`
 	// ClusterDomain of DNS; empty: not known, names are completed by search lists.
@@ -114,11 +116,20 @@ func (p *Plan) identity(name string) (v1alpha1.Identity, bool) {
 	return p.Identities[i], true
 }
 
-// policies lists what the report says was rolled out.
+// policies lists what the report says was rolled out, and what went.
 func (p *Plan) policies() []report.Policy {
 	out := make([]report.Policy, 0, len(p.Candidates))
 	for _, c := range p.Candidates {
-		out = append(out, report.Policy{Name: c.Namespace + "/" + c.Name, SHA256: digestOf(c.Spec)})
+		was := ""
+		if o := p.original(c.Namespace, c.Name); o != nil {
+			was = digestOf(o.Spec)
+		}
+		out = append(out, report.Policy{Name: c.Key(), SHA256: digestOf(c.Spec), Before: was})
+	}
+	for _, o := range p.Originals {
+		if o.Becomes == "" {
+			out = append(out, report.Policy{Name: o.Key(), Before: digestOf(o.Spec)})
+		}
 	}
 	return out
 }

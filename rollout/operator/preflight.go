@@ -43,7 +43,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err := r.Live.Get(ctx, key, &ro); err != nil {
 		return nil, fmt.Errorf("rollout %s: %w", key, err)
 	}
-	p := &Plan{Schema: planSchema, Run: run.Name, RunUID: run.UID, Rollout: key.String(), ClusterDomain: r.ClusterDomain}
+	p := &Plan{Schema: planSchema, Run: run.Name, RunUID: run.UID, Rollout: key.String(), PodEnding: podEnding, ClusterDomain: r.ClusterDomain}
 	no := &refusal{}
 	if ro.UID != run.Spec.RolloutRef.UID || ro.Generation != run.Spec.Generation {
 		no.add("rollout %s was edited or replaced before its run %s had planned: the run tries generation %d (UID %s), the rollout is at %d (UID %s); look at the rollout's newer run",
@@ -187,7 +187,7 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
 			no.add("suite %s: identity %q lives in namespace %q, which does not exist", suite.Name, id.Name, id.Namespace)
 		}
-		if len(agentName(p.Run, id.Name, true)) > 200 {
+		if len(p.agentName(id.Name, true)) > 200 {
 			no.add("suite %s: identity %q and run %q make too long a name", suite.Name, id.Name, p.Run)
 		}
 		p.Identities = append(p.Identities, id)

@@ -139,7 +139,7 @@ func (r *record) access(p *Plan, now time.Time) {
 		return
 	}
 	for _, id := range p.Identities {
-		pods := []string{agentName(p.Run, id.Name, true), agentName(p.Run, id.Name, false)}
+		pods := []string{p.agentName(id.Name, true), p.agentName(id.Name, false)}
 		r.Report.TemporaryAccess = append(r.Report.TemporaryAccess, report.Access{
 			Identity: id.Name, Namespace: id.Namespace, Pods: pods, From: now})
 	}

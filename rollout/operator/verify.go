@@ -139,7 +139,7 @@ func (x *verifier) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	owner := x.placer.Owner
-	p := &Plan{Run: owner.Name, RunUID: owner.UID, Home: owner.Name, Interval: defaultInterval, Timeout: defaultTimeout, Budget: defaultBudget}
+	p := &Plan{Run: owner.Name, RunUID: owner.UID, PodEnding: podEnding, Home: owner.Name, Interval: defaultInterval, Timeout: defaultTimeout, Budget: defaultBudget}
 	no := &refusal{}
 	for _, s := range x.Suites {
 		no.addReserved(&s)

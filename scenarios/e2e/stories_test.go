@@ -70,7 +70,7 @@ var _ = Describe("what is predicted", func() {
 		for _, path := range rep.Paths { // what was measured last
 			Expect(path.Finding).To(Equal(report.Holds), "%s by %s: %s", path.Name, path.Via, path.Note)
 		}
-		expectCalls(ctx, clientset, "clients")
+		expectCalls(ctx, clientset, "clients", "app")
 		expectPolicies(ctx, clientset, "shop", "closed", "store")
 	})
 
@@ -89,7 +89,7 @@ var _ = Describe("what is predicted", func() {
 			Expect(rep.Message).To(ContainSubstring(says))
 		}
 		Expect(applied()).To(BeEmpty())
-		expectCalls(ctx, clientset, "crew")
+		expectCalls(ctx, clientset, "crew", "app")
 	})
 
 	// The policies that are there let through what the candidates do not: each of them
@@ -103,9 +103,7 @@ var _ = Describe("what is predicted", func() {
 		for _, path := range rep.Paths { // of which three leak before
 			Expect(path.Finding).To(Equal(report.Holds), "%s by %s: %s", path.Name, path.Via, path.Note)
 		}
-		for _, namespace := range []string{"web", "llm"} {
-			expectCalls(ctx, clientset, namespace)
-		}
+		expectCalls(ctx, clientset, "web", "chat-api")
 		expectPolicies(ctx, clientset, "web", "egress")
 		expectPolicies(ctx, clientset, "llm", "llm-gateway")
 		expectPolicies(ctx, clientset, "vectors", "default-deny", "vector-db")
@@ -125,8 +123,8 @@ const callWait = 30 * time.Second
 
 // expectCalls wants production to have worked all the time: every pod's own calls
 // did, and none has failed since the first that did.
-func expectCalls(ctx context.Context, c *kubernetes.Clientset, namespace string) {
-	pods, err := c.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=app"})
+func expectCalls(ctx context.Context, c *kubernetes.Clientset, namespace, app string) {
+	pods, err := c.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + app})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(pods.Items).NotTo(BeEmpty())
 	for _, pod := range pods.Items {
