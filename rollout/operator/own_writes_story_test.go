@@ -149,6 +149,38 @@ func TestTheControllerItselfWritesOverNothingOfOthers(t *testing.T) {
 	}
 }
 
+// Where there are tenants, only a rollout's account takes a policy of others into a run:
+// the controller may rehearse the way back, and no more.
+func TestWhereThereAreTenantsTheControllerBorrowsNothingItself(t *testing.T) {
+	t.Parallel()
+	s := aTenant(t, 36)
+	ownHands(s) // admission watches by then
+	c, err := client.New(s.controller, client.Options{Scheme: testScheme()})
+	s.must(err)
+	s.must(s.c.client.Delete(s.ctx, &rbacv1.RoleBinding{ObjectMeta: s.meta("as-single-tenant")}))
+	theirs := &networkingv1.NetworkPolicy{ObjectMeta: s.meta("theirs"), Spec: networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "x"}}}}
+	s.create(theirs)
+	noteOn(theirs)
+	if err := c.Update(s.ctx, theirs.DeepCopy(), client.DryRunAll); err != nil {
+		t.Errorf("the rehearsal is refused: %v", err)
+	}
+	for s.ctx.Err() == nil { // the authorizer watches: for a moment the right is still there
+		err := c.Update(s.ctx, theirs.DeepCopy())
+		if err == nil {
+			s.must(s.c.client.Delete(s.ctx, theirs.DeepCopy()))
+			theirs.ResourceVersion, theirs.UID, theirs.Labels, theirs.Annotations = "", "", nil, nil
+			s.create(theirs)
+			noteOn(theirs)
+			continue
+		}
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "changes and deletes policies and ConfigMaps that a run made") {
+			t.Errorf("it says %v", err)
+		}
+		return
+	}
+	t.Error("the controller may take a policy of a tenant into a run")
+}
+
 // noteOn writes on a policy of others what a run r-1 that changes it does.
 func noteOn(np *networkingv1.NetworkPolicy) {
 	o := Original{Policy: verdict.PolicyOf(np.DeepCopy()), UID: np.UID}
@@ -215,6 +247,8 @@ func TestTheControllerItselfMakesProbePodsOnly(t *testing.T) {
 	}
 	wantSaid(t, []attempt{
 		{"its label", patched(`{"metadata":{"labels":{"tightrope.dev/enforced":"r-1"}}}`), ""},
+		{"a mark by which it could delete it", patched(`{"metadata":{"labels":{"tightrope.dev/run":"r-1"}}}`), "puts the labels tightrope.dev/enforced and tightrope.dev/spared on pods of others"},
+		{"another such mark", patched(`{"metadata":{"annotations":{"tightrope.dev/run-uid":"u"}}}`), "puts the labels tightrope.dev/enforced and tightrope.dev/spared on pods of others"},
 		{"a label of others", patched(`{"metadata":{"labels":{"app":"evil"}}}`), "changes labels and annotations of pods under tightrope.dev"},
 		{"a label of others taken off", patched(`{"metadata":{"labels":{"app":null}}}`), "changes labels and annotations of pods under tightrope.dev"},
 		{"an annotation of others", patched(`{"metadata":{"annotations":{"a":"b"}}}`), "changes labels and annotations of pods under tightrope.dev"},
