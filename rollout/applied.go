@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
@@ -44,6 +45,9 @@ func WrittenOver(np *networkingv1.NetworkPolicy, spec *v1alpha1.PolicyRolloutSpe
 
 // appliedBy names the tool that keeps a policy as it wants it; empty: none is known.
 func appliedBy(np *networkingv1.NetworkPolicy) string {
+	if owner := metav1.GetControllerOf(np); owner != nil {
+		return fmt.Sprintf("the controller of %s %s", owner.Kind, owner.Name)
+	}
 	for _, a := range appliers {
 		for _, key := range a.marks {
 			if _, label := np.Labels[key]; label {

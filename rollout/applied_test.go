@@ -20,6 +20,7 @@ func TestAToolThatAppliesAPolicyIsSeen(t *testing.T) {
 		"a Helm release":               {metav1.ObjectMeta{Annotations: map[string]string{"meta.helm.sh/release-name": "x"}}, "Helm (annotation meta.helm.sh/release-name)"},
 		"Argo CD":                      {metav1.ObjectMeta{Labels: map[string]string{"argocd.argoproj.io/instance": "x"}}, "Argo CD (label argocd.argoproj.io/instance)"},
 		"Flux, by its field manager":   {metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kustomize-controller"}}}, "Flux (field manager kustomize-controller)"},
+		"an operator":                  {metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: "Tenant", Name: "x", Controller: new(true)}}}, "the controller of Tenant x"},
 		"Kyverno":                      {metav1.ObjectMeta{Labels: map[string]string{"generate.kyverno.io/rule-name": "x"}}, "a Kyverno generate rule"},
 	} {
 		got := WrittenOver(&networkingv1.NetworkPolicy{ObjectMeta: tt.meta}, &v1alpha1.PolicyRolloutSpec{})

@@ -1,7 +1,10 @@
 package rollout
 
 import (
+	"slices"
+
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -92,17 +95,45 @@ func HoldOf(s Scope) Hold {
 }
 
 // OriginalSelector is the selector of a policy of R that selects sel before the
-// run. The result shares nothing with sel.
+// run. What its author wrote stays in it, so that applying it anew changes nothing.
+// The result shares nothing with sel.
 func OriginalSelector(sel metav1.LabelSelector, h Hold, run string) metav1.LabelSelector {
 	own := *sel.DeepCopy()
+	own.MatchExpressions = append(own.MatchExpressions, held(h, run)...)
+	return own
+}
+
+// held is what a run requires of the pods of a policy of R, besides its author.
+func held(h Hold, run string) []metav1.LabelSelectorRequirement {
 	switch h {
 	case Whole:
-		return own
+		return nil
 	case Unenforced:
-		own.MatchExpressions = append(own.MatchExpressions, requirement(v1alpha1.LabelEnforced, metav1.LabelSelectorOpNotIn, run))
-		return own
+		return []metav1.LabelSelectorRequirement{requirement(v1alpha1.LabelEnforced, metav1.LabelSelectorOpNotIn, run)}
 	}
-	return MatchNothing()
+	return MatchNothing().MatchExpressions
+}
+
+// Unheld is the selector without what a run requires, and whether there was any of it.
+func Unheld(sel metav1.LabelSelector, run string) (metav1.LabelSelector, bool) {
+	own := *sel.DeepCopy()
+	ours := append(held(Unenforced, run), held(Gone, run)...)
+	own.MatchExpressions = slices.DeleteFunc(own.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool { return requires(ours, r) })
+	return own, len(own.MatchExpressions) < len(sel.MatchExpressions)
+}
+
+// SelectsNothing reports whether a run has made the selector match no pod.
+func SelectsNothing(sel metav1.LabelSelector) bool {
+	for _, r := range MatchNothing().MatchExpressions {
+		if !requires(sel.MatchExpressions, r) {
+			return false
+		}
+	}
+	return true
+}
+
+func requires(all []metav1.LabelSelectorRequirement, one metav1.LabelSelectorRequirement) bool {
+	return slices.ContainsFunc(all, func(r metav1.LabelSelectorRequirement) bool { return equality.Semantic.DeepEqual(r, one) })
 }
 
 func requirement(key string, op metav1.LabelSelectorOperator, run string) metav1.LabelSelectorRequirement {

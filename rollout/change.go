@@ -39,14 +39,14 @@ func (c Change) replaced() []verdict.Policy {
 // goes reports whether a baseline policy is replaced or removed.
 func (c Change) goes(p verdict.Policy) bool {
 	with, ok := find(c.Candidates, p)
-	return ok && !sameSpec(with.Spec, p.Spec) || !ok && slices.Contains(c.Remove, p.Key())
+	return ok && !SameSpec(with.Spec, p.Spec) || !ok && slices.Contains(c.Remove, p.Key())
 }
 
 // news is C.
 func (c Change) news() []verdict.Policy {
 	return slices.DeleteFunc(slices.Clone(c.Candidates), func(p verdict.Policy) bool {
 		was, ok := find(c.World.Policies, p)
-		return ok && sameSpec(was.Spec, p.Spec)
+		return ok && SameSpec(was.Spec, p.Spec)
 	})
 }
 
@@ -65,9 +65,9 @@ func find(all []verdict.Policy, p verdict.Policy) (verdict.Policy, bool) {
 	return all[i], true
 }
 
-// sameSpec compares specs as the API server defaults them: a missing list and
+// SameSpec compares specs as the API server defaults them: a missing list and
 // an empty one are the same, and so are policyTypes in another order.
-func sameSpec(a, b networkingv1.NetworkPolicySpec) bool {
+func SameSpec(a, b networkingv1.NetworkPolicySpec) bool {
 	a, b = verdict.Defaulted(a), verdict.Defaulted(b)
 	slices.Sort(a.PolicyTypes)
 	slices.Sort(b.PolicyTypes)

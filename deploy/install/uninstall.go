@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -188,10 +189,16 @@ func (i *installer) temporary(ctx context.Context) (map[string][]unstructured.Un
 			byRun[p.GetLabels()[v1alpha1.LabelRun]] = append(byRun[p.GetLabels()[v1alpha1.LabelRun]], p)
 		}
 	}
-	originals, err := i.all(ctx, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"), client.HasLabels{v1alpha1.LabelOriginal})
-	for _, p := range originals {
-		if p.GetAnnotations()[v1alpha1.AnnotationOriginal] != "" {
-			byRun[p.GetLabels()[v1alpha1.LabelOriginal]] = append(byRun[p.GetLabels()[v1alpha1.LabelOriginal]], p)
+	all, err := i.all(ctx, networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"))
+	for _, p := range all { // somebody may have taken the label off
+		if text := p.GetAnnotations()[v1alpha1.AnnotationOriginal]; text != "" {
+			var n struct {
+				Run string `json:"run"`
+			}
+			if json.Unmarshal([]byte(text), &n) != nil || len(validation.IsDNS1123Subdomain(n.Run)) > 0 {
+				n.Run = "unknown" // anybody can write an annotation
+			}
+			byRun[n.Run] = append(byRun[n.Run], p)
 		}
 	}
 	return byRun, err
@@ -230,7 +237,7 @@ func leftBy(byRun map[string][]unstructured.Unstructured, so string) error {
 		return nil
 	}
 	run, p := runs[0], byRun[runs[0]][0]
-	if p.GetLabels()[v1alpha1.LabelOriginal] != "" {
+	if p.GetAnnotations()[v1alpha1.AnnotationOriginal] != "" {
 		return fmt.Errorf("%w: policy %s/%s was there before run %s, which is gone and has not given it back: give it the spec that its annotation %s has, take that annotation and the label of the same name off, and uninstall again; %s",
 			ErrLive, p.GetNamespace(), p.GetName(), run, v1alpha1.AnnotationOriginal, so)
 	}

@@ -38,6 +38,7 @@ type wish struct {
 	selector              *metav1.LabelSelector       // of a bridge: the pods it is for, whatever it selects now
 	have                  *networkingv1.NetworkPolicy // the run's policy of that name, as read; nil: none was seen
 	original              *Original                   // that is to be so; nil: the run made the policy
+	hold                  rollout.Hold                // of the original, unless it becomes the candidate
 	release               bool                        // take off what the run wrote on the original
 }
 

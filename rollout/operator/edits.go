@@ -66,6 +66,9 @@ func (s *session) changedBack(np *networkingv1.NetworkPolicy) bool {
 	if s.stages == nil {
 		s.stages = map[types.UID]int{}
 	}
+	if n, ok := noteOf(np); ok && n.heldBy(s.plan.key()) { // what a process before this one wrote, too
+		s.stages[np.UID] = max(n.Stage, s.stages[np.UID])
+	}
 	back := at < s.stages[np.UID]
 	s.stages[np.UID] = max(at, s.stages[np.UID])
 	return back

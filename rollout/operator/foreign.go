@@ -7,6 +7,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -62,7 +63,9 @@ func (s *session) baselineChanges(w *world) []baselineChange {
 		for _, now := range s.plan.foreign(w, ns) {
 			was := before[now.Key()]
 			delete(before, now.Key())
-			switch {
+			switch o := s.plan.original(now.Namespace, now.Name); {
+			case o != nil && was != nil && w.policy(types.NamespacedName{Namespace: now.Namespace, Name: now.Name}).UID != o.UID:
+				out = append(out, baselineChange{was, &now, fmt.Sprintf("policy %s was deleted and made again while the rollout was under way", now.Key())})
 			case was == nil:
 				out = append(out, baselineChange{now: &now, what: fmt.Sprintf("policy %s appeared while the rollout was under way", now.Key())})
 			case digestOf(was.Spec) != digestOf(now.Spec):

@@ -67,7 +67,9 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 		bridges := slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool { return x.role != roleBridge })
 		originals := heldWishes(run, w.policies)
 		bare := slices.DeleteFunc(slices.Clone(wishes), func(x wish) bool {
-			return x.role == roleBridge || slices.ContainsFunc(originals, func(o wish) bool { return o.namespace == x.namespace }) // these are its bridge, and take effect first
+			return x.role == roleBridge || slices.ContainsFunc(originals, func(o wish) bool {
+				return o.namespace == x.namespace && sharesDirection(o.spec.PolicyTypes, x.spec.PolicyTypes) // these are its bridge, and take effect first
+			})
 		})
 		if err := r.widenSparing(ctx, run, w, bridges, originals); err != nil {
 			return false, err

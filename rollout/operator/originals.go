@@ -3,17 +3,20 @@ package operator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -39,6 +42,7 @@ type note struct {
 	Run     string                         `json:"run"`
 	RunUID  types.UID                      `json:"runUID"`
 	Becomes string                         `json:"becomes,omitempty"` // see Original
+	Stage   int                            `json:"stage,omitempty"`   // see Original.stage: that the run wrote last
 	Spec    networkingv1.NetworkPolicySpec `json:"spec"`              // as it was before the run
 }
 
@@ -65,22 +69,39 @@ func (n note) heldBy(run runKey) bool {
 
 // originalWishes are the originals as a scope wants them. One that somebody deleted,
 // or changed to something that the run never makes of it, is not among them: what
-// others do to a policy is never written over.
+// others do to a policy is never written over. Only what the run requires of the pods
+// comes off it when the originals are to be whole.
 func (p *Plan) originalWishes(w *world, h rollout.Hold) []wish {
 	var out []wish
 	for i := range p.Originals {
 		x := p.Originals[i].wish(h, p.key())
-		if x.have = w.policy(x.key()); x.have != nil && x.original.made(x.have, x.run) {
+		x.have = w.policy(x.key())
+		if x, ok := x.upon(x.have); ok {
 			out = append(out, x)
 		}
 	}
 	return out
 }
 
+// upon is the wish for an original upon what is there of it; false: nothing is wished.
+func (x wish) upon(have *networkingv1.NetworkPolicy) (wish, bool) {
+	x.have = have
+	switch {
+	case have == nil || have.UID != x.original.UID:
+		return x, false
+	case x.original.made(have, x.run):
+		return x, true
+	}
+	sel, held := rollout.Unheld(have.Spec.PodSelector, x.run.Name)
+	x.spec = *have.Spec.DeepCopy()
+	x.spec.PodSelector = sel
+	return x, held && x.hold == rollout.Whole
+}
+
 func (o *Original) wish(h rollout.Hold, run runKey) wish {
 	spec := *o.Spec.DeepCopy()
 	spec.PodSelector = rollout.OriginalSelector(o.Spec.PodSelector, h, run.Name)
-	return wish{namespace: o.Namespace, name: o.Name, role: roleOriginal, run: run, spec: spec, original: o}
+	return wish{namespace: o.Namespace, name: o.Name, role: roleOriginal, run: run, spec: spec, original: o, hold: h}
 }
 
 // made reports whether a policy is the original, and such as the run makes it:
@@ -160,11 +181,16 @@ func (p *Plan) foreign(w *world, namespace string) []verdict.Policy {
 	return out
 }
 
-// asWas is a policy as it was before the run.
+// asWas is a policy as it was before the run, or as somebody has made it since.
 func (p *Plan) asWas(w *world, now verdict.Policy) verdict.Policy {
-	if o := p.original(now.Namespace, now.Name); o != nil && p.holds(w.policy(types.NamespacedName{Namespace: now.Namespace, Name: now.Name})) {
+	o := p.original(now.Namespace, now.Name)
+	if o == nil {
+		return now
+	}
+	if p.holds(w.policy(types.NamespacedName{Namespace: now.Namespace, Name: now.Name})) {
 		return o.Policy
 	}
+	now.Spec.PodSelector, _ = rollout.Unheld(now.Spec.PodSelector, p.Run)
 	return now
 }
 
@@ -188,7 +214,11 @@ func (x wish) noted() *networkingv1.NetworkPolicy {
 		delete(np.Annotations, v1alpha1.AnnotationOriginal)
 		return np
 	}
-	raw, err := json.Marshal(note{Run: x.run.Name, RunUID: x.run.UID, Becomes: x.original.Becomes, Spec: x.original.Spec})
+	n := note{Run: x.run.Name, RunUID: x.run.UID, Becomes: x.original.Becomes, Spec: x.original.Spec, Stage: int(x.hold)}
+	if x.role == roleFinal {
+		n.Stage = int(rollout.Gone) + 1
+	}
+	raw, err := json.Marshal(n)
 	if err != nil {
 		panic(err) // plain data always marshals
 	}
@@ -202,8 +232,15 @@ func (x wish) met() bool {
 	if x.have == nil || !equality.Semantic.DeepEqual(x.have.Spec, x.spec) {
 		return false
 	}
-	_, carries := x.have.Annotations[v1alpha1.AnnotationOriginal]
-	return x.original == nil || carries != x.release
+	if x.original == nil {
+		return true
+	}
+	_, noted := x.have.Annotations[v1alpha1.AnnotationOriginal]
+	labelled := x.have.Labels[v1alpha1.LabelOriginal] == x.run.Name
+	if x.release {
+		return !noted && !labelled
+	}
+	return noted && labelled
 }
 
 // release takes what the run wrote on originals that are whole again off, and gives
@@ -216,33 +253,69 @@ func (r *RunReconciler) release(ctx context.Context, s *session, w *world) (bool
 	unmet := w.unmet(s.plan.releaseWishes(w))
 	return len(unmet) > 0, eachWish("give back", unmet, func(x wish) error {
 		np := x.have.DeepCopy()
-		if err := r.Write.GiveBack(ctx, np, x.original.Fields); err != nil {
-			return err
+		if slices.Equal(managers(np.ManagedFields), managers(x.original.Fields)) { // else somebody has come to own something meanwhile
+			if err := r.Write.GiveBack(ctx, np, x.original.Fields); err != nil {
+				return err
+			}
 		}
 		x.have = np
 		return r.Write.Update(ctx, x.noted())
 	})
 }
 
+// managers are who owns fields, apart from the run.
+func managers(fields []metav1.ManagedFieldsEntry) []string {
+	var out []string
+	for _, f := range fields {
+		if f.Manager != writer.FieldManager {
+			out = append(out, fmt.Sprintf("%s %s %s", f.Manager, f.Operation, f.Subresource))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // settleOriginals ends what a run that is over has to do with originals: a committed
 // one hands those over that have the spec of their candidate, and deletes those that
 // go; any other gives them back, which comes before its candidates go. What somebody
-// changed meanwhile stays as it is, without our marks. It needs no plan, and returns
-// how many were there.
+// changed meanwhile stays, without what is ours. Where the plan is lost, it goes by what
+// the policies carry; else it looks only where the plan writes, because anybody can write
+// the same on a policy of his own. It returns how many were there.
 func (r *RunReconciler) settleOriginals(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (left int, err error) {
+	var plan *Plan
+	if digest := run.Status.PlanDigest; digest != "" {
+		if plan, err = loadPlan(ctx, r.Live, run.Name, digest); err != nil && !errors.Is(err, errPlanLost) && !apierrors.IsNotFound(err) {
+			return 0, err
+		}
+	}
+	var errs []error
 	for i := range w.policies {
 		np := &w.policies[i]
-		n, ok := noteOf(np)
-		held := ok && n.heldBy(keyOf(run))
-		if !held && np.Labels[v1alpha1.LabelOriginal] != run.Name {
+		n, held := plan.noteOn(np, keyOf(run))
+		if !held && np.Labels[v1alpha1.LabelOriginal] != run.Name || np.DeletionTimestamp != nil || plan != nil && !slices.Contains(plan.namespaces(), np.Namespace) {
 			continue
 		}
 		left++
 		if err := r.settleOriginal(ctx, run, np, n); err != nil {
-			return left, fmt.Errorf("policy %s/%s, which was there before the run: %w", np.Namespace, np.Name, err)
+			errs = append(errs, fmt.Errorf("policy %s/%s, which was there before the run: %w", np.Namespace, np.Name, err))
 		}
 	}
-	return left, nil
+	return left, errors.Join(errs...)
+}
+
+// noteOn is what a policy carries of the run, or should: somebody may have taken it off.
+func (p *Plan) noteOn(np *networkingv1.NetworkPolicy, run runKey) (note, bool) {
+	if n, ok := noteOf(np); ok && n.heldBy(run) {
+		return n, true
+	}
+	if p == nil || np.Labels[v1alpha1.LabelOriginal] != run.Name {
+		return note{}, false
+	}
+	o := p.original(np.Namespace, np.Name)
+	if o == nil || o.UID != np.UID {
+		return note{}, false
+	}
+	return note{Run: run.Name, RunUID: run.UID, Becomes: o.Becomes, Spec: o.Spec}, true
 }
 
 // settleOriginal does so for one; the zero note says that only its label is the run's.
@@ -252,16 +325,16 @@ func (r *RunReconciler) settleOriginal(ctx context.Context, run *v1alpha1.Policy
 	switch {
 	case !n.heldBy(keyOf(run)):
 		return r.Write.Relabel(ctx, np, map[string]*string{v1alpha1.LabelOriginal: nil}, nil)
-	case committed && n.Becomes == "" && inert(np):
+	case committed && n.Becomes == "" && inert(np) && o.made(np, keyOf(run)):
 		return r.Write.DeleteAsRead(ctx, np.DeepCopy())
 	case committed && o.became(np):
 		by = &run.Name
-	case !committed && o.made(np, keyOf(run)) && o.stage(np, keyOf(run)) != int(rollout.Whole):
-		x := o.wish(rollout.Whole, keyOf(run)) // the marks go once it is whole
-		x.have = np
-		whole := x.noted()
-		whole.Spec = x.spec
-		return r.Write.Update(ctx, whole)
+	default:
+		if x, ok := o.wish(rollout.Whole, keyOf(run)).upon(np); ok && !equality.Semantic.DeepEqual(x.spec, np.Spec) {
+			whole := x.noted() // the marks go once it is whole
+			whole.Spec = x.spec
+			return r.Write.Update(ctx, whole)
+		}
 	}
 	annotations := map[string]*string{v1alpha1.AnnotationOriginal: nil}
 	if by != nil {
@@ -277,9 +350,7 @@ func heldWishes(run runKey, policies []networkingv1.NetworkPolicy) []wish {
 	for i := range policies {
 		np := &policies[i]
 		if n, ok := noteOf(np); ok && n.heldBy(run) {
-			if o := n.original(np); o.made(np, run) {
-				x := o.wish(rollout.Whole, run)
-				x.have = np
+			if x, ok := n.original(np).wish(rollout.Whole, run).upon(np); ok {
 				out = append(out, x)
 			}
 		}

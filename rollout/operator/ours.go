@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -72,5 +71,5 @@ func (r *RunReconciler) leftovers(ctx context.Context, namespaces []string, run 
 }
 
 func inert(np *networkingv1.NetworkPolicy) bool {
-	return equality.Semantic.DeepEqual(np.Spec.PodSelector, rollout.MatchNothing())
+	return rollout.SelectsNothing(np.Spec.PodSelector)
 }

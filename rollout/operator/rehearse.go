@@ -73,7 +73,7 @@ func (r *RunReconciler) addCandidate(ctx context.Context, p *Plan, write *writer
 	}
 	policy := verdict.Policy{Namespace: c.Namespace, Name: c.Name, Spec: defaulted.Spec}
 	if have := w.unmarked(c.Namespace, c.Name); have != nil {
-		if digestOf(have.Spec) == digestOf(policy.Spec) {
+		if rollout.SameSpec(have.Spec, policy.Spec) {
 			return nil
 		}
 		if err := r.addOriginal(ctx, p, write, have, digestOf(policy.Spec), spec, no); err != nil {

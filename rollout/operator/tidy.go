@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,12 +21,12 @@ import (
 // stay. It reports whether all is gone, which in the end it asks the API server
 // itself. It never changes what any pod may reach.
 func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (bool, error) {
-	originals, err := r.settleOriginals(ctx, run, w)
-	if err != nil {
-		return false, err
+	originals, unsettled := r.settleOriginals(ctx, run, w)
+	if run.Status.Phase != v1alpha1.PhaseCommitted && (originals > 0 || unsettled != nil) {
+		return false, unsettled // a rollback that failed: no candidate goes before what was there is back
 	}
 	policies, err := r.tidyPolicies(ctx, run, w)
-	if err != nil {
+	if err = errors.Join(unsettled, err); err != nil {
 		return false, err
 	}
 	wrote := false

@@ -128,8 +128,11 @@ func (r *RunReconciler) widenOne(ctx context.Context, x wish) error {
 }
 
 func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
-	if x.original != nil && (x.have == nil || !x.original.made(x.have, x.run)) {
-		return nil
+	if x.original != nil {
+		var wished bool
+		if x, wished = x.upon(x.have); !wished {
+			return nil
+		}
 	}
 	if x.have == nil {
 		inert := x

@@ -58,7 +58,7 @@ func (p Preview) conclude(out *page) {
 
 // inForce reports whether the rollout changes nothing: all its policies are there.
 func (p Preview) inForce() bool {
-	return len(p.Summary.Selected) > 0 && len(p.Summary.Removed) == 0 &&
+	return len(p.Summary.Removed) == 0 &&
 		!slices.ContainsFunc(p.Summary.Selected, func(s rollout.Selection) bool { return !s.InForce })
 }
 

@@ -130,6 +130,9 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	}
 	for _, ref := range r.Object.Spec.Policies.Remove {
 		change.Remove = append(change.Remove, ref.Key())
+		if !slices.ContainsFunc(set.World.Policies, func(p verdict.Policy) bool { return p.Key() == ref.Key() }) {
+			p.Notes = append(p.Notes, fmt.Sprintf("policy %s is to be removed, and there is no such policy", ref.Key()))
+		}
 	}
 	slices.SortFunc(change.Candidates, func(a, b verdict.Policy) int { return strings.Compare(a.Key(), b.Key()) })
 	p.Digest = digest(change.Candidates)
