@@ -78,7 +78,10 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 			return false, err
 		}
 		live := len(neutral(run, w.policies, roleCandidate, roleFinal))
-		s.undone = fmt.Sprintf("%d bridges were widened, %d policies that were there before were given back, %d policies were taken away, %d of them without a bridge to cover it", len(bridges), len(originals), live, len(bare))
+		s.undone = fmt.Sprintf("%d bridges were widened, %d policies were taken away, %d of them without a bridge to cover it", len(bridges), live, len(bare))
+		if len(originals) > 0 {
+			s.undone += fmt.Sprintf(", %d policies that were there before were given back", len(originals))
+		}
 		s.reach(restoreRecover)
 		if len(wishes)+len(originals)+live == 0 {
 			s.reach(restoreVerify) // nothing was in force

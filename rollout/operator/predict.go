@@ -62,19 +62,22 @@ func (p *Plan) live(w *world) *verdict.Snapshot { return verdict.Compile(p.liveW
 // holds one policy of a name. An original beside the candidate that replaces it is
 // told apart in the same way. The policies named in without are left out.
 func (p *Plan) liveWorld(w *world, without ...string) verdict.World {
-	names, final := map[string]string{}, map[string]bool{}
+	names, final, still := map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, c := range p.Candidates {
 		names[c.Namespace+"/"+c.Object] = c.Name
 	}
 	for i := range w.policies {
-		final[w.verdict.Policies[i].Key()] = !p.stillOriginal(&w.policies[i])
+		still[w.policies[i].Namespace+"/"+w.policies[i].Name] = p.stillOriginal(&w.policies[i])
+	}
+	for _, np := range w.verdict.Policies {
+		final[np.Key()] = !still[np.Key()]
 	}
 	out := verdict.World{Namespaces: w.verdict.Namespaces}
-	for i, np := range w.verdict.Policies {
+	for _, np := range w.verdict.Policies {
 		if slices.Contains(without, np.Key()) {
 			continue
 		}
-		if !final[np.Key()] && p.stillOriginal(&w.policies[i]) {
+		if still[np.Key()] {
 			np.Name += original
 		}
 		if name, ok := names[np.Key()]; ok {

@@ -20,7 +20,7 @@ func TestPreflightAsksForWhatTheRolesGrant(t *testing.T) {
 		t.Fatal(err)
 	}
 	for role, want := range map[string][][]verbs{
-		"tightrope-target": {tightening, probing, reads}, "tightrope-reach": {reads}, "tightrope-rollback": {back},
+		"tightrope-target": {tightening, removing, probing, reads}, "tightrope-reach": {reads}, "tightrope-rollback": {back},
 	} {
 		d := demands{}
 		d.in("a", want...)
