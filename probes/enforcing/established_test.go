@@ -68,11 +68,12 @@ func TestACutConnectionDoesNotComeBack(t *testing.T) {
 		then []int // the connections that are reached afterwards
 		want Fate
 	}{
-		"another is opened":                      {probes.Reset, []int{2}, Cut},
-		"others are opened":                      {probes.TimedOut, []int{2, 3}, Cut},
-		"the same is heard again":                {probes.TimedOut, []int{1}, Survived},
-		"the same, until another is opened":      {probes.TimedOut, []int{1, 2}, Cut},
-		"no number is told, so it may be either": {probes.TimedOut, []int{0}, ""},
+		"another is opened":                         {probes.Reset, []int{2}, Cut},
+		"others are opened":                         {probes.TimedOut, []int{2, 3}, Cut},
+		"the same is heard again":                   {probes.TimedOut, []int{1}, Survived},
+		"another is opened, and numbers begin anew": {probes.Reset, []int{2, 1}, Cut},
+		"the same, until another is opened":         {probes.TimedOut, []int{1, 2}, Cut},
+		"no number is told, so it may be either":    {probes.TimedOut, []int{0}, ""},
 	} {
 		e := Established{Fates: map[Pair]Fate{}, After: map[Pair]time.Duration{}}
 		e.see(in1, probes.CheckState{Last: tt.last, StreakSinceMark: 20, StreakSince: began, Newest: now, Status: 1, LastReceived: now}, 1, began, began, false)
