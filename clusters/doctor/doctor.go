@@ -128,6 +128,8 @@ type Options struct {
 	Save     bool          // store what is found as the cluster's EnforcementProfile
 	Within   time.Duration // how long it may take; 0 means DefaultWithin
 	Progress func(string)  // nil: nobody is told
+	// PluginNamespaces are where to look for the network plugin besides enforcing.PluginNamespaces.
+	PluginNamespaces []string
 	// Kinds lists the kinds of policies; unknown are reasons why there may be others. nil: they are not known.
 	Kinds func(context.Context) (kinds []PolicyKind, unknown []string, err error)
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -84,6 +85,39 @@ func TestWhatAnOldRunLeftIsNamedWithWhatRemovesIt(t *testing.T) {
 	}
 	if strings.Contains(got, "alive-1") || strings.Contains(got, Prefix+"x") || strings.Contains(got, "ai/r") || strings.Contains(got, "in-use") {
 		t.Errorf("what is in use, or is to stay, is called a leftover:\n%s", got)
+	}
+}
+
+// An examination may be told to take long. How long its pods last says so, and no longer.
+func TestWhatMayBeUnderWayIsNoLeftover(t *testing.T) {
+	placed := func(owner, name string, ago, lasts time.Duration) (*corev1.Namespace, *corev1.Pod) {
+		of := writer.Owner{Name: owner, UID: "v"}
+		home, pod := &corev1.Namespace{ObjectMeta: of.Meta("", owner, "check")}, &corev1.Pod{ObjectMeta: of.Meta(owner, name, "check")}
+		home.CreationTimestamp, pod.CreationTimestamp = metav1.NewTime(time.Now().Add(-ago)), metav1.NewTime(time.Now().Add(-ago))
+		if lasts > 0 {
+			pod.Spec.ActiveDeadlineSeconds = ptr.To(int64(lasts.Seconds()))
+		}
+		return home, pod
+	}
+	var objects []client.Object
+	for owner, of := range map[string][2]time.Duration{
+		Prefix + "long": {20 * time.Minute, 31 * time.Minute}, "tightrope-verify-long": {20 * time.Minute, 31 * time.Minute},
+		Prefix + "over": {40 * time.Minute, 31 * time.Minute}, Prefix + "young": {time.Minute, time.Second},
+		Prefix + "none": {20 * time.Minute, 0}, "run-1": {20 * time.Minute, 31 * time.Minute},
+	} {
+		home, pod := placed(owner, "p", of[0], of[1])
+		objects = append(objects, home, pod)
+	}
+	x := newExaminer(t, interceptor.Funcs{}, objects...)
+	x.leftovers(t.Context())
+	got := x.says("leftovers")
+	for owner, removed := range map[string]bool{Prefix + "long": false, "tightrope-verify-long": false, Prefix + "over": true, Prefix + "young": false, Prefix + "none": true, "run-1": true} {
+		if strings.Contains(got, "delete namespace "+owner) != removed || strings.Contains(got, "Note: "+owner+" may be under way, for at most ") == removed {
+			t.Errorf("%s: it is a leftover: %v\n%s", owner, removed, got)
+		}
+	}
+	if !strings.Contains(got, Prefix+"long may be under way, for at most 11m0s more") {
+		t.Errorf("%s", got)
 	}
 }
 
@@ -197,6 +231,36 @@ func TestOtherPolicyKinds(t *testing.T) {
 	}
 	if strings.Contains(got, "OK:") {
 		t.Errorf("what is not known is fine:\n%s", got)
+	}
+}
+
+// The headline says as much as the check below it.
+func TestTheHeadlineSaysWhatWasShown(t *testing.T) {
+	of := func(late ...enforcing.Pair) enforcing.Result {
+		f := enforcing.Flip{Took: map[enforcing.Pair]time.Duration{}, Late: late}
+		if len(late) < 2 {
+			f.Took[in1] = time.Second
+		}
+		return enforcing.Result{Added: []enforcing.Flip{f}}
+	}
+	stuck := enforcing.Result{Added: []enforcing.Flip{flip(time.Second, in1, out1)}, Removed: []enforcing.Flip{{Late: []enforcing.Pair{in1}}}}
+	for want, tt := range map[string]struct {
+		r   enforcing.Result
+		err error
+	}{
+		"c: this cluster does not enforce NetworkPolicy (0 s)\n":                   {of(in1, out1), nil},
+		"c: this cluster does not enforce NetworkPolicy everywhere (0 s)\n":        {of(out1), nil},
+		"c: this cluster is slow to let go (0 s)\n":                                {stuck, nil},
+		"c: it was not shown that this cluster enforces NetworkPolicy (0 s)\n":     {enforcing.Result{}, errors.New("nobody was heard")},
+		"c: this cluster enforces NetworkPolicy on every node that was measured (": {enforcing.Result{Added: stuck.Added, Removed: stuck.Added}, nil},
+	} {
+		x := newExaminer(t, interceptor.Funcs{})
+		x.found.Cluster = "c"
+		x.enforced([]string{"n1"}, tt.r, tt.err)
+		var b strings.Builder
+		if err := WriteText(&b, &x.found, strings.TrimSpace); err != nil || !strings.HasPrefix(b.String(), want) {
+			t.Errorf("%v\n%swant %q", err, &b, want)
+		}
 	}
 }
 

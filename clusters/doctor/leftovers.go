@@ -14,13 +14,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
 // underWay is how young what a command made may be without being a leftover: another
-// verification or examination may be at work.
+// verification or examination may be at work, and its pods may not be there yet. These say
+// how long they last, which is longer than the command that made them.
 const underWay = 5 * time.Minute
 
 // leavings are the kinds that runs, verifications and examinations make.
@@ -34,7 +36,35 @@ type leftover struct {
 	what   []string
 	places map[string]bool // namespaces in which it has objects
 	homes  []string        // namespaces that it made
-	newest time.Time
+	until  time.Time       // its owner may be at work
+}
+
+// made is an object of some owner.
+type made struct {
+	metav1.Object
+	lasts time.Duration // its owner may be at work after it was made
+}
+
+// marked lists what of a kind carries the mark of a run.
+func (x *examiner) marked(ctx context.Context, kind schema.GroupVersionKind) ([]made, error) {
+	var found []made
+	if kind.Kind == "Pod" {
+		var list corev1.PodList
+		err := x.api.List(ctx, &list, client.HasLabels{v1alpha1.LabelRun})
+		for i := range list.Items {
+			pod := &list.Items[i]
+			life := time.Duration(ptr.Deref(pod.Spec.ActiveDeadlineSeconds, 0)) * time.Second
+			found = append(found, made{pod, max(underWay, life)})
+		}
+		return found, err
+	}
+	var list metav1.PartialObjectMetadataList
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	err := x.api.List(ctx, &list, client.HasLabels{v1alpha1.LabelRun})
+	for i := range list.Items {
+		found = append(found, made{&list.Items[i], underWay})
+	}
+	return found, err
 }
 
 // leftovers names what carries the mark of a run that does not exist.
@@ -47,27 +77,26 @@ func (x *examiner) leftovers(ctx context.Context) {
 	}
 	left := map[string]*leftover{} // by owner
 	for _, kind := range leavings {
-		var list metav1.PartialObjectMetadataList
-		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-		if err := x.api.List(ctx, &list, client.HasLabels{v1alpha1.LabelRun}); err != nil {
+		objects, err := x.marked(ctx, kind)
+		if err != nil {
 			x.add(name, Unknown, fmt.Sprintf("list objects of kind %s: %v", kind.Kind, err))
 			continue
 		}
-		for _, o := range list.Items {
-			owner := o.Labels[v1alpha1.LabelRun]
-			if alive[owner] || owner == x.placer.Owner.Name || o.DeletionTimestamp != nil || o.Labels[v1alpha1.LabelRole] == "report" {
+		for _, o := range objects {
+			owner := o.GetLabels()[v1alpha1.LabelRun]
+			if alive[owner] || owner == x.placer.Owner.Name || o.GetDeletionTimestamp() != nil || o.GetLabels()[v1alpha1.LabelRole] == "report" {
 				continue
 			}
 			if left[owner] == nil {
 				left[owner] = &leftover{places: map[string]bool{}}
 			}
-			left[owner].add(kind.Kind, &o)
+			left[owner].add(kind.Kind, o)
 		}
 	}
 	for _, owner := range slices.Sorted(maps.Keys(left)) {
 		l := left[owner]
-		if time.Since(l.newest) < underWay && (strings.HasPrefix(owner, "tightrope-verify-") || strings.HasPrefix(owner, Prefix)) {
-			x.add(name, Note, fmt.Sprintf("%s may be under way: it made something less than %v ago", owner, underWay))
+		if rest := time.Until(l.until); rest > 0 && (strings.HasPrefix(owner, "tightrope-verify-") || strings.HasPrefix(owner, Prefix)) {
+			x.add(name, Note, fmt.Sprintf("%s may be under way, for at most %v more", owner, (rest+time.Second).Truncate(time.Second)))
 			continue
 		}
 		x.add(name, Problem, fmt.Sprintf("of %s, which is not there any more: %s", owner, l.list()), l.removal(x.Kubectl, owner)...)
@@ -100,16 +129,16 @@ func (x *examiner) borrowed(ctx context.Context, name string, alive map[string]b
 	return found
 }
 
-func (l *leftover) add(kind string, o *metav1.PartialObjectMetadata) {
-	l.what = append(l.what, strings.ToLower(kind)+" "+strings.TrimPrefix(o.Namespace+"/"+o.Name, "/"))
-	if o.CreationTimestamp.After(l.newest) {
-		l.newest = o.CreationTimestamp.Time
+func (l *leftover) add(kind string, o made) {
+	l.what = append(l.what, strings.ToLower(kind)+" "+strings.TrimPrefix(o.GetNamespace()+"/"+o.GetName(), "/"))
+	if until := o.GetCreationTimestamp().Add(o.lasts); until.After(l.until) {
+		l.until = until
 	}
 	if kind == "Namespace" {
-		l.homes = append(l.homes, o.Name)
+		l.homes = append(l.homes, o.GetName())
 		return
 	}
-	l.places[o.Namespace] = true
+	l.places[o.GetNamespace()] = true
 }
 
 func (l *leftover) list() string {

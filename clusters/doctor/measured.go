@@ -35,16 +35,7 @@ func (x *examiner) unmeasured(why string) {
 
 // measured says what the probe pods saw. err is why they did not see all.
 func (x *examiner) measured(b *enforcing.Bench, r enforcing.Result, err error) {
-	x.found.Nodes, x.found.Enforces = b.Nodes, err == nil && r.Enforces()
-	x.found.flips = whereOf(b.Nodes, r)
-	switch problem := r.Problem(); {
-	case err != nil:
-		x.add(checkEnforces, Unknown, err.Error())
-	case problem != "":
-		x.add(checkEnforces, Problem, problem)
-	default:
-		x.add(checkEnforces, OK, fmt.Sprintf("each of %d nodes enforces ingress and egress, both ways, in %d rounds", len(b.Nodes), len(r.Removed)))
-	}
+	x.enforced(b.Nodes, r, err)
 	x.speed(r)
 	x.denied(r)
 	x.named, x.addresses = b.Named(), b.Addresses()
@@ -56,6 +47,20 @@ func (x *examiner) measured(b *enforcing.Bench, r enforcing.Result, err error) {
 			"take the probe pods' namespaces out of the mesh, or exempt pods with the label tightrope.dev/role")
 	default:
 		x.add(checkImpostor, OK, fmt.Sprintf("nobody answers for a pod that does not listen (%s)", closed))
+	}
+}
+
+// enforced says whether the nodes were seen to enforce policies.
+func (x *examiner) enforced(nodes []string, r enforcing.Result, err error) {
+	x.found.Nodes, x.found.Enforces = nodes, err == nil && r.Enforces()
+	x.found.flips = whereOf(nodes, r)
+	switch problem := r.Problem(); {
+	case err != nil:
+		x.add(checkEnforces, Unknown, err.Error())
+	case problem != "":
+		x.add(checkEnforces, Problem, problem)
+	default:
+		x.add(checkEnforces, OK, fmt.Sprintf("each of %d nodes enforces ingress and egress, both ways, in %d rounds", len(nodes), len(r.Removed)))
 	}
 }
 

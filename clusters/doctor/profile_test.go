@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -229,5 +230,33 @@ func TestAddressFamilies(t *testing.T) {
 		if got := x.says(checkFamilies); !strings.Contains(got, says) {
 			t.Errorf("%v: %s", addresses, got)
 		}
+	}
+}
+
+// The network plugin is looked for where plugins are installed, and where the caller says.
+func TestWhereTheNetworkPluginIsLookedFor(t *testing.T) {
+	set := func(namespace string) *appsv1.DaemonSet {
+		d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "cni"}}
+		d.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/etc/cni/net.d"}}}}
+		return d
+	}
+	for _, tt := range []struct {
+		named, want []string
+		says        string
+	}{
+		{nil, []string{"calico-system/cni"}, "Note: calico-system/cni "},
+		{[]string{"own"}, []string{"calico-system/cni", "own/cni"}, "Note: calico-system/cni, own/cni "},
+	} {
+		x := newExaminer(t, interceptor.Funcs{}, set("calico-system"), set("own"), set("tenant"))
+		x.PluginNamespaces = tt.named
+		x.identify(t.Context())
+		if got := x.says(checkIdentity); got != tt.says || !reflect.DeepEqual(x.found.identity.Plugins, tt.want) {
+			t.Errorf("%v: %s, %v", tt.named, got, x.found.identity.Plugins)
+		}
+	}
+	x := newExaminer(t, interceptor.Funcs{}, set("tenant"))
+	x.identify(t.Context())
+	if got := x.says(checkIdentity); !strings.Contains(got, "no DaemonSet installs one where") || !strings.Contains(got, "--plugin-namespace") {
+		t.Errorf("%s", got)
 	}
 }

@@ -56,14 +56,20 @@ func (x *examiner) reach() {
 
 // identify notes what the data plane is, before it is measured.
 func (x *examiner) identify(ctx context.Context) {
-	id, err := enforcing.Identify(ctx, x.api)
+	plugins, err := enforcing.FindPlugins(ctx, x.api, slices.Concat(enforcing.PluginNamespaces, x.PluginNamespaces))
+	if err != nil {
+		x.add(checkIdentity, Unknown, err.Error())
+		return
+	}
+	id, err := enforcing.Identify(ctx, x.api, plugins)
 	if err != nil {
 		x.add(checkIdentity, Unknown, err.Error())
 		return
 	}
 	x.found.identity = id
 	if len(id.Plugins) == 0 {
-		x.add(checkIdentity, Note, "no DaemonSet installs one, so a profile of this cluster is void only once its nodes change")
+		x.add(checkIdentity, Note, "no DaemonSet installs one where plugins are known to be, so a profile of this cluster is void only once its nodes change",
+			"if it is a DaemonSet of another namespace, say which: --plugin-namespace")
 		return
 	}
 	x.add(checkIdentity, Note, strings.Join(id.Plugins, ", "))

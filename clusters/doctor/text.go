@@ -17,6 +17,11 @@ func WriteText(w io.Writer, e *Examination, clean func(string) string) error {
 	if !e.Enforces {
 		headline = "it was not shown that this cluster enforces NetworkPolicy"
 	}
+	for _, c := range e.Checks {
+		if c.Name == checkEnforces && c.State == Problem { // its first words say which
+			headline, _, _ = strings.Cut(clean(c.Says), ":")
+		}
+	}
 	fmt.Fprintf(&b, "%s: %s (%.0f s)\n\n", clean(e.Cluster), headline, e.Took)
 	for _, c := range e.Checks {
 		fmt.Fprintf(&b, "  %s %s: %s\n", marks[c.State], clean(c.Name), clean(c.Says))

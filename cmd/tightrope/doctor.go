@@ -22,6 +22,7 @@ type doctorOptions struct {
 	timeout time.Duration
 	save    bool
 	pods    pods.Options
+	plugins []string // namespaces
 }
 
 func newDoctorCommand() *cobra.Command {
@@ -46,6 +47,7 @@ func newDoctorCommand() *cobra.Command {
 	f.StringVarP(&o.format, "output", "o", "text", "text or json")
 	f.DurationVar(&o.timeout, "timeout", doctor.DefaultWithin, "how long it may take")
 	f.BoolVar(&o.save, "save", false, "store what was measured as the cluster's EnforcementProfile, from which rollouts read how long to wait")
+	f.StringArrayVar(&o.plugins, "plugin-namespace", nil, "namespace in which to look for the network plugin's DaemonSet, besides kube-system and those of well-known plugins; repeatable")
 	f.Func("image-pull-secret", "name of a pull secret that every namespace with a probe pod must have; repeatable", o.pods.SetPullSecret)
 	f.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on", o.pods.SetNodeSelector)
 	f.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; repeatable", o.pods.SetToleration)
@@ -78,7 +80,7 @@ func (o *doctorOptions) examine(ctx context.Context, cmd *cobra.Command, c clust
 	}
 	o.pods.AgentImage, o.pods.TwinImage = images.Agent, images.Twin
 	e, err := doctor.Examine(ctx, doctor.Options{
-		Config: c.Config(), Cluster: c.Name(), Kubectl: commandLine(c.Kubectl()), Pods: o.pods, Within: o.timeout, Save: o.save,
+		Config: c.Config(), Cluster: c.Name(), Kubectl: commandLine(c.Kubectl()), Pods: o.pods, Within: o.timeout, Save: o.save, PluginNamespaces: o.plugins,
 		Progress: func(s string) { show.line("doctor    %s", report.Sanitize(s)) },
 		Kinds: func(ctx context.Context) ([]doctor.PolicyKind, []string, error) {
 			served, unknown, err := operator.PolicyKinds(ctx, c.Config())

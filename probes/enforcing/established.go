@@ -25,6 +25,9 @@ const (
 const (
 	// watched is how long open connections are watched once new ones are denied.
 	watched = 5 * time.Second
+	// silent is how long a connection that nothing is heard over is not yet cut: its pod
+	// gives it up after 3 s, and until then one packet that is sent anew may bring it back.
+	silent = 3500 * time.Millisecond
 	// opened is how long it may take to open them.
 	opened = 5 * time.Second
 )
@@ -108,7 +111,8 @@ func (b *Bench) openStreams(ctx context.Context) (numbers map[Pair]int, waiting 
 	}
 }
 
-// watch looks at the connections for a while.
+// watch looks at the connections for a while, and longer while it is open whether one
+// that fell silent comes back.
 func (b *Bench) watch(ctx context.Context, written time.Time, numbers map[Pair]int) (Established, error) {
 	e := Established{Fates: map[Pair]Fate{}, After: map[Pair]time.Duration{}}
 	began := time.Now()
@@ -118,39 +122,38 @@ func (b *Bench) watch(ctx context.Context, written time.Time, numbers map[Pair]i
 			return e, context.Cause(ctx)
 		case <-time.After(look):
 		}
-		over = time.Since(began) > watched
+		states, open := map[Pair]probes.CheckState{}, false
 		for pair, at := range b.streams {
-			st, _ := b.set.State(at.agent, at.id)
+			states[pair], _ = b.set.State(at.agent, at.id)
+			open = open || falters(states[pair])
+		}
+		over = time.Since(began) > watched && !open || time.Since(began) > watched+silent
+		for pair, st := range states {
 			e.see(pair, st, numbers[pair], written, began, over)
 		}
-		over = over || e.broken() == len(numbers)-1
 	}
 	e.conclude(len(numbers))
 	return e, nil
 }
 
+// falters reports whether a connection fell silent so lately that it may come back.
+func falters(st probes.CheckState) bool {
+	return st.Last.Blocked() && st.Newest.Sub(st.StreakSince) < silent
+}
+
 // see notes what a stream shows: began is since when new connections are denied, over
-// that this is the last look.
+// that this is the last look. A connection is cut if another was opened in its place, or
+// if in the end it has been silent for long. One over which something is heard again has
+// survived.
 func (e *Established) see(pair Pair, st probes.CheckState, number int, written, began time.Time, over bool) {
 	another := st.Status != 0 && st.Status != number && st.Last.Connected()
 	switch {
 	case e.Fates[pair] == Cut:
-	case another, st.ShowsDeny():
+	case another, over && st.ShowsDeny() && !falters(st):
 		e.Fates[pair], e.After[pair] = Cut, max(0, st.StreakBegan().Sub(written))
 	case over && st.ShowsAllow() && st.Status == number && st.LastReceived.Sub(began) > watched/2:
 		e.Fates[pair] = Survived
 	}
-}
-
-// broken is how many connections were cut, the one that nothing denies left out.
-func (e *Established) broken() int {
-	n := 0
-	for pair, fate := range e.Fates {
-		if fate == Cut && pair != undenied {
-			n++
-		}
-	}
-	return n
 }
 
 // conclude leaves the connection out that no policy denied. All of what was seen

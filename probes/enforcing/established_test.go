@@ -15,7 +15,12 @@ func TestWhatAConnectionShows(t *testing.T) {
 	began := now.Add(-watched)
 	lives := probes.CheckState{Last: probes.Reached, Status: 1, StreakSinceMark: 9, LastReceived: now}
 	but := func(edit func(*probes.CheckState)) probes.CheckState { st := lives; edit(&st); return st }
-	dead := but(func(st *probes.CheckState) { st.Last, st.StreakSinceMark = probes.TimedOut, 2 })
+	silentFor := func(d time.Duration, attempts int) probes.CheckState {
+		return but(func(st *probes.CheckState) {
+			st.Last, st.StreakSinceMark, st.StreakSince, st.Newest = probes.TimedOut, attempts, now.Add(-d), now
+		})
+	}
+	dead := silentFor(watched, 20)
 	for _, tt := range []struct {
 		name    string
 		in, out probes.CheckState
@@ -27,7 +32,9 @@ func TestWhatAConnectionShows(t *testing.T) {
 		{"both fall silent", dead, dead, lives, Cut, ""},
 		{"one goes on", lives, dead, lives, "Mixed", ""},
 		{"one is reset, and another connection was made", lives, but(func(st *probes.CheckState) { st.Status = 2 }), lives, "Mixed", ""},
-		{"one attempt failed, which may be a lost packet", lives, but(func(st *probes.CheckState) { st.Last, st.StreakSinceMark = probes.TimedOut, 1 }), lives, "", "of 1 of 2 connections"},
+		{"one attempt failed, which may be a lost packet", lives, silentFor(250*time.Millisecond, 1), lives, "", "of 1 of 2 connections"},
+		{"one may still come back", lives, silentFor(500*time.Millisecond, 2), lives, "", "of 1 of 2 connections"},
+		{"its pod has not given it up", lives, silentFor(3*time.Second, 12), lives, "", "of 1 of 2 connections"},
 		{"nothing was heard since", lives, but(func(st *probes.CheckState) { st.LastReceived = began }), lives, "", "of 1 of 2 connections"},
 		{"nothing was heard at all", lives, probes.CheckState{}, lives, "", "of 1 of 2 connections"},
 		{"what nothing denies breaks as well", dead, dead, dead, "", "a connection that no policy denied broke as well"},
@@ -51,14 +58,49 @@ func TestWhatAConnectionShows(t *testing.T) {
 	}
 }
 
-// A connection that was cut stays so, though the next attempt opens another one.
+// A connection that was cut stays so, though the next attempt opens another one. One that
+// fell silent and is heard again was never cut: a packet was lost, and sent anew.
 func TestACutConnectionDoesNotComeBack(t *testing.T) {
 	now := time.Now()
-	e := Established{Fates: map[Pair]Fate{}, After: map[Pair]time.Duration{}}
-	e.see(in1, probes.CheckState{Last: probes.Reset, StreakSinceMark: 2, Status: 1, LastReceived: now}, 1, now, now.Add(-watched), false)
-	e.see(in1, probes.CheckState{Last: probes.Reached, StreakSinceMark: 9, Status: 1, LastReceived: now}, 1, now, now.Add(-watched), true)
-	if e.Fates[in1] != Cut {
-		t.Errorf("%v", e.Fates)
+	began := now.Add(-watched)
+	for name, tt := range map[string]struct {
+		last probes.Outcome
+		then []int // the connections that are reached afterwards
+		want Fate
+	}{
+		"another is opened":                         {probes.Reset, []int{2}, Cut},
+		"others are opened":                         {probes.TimedOut, []int{2, 3}, Cut},
+		"the same is heard again":                   {probes.TimedOut, []int{1}, Survived},
+		"another is opened, and numbers begin anew": {probes.Reset, []int{2, 1}, Cut},
+		"the same, until another is opened":         {probes.TimedOut, []int{1, 2}, Cut},
+		"no number is told, so it may be either":    {probes.TimedOut, []int{0}, ""},
+	} {
+		e := Established{Fates: map[Pair]Fate{}, After: map[Pair]time.Duration{}}
+		e.see(in1, probes.CheckState{Last: tt.last, StreakSinceMark: 20, StreakSince: began, Newest: now, Status: 1, LastReceived: now}, 1, began, began, false)
+		for i, number := range tt.then {
+			e.see(in1, probes.CheckState{Last: probes.Reached, StreakSinceMark: 9, Status: number, LastReceived: now}, 1, began, began, i == len(tt.then)-1)
+		}
+		if e.Fates[in1] != tt.want {
+			t.Errorf("%s: %v, want %q", name, e.Fates, tt.want)
+		}
+	}
+}
+
+// It is waited for whether a connection comes back that its pod has not given up.
+func TestWhatFaltersIsNotOver(t *testing.T) {
+	now := time.Now()
+	for name, tt := range map[string]struct {
+		st   probes.CheckState
+		want bool
+	}{
+		"it lives":           {probes.CheckState{Last: probes.Reached, StreakSince: now, Newest: now}, false},
+		"it was never heard": {probes.CheckState{}, false},
+		"silent for 0.5 s":   {probes.CheckState{Last: probes.TimedOut, StreakSince: now.Add(-time.Second / 2), Newest: now}, true},
+		"silent for 4 s":     {probes.CheckState{Last: probes.TimedOut, StreakSince: now.Add(-4 * time.Second), Newest: now}, false},
+	} {
+		if got := falters(tt.st); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

@@ -23,55 +23,122 @@ import (
 // mounts one of them installs a plugin.
 var cniFolders = []string{"/etc/cni", "/opt/cni", "/var/lib/cni", "/etc/kubernetes/cni", "/home/kubernetes/bin"}
 
-// maxPlugins bounds what an identity names.
-const maxPlugins = 64
+// PluginNamespaces are where network plugins are installed. A DaemonSet of any other
+// namespace is none: whoever may make one there would have a say in what the cluster is.
+var PluginNamespaces = []string{"kube-system", "antrea", "calico-system", "cilium", "kube-flannel",
+	"openshift-multus", "openshift-ovn-kubernetes", "openshift-sdn", "ovn-kubernetes", "tigera-operator"}
 
-// Identify says what the cluster's data plane is now. Its answer changes when a node
+const (
+	// maxPlugins bounds what an identity names.
+	maxPlugins = 64
+	// maxConfigMaps bounds what is read of the configuration of one plugin.
+	maxConfigMaps = 16
+	// listPage is how many objects of a list are held at a time.
+	listPage = 100
+)
+
+// FindPlugins names, as namespace/name, the DaemonSets of the namespaces that install a
+// network plugin.
+func FindPlugins(ctx context.Context, api client.Reader, namespaces []string) ([]string, error) {
+	var found []string
+	for _, namespace := range slices.Compact(slices.Sorted(slices.Values(namespaces))) {
+		err := pages(ctx, api, func(sets *appsv1.DaemonSetList) error {
+			for _, set := range sets.Items {
+				if installsPlugin(&set.Spec.Template.Spec) {
+					found = append(found, set.Namespace+"/"+set.Name)
+				}
+			}
+			if len(found) > maxPlugins {
+				return fmt.Errorf("more than %d look like network plugins", maxPlugins)
+			}
+			return nil
+		}, client.InNamespace(namespace))
+		if err != nil {
+			return nil, fmt.Errorf("list DaemonSets of namespace %s: %w", namespace, err)
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// pages lists page by page, and hands each to a function.
+func pages[T any, L interface {
+	*T
+	client.ObjectList
+}](ctx context.Context, api client.Reader, each func(L) error, options ...client.ListOption) error {
+	for next := ""; ; {
+		list := L(new(T)) // what is decoded need not clear what was there
+		if err := api.List(ctx, list, append(options, client.Limit(listPage), client.Continue(next))...); err != nil {
+			return err
+		}
+		if err := each(list); err != nil {
+			return err
+		}
+		if next = list.GetContinue(); next == "" {
+			return nil
+		}
+	}
+}
+
+// Identify says what the cluster's data plane is now, of which plugins are the
+// DaemonSets that FindPlugins named. It reads no other. Its answer changes when a node
 // comes, goes or is replaced, when its kernel, kubelet or container runtime is another,
-// and when an image or the configuration of the network plugin is. A plugin that is
-// configured by custom resources, or by files of the nodes, is not seen to change by
-// those.
-func Identify(ctx context.Context, api client.Reader) (v1alpha1.ClusterIdentity, error) {
-	var id v1alpha1.ClusterIdentity
-	var nodes corev1.NodeList
-	if err := api.List(ctx, &nodes); err != nil {
-		return id, fmt.Errorf("list nodes: %w", err)
+// and when one of the DaemonSets is gone, or its image or configuration is another. A
+// plugin that is configured by custom resources, or by files of the nodes, is not seen to
+// change by those, and one that is added is not seen at all.
+func Identify(ctx context.Context, api client.Reader, plugins []string) (v1alpha1.ClusterIdentity, error) {
+	var id, none v1alpha1.ClusterIdentity
+	if len(plugins) > maxPlugins {
+		return none, fmt.Errorf("more than %d network plugins", maxPlugins)
 	}
 	var all []string
-	for _, n := range nodes.Items {
-		i := n.Status.NodeInfo
-		all = append(all, line(n.Name, string(n.UID), i.KernelVersion, i.KubeletVersion, i.ContainerRuntimeVersion, i.OSImage, i.Architecture))
+	err := pages(ctx, api, func(nodes *corev1.NodeList) error {
+		for _, n := range nodes.Items {
+			i := n.Status.NodeInfo
+			all = append(all, line(n.Name, string(n.UID), i.KernelVersion, i.KubeletVersion, i.ContainerRuntimeVersion, i.OSImage, i.Architecture))
+		}
+		return nil
+	})
+	if err != nil {
+		return none, fmt.Errorf("list nodes: %w", err)
 	}
 	id.Nodes = digest(all)
-	var sets appsv1.DaemonSetList
-	if err := api.List(ctx, &sets); err != nil {
-		return id, fmt.Errorf("list DaemonSets: %w", err)
-	}
 	var images, configuration []string
-	for i := range sets.Items {
-		set := &sets.Items[i]
-		if !installsPlugin(&set.Spec.Template.Spec) {
-			continue
-		}
-		name := set.Namespace + "/" + set.Name
-		if id.Plugins = append(id.Plugins, name); len(id.Plugins) > maxPlugins {
-			return v1alpha1.ClusterIdentity{}, fmt.Errorf("more than %d DaemonSets look like network plugins", maxPlugins)
-		}
-		images = append(images, name+" "+takeImages(&set.Spec.Template.Spec))
-		raw, err := json.Marshal(set.Spec.Template.Spec)
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(plugins))) {
+		image, configured, err := identifyPlugin(ctx, api, name)
 		if err != nil {
-			return id, err
+			return none, err
 		}
-		configuration = append(configuration, name+" "+string(raw))
-		maps, err := configOf(ctx, api, set)
-		if err != nil {
-			return id, err
-		}
-		configuration = append(configuration, maps...)
+		id.Plugins = append(id.Plugins, name)
+		images, configuration = append(images, name+" "+image), append(configuration, name+" "+configured)
 	}
-	slices.Sort(id.Plugins)
 	id.Plugin, id.Configuration = digest(images), digest(configuration)
 	return id, nil
+}
+
+// identifyPlugin returns the images of a network plugin, and a digest of how it is
+// configured.
+func identifyPlugin(ctx context.Context, api client.Reader, plugin string) (images, configured string, err error) {
+	namespace, name, ok := strings.Cut(plugin, "/")
+	if !ok || namespace == "" || name == "" {
+		return "", "", fmt.Errorf("network plugin %q is not written as namespace/name", plugin)
+	}
+	var set appsv1.DaemonSet
+	if err := api.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &set); apierrors.IsNotFound(err) {
+		return "is not there", "", nil
+	} else if err != nil {
+		return "", "", fmt.Errorf("read network plugin %s: %w", plugin, err)
+	}
+	images = takeImages(&set.Spec.Template.Spec)
+	raw, err := json.Marshal(set.Spec.Template.Spec)
+	if err != nil {
+		return "", "", err
+	}
+	maps, err := configOf(ctx, api, &set)
+	if err != nil {
+		return "", "", err
+	}
+	return images, digest(append(maps, string(raw))), nil
 }
 
 func installsPlugin(pod *corev1.PodSpec) bool {
@@ -94,10 +161,14 @@ func takeImages(pod *corev1.PodSpec) string {
 	return strings.Join(all, " ")
 }
 
-// configOf is what the ConfigMaps say that a DaemonSet names.
+// configOf are digests of what the ConfigMaps say that a DaemonSet names.
 func configOf(ctx context.Context, api client.Reader, set *appsv1.DaemonSet) ([]string, error) {
+	names := configMapsOf(&set.Spec.Template.Spec)
+	if len(names) > maxConfigMaps {
+		return nil, fmt.Errorf("network plugin %s/%s takes its configuration from %d ConfigMaps, which is more than %d", set.Namespace, set.Name, len(names), maxConfigMaps)
+	}
 	var out []string
-	for _, name := range configMapsOf(&set.Spec.Template.Spec) {
+	for _, name := range names {
 		key := types.NamespacedName{Namespace: set.Namespace, Name: name}
 		var cm corev1.ConfigMap
 		err := api.Get(ctx, key, &cm)
@@ -111,7 +182,7 @@ func configOf(ctx context.Context, api client.Reader, set *appsv1.DaemonSet) ([]
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, line(key.String(), string(raw)))
+		out = append(out, line(key.String(), digest([]string{string(raw)})))
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package operator
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -21,6 +22,10 @@ import (
 // rollout waiting for ever.
 const longestEffect = 5 * time.Minute
 
+// profileWithin bounds how long a pass over a run may read the profile, and look whether
+// it still is of the cluster.
+const profileWithin = 5 * time.Second
+
 // timings are how long writes take to act, as a profile says. The zero value says
 // nothing, and changes nothing.
 type timings struct {
@@ -30,10 +35,12 @@ type timings struct {
 }
 
 // readProfile reads the EnforcementProfile of the cluster, and says where from the run
-// knows how long to wait. A profile that is not there, cannot be read, or is of what the
-// cluster was before, changes nothing: the defaults hold until preflight has measured.
-// It is never the proof that the cluster enforces.
+// knows how long to wait. A profile that is not there, cannot be read in time, or is of
+// what the cluster was before, changes nothing: the defaults hold until preflight has
+// measured. It is never the proof that the cluster enforces.
 func (r *RunReconciler) readProfile(ctx context.Context) (timings, string) {
+	ctx, stop := context.WithTimeout(ctx, profileWithin)
+	defer stop()
 	none := func(format string, args ...any) (timings, string) {
 		return timings{}, "measured by this run's preflight, from defaults on: " + fmt.Sprintf(format, args...)
 	}
@@ -43,11 +50,11 @@ func (r *RunReconciler) readProfile(ctx context.Context) (timings, string) {
 	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
 		return none("the cluster has no EnforcementProfile; tightrope doctor --save makes one")
 	case err != nil:
-		return none("the EnforcementProfile cannot be read: %v", err)
+		return none("the EnforcementProfile cannot be read: %s", classOf(ctx, err))
 	}
-	now, err := enforcing.Identify(ctx, r.Live)
+	now, err := enforcing.Identify(ctx, r.Live, p.Status.Identity.Plugins)
 	if err != nil {
-		return none("it is not known whether the EnforcementProfile is still of this cluster: %v", err)
+		return none("it is not known whether the EnforcementProfile is still of this cluster: %s", classOf(ctx, err))
 	}
 	age := time.Since(p.Status.MeasuredAt.Time).Round(time.Minute)
 	if reason, why := enforcing.Void(p.Status.Identity, now); reason != "" {
@@ -59,6 +66,21 @@ func (r *RunReconciler) readProfile(ctx context.Context) (timings, string) {
 		return none("the EnforcementProfile says nothing that can be used: %v", err)
 	}
 	return t, fmt.Sprintf("of the EnforcementProfile, measured %v ago (policies act within %v, labels %s), and by this run's preflight where that was slower", age, t.Policy, t.label())
+}
+
+// classOf says which kind of error it is. Who may read a report need not know what
+// else the cluster has, so only the log has the names.
+func classOf(ctx context.Context, err error) string {
+	slog.InfoContext(ctx, "what the EnforcementProfile is of cannot be read", "error", err)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.Is(err, context.DeadlineExceeded), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
+		return fmt.Sprintf("the API server did not answer within %v", profileWithin)
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return "the controller may not read all of it"
+	case apierrors.IsTooManyRequests(err), apierrors.IsServiceUnavailable(err), apierrors.IsInternalError(err):
+		return "the API server is busy or has failed"
+	}
+	return "reading failed, as the controller's log says"
 }
 
 func (t timings) label() string {

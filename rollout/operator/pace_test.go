@@ -3,10 +3,13 @@ package operator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -57,11 +60,11 @@ func TestOnlyAProfileOfThisClusterIsGoneBy(t *testing.T) {
 		{"it is current", nil, interceptor.Funcs{}, slow, "of the EnforcementProfile, measured 3h0m0s ago (policies act within 7s, labels within 40s)", ""},
 		{"there is none", nil, get(apierrors.NewNotFound(schema.GroupResource{}, "cluster")), timings{}, "has no EnforcementProfile; tightrope doctor --save makes one", ""},
 		{"the kind is not known", nil, get(&meta.NoKindMatchError{}), timings{}, "has no EnforcementProfile", ""},
-		{"it may not be read", nil, get(forbidden), timings{}, "cannot be read: ", ""},
+		{"it may not be read", nil, get(forbidden), timings{}, "cannot be read: the controller may not read all of it", ""},
 		{"the nodes may not be read", nil, interceptor.Funcs{List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
 			return forbidden
 		}},
-			timings{}, "it is not known whether the EnforcementProfile is still of this cluster: list nodes: ", ""},
+			timings{}, "it is not known whether the EnforcementProfile is still of this cluster: the controller may not read all of it", ""},
 		{"the nodes are others", func(p *v1alpha1.EnforcementProfile) { p.Status.Identity.Nodes = "sha256:0" }, interceptor.Funcs{},
 			timings{}, "measured 3h0m0s ago, is void: a node has come, gone or changed since", v1alpha1.ReasonNodesChanged},
 		{"the plugin is another", func(p *v1alpha1.EnforcementProfile) { p.Status.Identity.Plugin = "sha256:0" }, interceptor.Funcs{}, timings{}, "another image", v1alpha1.ReasonPluginChanged},
@@ -74,7 +77,7 @@ func TestOnlyAProfileOfThisClusterIsGoneBy(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "u"}}
-			id, err := enforcing.Identify(t.Context(), fake.NewClientBuilder().WithScheme(testScheme()).WithObjects(node).Build())
+			id, err := enforcing.Identify(t.Context(), fake.NewClientBuilder().WithScheme(testScheme()).WithObjects(node).Build(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,6 +101,50 @@ func TestOnlyAProfileOfThisClusterIsGoneBy(t *testing.T) {
 			if now := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionCurrent); now == nil || now.Status != metav1.ConditionFalse || now.Reason != tt.void {
 				t.Errorf("the profile says of itself %+v, want that it is void for %s", now, tt.void)
 			}
+		})
+	}
+}
+
+// A run reads the DaemonSets that the profile names, for a few seconds, and its report
+// names nothing of what could not be read.
+func TestAnythingOfOthersCostsOnlyTheDefaults(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer func(context.Context) error
+		says   string
+	}{
+		"it hangs":     {func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("get %w", ctx.Err()) }, "the API server did not answer within 5s"},
+		"it is broken": {func(context.Context) error { return errors.New("of tenant/secret-plan") }, "reading failed, as the controller's log says"},
+		"it is busy": {func(context.Context) error { return apierrors.NewTooManyRequests("tenant/secret-plan", 1) },
+			"the API server is busy or has failed"},
+		"it is not to be read": {func(context.Context) error {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "daemonsets"}, "secret-plan", nil)
+		}, "the controller may not read all of it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &v1alpha1.EnforcementProfile{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ProfileName}, Status: slowProfile()}
+				p.Status.Identity.Plugins = []string{"tenant/secret-plan"}
+				c := fake.NewClientBuilder().WithScheme(testScheme()).WithObjects(p).WithStatusSubresource(p).WithInterceptorFuncs(interceptor.Funcs{
+					Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
+						if _, set := o.(*appsv1.DaemonSet); set {
+							return tt.answer(ctx)
+						}
+						return c.Get(ctx, key, o, options...)
+					},
+					List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+						if _, sets := list.(*appsv1.DaemonSetList); sets {
+							t.Error("a run lists DaemonSets")
+						}
+						return c.List(ctx, list, options...)
+					},
+				}).Build()
+				r := &RunReconciler{Live: c, Write: writer.New(c, writer.Options{})}
+				began := time.Now()
+				got, says := r.readProfile(t.Context())
+				if got != (timings{}) || !strings.HasSuffix(says, tt.says) || strings.Contains(says, "secret-plan") || time.Since(began) > 5*time.Second {
+					t.Errorf("%+v, %q after %v; want the defaults, and %q", got, says, time.Since(began), tt.says)
+				}
+			})
 		})
 	}
 }
