@@ -35,6 +35,7 @@ func ConfigMapSource(cm *corev1.ConfigMap) Source {
 	return Source{Kind: "ConfigMap", Name: cm.Name, Digest: contentDigest([]any{text, binary})}
 }
 
+// contentDigest is of the Go types as JSON: see TestDigestsStayAsTheyAre before one is changed.
 func contentDigest(content any) string {
 	raw, err := json.Marshal(content)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -79,7 +81,18 @@ func podIdentity() string {
 // may not get /metrics. The certificate is made anew by each process: whoever scrapes
 // shows his token to the address of the pod, and does not check who is there.
 func metricsOptions(address string) metricsserver.Options {
-	return metricsserver.Options{BindAddress: address, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization}
+	return metricsserver.Options{BindAddress: address, SecureServing: true, FilterProvider: func(cfg *rest.Config, c *http.Client) (metricsserver.Filter, error) {
+		return filters.WithAuthenticationAndAuthorization(askingConfig(cfg), c)
+	}}
+}
+
+// askingConfig is the way to the API server for questions about who wants metrics. Anybody
+// who reaches the port makes the controller ask one, so these are throttled, and by
+// themselves: rollbacks do not queue behind them.
+func askingConfig(cfg *rest.Config) *rest.Config {
+	asking := rest.CopyConfig(cfg)
+	asking.QPS, asking.Burst, asking.RateLimiter = 5, 10, nil
+	return asking
 }
 
 func serve(ctx context.Context, o operator.Options, health, metrics string) error {

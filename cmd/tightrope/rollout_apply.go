@@ -37,7 +37,8 @@ func newRolloutApplyCommand() *cobra.Command {
 		Long: "Apply reads PolicyRollouts, ConnectivitySuites and the ConfigMaps that rollouts name, and checks all of\n" +
 			"it, with the API server's own checks, before it writes anything. It applies on the server's side, and takes\n" +
 			"over no field that somebody else owns. Other objects of the files are left to kubectl. Into a rollout that\n" +
-			"names a service account it writes the digests of its suites and its ConfigMap (see rollout digest).\n\n" +
+			"names a service account it writes the digests of its suites and its ConfigMap. Of those that are in none of\n" +
+			"the files it keeps the digests that the rollout has, and refuses others (see rollout digest).\n\n" +
 			"With --wait it follows each run to its end. Ctrl-C ends the command; the runs go on.\n\n" +
 			"Exit codes with --wait: 0 committed; 1 cut or leak; 2 rollback failed; 3 inconclusive, not over within\n" +
 			"--timeout, tried before and so not now, or a run of another suite or ConfigMap; 4 bad input, or refused.",

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,6 +65,30 @@ func TestABackendIsOfItsServicesNamespace(t *testing.T) {
 	said := p.strays(w)
 	if len(said) != 1 || !strings.Contains(said[0].What, "10.0.0.9") || strings.Contains(said[0].Reason, "vault") {
 		t.Errorf("not tested: %+v, want the address and no word of whose it is", said)
+	}
+}
+
+// Whoever may write EndpointSlices makes no report without end: so many are listed, and
+// the rest is counted. The slices of two namespaces may be called the same.
+func TestStraysAreCountedPastABound(t *testing.T) {
+	w, p := named()
+	foreign := func(n int) []discoveryv1.Endpoint {
+		var all []discoveryv1.Endpoint
+		for i := range n {
+			all = append(all, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.1.%d.%d", i/250, i%250)}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "secret", Name: "vault"}})
+		}
+		return all
+	}
+	slice := w.slices[types.NamespacedName{Namespace: "a", Name: "server"}][0]
+	p.Paths = append(p.Paths, p.Paths[0], aPath("to names", "kube-system", "kube-dns", dnsPort, "UDP"))
+	w.slices[types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}][0].Endpoints = foreign(1)
+	for n, want := range map[int]string{1: "endpoint 10.1.0.0 of Service kube-system/kube-dns", maxStrays - 1: "endpoint 10.1.0.0 of Service kube-system/kube-dns",
+		maxStrays: "and 1 more endpoints", 5000: "and 4951 more endpoints"} {
+		slice.Endpoints = foreign(n)
+		said := p.strays(w)
+		if len(said) != min(n, maxStrays)+1 || said[len(said)-1].What != want {
+			t.Errorf("%d and 1: %d lines, the last %+v, want %q", n, len(said), said[len(said)-1], want)
+		}
 	}
 }
 

@@ -6,23 +6,72 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
 // A suite may not make a storm of attempts, at everybody or at one pod, nor pods without end.
 func TestAStormOfAttemptsIsRefused(t *testing.T) {
+	byService, byAddress := []v1alpha1.Via{v1alpha1.ViaService}, []v1alpha1.Via{v1alpha1.ViaPodIP}
+	server := types.NamespacedName{Namespace: "a", Name: "server"}
+	dns := types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}
+	apart := func(w *world, path *PlannedPath, i int) { // a Service of its own for each path
+		key := types.NamespacedName{Namespace: "a", Name: fmt.Sprint("server-", i)}
+		w.services[key] = w.services[server].DeepCopy()
+		w.services[key].Name, path.To.Service.Name = key.Name, key.Name
+	}
 	for _, tt := range []struct {
 		name       string
 		identities int
 		paths      int // of each identity
 		interval   time.Duration
-		says       string // empty: it may go on
+		via        []v1alpha1.Via
+		edit       func(w *world, path *PlannedPath, i int) // may be nil
+		says       string                                   // empty: it may go on
 	}{
-		{"a hundred paths", 10, 10, 250 * time.Millisecond, ""},
-		{"as often as can be", 1, 1, 10 * time.Millisecond, ""},
-		{"too often at one pod", 2, 10, 10 * time.Millisecond, "probe pods would try pod a/server with 4000 attempts a second, and one run makes at most 2000: set spec.analysis.interval to 30ms"},
-		{"too often altogether", 100, 30, 250 * time.Millisecond, "all probe pods together would make 48010 attempts a second, and one run makes at most 20000: set spec.analysis.interval to 610ms"},
-		{"too many pods", 501, 1, 10 * time.Second, "the suites need 1003 probe pods, and one run makes at most 1000"},
+		{"a hundred paths", 10, 10, 250 * time.Millisecond, nil, nil, ""},
+		{"a hundred paths apart", 10, 10, 250 * time.Millisecond, nil, apart, ""},
+		{"as often as can be", 1, 1, 10 * time.Millisecond, nil, nil, ""},
+		{"too often at one pod", 2, 10, 10 * time.Millisecond, byAddress, nil, "probe pods would try pod a/server with 4000 attempts a second, and one run makes at most 2000: set spec.analysis.interval to 30ms"},
+		{"too often through a Service", 2, 10, 10 * time.Millisecond, byService, nil, "probe pods would try pod a/server with 4000 attempts a second, and one run makes at most 2000: set spec.analysis.interval to 30ms"},
+		{"too often both ways", 2, 10, 10 * time.Millisecond, nil, nil, "probe pods would try pod a/server with 8000 attempts a second"},
+		{"too often at a Service of nobody known", 2, 10, 10 * time.Millisecond, byService, func(w *world, _ *PlannedPath, _ int) {
+			delete(w.slices, server)
+		}, "probe pods would try Service a/server with 4000 attempts a second"},
+		{"too often at each of two pods", 2, 10, 10 * time.Millisecond, byService, func(w *world, _ *PlannedPath, _ int) {
+			other := w.pods[server].DeepCopy()
+			other.Name, other.Status.PodIP, other.Status.PodIPs = "other", "10.0.0.8", []corev1.PodIP{{IP: "10.0.0.8"}}
+			w.pods[types.NamespacedName{Namespace: "a", Name: "other"}] = other
+			if endpoints := &w.slices[server][0].Endpoints; len(*endpoints) == 1 {
+				second := *(*endpoints)[0].DeepCopy()
+				second.Addresses[0], second.TargetRef.Name = "10.0.0.8", "other"
+				*endpoints = append(*endpoints, second)
+			}
+		}, "probe pods would try pod a/other with 4000 attempts a second"},
+		{"too often at a pod that slices of Services lead to", 2, 10, 10 * time.Millisecond, byService, func(w *world, path *PlannedPath, i int) {
+			apart(w, path, i)
+			elsewhere := w.slices[dns][0].DeepCopy()
+			elsewhere.Endpoints[0].TargetRef = nil
+			w.slices[types.NamespacedName{Namespace: "a", Name: path.To.Service.Name}] = []*discoveryv1.EndpointSlice{elsewhere}
+		}, "probe pods would try pod kube-system/kube-dns with 8100 attempts a second"},
+		{"too many names looked up", 1, 30, 10 * time.Millisecond, byService, apart, "probe pods would try pod kube-system/kube-dns with 6100 attempts a second"},
+		{"too many where name servers are not known", 1, 30, 10 * time.Millisecond, byService, func(w *world, path *PlannedPath, i int) {
+			apart(w, path, i)
+			delete(w.services, dns)
+		}, "probe pods would try the cluster's name servers with 6000 attempts a second"},
+		{"by the address of a Service no name is looked up", 1, 30, 10 * time.Millisecond, byService, func(w *world, path *PlannedPath, i int) {
+			apart(w, path, i)
+			path.Expect = v1alpha1.ExpectDeny
+		}, ""},
+		{"too many questions", 1, 30, 10 * time.Millisecond, byService, func(_ *world, path *PlannedPath, _ int) {
+			path.To.Service = v1alpha1.ServiceTarget{Namespace: dns.Namespace, Name: dns.Name, Port: dnsPort, Protocol: "UDP"}
+			path.Probe.Type = v1alpha1.ProbeDNS
+		}, "probe pods would try pod kube-system/kube-dns with 6100 attempts a second"},
+		{"too often altogether", 100, 30, 250 * time.Millisecond, nil, nil, "all probe pods together would make 48010 attempts a second, and one run makes at most 20000: set spec.analysis.interval to 610ms"},
+		{"too many pods", 501, 1, 10 * time.Second, nil, nil, "the suites need 1003 probe pods, and one run makes at most 1000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, _ := named()
@@ -31,9 +80,12 @@ func TestAStormOfAttemptsIsRefused(t *testing.T) {
 			for i := range tt.identities {
 				id := fmt.Sprintf("id-%d", i)
 				p.Identities = append(p.Identities, v1alpha1.Identity{Name: id, Namespace: "a"})
-				for range tt.paths {
+				for j := range tt.paths {
 					path := aPath(id, "a", "server", 8080, "TCP")
-					path.From = id
+					path.From, path.Via = id, tt.via
+					if tt.edit != nil {
+						tt.edit(w, &path, i*tt.paths+j)
+					}
 					p.Paths = append(p.Paths, path)
 				}
 			}

@@ -11,21 +11,17 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
-// nameServices are where the Service of the cluster's DNS is by name: of most clusters,
-// and of OpenShift, whose pods listen on another port.
-var nameServices = []types.NamespacedName{{Namespace: "kube-system", Name: "kube-dns"}, {Namespace: "openshift-dns", Name: "dns-default"}}
-
-// nameService is the Service of the cluster's DNS; nil: not known. Where it has a name
-// of its own it is told by the usual label, or by what it does in the system's namespace.
+// nameService is the Service of the cluster's DNS; nil: not known. It is told by its usual
+// name, by the usual label, or by what it does, and in the system's namespace only: in his
+// own, anybody may give a Service that label. On OpenShift it has a namespace for itself.
 func (w *world) nameService() *corev1.Service {
-	for _, key := range nameServices {
-		if svc := w.services[key]; svc != nil {
-			return svc
-		}
+	if svc := w.services[types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}]; svc != nil {
+		return svc
 	}
 	keys := slices.SortedFunc(maps.Keys(w.services), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
 	for _, is := range []func(*corev1.Service) bool{
-		func(s *corev1.Service) bool { return s.Labels["k8s-app"] == "kube-dns" },
+		func(s *corev1.Service) bool { return s.Namespace == "kube-system" && s.Labels["k8s-app"] == "kube-dns" },
+		func(s *corev1.Service) bool { return s.Namespace == "openshift-dns" && s.Name == "dns-default" },
 		func(s *corev1.Service) bool {
 			return s.Namespace == "kube-system" && s.Spec.ClusterIP != corev1.ClusterIPNone && slices.ContainsFunc(s.Spec.Ports, func(p corev1.ServicePort) bool {
 				return p.Port == dnsPort && p.Protocol == corev1.ProtocolUDP
@@ -43,9 +39,18 @@ func (w *world) nameService() *corev1.Service {
 
 // nameServers are the pods that answer for the cluster's DNS.
 func (w *world) nameServers() []backend {
-	svc := w.nameService()
-	if svc == nil {
+	t, ok := w.nameTarget()
+	if !ok {
 		return nil
 	}
-	return w.backends(v1alpha1.ServiceTarget{Namespace: svc.Namespace, Name: svc.Name, Port: dnsPort, Protocol: "UDP"})
+	return w.backends(t)
+}
+
+// nameTarget is where names are looked up, and whether that is known.
+func (w *world) nameTarget() (v1alpha1.ServiceTarget, bool) {
+	svc := w.nameService()
+	if svc == nil {
+		return v1alpha1.ServiceTarget{}, false
+	}
+	return v1alpha1.ServiceTarget{Namespace: svc.Namespace, Name: svc.Name, Port: dnsPort, Protocol: "UDP"}, true
 }

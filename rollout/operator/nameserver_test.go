@@ -24,7 +24,11 @@ func TestTheClustersDNSIsFoundWhereverItIs(t *testing.T) {
 		"on OpenShift":                {[]*corev1.Service{service("openshift-dns", "dns-default", "", 53), service("kube-system", "y", "", 53)}, "openshift-dns/dns-default"},
 		"by its label":                {[]*corev1.Service{service("kube-system", "a", "", 53), service("kube-system", "rke2-coredns", "kube-dns", 53)}, "kube-system/rke2-coredns"},
 		"by what it does":             {[]*corev1.Service{headless, service("kube-system", "coredns", "", 53), service("kube-system", "web", "", 80)}, "kube-system/coredns"},
-		"somebody's own is not taken": {[]*corev1.Service{service("team", "dns", "", 53)}, ""},
+		"by its label, not OpenShift": {[]*corev1.Service{service("openshift-dns", "dns-default", "", 53), service("kube-system", "rke2-coredns", "kube-dns", 53)}, "kube-system/rke2-coredns"},
+		"somebody's own is not taken": {[]*corev1.Service{service("a", "dns", "kube-dns", 53), service("a", "kube-dns", "kube-dns", 53)}, ""},
+		"nor before the system's":     {[]*corev1.Service{service("a", "dns", "kube-dns", 53), service("kube-system", "rke2-coredns", "kube-dns", 53)}, "kube-system/rke2-coredns"},
+		"nor on OpenShift":            {[]*corev1.Service{service("a", "dns", "kube-dns", 53), service("openshift-dns", "dns-default", "", 53)}, "openshift-dns/dns-default"},
+		"nor before what it does":     {[]*corev1.Service{service("a", "dns", "kube-dns", 53), service("kube-system", "coredns", "", 53)}, "kube-system/coredns"},
 	} {
 		w := &world{services: map[types.NamespacedName]*corev1.Service{}}
 		for _, s := range tt.services {

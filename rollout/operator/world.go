@@ -19,6 +19,9 @@ import (
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
+// maxStrays bounds what a report lists of endpoints that are not what they say.
+const maxStrays = 50
+
 // maxBackends bounds how many pods behind one Service are tried by address.
 const maxBackends = 8
 
@@ -144,31 +147,47 @@ func hasAddress(pod *corev1.Pod, address string) bool {
 }
 
 // strays lists the endpoints of the plan's targets whose address is not that of
-// the pod they name. An EndpointSlice is anybody's to write, and probes go to no
-// address because it says so.
+// the pod they name, or whose pod is of another namespace. An EndpointSlice is
+// anybody's to write, and probes go to no address because it says so.
 func (p *Plan) strays(w *world) []report.NotTested {
 	var out []report.NotTested
-	seen := map[string]bool{}
+	seen, more := map[string]bool{}, 0
 	for _, path := range p.Paths {
 		t := path.To.Service
 		for _, slice := range w.slices[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}] {
 			for _, ep := range slice.Endpoints {
-				if ref := ep.TargetRef; ref != nil && len(ep.Addresses) > 0 && ref.Namespace != t.Namespace && !seen[slice.Name+ep.Addresses[0]] {
-					seen[slice.Name+ep.Addresses[0]] = true
-					out = append(out, report.NotTested{What: fmt.Sprintf("endpoint %s of Service %s/%s", ep.Addresses[0], t.Namespace, t.Name),
-						Reason: fmt.Sprintf("EndpointSlice %s names a pod of another namespace, and a Service has those of its own only", slice.Name)})
-				}
-				pod := w.behind(t.Namespace, ep)
-				if pod == nil || hasAddress(pod, ep.Addresses[0]) || seen[slice.Name+ep.Addresses[0]] {
+				why := w.stray(t.Namespace, ep)
+				if why == "" || seen[t.Namespace+"/"+slice.Name+"/"+ep.Addresses[0]] {
 					continue
 				}
-				seen[slice.Name+ep.Addresses[0]] = true
+				seen[t.Namespace+"/"+slice.Name+"/"+ep.Addresses[0]] = true
+				if len(out) == maxStrays {
+					more++
+					continue
+				}
 				out = append(out, report.NotTested{What: fmt.Sprintf("endpoint %s of Service %s/%s", ep.Addresses[0], t.Namespace, t.Name),
-					Reason: fmt.Sprintf("EndpointSlice %s says it is pod %s/%s, which has another address", slice.Name, pod.Namespace, pod.Name)})
+					Reason: fmt.Sprintf("EndpointSlice %s %s", slice.Name, why)})
 			}
 		}
 	}
+	if more > 0 {
+		out = append(out, report.NotTested{What: fmt.Sprintf("and %d more endpoints", more), Reason: "their EndpointSlices name pods of other namespaces, or other addresses than their pods have"})
+	}
 	return out
+}
+
+// stray says what is not right about an endpoint of a Service of a namespace; empty: nothing.
+func (w *world) stray(namespace string, ep discoveryv1.Endpoint) string {
+	if ep.TargetRef == nil || len(ep.Addresses) == 0 {
+		return ""
+	}
+	if ep.TargetRef.Namespace != namespace {
+		return "names a pod of another namespace, and a Service has those of its own only"
+	}
+	if pod := w.behind(namespace, ep); pod != nil && !hasAddress(pod, ep.Addresses[0]) {
+		return fmt.Sprintf("says it is pod %s/%s, which has another address", pod.Namespace, pod.Name)
+	}
+	return ""
 }
 
 // anyReady reports whether one of the pods could answer now.

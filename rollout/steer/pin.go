@@ -6,14 +6,16 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
 // pin writes into a rollout that is to be applied the digests of what it names, as it would
-// be stored with it or is in the cluster. One that the author stated stays, and must be
-// right. A rollout that names no account is not pinned: nobody's rights are lent with it,
-// and a suite that is edited would make another run of it.
+// be stored with it. What is in the cluster only may be somebody else's doing: that takes a
+// digest that the author states, or that the rollout has had. Whichever it is must be right.
+// A rollout that names no account is not pinned: nobody's rights are lent with it, and a
+// suite that is edited would make another run of it.
 func (s *Steerer) pin(ctx context.Context, u *unstructured.Unstructured, would stored) error {
 	if u.GetKind() != "PolicyRollout" {
 		return nil
@@ -29,6 +31,9 @@ func (s *Steerer) pin(ctx context.Context, u *unstructured.Unstructured, would s
 	if err := differing(&ro, sources); err != nil || ro.Spec.ServiceAccountName == "" {
 		return err
 	}
+	if err := s.accepted(ctx, &ro, sources, would); err != nil {
+		return err
+	}
 	suites, _, err := unstructured.NestedSlice(u.Object, "spec", "suites")
 	if err != nil {
 		return fmt.Errorf("rollout %s/%s: %w", u.GetNamespace(), u.GetName(), err)
@@ -40,6 +45,35 @@ func (s *Steerer) pin(ctx context.Context, u *unstructured.Unstructured, would s
 		return err
 	}
 	return unstructured.SetNestedField(u.Object, sources[len(suites)].Digest, "spec", "policies", "configMapRef", "digest")
+}
+
+// accepted refuses sources of the cluster that neither the rollout that is to be applied nor
+// the one that is stored states: a digest that nobody has looked at pins nothing. One that
+// was stored with another account speaks for that one.
+func (s *Steerer) accepted(ctx context.Context, ro *v1alpha1.PolicyRollout, sources []v1alpha1.Source, would stored) error {
+	var before v1alpha1.PolicyRollout
+	if err := client.IgnoreNotFound(s.get(ctx, "PolicyRollout", client.ObjectKeyFromObject(ro), &before)); err != nil {
+		return err
+	}
+	had := map[v1alpha1.Source]bool{}
+	if before.Spec.ServiceAccountName == ro.Spec.ServiceAccountName {
+		for _, ref := range before.Spec.Suites {
+			had[v1alpha1.Source{Kind: "ConnectivitySuite", Name: ref.Name, Digest: ref.Digest}] = true
+		}
+		if ref := before.Spec.Policies.ConfigMapRef; ref != nil {
+			had[v1alpha1.Source{Kind: configMapKind.Kind, Name: ref.Name, Digest: ref.Digest}] = true
+		}
+	}
+	for i, digest := range stated(ro) {
+		source := sources[i]
+		_, given := would[sourceKey{source.Kind, client.ObjectKey{Namespace: ro.Namespace, Name: source.Name}}]
+		if given || digest != "" || had[source] {
+			continue
+		}
+		return fmt.Errorf("%w: %s %s is in none of the files, and rollout %s/%s has not been applied with what is in the cluster (%s): look at that, and give its file as well, or state its digest, which tightrope rollout digest prints",
+			ErrRefused, source.Kind, source.Name, ro.Namespace, ro.Name, source.Digest)
+	}
+	return nil
 }
 
 // stated are the digests that a rollout states, in the order of its sources; empty where
@@ -59,7 +93,7 @@ func stated(ro *v1alpha1.PolicyRollout) []string {
 func differing(ro *v1alpha1.PolicyRollout, sources []v1alpha1.Source) error {
 	for i, digest := range stated(ro) {
 		if source := sources[i]; digest != "" && digest != source.Digest {
-			return fmt.Errorf("%w: rollout %s/%s states digest %s of %s %s, which has %s: look at what was changed, and state the new digest, or leave it out to have it filled in",
+			return fmt.Errorf("%w: rollout %s/%s states digest %s of %s %s, which has %s: look at what was changed, and state the new digest, which tightrope rollout digest prints",
 				ErrRefused, ro.Namespace, ro.Name, digest, source.Kind, source.Name, source.Digest)
 		}
 	}

@@ -20,7 +20,8 @@ import (
 const named = "spec:\n  serviceAccountName: team\n"
 
 // A rollout that is made with the rights of an account is applied with the digests of what
-// was applied with it, or is in the cluster; one that states another digest is not applied.
+// was applied with it. What somebody else has left in the cluster is not taken in unseen:
+// the author states its digest, or has applied the rollout with it before.
 func TestARolloutIsAppliedWithTheDigestsOfItsSources(t *testing.T) {
 	const other = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "ai", Name: name} }
@@ -37,21 +38,34 @@ func TestARolloutIsAppliedWithTheDigestsOfItsSources(t *testing.T) {
 	with := func(digest string) string {
 		return strings.NewReplacer("spec:\n", named, "{name: s}", "{name: s, digest: "+digest+"}").Replace(aRollout)
 	}
+	has := func(digest string) *v1alpha1.ConfigMapRef { return &v1alpha1.ConfigMapRef{Name: "policies", Digest: digest} }
+	lent := strings.Replace(aRollout, "spec:\n", named, 1)
+	unseen := []string{"ConfigMap policies is in none of the files", stored.Digest, "tightrope rollout digest"}
 	for _, tt := range []struct {
 		name      string
 		documents []string
+		before    *v1alpha1.ConfigMapRef // of the stored rollout; nil: it has none
+		account   string                 // of the stored rollout
 		want      []string // digests of the suite and of the ConfigMap
 		says      []string // of the refusal; nil: it is applied
 	}{
-		{"with an account", []string{aSuite, aMap, strings.Replace(aRollout, "spec:\n", named, 1)}, []string{suite, cm}, nil},
-		{"with a ConfigMap of the cluster", []string{aSuite, strings.Replace(aRollout, "spec:\n", named, 1)}, []string{suite, stored.Digest}, nil},
-		{"with an account and the right digest", []string{aSuite, aMap, with(suite)}, []string{suite, cm}, nil},
-		{"without an account", []string{aSuite, aMap, aRollout}, []string{"", ""}, nil},
-		{"with another digest", []string{aSuite, aMap, with(other)}, nil, []string{"nothing was changed", other, suite}},
+		{"with an account", []string{aSuite, aMap, lent}, nil, "", []string{suite, cm}, nil},
+		{"with a ConfigMap of the cluster", []string{aSuite, lent}, nil, "", nil, unseen},
+		{"with one that it has had", []string{aSuite, lent}, has(stored.Digest), "team", []string{suite, stored.Digest}, nil},
+		{"with one that was changed since", []string{aSuite, lent}, has(other), "team", nil, unseen},
+		{"with one that it has had unpinned", []string{aSuite, lent}, has(""), "team", nil, unseen},
+		{"with one that it has had for another account", []string{aSuite, lent}, has(stored.Digest), "theirs", nil, unseen},
+		{"with another that has that digest", []string{aSuite, lent}, &v1alpha1.ConfigMapRef{Name: "others", Digest: stored.Digest}, "team", nil, unseen},
+		{"with one that it states", []string{aSuite, strings.Replace(lent, "{name: policies}", "{name: policies, digest: "+stored.Digest+"}", 1)}, nil, "", []string{suite, stored.Digest}, nil},
+		{"with a changed file", []string{aSuite, aMap, lent}, has(stored.Digest), "team", []string{suite, cm}, nil},
+		{"with an account and the right digest", []string{aSuite, aMap, with(suite)}, nil, "", []string{suite, cm}, nil},
+		{"without an account", []string{aSuite, aMap, aRollout}, nil, "", []string{"", ""}, nil},
+		{"with another digest", []string{aSuite, aMap, with(other)}, nil, "", nil, []string{"nothing was changed", other, suite}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ro, _ := pair(v1alpha1.PhaseCommitted, "")
 			ro.Spec.Suites = []v1alpha1.SuiteRef{{Name: "s"}}
+			ro.Spec.Policies.ConfigMapRef, ro.Spec.ServiceAccountName = tt.before, tt.account
 			var applied []v1alpha1.PolicyRollout
 			s := over(t, interceptor.Funcs{Apply: func(_ context.Context, _ client.WithWatch, o runtime.ApplyConfiguration, _ ...client.ApplyOption) error {
 				var got v1alpha1.PolicyRollout
