@@ -50,9 +50,15 @@ type Options struct {
 	Minor        int      // of the cluster's Kubernetes, 1.Minor; 0: not known, and then at least 1.30
 }
 
+// LabController is the controller's image where Options name none. Only the lab has it.
+const LabController = labRegistry + "/controller"
+
+// labRegistry is no registry: nobody serves what is named there.
+const labRegistry = "tightrope.dev"
+
 func (o Options) withDefaults() Options {
 	for at, name := range map[*string]string{
-		&o.Controller: "tightrope.dev/controller", &o.Agent: "tightrope.dev/agent", &o.Twin: "tightrope.dev/twin",
+		&o.Controller: LabController, &o.Agent: "tightrope.dev/agent", &o.Twin: "tightrope.dev/twin",
 	} {
 		if *at == "" {
 			*at = name

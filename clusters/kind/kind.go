@@ -84,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.folder, err = os.MkdirTemp("", prefix+"kind-"+strconv.Itoa(os.Getpid())+"-*"); err != nil {
+	if c.folder, err = folderOf(); err != nil {
 		return nil, err
 	}
 	c.kubeconfig = filepath.Join(c.folder, "kubeconfig")
@@ -213,7 +213,7 @@ func (c *Cluster) Can() clusters.Capabilities {
 func (c *Cluster) Close(ctx context.Context) error {
 	if c.o.Keep {
 		c.say(fmt.Sprintf("kind cluster %s is kept: %s; delete it with: %s", c.name, strings.Join(c.Kubectl(), " "), deletion(c.name)))
-		return nil
+		return os.WriteFile(filepath.Join(c.folder, keptFile), nil, 0o600)
 	}
 	if err := c.remove(ctx); err != nil {
 		return err

@@ -92,9 +92,7 @@ func TestWhatWasLeftIsNamedWithWhatRemovesIt(t *testing.T) {
 	docker(t, "echo "+prefix+gone+"; echo "+prefix+mine+"; echo "+prefix+"x; echo somebodys", "")
 	runs := strconv.Itoa(os.Getppid()) // and has no cluster yet
 	for _, pid := range []string{gone, before, mine, runs} {
-		if err := os.Mkdir(filepath.Join(os.TempDir(), prefix+"kind-"+pid+"-1"), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		folderLeftBy(t, pid)
 	}
 	heard := listen()
 	c := &Cluster{o: Options{Progress: heard.say}, name: "mine"}
@@ -120,6 +118,59 @@ func TestWhatWasLeftIsNamedWithWhatRemovesIt(t *testing.T) {
 	left, _ := filepath.Glob(filepath.Join(os.TempDir(), "*"))
 	if len(left) != 3 || strings.Contains(strings.Join(left, " "), "-"+before+"-") {
 		t.Errorf("folders %v, want those of %s, whose cluster is there, and of %s and %s, which run", left, gone, mine, runs)
+	}
+}
+
+// folderLeftBy is a folder as a process of that ID leaves it.
+func folderLeftBy(t *testing.T, pid string) string {
+	t.Helper()
+	made, err := folderOf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(os.TempDir(), prefix+"kind-"+pid+"-1")
+	if err := os.Rename(made, folder); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// Whoever asks another Docker does not see a cluster that is there, and its kubeconfig
+// may be the only one.
+func TestCredentialsOfClustersThatMayBeThereStay(t *testing.T) {
+	docker(t, "", "")
+	gone := folderLeftBy(t, dead(t))
+	c := &Cluster{o: Options{Keep: true}, name: "kept", folder: folderLeftBy(t, dead(t))}
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	unmarked := filepath.Join(os.TempDir(), prefix+"kind-"+dead(t)+"-1")
+	if err := os.Mkdir(unmarked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	there := func(folder string) bool {
+		_, err := os.Stat(folder)
+		return err == nil
+	}
+	was := os.Getenv("DOCKER_HOST")
+	t.Setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+	forget(nil)
+	if !there(gone) {
+		t.Error("another Docker was asked, and what is of the first is forgotten")
+	}
+	t.Setenv("DOCKER_HOST", was)
+	t.Setenv(providerEnv, "podman")
+	forget(nil)
+	if !there(gone) {
+		t.Error("another provider was asked, and what is of the first is forgotten")
+	}
+	t.Setenv(providerEnv, "")
+	forget(nil)
+	if there(gone) {
+		t.Error("what is gone is not forgotten")
+	}
+	if !there(c.folder) || !there(unmarked) {
+		t.Errorf("a cluster that was kept is forgotten, or one of which nothing is known: %v, %v", there(c.folder), there(unmarked))
 	}
 }
 

@@ -3,7 +3,9 @@ package kind
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	osexec "os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -46,14 +48,57 @@ func (c *Cluster) free(names []string) error {
 	return nil
 }
 
+// Files of a process's folder, beside the kubeconfig.
+const (
+	whereFile = "provider" // what runs the cluster's containers, and where
+	keptFile  = "kept"     // whose being there says that the cluster is somebody's now
+)
+
+// runners are the programs that kind looks for, in its order.
+var runners = []string{"docker", "nerdctl", "finch", "podman"}
+
+// where names what runs the containers, and where: another one does not list this one's
+// clusters.
+func where() string {
+	var said strings.Builder
+	for _, program := range runners { // kind takes the first that is there
+		if path, err := osexec.LookPath(program); err == nil {
+			said.WriteString(path + "\n")
+			break
+		}
+	}
+	for _, name := range []string{providerEnv, "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "CONTAINER_HOST", "CONTAINER_CONNECTION", "CONTAINERD_ADDRESS", "CONTAINERD_NAMESPACE"} {
+		said.WriteString(name + "=" + os.Getenv(name) + "\n")
+	}
+	return said.String()
+}
+
+// folderOf makes the folder of this process's cluster, which says where that is.
+func folderOf() (string, error) {
+	folder, err := os.MkdirTemp("", prefix+"kind-"+strconv.Itoa(os.Getpid())+"-*")
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(folder, whereFile), []byte(where()), 0o600); err != nil {
+		return "", errors.Join(err, os.RemoveAll(folder))
+	}
+	return folder, nil
+}
+
 // forget removes the folders of processes that were killed, once their clusters are
-// gone: credentials of a cluster are in them.
+// gone: credentials of a cluster are in them. One that was kept, and one of a provider
+// that was not asked, stays.
 func forget(names []string) {
 	folders, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"kind-*-*")) // the pattern is well-formed
 	for _, folder := range folders {
 		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(folder), prefix+"kind-"), "-")
 		id, err := strconv.Atoi(pid)
-		if err == nil && !alive(id) && !slices.Contains(names, prefix+pid) {
+		if err != nil || alive(id) || slices.Contains(names, prefix+pid) {
+			continue
+		}
+		of, err := os.ReadFile(filepath.Join(folder, whereFile))
+		_, kept := os.Stat(filepath.Join(folder, keptFile))
+		if err == nil && string(of) == where() && errors.Is(kept, fs.ErrNotExist) {
 			_ = os.RemoveAll(folder) // another user's stays
 		}
 	}

@@ -144,6 +144,19 @@ func TestTheActionVerifiesAPullRequest(t *testing.T) {
 	}
 }
 
+// The summary shows what is in the directory of the input: a report elsewhere would look
+// as if nothing had been verified.
+func TestTheReportsAreWhereTheActionLooks(t *testing.T) {
+	for _, arguments := range []string{"--report=elsewhere", "--for=10s\n--report\nelsewhere"} {
+		r := newRunner(t, map[string]string{"suite": "s.yaml", "arguments": arguments})
+		r.program(t, "echo verified")
+		code, out, summary := r.runs(t, "verify")
+		if code != exitUsage || !strings.Contains(out, "by the input report") || strings.Contains(out, "verified\n") || summary != "" {
+			t.Errorf("%q: exit code %d, summary %q: %s", arguments, code, summary, out)
+		}
+	}
+}
+
 // The report of an earlier run is no report of this one.
 func TestTheActionShowsNoOldReport(t *testing.T) {
 	r := newRunner(t, map[string]string{"suite": "s.yaml"})

@@ -45,6 +45,7 @@ type workflow struct {
 		RunsOn      string             `yaml:"runs-on"`
 		Timeout     int                `yaml:"timeout-minutes"`
 		Permissions *map[string]string // nil: those of the workflow
+		Outputs     map[string]string
 		Env         map[string]string
 		Steps       []step
 	}
@@ -159,7 +160,7 @@ func TestScriptsPassFlagsThatExist(t *testing.T) {
 }
 
 // ofRunner are the variables that a runner sets.
-var ofRunner = []string{"GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA", "GITHUB_REF_NAME", "RUNNER_OS", "RUNNER_ARCH", "RUNNER_TEMP", "SHA256SUMS"}
+var ofRunner = []string{"GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_RUN_ID", "GITHUB_STEP_SUMMARY", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA", "GITHUB_REF_NAME", "RUNNER_OS", "RUNNER_ARCH", "RUNNER_TEMP", "SHA256SUMS"}
 
 // A misspelt variable is empty, and an empty one changes what a script does.
 func TestScriptsUseTheVariablesThatTheyAreGiven(t *testing.T) {
@@ -213,6 +214,87 @@ func TestWorkflowsHaveFewRights(t *testing.T) {
 	for _, s := range kind.Steps {
 		if s.Uses != "" && s.Uses != "./" {
 			t.Errorf("job kind uses %s", s.Uses)
+		}
+	}
+}
+
+// A tag of somebody else's action may be moved to other code: a job that may write runs
+// none, and what it publishes is what the job before has built.
+func TestWhoeverMayWriteRunsNobodyElsesActions(t *testing.T) {
+	files, err := filepath.Glob("../../.github/workflows/*")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v: %v", err, files)
+	}
+	for _, file := range files {
+		var w workflow
+		strictly(t, strings.TrimPrefix(file, "../../"), &w)
+		for name, job := range w.Jobs {
+			rights := w.Permissions
+			if job.Permissions != nil {
+				rights = *job.Permissions
+			}
+			if job.Timeout == 0 {
+				t.Errorf("%s, job %s: no timeout", file, name)
+			}
+			for _, s := range job.Steps {
+				if s.Uses != "" && slices.Contains(slices.Collect(maps.Values(rights)), "write") {
+					t.Errorf("%s, job %s has %v and uses %s", file, name, rights, s.Uses)
+				}
+			}
+		}
+	}
+	var w workflow
+	strictly(t, ".github/workflows/release.yaml", &w)
+	build, publish := w.Jobs["build"], w.Jobs["publish"]
+	if len(w.Permissions) > 0 || build.Permissions == nil || !maps.Equal(*build.Permissions, map[string]string{"contents": "read"}) ||
+		publish.Permissions == nil || !maps.Equal(*publish.Permissions, map[string]string{"contents": "write", "actions": "read"}) {
+		t.Errorf("permissions %v, %v, %v", w.Permissions, build.Permissions, publish.Permissions)
+	}
+	var acts, builds []string
+	for i, s := range build.Steps {
+		if s.Uses != "" {
+			acts = append(acts, s.Uses)
+		}
+		if s.Uses != "" && i != len(build.Steps)-1 {
+			t.Errorf("after %s something is built: %v", s.Uses, acts)
+		}
+		for line := range strings.Lines(s.Run) {
+			if strings.HasSuffix(strings.TrimSpace(line), "make release") {
+				builds = append(builds, strings.TrimSpace(line))
+			}
+		}
+	}
+	if !slices.Equal(builds, []string{"make release", "GOCACHE=$(mktemp -d) make release"}) {
+		t.Errorf("it builds with %q: the second build may have what the first one made", builds)
+	}
+}
+
+// Who can add a file to what is published, or change one, is found out.
+func TestWhatIsPublishedIsWhatWasBuilt(t *testing.T) {
+	var w workflow
+	strictly(t, ".github/workflows/release.yaml", &w)
+	var check string
+	for _, s := range w.Jobs["publish"].Steps {
+		if s.Env["SUM"] == "${{ needs.build.outputs.sum }}" {
+			check = s.Run
+		}
+	}
+	for name, tt := range map[string]struct {
+		change string
+		passes bool
+	}{
+		"as they were built": {"true", true},
+		"another file":       {"echo x >more", false},
+		"a changed file":     {"echo x >a", false},
+		"a missing file":     {"rm a", false},
+		"all changed":        {"echo x >a; sha256sum a >SHA256SUMS", false},
+	} {
+		folder := t.TempDir()
+		script := "mkdir dist; cd dist; echo a >a; sha256sum a >SHA256SUMS\nSUM=$(sha256sum SHA256SUMS | cut -d ' ' -f 1)\n" + tt.change + "\ncd ..\n" + check
+		cmd := exec.Command("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script)
+		cmd.Dir = folder
+		if out, err := cmd.CombinedOutput(); check == "" || (err == nil) != tt.passes {
+			t.Errorf("%s: %v: %s", name, err, out)
 		}
 	}
 }

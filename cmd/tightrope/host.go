@@ -60,7 +60,7 @@ func (o *hostOptions) register(cmd *cobra.Command) {
 	f.StringVar(&o.kind.Config, "kind-config", "", "configuration file of --cluster kind, as kind create cluster --config takes it")
 	f.BoolVar(&o.kind.Keep, "keep", false, "leave the cluster of --cluster kind, and say how to delete it")
 	f.StringVar(&o.registry, "registry", defaultRegistry, "with --cluster current, registry and prefix that the images were pushed to (tightrope images push)")
-	f.StringVar(&o.layout, "image-layout", "", "folder with the images; empty means the folder images beside this program")
+	f.StringVar(&o.layout, "image-layout", "", "folder with the images; empty means the folder images beside this program, or with --cluster current what was released with it")
 	o.registerLab(cmd)
 }
 
@@ -134,7 +134,7 @@ func (o *hostOptions) open(ctx context.Context, show *screen) (_ clusters.Cluste
 // archive is what kind's nodes are given: our own images, which no registry serves,
 // and their names.
 func (o *hostOptions) archive() (func(arch string) (io.ReadCloser, error), map[string]string, error) {
-	layout, err := openImages(o.layout)
+	layout, err := ownImages(o.layout)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,17 +162,33 @@ func (o *hostOptions) deploy(c clusters.Cluster) (deploy.Options, string, error)
 	}, names["standin"], nil
 }
 
-// pushed are the images of a layout as they are named in a registry, by digest; or those
-// that were released with this program, where no layout is named or beside it.
+// pushed are the images as they are named in a registry, by digest: those of a layout
+// that is named, those that were released with this program, or those beside it.
 func pushed(layout, registry string) (map[string]string, error) {
-	folder, err := images.Find(layout)
-	if err != nil && layout == "" && images.Released != "" {
+	if layout == "" && images.Released != "" {
 		return images.ReleasedReferences(registry)
 	}
+	l, err := ownImages(layout)
 	if err != nil {
 		return nil, err
 	}
-	return images.References(folder, registry)
+	return l.References(registry)
+}
+
+// ownImages is openImages for what this program installs. The folder beside it may be left
+// of another version, whose images it takes only where they are named.
+func ownImages(folder string) (*images.Layout, error) {
+	l, err := openImages(folder)
+	if err != nil || folder != "" {
+		return l, err
+	}
+	for _, i := range l.Images {
+		if i.Version != lab.Stamp {
+			return nil, fmt.Errorf("%w: image %s in %s is of version %s, and this program is %s: build them with `make images`, unpack this release's with `tightrope images load FILE`, or name the folder with --image-layout",
+				images.ErrNoLayout, i.Name, l.Dir, report.Sanitize(i.Version), lab.Stamp)
+		}
+	}
+	return l, nil
 }
 
 // shut closes the cluster, also after an interruption.

@@ -34,7 +34,8 @@ type installOptions struct {
 	abort               bool
 	registry, layout    string
 	deploy              deploy.Options
-	apart               bool // --single-tenant=false
+	apart               bool   // --single-tenant=false
+	fallback            string // registry that nobody asked for
 }
 
 func newInstallCommand() *cobra.Command {
@@ -44,12 +45,12 @@ func newInstallCommand() *cobra.Command {
 		Short: "Install Tightrope on a cluster",
 		Long: "Install puts the CRDs and the controller into a cluster, and waits until the controller is ready.\n" +
 			"It asks first whether you may, and whether the cluster would take it. If anything fails, what was written\n" +
-			"is taken back. Doing it again changes nothing.\n\n" +
+			"is taken back. Doing it again changes nothing but what is said again.\n\n" +
 			"A rollout is made with the rights of the service account that it names, and only by those who may impersonate\n" +
 			"that. --tenant makes such an account in a namespace. Where cluster administrators alone make rollouts,\n" +
 			"--single-tenant does without: then whoever may create a rollout may change policies everywhere.\n\n" +
 			"Exits 0 when Tightrope is installed, 3 if it did not come up, and 4 if it was refused: rights are missing,\n" +
-			"or another version is there.",
+			"another version is there, or no --registry says where the images are and the cluster is no lab.",
 		Example: "  tightrope install --registry registry.example.com/tightrope --single-tenant\n" +
 			"  tightrope install --registry registry.example.com/tightrope --tenant team-a --tenant team-b\n  tightrope install --dry-run -o yaml",
 		Args: cobra.NoArgs,
@@ -66,10 +67,11 @@ func newUpgradeCommand() *cobra.Command {
 		Use:   "upgrade",
 		Short: "Replace the installed version by this one",
 		Long: "Upgrade replaces the CRDs and the controller by those of this version, and removes what only the older one\n" +
-			"had. It is refused while a rollout is under way. If anything fails, the older version is put back. Whoever could\n" +
-			"make rollouts still can, unless --single-tenant says otherwise; --tenant adds a namespace.\n\n" +
+			"had. It is refused while a rollout is under way. If anything fails, the older version is put back. What was\n" +
+			"said when it was installed stays, where it is not said again: who may make rollouts, the registry, pull secrets,\n" +
+			"and where probe pods run. --tenant adds a namespace. An empty value, as --probe-toleration=, removes.\n\n" +
 			"Exits 0 when this version runs, 3 if it did not come up, and 4 if it was refused.",
-		Example: "  tightrope upgrade --registry registry.example.com/tightrope",
+		Example: "  tightrope upgrade\n  tightrope upgrade --registry registry.example.com/tightrope --probe-node-selector pool=probes",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.bring(cmd, install.Upgrade) },
 	}
@@ -112,12 +114,12 @@ func (o *installOptions) register(cmd *cobra.Command) {
 func (o *installOptions) registerObjects(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.output, "output", "o", "", "with --dry-run=client: yaml or json, the objects that would be applied")
-	f.StringVar(&o.registry, "registry", defaultRegistry, "registry and prefix that the images were pushed to (tightrope images push); empty means the names that the lab knows")
-	f.StringVar(&o.layout, "image-layout", "", "folder with the images, from which their digests are read; empty means the folder images beside this program, or what was released with it")
+	f.StringVar(&o.registry, "registry", defaultRegistry, "registry and prefix that the images were pushed to (tightrope images push); left out, those of what is installed; empty means the names that only the lab knows")
+	f.StringVar(&o.layout, "image-layout", "", "folder with the images, from which their digests are read; empty means what was released with this program, or the folder images beside it")
 	f.BoolVar(&o.force, "force-conflicts", false, "take over fields of our objects that somebody else has set")
 	f.BoolVar(&o.deploy.SingleTenant, "single-tenant", false, "rollouts need no service account: for clusters where administrators alone make rollouts (Kubernetes below 1.30 can only do this)")
 	f.StringSliceVar(&o.deploy.Tenants, "tenant", nil, "namespace in which rollouts may be made, with a service account that is made for them; repeatable")
-	f.StringArrayVar(&o.deploy.PullSecrets, "image-pull-secret", nil, "Secret of namespace tightrope-system with which the controller's image is pulled; repeatable")
+	f.StringArrayVar(&o.deploy.PullSecrets, "image-pull-secret", nil, "Secret of namespace tightrope-system with which the controller's image is pulled; repeatable; empty means none any more")
 	o.registerProbes(cmd)
 }
 
@@ -125,17 +127,25 @@ func (o *installOptions) registerObjects(cmd *cobra.Command) {
 // check it first: a controller that does not start says nothing that people see.
 func (o *installOptions) registerProbes(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.Func("probe-image-pull-secret", "name of a pull secret of every namespace that gets a probe pod; repeatable", func(s string) error {
+	f.Func("probe-image-pull-secret", "name of a pull secret of every namespace that gets a probe pod; repeatable; empty means none any more", func(s string) error {
+		if s == "" {
+			o.deploy.ProbePullSecrets = []string{}
+			return nil
+		}
 		o.deploy.ProbePullSecrets = append(o.deploy.ProbePullSecrets, s)
 		return new(pods.Options).SetPullSecret(s)
 	})
-	f.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on; repeatable", func(s string) error {
+	f.Func("probe-node-selector", "labels, as key=value,key=value, of the nodes that probe pods may run on; repeatable; empty means all nodes", func(s string) error {
 		read := pods.Options{NodeSelector: o.deploy.ProbeNodeSelector}
 		err := read.SetNodeSelector(s)
 		o.deploy.ProbeNodeSelector = read.NodeSelector
 		return err
 	})
-	f.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; repeatable", func(s string) error {
+	f.Func("probe-toleration", "taint, as key=value:Effect, that probe pods tolerate; repeatable; empty means none any more", func(s string) error {
+		if s == "" {
+			o.deploy.ProbeTolerations = []string{}
+			return nil
+		}
 		o.deploy.ProbeTolerations = append(o.deploy.ProbeTolerations, s)
 		return new(pods.Options).SetToleration(s)
 	})
@@ -145,7 +155,8 @@ func (o *installOptions) registerProbes(cmd *cobra.Command) {
 func (o *installOptions) bring(cmd *cobra.Command, do func(ctx context.Context, cfg *rest.Config, options install.Options) error) error {
 	o.deploy.Version = lab.Stamp
 	o.apart = cmd.Flags().Changed("single-tenant") && !o.deploy.SingleTenant
-	if err := o.refer(); err != nil {
+	o.deploy.PullSecrets = slices.DeleteFunc(o.deploy.PullSecrets, func(name string) bool { return name == "" })
+	if err := o.refer(cmd.Flags().Changed("registry")); err != nil {
 		return err
 	}
 	if o.output != "" && o.dryRun != "client" {
@@ -157,12 +168,19 @@ func (o *installOptions) bring(cmd *cobra.Command, do func(ctx context.Context, 
 	return o.on(cmd, func(cfg *rest.Config, options install.Options) error { return do(cmd.Context(), cfg, options) })
 }
 
-// refer makes the objects name the pushed images by their digests.
-func (o *installOptions) refer() error {
-	if o.registry == "" {
-		if o.layout != "" {
-			return errors.New("--image-layout says which images were pushed, and not where: add --registry")
-		}
+// refer makes the objects name the pushed images by their digests. What is installed may
+// say where, which a registry that was not asked for does not overrule.
+func (o *installOptions) refer(asked bool) error {
+	switch {
+	case o.registry == "" && o.layout != "":
+		return errors.New("--image-layout says which images were pushed, and not where: add --registry")
+	case o.registry == "" && asked:
+		o.deploy.Controller = deploy.LabController
+		return nil
+	case !asked && o.dryRun != "client":
+		o.fallback = o.registry
+		return nil
+	case o.registry == "":
 		return nil
 	}
 	references, err := pushed(o.layout, o.registry)
@@ -186,6 +204,7 @@ func (o *installOptions) on(cmd *cobra.Command, do func(cfg *rest.Config, option
 		return err
 	}
 	err = do(cfg, install.Options{Deploy: o.deploy, Timeout: o.timeout, Overwrite: o.force, DryRun: o.dryRun != "none", Apart: o.apart,
+		Registry: o.fallback, Images: func(registry string) (map[string]string, error) { return pushed(o.layout, registry) },
 		Progress: func(line string) { fmt.Fprintln(cmd.OutOrStdout(), report.Sanitize(line)) }})
 	switch {
 	case err == nil:

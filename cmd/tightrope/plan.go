@@ -37,7 +37,8 @@ func newPlanCommand() *cobra.Command {
 			"for a cut that no exception of the rollout accepts, with the rule that repairs the cut and the\n" +
 			"exception that accepts it.\n\n" +
 			"Exit codes: 0 every critical path would keep working; 1 one would be cut or leak, accepted or not;\n" +
-			"3 one cannot be judged; 4 bad input, or the rollout would be refused and no exception changes that.",
+			"3 one cannot be judged; 4 bad input, or the rollout would be refused for something else than a cut:\n" +
+			"unless an exception of type Unisolation or SuspendedSync accepts it, where that is what is refused.",
 		Example: "  tightrope plan -f manifests/ -f rollout.yaml\n" +
 			"  tightrope plan -f rollout.yaml --live\n" +
 			"  tightrope plan gw-forgot-dns\n" +

@@ -94,7 +94,11 @@ func realImages(t *testing.T, layout string) {
 			}
 		}
 	}
-	if _, err := images.Build(layout, images.Options{Binaries: folder, Version: "test"}); err != nil {
+	stamp, err := exec.Command(binary(t, "labd"), "stamp").Output() // the program takes none of another version
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := images.Build(layout, images.Options{Binaries: folder, Version: strings.TrimSpace(string(stamp))}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -46,12 +46,14 @@ var (
 	ErrRights = errors.New("rights are missing")
 	// ErrConflict is that somebody else has made or changed an object of ours.
 	ErrConflict = errors.New("somebody else's")
+	// ErrImages is that the cluster cannot be told where to pull the images from.
+	ErrImages = errors.New("no images for this cluster")
 )
 
 // Refused reports whether an error says that nothing was changed because of what
 // the caller asked for.
 func Refused(err error) bool {
-	for _, refusal := range []error{ErrInstalled, ErrNotInstalled, ErrLive, ErrRights, ErrConflict, deploy.ErrTenancy} {
+	for _, refusal := range []error{ErrInstalled, ErrNotInstalled, ErrLive, ErrRights, ErrConflict, ErrImages, deploy.ErrTenancy} {
 		if errors.Is(err, refusal) {
 			return true
 		}
@@ -60,9 +62,13 @@ func Refused(err error) bool {
 }
 
 // Options say what to install and who is told. The zero value installs with the
-// image names that the lab maps to our binaries, and tells nobody.
+// image names that the lab maps to our binaries, and tells nobody. Where something is
+// installed, what is nil or empty in Deploy stays as it is there; an empty slice or map
+// that is not nil removes.
 type Options struct {
 	Deploy    deploy.Options
+	Images    func(registry string) (map[string]string, error) // this program's in a registry and prefix, by program; nil: it does not know
+	Registry  string                                           // for Images, where neither Deploy nor what is installed says one; empty: none
 	Timeout   time.Duration // until the controller must be ready; 0 means DefaultTimeout
 	Overwrite bool          // take fields over that somebody else has set
 	Apart     bool          // no longer single-tenant, if it is, and no tenant but those in Deploy
@@ -90,10 +96,14 @@ func Install(ctx context.Context, cfg *rest.Config, o Options) error {
 		return fmt.Errorf("%w: version %s in namespace %s, and this is %s; use tightrope upgrade", ErrInstalled,
 			named(there), v1alpha1.SystemNamespace, named(o.Deploy.Version))
 	case found:
-		if err := i.keepTenancy(ctx); err != nil {
+		if err := i.keep(ctx); err != nil {
 			return err
 		}
 		if err := i.mayDisturb(ctx); err != nil {
+			return err
+		}
+	default:
+		if err := i.begin(ctx); err != nil {
 			return err
 		}
 	}
@@ -152,7 +162,7 @@ func Upgrade(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err := i.noneLive(ctx, "upgrade"); err != nil {
 		return err
 	}
-	if err := i.keepTenancy(ctx); err != nil {
+	if err := i.keep(ctx); err != nil {
 		return err
 	}
 	i.say("from version %s to %s", named(there), named(o.Deploy.Version))

@@ -3,11 +3,9 @@ package install
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/version"
@@ -15,7 +13,6 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/deploy"
 )
 
@@ -47,49 +44,8 @@ func SingleTenant(ctx context.Context, cfg *rest.Config) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return singleTenant(ctx, c)
-}
-
-func singleTenant(ctx context.Context, c client.Reader) (bool, error) {
-	var d appsv1.Deployment
-	if err := c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: controllerName}, &d); err != nil {
-		return false, fmt.Errorf("look for whom Tightrope is installed: %w", err)
-	}
-	return slices.ContainsFunc(d.Spec.Template.Spec.Containers, func(c corev1.Container) bool {
-		return slices.Contains(c.Args, deploy.SingleTenantFlag)
-	}), nil
-}
-
-// keepTenancy makes the installation be for the same people as the one that is there,
-// where nothing else was asked for: tenants that are added are added to those.
-func (i *installer) keepTenancy(ctx context.Context) error {
-	if i.Deploy.SingleTenant || i.Apart {
-		return nil
-	}
-	single, err := singleTenant(ctx, i.c)
-	if err != nil {
-		return err
-	}
-	if single {
-		i.Deploy.SingleTenant = len(i.Deploy.Tenants) == 0
-	} else if i.Deploy.Tenants, err = i.tenants(ctx); err != nil {
-		return err
-	}
-	return i.render()
-}
-
-// tenants are those that administrators have made, and those that are to be added.
-func (i *installer) tenants(ctx context.Context) ([]string, error) {
-	var d appsv1.Deployment
-	if err := i.c.Get(ctx, client.ObjectKey{Namespace: v1alpha1.SystemNamespace, Name: controllerName}, &d); err != nil {
-		return nil, fmt.Errorf("look for whom Tightrope is installed: %w", err)
-	}
-	all := slices.Clone(i.Deploy.Tenants)
-	if there := d.Annotations[deploy.AnnotationTenants]; there != "" {
-		all = append(all, strings.Split(there, ",")...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	was, err := installedAs(ctx, c)
+	return was.SingleTenant, err
 }
 
 // tenantsExist refuses namespaces that are not there: an account cannot be put there,

@@ -36,7 +36,7 @@ func (p Preview) conclude(out *page) {
 	case p.inForce():
 		out.line("Nothing was applied, and nothing is to be done: every policy of the rollout is in force already.")
 	case p.Result() == Refused:
-		out.line("Nothing was applied. The controller would refuse it, and no exception changes that. Next: see what stands in the way, above.")
+		out.line("Nothing was applied. The controller would refuse it, %s. Next: see what stands in the way, above.", p.unless())
 	case len(cuts) > 0:
 		would := "would be cut"
 		if !slices.ContainsFunc(p.Paths, func(path Path) bool { return path.Finding == Cut && path.Now != verdict.Deny }) {
@@ -54,6 +54,30 @@ func (p Preview) conclude(out *page) {
 	default:
 		out.line("Nothing was applied. Some paths cannot be judged from these objects. Next: add what is missing, or plan on the cluster.")
 	}
+}
+
+// unless says what exceptions can do about the refusals: those of two types accept what
+// they name, and nothing accepts an exposure.
+func (p Preview) unless() string {
+	var types []string
+	rest := len(p.Summary.Refusals) - p.applied
+	for _, u := range p.Summary.Proof.Unisolated {
+		if !u.Allowed {
+			types, rest = []string{string(v1alpha1.ExceptionUnisolation)}, rest-1
+		}
+	}
+	if p.applied > 0 {
+		types = append(types, string(v1alpha1.ExceptionSuspendedSync))
+	}
+	switch {
+	case len(types) == 0:
+		return "and no exception changes that"
+	case rest > 0:
+		return "and exceptions accept only some of what is refused"
+	case len(p.Summary.Refusals) == 1:
+		return "unless an exception of type " + types[0] + " accepts it"
+	}
+	return "unless exceptions of type " + strings.Join(types, " and ") + " accept all of it"
 }
 
 // inForce reports whether the rollout changes nothing: all its policies are there.

@@ -39,7 +39,8 @@ type Preview struct {
 	// Notes say what is odd about the rollout and stops nothing.
 	Notes []string
 
-	name func(*verdict.Pod) string // of a pod's workload
+	applied int                       // refusals of policies that a tool applies
+	name    func(*verdict.Pod) string // of a pod's workload
 }
 
 // Path is a path of a suite, judged for every pod behind its target.
@@ -85,7 +86,7 @@ const (
 	Unclear Result = iota // some path is inconclusive
 	Clean                 // every critical path holds
 	Breaks                // some critical path would be cut or leak
-	Refused               // the change would not be tried, and no exception changes that
+	Refused               // the change would not be tried, unless exceptions of type Unisolation and SuspendedSync accept what is refused
 )
 
 // String names the result for people.
@@ -148,6 +149,7 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	for _, np := range set.Objects.NetworkPolicies {
 		if why := rollout.WrittenOver(np.Object, &r.Object.Spec); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
 			p.Summary.Refusals = append(p.Summary.Refusals, why)
+			p.applied++
 		}
 	}
 	p.Impacts = impacts(set, edges, p.Summary.Changes.List, p.name)

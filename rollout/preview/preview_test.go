@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
@@ -185,7 +186,8 @@ metadata: {name: nobody`}
 		{"a policy that goes", "app", "Allow", []string{existing[0], strings.Replace(existing[1], "{name: gateway,", "{name: old,", 1),
 			"  policies:\n", "  policies:\n    remove: [{namespace: ai, name: old}]\n"}, Try, Clean, []string{"the present policy is removed"}},
 		{"one that a tool applies", "app", "Allow", []string{existing[0], strings.Replace(existing[1], "namespace: ai}\nspec: {pod", "namespace: ai, annotations: {meta.helm.sh/release-name: gw}}\nspec: {pod", 1)},
-			Refuse, Refused, []string{"policy ai/gateway is there and would be changed, and Helm (annotation meta.helm.sh/release-name) applies it"}},
+			Refuse, Refused, []string{"policy ai/gateway is there and would be changed, and Helm (annotation meta.helm.sh/release-name) applies it",
+				"The controller would refuse it, unless an exception of type SuspendedSync accepts it."}},
 		{"one whose tool is suspended", "app", "Allow", append([]string{existing[0], strings.Replace(existing[1], "namespace: ai}\nspec: {pod", "namespace: ai, annotations: {meta.helm.sh/release-name: gw}}\nspec: {pod", 1)},
 			accepting("[{type: SuspendedSync, policy: ai/gateway, reason: nobody releases today}]")...), Try, Clean, []string{"the present policy becomes this one"}},
 		{"one whose pods may be left alone", "app", "Allow", append([]string{existing[0], strings.NewReplacer("{name: gateway,", "{name: old,", "app: gateway", "app: stranger").Replace(existing[1]),
@@ -195,7 +197,8 @@ metadata: {name: nobody`}
 			"  policies:\n", "  policies:\n    remove: [{namespace: ai, name: old}]\n"}, accepting("[{type: Unisolation, namespace: ai, podSelector: {matchLabels: {app: stranger}}, direction: Egress, reason: it is a test}]")...),
 			Refuse, Refused, []string{"would not be isolated for ingress any more", `podSelector: {"matchLabels":{"app":"stranger"}}, direction: Ingress, reason: "say why"`}},
 		{"one that isolates what nothing else does", "app", "Allow", []string{existing[0], strings.NewReplacer("{name: gateway,", "{name: old,", "app: gateway", "app: stranger").Replace(existing[1]),
-			"  policies:\n", "  policies:\n    remove: [{namespace: ai, name: old}]\n"}, Refuse, Refused, []string{"policy ai/old goes", "would not be isolated for ingress any more", "no exception changes that"}},
+			"  policies:\n", "  policies:\n    remove: [{namespace: ai, name: old}]\n"}, Refuse, Refused, []string{"policy ai/old goes", "would not be isolated for ingress any more",
+			"The controller would refuse it, unless an exception of type Unisolation accepts it."}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := preview(t, append([]string{"FROM", tt.from, "TO", "gateway", "EXPECT", tt.expect}, tt.edits...)...)
@@ -233,5 +236,28 @@ func TestStagesThatCannotCommitAreRefused(t *testing.T) {
 	}
 	if _, err := Of(set, set.Objects.Rollouts[0]); err == nil || !strings.Contains(err.Error(), "platform:") || !strings.Contains(err.Error(), "no stage has mode Enforce") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What no exception accepts is not said to be accepted by one.
+func TestTheConclusionNamesTheExceptionsThatAccept(t *testing.T) {
+	gap := []rollout.Unisolation{{}, {Allowed: true}}
+	for name, tt := range map[string]struct {
+		unisolated []rollout.Unisolation
+		refusals   []string
+		applied    int
+		want       string
+	}{
+		"an exposure":                 {gap[1:], []string{"open"}, 0, "and no exception changes that"},
+		"an un-isolation":             {gap, []string{"bare"}, 0, "unless an exception of type Unisolation accepts it"},
+		"a policy that a tool has":    {gap[1:], []string{"applied"}, 1, "unless an exception of type SuspendedSync accepts it"},
+		"two of those":                {nil, []string{"applied", "applied"}, 2, "unless exceptions of type SuspendedSync accept all of it"},
+		"both":                        {gap, []string{"bare", "applied"}, 1, "unless exceptions of type Unisolation and SuspendedSync accept all of it"},
+		"an exposure beside the rest": {gap, []string{"open", "bare", "applied"}, 1, "and exceptions accept only some of what is refused"},
+	} {
+		p := Preview{applied: tt.applied, Summary: rollout.Summary{Refusals: tt.refusals, Proof: rollout.Proof{Unisolated: tt.unisolated}}}
+		if got := p.unless(); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
 	}
 }
