@@ -156,7 +156,11 @@ func (i *installer) hindered(ctx context.Context, d *unstructured.Unstructured) 
 // current reports whether the pod runs the image that is being installed: the one
 // of the version before may be in trouble, which is why somebody upgrades.
 func (i *installer) current(p *corev1.Pod) bool {
-	return i.Deploy.Controller == "" || len(p.Spec.Containers) > 0 && p.Spec.Containers[0].Image == i.Deploy.Controller
+	want := i.Deploy.Controller
+	if i.applied != nil {
+		want = imageOf(i.applied)
+	}
+	return want == "" || len(p.Spec.Containers) > 0 && p.Spec.Containers[0].Image == want
 }
 
 // refusedPods is the API server's reason for refusing the Deployment's pods; empty:

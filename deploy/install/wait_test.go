@@ -85,3 +85,15 @@ func TestALabelAloneMakesNothingOurs(t *testing.T) {
 		t.Error("what we applied is not ours")
 	}
 }
+
+// The pods of the version before may be in trouble, which is why somebody upgrades.
+func TestOnlyPodsOfWhatIsInstalledCount(t *testing.T) {
+	pod := func(image string) *corev1.Pod {
+		return &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image}}}}
+	}
+	i := &installer{applied: &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"template": map[string]any{
+		"spec": map[string]any{"containers": []any{map[string]any{"name": "controller", "image": "tightrope.dev/controller"}}}}}}}}
+	if i.current(pod("nowhere.invalid/absent")) || !i.current(pod("tightrope.dev/controller")) {
+		t.Error("a pod of another image is taken for one of what is installed, or the other way round")
+	}
+}
