@@ -38,7 +38,9 @@ func TestApplyingAnOriginalAnewIsNoChange(t *testing.T) {
 	manifest, err := json.Marshal(networkingv1.NetworkPolicy{TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: was.Namespace, Name: was.Name, Labels: was.Labels}, Spec: was.Spec})
 	s.must(err)
-	live, err := json.Marshal(s.policyNamed("server-ingress"))
+	there := s.policyNamed("server-ingress")
+	there.TypeMeta = metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"}
+	live, err := json.Marshal(there)
 	s.must(err)
 	schema, err := strategicpatch.NewPatchMetaFromStruct(networkingv1.NetworkPolicy{})
 	s.must(err)
