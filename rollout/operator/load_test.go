@@ -13,16 +13,30 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
+var server = types.NamespacedName{Namespace: "a", Name: "server"}
+
+// apart gives each path a Service of its own, with nobody behind it.
+func apart(w *world, path *PlannedPath, i int) {
+	key := types.NamespacedName{Namespace: "a", Name: fmt.Sprint("server-", i)}
+	w.services[key] = w.services[server].DeepCopy()
+	w.services[key].Name, path.To.Service.Name = key.Name, key.Name
+}
+
+// doubled puts a second pod behind the Service.
+func doubled(w *world, _ *PlannedPath, _ int) {
+	other := w.pods[server].DeepCopy()
+	other.Name, other.Status.PodIP, other.Status.PodIPs = "other", "10.0.0.8", []corev1.PodIP{{IP: "10.0.0.8"}}
+	w.pods[types.NamespacedName{Namespace: "a", Name: "other"}] = other
+	if endpoints := &w.slices[server][0].Endpoints; len(*endpoints) == 1 {
+		second := discoveryv1.Endpoint{Addresses: []string{"10.0.0.8"}, TargetRef: &corev1.ObjectReference{Namespace: "a", Name: "other"}}
+		*endpoints = append(*endpoints, second)
+	}
+}
+
 // A suite may not make a storm of attempts, at everybody or at one pod, nor pods without end.
 func TestAStormOfAttemptsIsRefused(t *testing.T) {
 	byService, byAddress := []v1alpha1.Via{v1alpha1.ViaService}, []v1alpha1.Via{v1alpha1.ViaPodIP}
-	server := types.NamespacedName{Namespace: "a", Name: "server"}
 	dns := types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}
-	apart := func(w *world, path *PlannedPath, i int) { // a Service of its own for each path
-		key := types.NamespacedName{Namespace: "a", Name: fmt.Sprint("server-", i)}
-		w.services[key] = w.services[server].DeepCopy()
-		w.services[key].Name, path.To.Service.Name = key.Name, key.Name
-	}
 	for _, tt := range []struct {
 		name       string
 		identities int
@@ -41,16 +55,7 @@ func TestAStormOfAttemptsIsRefused(t *testing.T) {
 		{"too often at a Service of nobody known", 2, 10, 10 * time.Millisecond, byService, func(w *world, _ *PlannedPath, _ int) {
 			delete(w.slices, server)
 		}, "probe pods would try Service a/server with 4000 attempts a second"},
-		{"too often at each of two pods", 2, 10, 10 * time.Millisecond, byService, func(w *world, _ *PlannedPath, _ int) {
-			other := w.pods[server].DeepCopy()
-			other.Name, other.Status.PodIP, other.Status.PodIPs = "other", "10.0.0.8", []corev1.PodIP{{IP: "10.0.0.8"}}
-			w.pods[types.NamespacedName{Namespace: "a", Name: "other"}] = other
-			if endpoints := &w.slices[server][0].Endpoints; len(*endpoints) == 1 {
-				second := *(*endpoints)[0].DeepCopy()
-				second.Addresses[0], second.TargetRef.Name = "10.0.0.8", "other"
-				*endpoints = append(*endpoints, second)
-			}
-		}, "probe pods would try pod a/other with 4000 attempts a second"},
+		{"too often at each of two pods", 2, 10, 10 * time.Millisecond, byService, doubled, "probe pods would try pod a/other with 4000 attempts a second"},
 		{"too often at a pod that slices of Services lead to", 2, 10, 10 * time.Millisecond, byService, func(w *world, path *PlannedPath, i int) {
 			apart(w, path, i)
 			elsewhere := w.slices[dns][0].DeepCopy()
