@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -100,5 +101,46 @@ func TestAStormOfAttemptsIsRefused(t *testing.T) {
 				t.Errorf("it says %q, want %q", got, tt.says)
 			}
 		})
+	}
+}
+
+// A platform as people have it is far from the bound of one pod at the usual interval, and
+// within all bounds at a sixth of that.
+func TestThePlatformIsFarFromAStorm(t *testing.T) {
+	rec, err := loadRecording(filepath.Join("testdata", "recorded", "gw-forgot-dns-0-busy-1.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newReplay(t.Context(), rec)
+	defer p.session.close()
+	_, rest := rec.split()
+	for _, m := range rest {
+		if m.Object != nil && !m.Object.Gone {
+			p.change(m.Object)
+		}
+	}
+	w, err := readWorld(t.Context(), p.stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, names := rec.Plan.newLoad(w), 0
+	for _, a := range rec.Plan.agents(w, nil) {
+		l.add(a, float64(time.Second)/float64(a.plan.Interval))
+	}
+	for where, n := range l.at {
+		if n > maxAttemptsAtPod/10 || rec.Plan.Interval != 250*time.Millisecond {
+			t.Errorf("%s gets %.0f attempts a second at %v", where, n, rec.Plan.Interval)
+		}
+		if strings.HasPrefix(where, "pod kube-system/coredns-") && n > 100 {
+			names++
+		}
+	}
+	if names != 2 {
+		t.Errorf("%v, want the questions at two name servers", l.at)
+	}
+	rec.Plan.Interval = 40 * time.Millisecond
+	no := &refusal{}
+	if rec.Plan.limitLoad(w, no); len(no.reasons) > 0 {
+		t.Error(no.reasons)
 	}
 }
