@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,16 +14,30 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
+var server = types.NamespacedName{Namespace: "a", Name: "server"}
+
+// apart gives each path a Service of its own, with nobody behind it.
+func apart(w *world, path *PlannedPath, i int) {
+	key := types.NamespacedName{Namespace: "a", Name: fmt.Sprint("server-", i)}
+	w.services[key] = w.services[server].DeepCopy()
+	w.services[key].Name, path.To.Service.Name = key.Name, key.Name
+}
+
+// doubled puts a second pod behind the Service.
+func doubled(w *world, _ *PlannedPath, _ int) {
+	other := w.pods[server].DeepCopy()
+	other.Name, other.Status.PodIP, other.Status.PodIPs = "other", "10.0.0.8", []corev1.PodIP{{IP: "10.0.0.8"}}
+	w.pods[types.NamespacedName{Namespace: "a", Name: "other"}] = other
+	if endpoints := &w.slices[server][0].Endpoints; len(*endpoints) == 1 {
+		second := discoveryv1.Endpoint{Addresses: []string{"10.0.0.8"}, TargetRef: &corev1.ObjectReference{Namespace: "a", Name: "other"}}
+		*endpoints = append(*endpoints, second)
+	}
+}
+
 // A suite may not make a storm of attempts, at everybody or at one pod, nor pods without end.
 func TestAStormOfAttemptsIsRefused(t *testing.T) {
 	byService, byAddress := []v1alpha1.Via{v1alpha1.ViaService}, []v1alpha1.Via{v1alpha1.ViaPodIP}
-	server := types.NamespacedName{Namespace: "a", Name: "server"}
 	dns := types.NamespacedName{Namespace: "kube-system", Name: "kube-dns"}
-	apart := func(w *world, path *PlannedPath, i int) { // a Service of its own for each path
-		key := types.NamespacedName{Namespace: "a", Name: fmt.Sprint("server-", i)}
-		w.services[key] = w.services[server].DeepCopy()
-		w.services[key].Name, path.To.Service.Name = key.Name, key.Name
-	}
 	for _, tt := range []struct {
 		name       string
 		identities int
@@ -41,16 +56,7 @@ func TestAStormOfAttemptsIsRefused(t *testing.T) {
 		{"too often at a Service of nobody known", 2, 10, 10 * time.Millisecond, byService, func(w *world, _ *PlannedPath, _ int) {
 			delete(w.slices, server)
 		}, "probe pods would try Service a/server with 4000 attempts a second"},
-		{"too often at each of two pods", 2, 10, 10 * time.Millisecond, byService, func(w *world, _ *PlannedPath, _ int) {
-			other := w.pods[server].DeepCopy()
-			other.Name, other.Status.PodIP, other.Status.PodIPs = "other", "10.0.0.8", []corev1.PodIP{{IP: "10.0.0.8"}}
-			w.pods[types.NamespacedName{Namespace: "a", Name: "other"}] = other
-			if endpoints := &w.slices[server][0].Endpoints; len(*endpoints) == 1 {
-				second := *(*endpoints)[0].DeepCopy()
-				second.Addresses[0], second.TargetRef.Name = "10.0.0.8", "other"
-				*endpoints = append(*endpoints, second)
-			}
-		}, "probe pods would try pod a/other with 4000 attempts a second"},
+		{"too often at each of two pods", 2, 10, 10 * time.Millisecond, byService, doubled, "probe pods would try pod a/other with 4000 attempts a second"},
 		{"too often at a pod that slices of Services lead to", 2, 10, 10 * time.Millisecond, byService, func(w *world, path *PlannedPath, i int) {
 			apart(w, path, i)
 			elsewhere := w.slices[dns][0].DeepCopy()
@@ -95,5 +101,46 @@ func TestAStormOfAttemptsIsRefused(t *testing.T) {
 				t.Errorf("it says %q, want %q", got, tt.says)
 			}
 		})
+	}
+}
+
+// A platform as people have it is far from the bound of one pod at the usual interval, and
+// within all bounds at a sixth of that.
+func TestThePlatformIsFarFromAStorm(t *testing.T) {
+	rec, err := loadRecording(filepath.Join("testdata", "recorded", "gw-forgot-dns-0-busy-1.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newReplay(t.Context(), rec)
+	defer p.session.close()
+	_, rest := rec.split()
+	for _, m := range rest {
+		if m.Object != nil && !m.Object.Gone {
+			p.change(m.Object)
+		}
+	}
+	w, err := readWorld(t.Context(), p.stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, names := rec.Plan.newLoad(w), 0
+	for _, a := range rec.Plan.agents(w, nil) {
+		l.add(a, float64(time.Second)/float64(a.plan.Interval))
+	}
+	for where, n := range l.at {
+		if n > maxAttemptsAtPod/10 || rec.Plan.Interval != 250*time.Millisecond {
+			t.Errorf("%s gets %.0f attempts a second at %v", where, n, rec.Plan.Interval)
+		}
+		if strings.HasPrefix(where, "pod kube-system/coredns-") && n > 100 {
+			names++
+		}
+	}
+	if names != 2 {
+		t.Errorf("%v, want the questions at two name servers", l.at)
+	}
+	rec.Plan.Interval = 40 * time.Millisecond
+	no := &refusal{}
+	if rec.Plan.limitLoad(w, no); len(no.reasons) > 0 {
+		t.Error(no.reasons)
 	}
 }

@@ -19,13 +19,9 @@ import (
 
 const named = "spec:\n  serviceAccountName: team\n"
 
-// A rollout that is made with the rights of an account is applied with the digests of what
-// was applied with it. What somebody else has left in the cluster is not taken in unseen:
-// the author states its digest, or has applied the rollout with it before.
-func TestARolloutIsAppliedWithTheDigestsOfItsSources(t *testing.T) {
-	const other = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
-	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "ai", Name: name} }
-	stored := v1alpha1.ConfigMapSource(&corev1.ConfigMap{ObjectMeta: meta("policies"), Data: map[string]string{"p.yaml": "stored"}})
+// digestsOfFiles are those of the suite and the ConfigMap.
+func digestsOfFiles(t *testing.T) (suite, cm string) {
+	t.Helper()
 	in, err := input(t, "ai", false, aSuite, aMap, aRollout)
 	if err != nil {
 		t.Fatal(err)
@@ -34,11 +30,23 @@ func TestARolloutIsAppliedWithTheDigestsOfItsSources(t *testing.T) {
 	if err != nil || len(pins) != 1 || pins[0].Rollout != "ai/r" || len(pins[0].Suites) != 1 || pins[0].ConfigMap == nil {
 		t.Fatalf("%+v, %v", pins, err)
 	}
-	suite, cm := pins[0].Suites[0].Digest, pins[0].ConfigMap.Digest
+	return pins[0].Suites[0].Digest, pins[0].ConfigMap.Digest
+}
+
+// A rollout that is made with the rights of an account is applied with the digests of what
+// was applied with it. What somebody else has left in the cluster is not taken in unseen:
+// the author states its digest, or has applied the rollout with it before.
+func TestARolloutIsAppliedWithTheDigestsOfItsSources(t *testing.T) {
+	const other = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "ai", Name: name} }
+	stored := v1alpha1.ConfigMapSource(&corev1.ConfigMap{ObjectMeta: meta("policies"), Data: map[string]string{"p.yaml": "stored"}})
+	suite, cm := digestsOfFiles(t)
 	with := func(digest string) string {
 		return strings.NewReplacer("spec:\n", named, "{name: s}", "{name: s, digest: "+digest+"}").Replace(aRollout)
 	}
-	has := func(digest string) *v1alpha1.ConfigMapRef { return &v1alpha1.ConfigMapRef{Name: "policies", Digest: digest} }
+	has := func(digest string) *v1alpha1.ConfigMapRef {
+		return &v1alpha1.ConfigMapRef{Name: "policies", Digest: digest}
+	}
 	lent := strings.Replace(aRollout, "spec:\n", named, 1)
 	unseen := []string{"ConfigMap policies is in none of the files", stored.Digest, "tightrope rollout digest"}
 	for _, tt := range []struct {
@@ -46,8 +54,8 @@ func TestARolloutIsAppliedWithTheDigestsOfItsSources(t *testing.T) {
 		documents []string
 		before    *v1alpha1.ConfigMapRef // of the stored rollout; nil: it has none
 		account   string                 // of the stored rollout
-		want      []string // digests of the suite and of the ConfigMap
-		says      []string // of the refusal; nil: it is applied
+		want      []string               // digests of the suite and of the ConfigMap
+		says      []string               // of the refusal; nil: it is applied
 	}{
 		{"with an account", []string{aSuite, aMap, lent}, nil, "", []string{suite, cm}, nil},
 		{"with a ConfigMap of the cluster", []string{aSuite, lent}, nil, "", nil, unseen},
