@@ -69,11 +69,11 @@ type Options struct {
 	Deploy    deploy.Options
 	Images    func(registry string) (map[string]string, error) // this program's in a registry and prefix, by program; nil: it does not know
 	Registry  string                                           // for Images, where neither Deploy nor what is installed says one; empty: none
-	Timeout   time.Duration // until the controller must be ready; 0 means DefaultTimeout
-	Overwrite bool          // take fields over that somebody else has set
-	Apart     bool          // no longer single-tenant, if it is, and no tenant but those in Deploy
-	DryRun    bool          // ask the API server what it would say, and store nothing
-	Progress  func(string)  // called in order, from one goroutine, a line each; may be nil
+	Timeout   time.Duration                                    // until the controller must be ready; 0 means DefaultTimeout
+	Overwrite bool                                             // take fields over that somebody else has set
+	Apart     bool                                             // no longer single-tenant, if it is, and no tenant but those in Deploy
+	DryRun    bool                                             // ask the API server what it would say, and store nothing
+	Progress  func(string)                                     // called in order, from one goroutine, a line each; may be nil
 }
 
 // Install puts the CRDs and the controller into a cluster and waits until the
