@@ -47,18 +47,18 @@ type Established struct {
 // Watched is how long a connection was seen to live on that is said to survive.
 func (Established) Watched() time.Duration { return watched }
 
-// All is the fate of all connections, "Mixed" if they differ; empty: of some it is
-// not known.
+// All is the fate of all connections, "Mixed" if two differ, whatever the others do;
+// empty: of some it is not known.
 func (e Established) All() Fate {
 	fates := map[Fate]bool{}
 	for _, f := range e.Fates {
 		fates[f] = true
 	}
 	switch {
+	case fates[Cut] && fates[Survived]:
+		return "Mixed"
 	case e.Why != "" || fates[""] || len(fates) == 0:
 		return ""
-	case len(fates) > 1:
-		return "Mixed"
 	}
 	return slices.Collect(maps.Keys(fates))[0]
 }

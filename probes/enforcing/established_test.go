@@ -52,6 +52,10 @@ func TestWhatAConnectionShows(t *testing.T) {
 			}
 		})
 	}
+	some := Established{Why: "of 1 of 4 connections nothing was heard", Fates: map[Pair]Fate{in1: Cut, out1: Survived}}
+	if got := some.All(); got != "Mixed" {
+		t.Errorf("one is cut, one lives on, one is not known: %q", got)
+	}
 	var unseen Established
 	if unseen.All() != "" || unseen.FateOf(in1.Direction) != "" {
 		t.Error("what nobody watched has a fate")
