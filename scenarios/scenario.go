@@ -8,6 +8,9 @@
 //
 //	zero-trust-ai-platform ──┬── gw-forgot-dns            minus the gateway's DNS rule
 //	                         └── observability-blackout   minus the model's metrics rule
+//
+// tighten-what-is-there has a platform of its own, with policies that the rollout
+// changes and removes.
 package scenarios
 
 import (
