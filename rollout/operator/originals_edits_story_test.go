@@ -55,13 +55,10 @@ func TestApplyingAnOriginalAnewIsNoChange(t *testing.T) {
 
 // Somebody changes the rules of a policy, and leaves what the run made of its selector.
 func TestAnEditOfTheRulesOfAnOriginalStaysAndOpensNothing(t *testing.T) {
-	for i, place := range []string{"", "", "few", "all"} {
-		if place == "" {
-			continue
-		}
+	for i, place := range []string{"few", "all"} {
 		t.Run(place, func(t *testing.T) {
 			t.Parallel()
-			s := whoHolds(t, i, place)
+			s := whoHolds(t, i+2, place)
 			h := s.record()
 			s.edit("server-ingress", func(np *networkingv1.NetworkPolicy) {
 				np.Spec.Ingress = append(np.Spec.Ingress, s.policy("", nil, networkingv1.PolicyTypeIngress, "client", 9090).Spec.Ingress...)

@@ -295,14 +295,11 @@ func (s *story) baselineOf(name string) *networkingv1.NetworkPolicy {
 
 // Without the plan an original is given back by what it carries.
 func TestAnOriginalIsGivenBackWithoutThePlan(t *testing.T) {
-	for i, place := range []string{"", "shadow", "few", "all"} {
-		if place == "" {
-			continue
-		}
+	for i, place := range []string{"shadow", "few", "all"} {
 		t.Run(place, func(t *testing.T) {
 			t.Parallel()
 			s, ro := newChange(t)
-			ro.Spec.Stages[i].MinDuration = metav1.Duration{Duration: time.Minute}
+			ro.Spec.Stages[i+1].MinDuration = metav1.Duration{Duration: time.Minute}
 			s.begin(ro)
 			s.settled(place)
 			s.stopOperator()
