@@ -99,7 +99,7 @@ func (k *Keeper) begin(ctx context.Context, id int, s Spec) (undo, error) {
 	case Kill:
 		return k.kill(ctx, s.Targets)
 	case Pause:
-		return k.pause(s.Targets)
+		return k.pause(ctx, s.Targets)
 	case Partition:
 		return k.partition(id, s.Groups)
 	case Loss:

@@ -1,13 +1,16 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -60,7 +63,7 @@ func (k *Keeper) rank(component string) int {
 // pause stops all processes of components where they stand. A node's network
 // falls silent with it: a frozen machine answers nobody, and the kernel here
 // would go on forwarding.
-func (k *Keeper) pause(targets []string) (undo, error) {
+func (k *Keeper) pause(ctx context.Context, targets []string) (undo, error) {
 	back := func(context.Context) error {
 		var errs []error
 		for _, t := range targets {
@@ -69,7 +72,7 @@ func (k *Keeper) pause(targets []string) (undo, error) {
 		return errors.Join(errs...)
 	}
 	for _, t := range targets {
-		if err := k.freeze(t); err != nil {
+		if err := k.freeze(ctx, t); err != nil {
 			return back, err
 		}
 	}
@@ -77,8 +80,8 @@ func (k *Keeper) pause(targets []string) (undo, error) {
 }
 
 // freeze looks for processes until it finds no new one: those that it has not
-// stopped yet may still start others.
-func (k *Keeper) freeze(target string) error {
+// stopped yet may still start others. It returns when all of them stand still.
+func (k *Keeper) freeze(ctx context.Context, target string) error {
 	pid, err := k.machine.PID(target)
 	if err != nil {
 		return err
@@ -103,9 +106,39 @@ func (k *Keeper) freeze(target string) error {
 			if err := unix.Kill(p, unix.SIGSTOP); err != nil && err != unix.ESRCH {
 				return fmt.Errorf("pause process %d of %s: %w", p, target, err)
 			}
+			if err := standing(ctx, p); err != nil {
+				return fmt.Errorf("pause process %d of %s: %w", p, target, err)
+			}
 		}
 	}
 	return nil
+}
+
+// standing waits until no thread of a process runs any more. A signal only asks
+// for that: on a busy machine the other threads of an etcd have been seen to
+// answer a request after it. Nobody but a parent is told of a stop, so this looks.
+func standing(ctx context.Context, pid int) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for moving(pid) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("it was asked to stop and still runs: %w", context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// moving says that a thread runs or sleeps where a signal wakes it (proc(5),
+// states R and S). One in state D is inside the kernel and meets the stop on its
+// way out; it may have to stay there, as who waits for a child's exec does.
+func moving(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid)) // the pattern is well formed
+	return slices.ContainsFunc(stats, func(stat string) bool {
+		fields, ok := afterName(stat)
+		return ok && (fields[0] == "R" || fields[0] == "S")
+	})
 }
 
 func (k *Keeper) thaw(target string) error {
@@ -170,17 +203,24 @@ func Descendants(pid int) ([]int, error) {
 	return all, nil
 }
 
-// parentOf reads /proc/PID/stat: after the name in parentheses, which may hold
-// anything, come state and parent.
+// parentOf is the second field after the name in /proc/PID/stat.
 func parentOf(pid int) (parent int, ok bool) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, false // it has ended since
-	}
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(fields) < 2 {
+	fields, ok := afterName(fmt.Sprintf("/proc/%d/stat", pid))
+	if !ok {
 		return 0, false
 	}
-	parent, err = strconv.Atoi(fields[1])
+	parent, err := strconv.Atoi(fields[1])
 	return parent, err == nil
+}
+
+// afterName returns what a stat file of /proc says after the name in parentheses,
+// which may hold anything: state and parent come first. It is not ok where the
+// process or thread has ended since.
+func afterName(stat string) (fields []string, ok bool) {
+	b, err := os.ReadFile(stat)
+	if err != nil {
+		return nil, false
+	}
+	fields = strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	return fields, len(fields) >= 2
 }
