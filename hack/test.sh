@@ -37,7 +37,7 @@ packages() { "$go" list ./... | grep -E "$@"; }
 
 # Packages that do one thing at a time run without the race detector: it could
 # find nothing there, and makes long searches ten times as long (arch_test.go holds this).
-alone='/(rollout|verdict/(class|compare|cover|explain|lint|literal/random))$'
+alone='/(deploy/release|rollout|verdict/(class|compare|cover|explain|lint|literal/random))$'
 # Packages that bring up labs mostly wait, so two go at a time. More would starve
 # probes on a machine with two cores, and a starved probe proves nothing.
 labs='/(clusters/lab|cmd/tightrope|rollout/operator|scenarios/e2e)$'
@@ -46,6 +46,7 @@ main() {
 	CGO_ENABLED=${race:+1} step . "$go" test "${raced[@]}" $(packages -v "$labs|$alone")
 	CGO_ENABLED=0 step . "$go" test "${flags[@]}" $(packages "$alone")
 	CGO_ENABLED=0 step . "$go" test "${flags[@]}" -run '^TestDifferential$' ./verdict/literal # many more verdicts than under the race detector
+	CGO_ENABLED=0 step . "$go" test "${flags[@]}" -run '^TestRecordedRuns$' ./rollout/operator                # all recordings; one of each under it
 	CGO_ENABLED=${race:+1} step . "$go" test -p 2 -timeout 30m "${raced[@]}" $(packages "$labs")
 	# This module compiles Kubernetes, so its tests share the flags of make labd, and so its cache.
 	CGO_ENABLED=0 step clusters/labd "$go" test -p 1 -timeout 30m "${flags[@]}" -trimpath ./...

@@ -106,6 +106,7 @@ func there(t *testing.T, code int, folder string, args ...string) string {
 
 // The command line of an archive needs nothing else, and says where the lab is.
 func TestTheCommandLineOfAnArchiveRunsAlone(t *testing.T) {
+	inTestAll(t, "a release is built for it, and deploy/release has its tests")
 	folder := unpacked(t, false)
 	contains(t, there(t, exitOK, folder, "version"), "Client Version: ", "Platform: linux/"+runtime.GOARCH, "Kubernetes Libraries: v0.")
 	contains(t, there(t, exitCut, folder, "plan", "gw-forgot-dns"), "llm-gateway")
@@ -115,9 +116,7 @@ func TestTheCommandLineOfAnArchiveRunsAlone(t *testing.T) {
 // An archive with the lab brings one up, and a rollout goes through it.
 func TestTheLabOfAnArchiveComesUp(t *testing.T) {
 	needLab(t)
-	if os.Getenv("TIGHTROPE_TEST_ALL") == "" {
-		t.Skip("TIGHTROPE_TEST_ALL is not set: packing all of Kubernetes takes half a minute")
-	}
+	inTestAll(t, "packing all of Kubernetes takes half a minute")
 	folder := unpacked(t, true)
 	contains(t, there(t, exitOK, folder, "run", "gw-forgot-dns"), "RolledBack")
 	for _, name := range []string{"LICENSE", "README.md", "THIRD_PARTY_LICENSES"} {

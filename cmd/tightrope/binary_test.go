@@ -92,6 +92,15 @@ func kubectlOn(t *testing.T, kubeconfig, stdin string, args ...string) string {
 	return string(out)
 }
 
+// inTestAll leaves a test to make test-all, because of what it takes beside what
+// others show already.
+func inTestAll(t *testing.T, because string) {
+	t.Helper()
+	if os.Getenv("TIGHTROPE_TEST_ALL") == "" {
+		t.Skipf("TIGHTROPE_TEST_ALL is not set: %s", because)
+	}
+}
+
 // sharedLab is the kubeconfig of the package's lab. It ends with this process,
 // however that ends.
 func sharedLab(t *testing.T) string {

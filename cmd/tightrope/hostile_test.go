@@ -113,6 +113,7 @@ func TestAnErrorWithHostileTextIsOneHarmlessLine(t *testing.T) {
 // End to end: the name goes through the API server, the controller, an agent's
 // plan and its log, and comes back as text.
 func TestAHostilePathNameIsTextAfterARealRun(t *testing.T) {
+	inTestAll(t, "every writer of a report is given such names by itself")
 	config, reports := sharedLab(t), t.TempDir()
 	cleared(t, config, "front", "back")
 	path := file(t, "hostile.yaml", small(t, metadata, "metadata: {name: hostile, namespace: back}", openBlock, "",

@@ -70,6 +70,7 @@ func TestUninstallLeavesWhatIsNotOurs(t *testing.T) {
 
 // What failed once can be tried again, and what somebody else changed meanwhile stays.
 func TestAFailedUpgradeIsInNobodysWay(t *testing.T) {
+	inTestAll(t, "three upgrades fail, and one that does is tested by itself")
 	config := sharedLab(t)
 	installed(t, config, "--single-tenant")
 	broken := install.Options{Deploy: deploy.Options{Version: "next", Controller: "nowhere.invalid/absent", SingleTenant: true}}

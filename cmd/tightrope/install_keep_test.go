@@ -13,6 +13,7 @@ import (
 
 // What was said once need not be said again; an empty value takes it away.
 func TestAnInstallationStaysAsItWasMade(t *testing.T) {
+	inTestAll(t, "four installations, one after the other; deploy reads back what it wrote by itself")
 	config := sharedLab(t)
 	installed(t, config, "--single-tenant", "--image-pull-secret", "pull", "--probe-image-pull-secret", "probes",
 		"--probe-node-selector", "kubernetes.io/os=linux", "--probe-toleration", "gpu=yes:NoSchedule")

@@ -153,6 +153,7 @@ func TestCtrlCInACanaryTakesItBackAndLeavesNothing(t *testing.T) {
 
 // On a cluster that stays, the baseline can be looked at afterwards.
 func TestTermInACanaryPutsTheBaselineBack(t *testing.T) {
+	inTestAll(t, "Ctrl-C ends a run the same way")
 	config, reports := sharedLab(t), t.TempDir()
 	p := start(t, "run", "zero-trust-ai-platform", "--cluster", "current", "--kubeconfig", config, "--report", reports)
 	p.await(t, "Canary (few)")

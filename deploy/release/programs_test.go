@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -18,7 +17,7 @@ var tested = []string{"linux/amd64", "windows/amd64"}
 
 // built is a folder with a small program in the place of each of ours.
 var built struct {
-	once   sync.Once
+	tried  bool
 	folder string
 	err    error
 }
@@ -54,26 +53,32 @@ func compile(source, out, pkg, platform string, flags ...string) error {
 
 func binaries(t *testing.T) string {
 	t.Helper()
-	built.once.Do(func() {
-		if built.folder, built.err = os.MkdirTemp("", "release"); built.err != nil {
-			return
-		}
-		source := filepath.Join(built.folder, "source")
-		built.err = errors.Join(os.Mkdir(source, 0o755), small(source))
-		for _, b := range bundles(tested, []string{"amd64"}) {
-			for _, name := range b.programs() {
-				out := filepath.Join(built.folder, b.folder(), b.executable(name))
-				if _, err := os.Stat(out); err == nil {
-					continue // of the platform's other archive
-				}
-				built.err = errors.Join(built.err, compile(source, out, programs[name], b.platform(), "-trimpath"))
-			}
-		}
-	})
+	if !built.tried {
+		built.tried = true
+		built.folder, built.err = makeBinaries()
+	}
 	if built.err != nil {
 		t.Fatal(built.err)
 	}
 	return built.folder
+}
+
+func makeBinaries() (folder string, err error) {
+	if folder, err = os.MkdirTemp("", "release"); err != nil {
+		return "", err
+	}
+	source := filepath.Join(folder, "source")
+	err = errors.Join(os.Mkdir(source, 0o755), small(source))
+	for _, b := range bundles(tested, []string{"amd64"}) {
+		for _, name := range b.programs() {
+			out := filepath.Join(folder, b.folder(), b.executable(name))
+			if _, err := os.Stat(out); err == nil {
+				continue // of the platform's other archive
+			}
+			err = errors.Join(err, compile(source, out, programs[name], b.platform(), "-trimpath"))
+		}
+	}
+	return folder, err
 }
 
 // copied is a folder of a test's own, with the same programs.

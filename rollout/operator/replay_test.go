@@ -36,7 +36,9 @@ func TestRecordedRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen[rec.Scenario]++
+		if seen[rec.Scenario]++; seen[rec.Scenario] > recordings {
+			continue
+		}
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".json.gz"), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
