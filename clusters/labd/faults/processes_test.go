@@ -21,7 +21,8 @@ func TestMain(m *testing.M) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			for {
+			for n := 0; ; n++ {
+				_ = n
 			}
 		})
 	}
