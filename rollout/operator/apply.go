@@ -14,18 +14,19 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // Roles of our objects.
 const (
-	roleBridge    = "bridge"
-	roleCandidate = "candidate"
-	roleFinal     = "final"
+	roleBridge    = plan.RoleBridge
+	roleCandidate = plan.RoleCandidate
+	roleFinal     = plan.RoleFinal
 	roleOriginal  = "original"
 	roleProbe     = "probe"
-	roleCheck     = "check"
-	roleMarker    = "marker"
+	roleCheck     = plan.RoleCheck
+	roleMarker    = plan.RoleMarker
 	roleSnapshot  = "snapshot"
 	roleReport    = "report"
 )

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -40,7 +41,7 @@ func (s *session) edited(w *world) string {
 			if by := changedBy(np, known); by != "" {
 				return fmt.Sprintf("policy %s, a %s of this run, was changed by %s while the rollout was under way", key, np.Labels[v1alpha1.LabelRole], by)
 			}
-		case marked(np) && !inert(np):
+		case planner.Marked(np) && !inert(np):
 			return fmt.Sprintf("policy %s, which carries the label of run %s and was not made by this run, appeared while the rollout was under way", key, np.Labels[v1alpha1.LabelRun])
 		}
 	}

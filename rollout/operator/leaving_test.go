@@ -84,7 +84,7 @@ func TestPreflightEndsThoughItsPodsMayNotBe(t *testing.T) {
 			}
 		}, ""},
 		{"the deadline", func(_ *testing.T, _ *RunReconciler, s *session, _ *v1alpha1.PolicyRolloutRun) {
-			s.soaking = soaking{at: place{kind: preflight}, entered: time.Now().Add(-2 * preflightDeadline)}
+			s.soaking = soaking{at: place{kind: preflight}, entered: time.Now().Add(-2 * defaultLimits.Preflight)}
 		}, v1alpha1.PhaseInconclusive},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestALiveStepEndsThoughItsPodsMayNotBe(t *testing.T) {
 	s.plan.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
 	key := client.ObjectKeyFromObject(run)
 	_, _ = r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}) // what it cannot do is tried again
-	s.soaking.entered = time.Now().Add(-2 * defaultInconclusive)
+	s.soaking.entered = time.Now().Add(-2 * defaultLimits.Inconclusive)
 	_, _ = r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key})
 	var now v1alpha1.PolicyRolloutRun
 	if err := r.Get(t.Context(), key, &now); err != nil || now.Status.Phase != v1alpha1.PhaseRollingBack || now.Status.Cause != string(rollout.CauseSilent) {

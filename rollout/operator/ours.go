@@ -10,24 +10,16 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
-
-// policyRoles are the roles that policies of ours have.
-var policyRoles = []string{roleBridge, roleCandidate, roleFinal, roleMarker, roleCheck}
-
-// marked reports whether the policy carries the marks of a run: the label and a
-// role. Anybody can write them, so leftovers asks whether such a run exists.
-func marked(np *networkingv1.NetworkPolicy) bool {
-	return np.Labels[v1alpha1.LabelRun] != "" && slices.Contains(policyRoles, np.Labels[v1alpha1.LabelRole])
-}
 
 // foreign lists the policies of a namespace that no run made. The temporary
 // policies of another run are no baseline: that run takes them away.
 func (w *world) foreign(namespace string) []verdict.Policy {
 	var out []verdict.Policy
 	for i := range w.policies {
-		if np := &w.policies[i]; np.Namespace == namespace && !marked(np) {
+		if np := &w.policies[i]; np.Namespace == namespace && !planner.Marked(np) {
 			out = append(out, verdict.PolicyOf(np))
 		}
 	}
@@ -51,7 +43,7 @@ func (r *RunReconciler) leftovers(ctx context.Context, namespaces []string, run 
 				return err
 			}
 		}
-		if !slices.Contains(namespaces, np.Namespace) || !marked(np) || keyOf(run).Made(np) || inert(np) {
+		if !slices.Contains(namespaces, np.Namespace) || !planner.Marked(np) || keyOf(run).Made(np) || inert(np) {
 			continue
 		}
 		name := np.Labels[v1alpha1.LabelRun]

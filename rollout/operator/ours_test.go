@@ -10,6 +10,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // policyOf is a policy in namespace a that a run made.
@@ -22,7 +23,7 @@ func TestTheBaselineHoldsNothingOfAnyRun(t *testing.T) {
 	forged := policyOf(old, "forged", "no role of ours")
 	plain := networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "plain"}}
 	w := &world{policies: []networkingv1.NetworkPolicy{plain, forged}}
-	for _, role := range policyRoles {
+	for _, role := range plan.PolicyRoles {
 		w.policies = append(w.policies, policyOf(old, role, role))
 	}
 	var got []string

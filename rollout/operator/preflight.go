@@ -5,30 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 )
 
-// Defaults of a rollout's analysis.
-const (
-	defaultInterval     = 250 * time.Millisecond
-	defaultTimeout      = 250 * time.Millisecond
-	defaultInconclusive = 60 * time.Second
-	rollbackDeadline    = 60 * time.Second
-	preflightDeadline   = 5 * time.Minute
-	defaultBudget       = 1e-6
-)
-
-var defaultLimits = rollout.Limits{Preflight: preflightDeadline, Inconclusive: defaultInconclusive, Rollback: rollbackDeadline}
+var defaultLimits = planner.Limits
 
 // ourPrefix is that of every label key of ours.
 const ourPrefix = "tightrope.dev/"
@@ -44,20 +32,16 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err := r.Live.Get(ctx, key, &ro); err != nil {
 		return nil, fmt.Errorf("rollout %s: %w", key, err)
 	}
-	p := &Plan{Plan: plan.Plan{Schema: plan.Schema, Run: run.Name, RunUID: run.UID, Rollout: key.String(), PodEnding: plan.PodEnding, ClusterDomain: r.ClusterDomain}}
 	no := &refusal{}
 	if ro.UID != run.Spec.RolloutRef.UID || ro.Generation != run.Spec.Generation {
 		no.add("rollout %s was edited or replaced before its run %s had planned: the run tries generation %d (UID %s), the rollout is at %d (UID %s); look at the rollout's newer run",
 			key, run.Name, run.Spec.Generation, run.Spec.RolloutRef.UID, ro.Generation, ro.UID)
 		return nil, no
 	}
-	p.readAnalysis(&ro, no)
-	p.Exceptions, p.Protected = ro.Spec.Exceptions, ro.Spec.ProtectedNamespaces
-	steps, err := rollout.Steps(ro.Spec.Stages)
-	if err != nil {
-		no.add("rollout %s: %v", key, err)
-	}
-	p.Steps = steps
+	decided, wrong := planner.Begin(&ro)
+	p := &Plan{Plan: decided}
+	p.Run, p.RunUID, p.PodEnding, p.ClusterDomain = run.Name, run.UID, plan.PodEnding, r.ClusterDomain
+	no.reasons = append(no.reasons, wrong...)
 	suites, err := r.readSuites(ctx, &ro, p, no)
 	if err != nil {
 		return nil, err
@@ -65,9 +49,6 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	candidates, err := r.readCandidates(ctx, &ro, p, no)
 	if err != nil {
 		return nil, err
-	}
-	if ro.Spec.ServiceAccountName != "" {
-		p.Account = types.NamespacedName{Namespace: ro.Namespace, Name: ro.Spec.ServiceAccountName}
 	}
 	for i := range suites {
 		no.addReserved(&suites[i])
@@ -115,30 +96,6 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	return p, nil
 }
 
-func (p *Plan) readAnalysis(ro *v1alpha1.PolicyRollout, no *refusal) {
-	p.Interval, p.Timeout, p.Budget = defaultInterval, defaultTimeout, defaultBudget
-	if d := ro.Spec.Analysis.Interval.Duration; d != 0 {
-		p.Interval = d
-	}
-	if d := ro.Spec.Analysis.Timeout.Duration; d != 0 {
-		p.Timeout = d
-	}
-	p.Limits = defaultLimits
-	if d := ro.Spec.InconclusiveDeadline.Duration; d != 0 {
-		p.Limits.Inconclusive = d
-	}
-	if s := ro.Spec.Analysis.FalseRollbackBudget; s != "" {
-		budget, err := strconv.ParseFloat(s, 64)
-		if err != nil || !(budget > 0 && budget < 1e6) {
-			no.add("analysis.falseRollbackBudget is %q, want a positive decimal number per hour such as 1e-6", s)
-		}
-		p.Budget = budget
-	}
-	if p.Interval < 10*time.Millisecond || p.Timeout < 10*time.Millisecond {
-		no.add("analysis.interval %v and timeout %v must be at least 10ms: nothing could answer faster", p.Interval, p.Timeout)
-	}
-}
-
 // readSuites reads the suites of a rollout, which become sources of the plan.
 func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollout, p *Plan, no *refusal) ([]v1alpha1.ConnectivitySuite, error) {
 	var out []v1alpha1.ConnectivitySuite
@@ -182,7 +139,7 @@ func (no *refusal) addReserved(suite *v1alpha1.ConnectivitySuite) {
 // addSuite collects identities and paths and checks that they lead somewhere.
 func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
 	for _, id := range suite.Spec.Identities {
-		if _, dup := p.Identity(id.Name); dup {
+		if !planner.AddIdentity(&p.Plan, id) {
 			no.add("suite %s: identity %q is already in another suite: rename it", suite.Name, id.Name)
 			continue
 		}
@@ -192,7 +149,6 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 		if len(p.AgentName(id.Name, true)) > 200 {
 			no.add("suite %s: identity %q and run %q make too long a name", suite.Name, id.Name, p.Run)
 		}
-		p.Identities = append(p.Identities, id)
 	}
 	for _, path := range suite.Spec.Paths {
 		p.addPath(suite, path, w, no)
@@ -201,7 +157,7 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 
 func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w *world, no *refusal) {
 	where := fmt.Sprintf("suite %s: path %q", suite.Name, path.Name)
-	if slices.ContainsFunc(p.Paths, func(q plan.Path) bool { return q.Name == path.Name }) {
+	if planner.HasPath(&p.Plan, path.Name) {
 		no.add("%s: another path has the same name, and exceptions and reports tell paths apart by it: rename one of them", where)
 		return
 	}
@@ -217,7 +173,7 @@ func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w 
 	} else if !anyReady(w.backends(t)) {
 		p.down = append(p.down, fmt.Sprintf("%s leads to Service %s/%s, which has no ready pod behind it: nothing could be proved", where, t.Namespace, t.Name))
 	}
-	planned := plan.Path{Path: path, Asked: path.Via, WitnessPath: -1}
+	planned := planner.PathOf(path)
 	p.settleWays(&planned, w, where, no)
 	p.Paths = append(p.Paths, planned)
 }

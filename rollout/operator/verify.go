@@ -21,6 +21,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -140,7 +141,7 @@ func (x *verifier) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	owner := x.placer.Owner
-	p := &Plan{Plan: plan.Plan{Run: owner.Name, RunUID: owner.UID, PodEnding: plan.PodEnding, Home: owner.Name, Interval: defaultInterval, Timeout: defaultTimeout, Budget: defaultBudget}}
+	p := &Plan{Plan: plan.Plan{Run: owner.Name, RunUID: owner.UID, PodEnding: plan.PodEnding, Home: owner.Name, Interval: planner.Interval, Timeout: planner.Timeout, Budget: planner.Budget}}
 	no := &refusal{}
 	for _, s := range x.Suites {
 		no.addReserved(&s)

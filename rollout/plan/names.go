@@ -37,3 +37,15 @@ func (p *Plan) AgentName(identity string, front bool) string {
 
 // HomeNamespace is that of the control pod.
 func (p *Plan) HomeNamespace() string { return cmp.Or(p.Home, v1alpha1.SystemNamespace) }
+
+// The roles of policies of ours, as their labels state them.
+const (
+	RoleBridge    = "bridge"
+	RoleCandidate = "candidate"
+	RoleFinal     = "final"
+	RoleMarker    = "marker"
+	RoleCheck     = "check"
+)
+
+// PolicyRoles are the roles that policies of ours have.
+var PolicyRoles = []string{RoleBridge, RoleCandidate, RoleFinal, RoleMarker, RoleCheck}

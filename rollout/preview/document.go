@@ -10,7 +10,7 @@ import (
 // Document is a Preview for other programs. Lists are never null.
 type Document struct {
 	Rollout    string           `json:"rollout"` // namespace/name
-	Digest     string           `json:"digest"`  // SHA-256 of the candidates, in hexadecimal
+	Digest     string           `json:"digest"`  // of what is decided, sha256:…: status.planDigest of a run
 	Pods       int              `json:"pods"`    // that were judged
 	Result     string           `json:"result" jsonschema:"enum=clean,enum=unclear,enum=breaks,enum=refused"`
 	Controller string           `json:"controller" jsonschema:"enum=refuse,enum=hold,enum=try"` // what it would do

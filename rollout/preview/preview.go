@@ -1,9 +1,6 @@
 package preview
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +9,8 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/lint"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
@@ -20,8 +19,8 @@ import (
 // Preview is what a rollout would do.
 type Preview struct {
 	Rollout string // namespace/name
-	// Digest names the change: SHA-256, in hexadecimal, over the candidates as the
-	// API server would default them, sorted by name.
+	// Digest of what is decided ("sha256:…"): a run that is planned from the same has it in
+	// status.planDigest.
 	Digest string
 	Pods   int // that were judged
 	// Controller is what the controller would do with the rollout as it is.
@@ -136,7 +135,7 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 		}
 	}
 	slices.SortFunc(change.Candidates, func(a, b verdict.Policy) int { return strings.Compare(a.Key(), b.Key()) })
-	p.Digest = digest(change.Candidates)
+	p.Digest = digest(set, r, change.Candidates)
 	t := targets{set: set, world: &change.World}
 	paths, edges, err := t.edges(r)
 	if err != nil {
@@ -163,13 +162,34 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	return p, nil
 }
 
-func digest(candidates []verdict.Policy) string {
-	raw, err := json.Marshal(candidates)
-	if err != nil {
-		panic(err) // plain data always marshals
+// digest is that of the plan that the controller would make.
+func digest(set *manifest.Set, r manifest.Rollout, candidates []verdict.Policy) string {
+	ro := *r.Object
+	ro.Namespace = r.Namespace // a manifest may leave it out
+	decided, _ := planner.Begin(&ro)
+	for _, ref := range ro.Spec.Suites {
+		suite := (&targets{set: set}).suite(r.Namespace, ref.Name)
+		if suite == nil {
+			continue // edges says so
+		}
+		for _, id := range suite.Spec.Identities {
+			planner.AddIdentity(&decided, id)
+		}
+		for _, path := range suite.Spec.Paths {
+			if !planner.HasPath(&decided, path.Name) {
+				decided.Paths = append(decided.Paths, planner.PathOf(path))
+			}
+		}
 	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:])
+	change := planner.Change{Remove: ro.Spec.Policies.Remove}
+	for _, c := range candidates {
+		change.Candidates = append(change.Candidates, plan.Policy(c))
+	}
+	for _, np := range set.Objects.NetworkPolicies {
+		change.Policies = append(change.Policies, *np.Object)
+	}
+	_ = planner.Settle(&decided, change) // the summary plans the same bridges, and says why there are none
+	return decided.Digest()
 }
 
 // workloads names pods for people.

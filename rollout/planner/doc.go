@@ -1,0 +1,6 @@
+// Package planner plans. It makes the decided part of a Plan from plain objects, for
+// the controller and for tightrope plan alike: there is no second planner, so both
+// have one digest. It reads nothing but its arguments.
+//
+//	rollout ─► Begin ─► AddIdentity, AddPath (of each suite) ─► Settle (policies) ─► plan.Plan
+package planner

@@ -1,0 +1,87 @@
+package planner
+
+import (
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// Change is what a rollout does to the policies that are there.
+type Change struct {
+	Candidates []plan.Policy // as the API server defaults them
+	Remove     []v1alpha1.PolicyRef
+	Policies   []networkingv1.NetworkPolicy // of the cluster; those that a run has made are no baseline
+}
+
+// Settle sorts the policies of a rollout into those that are added, changed and
+// removed, takes the baseline down and plans the bridges. A candidate that is in
+// force already is no work, and neither is a removal of what is not there. An error
+// says why there are no bridges.
+func Settle(p *plan.Plan, c Change) error {
+	for _, candidate := range c.Candidates {
+		if have := c.unmarked(candidate.Namespace, candidate.Name); have != nil {
+			if rollout.SameSpec(have.Spec, candidate.Spec) {
+				continue
+			}
+			p.Originals = append(p.Originals, originalOf(have, plan.SumOf(candidate.Spec)))
+		}
+		p.Candidates = append(p.Candidates, plan.Candidate{Policy: candidate, Object: plan.ObjectName(p.Run, plan.RoleCandidate, len(p.Candidates))})
+	}
+	for _, ref := range c.Remove {
+		if have := c.unmarked(ref.Namespace, ref.Name); have != nil {
+			p.Originals = append(p.Originals, originalOf(have, ""))
+		}
+	}
+	var baseline, candidates []verdict.Policy
+	for i := range c.Policies {
+		if np := &c.Policies[i]; !Marked(np) && slices.Contains(p.Namespaces(), np.Namespace) {
+			baseline = append(baseline, defaulted(np))
+		}
+	}
+	slices.SortFunc(baseline, func(a, b verdict.Policy) int { return strings.Compare(a.Key(), b.Key()) }) // bridges are simplified in this order
+	for _, b := range baseline {
+		p.Baseline = append(p.Baseline, plan.Policy(b))
+	}
+	for _, candidate := range p.Candidates {
+		candidates = append(candidates, verdict.Policy(candidate.Policy))
+	}
+	bridges, err := rollout.Bridges(baseline, candidates)
+	for i, b := range bridges {
+		p.Bridges = append(p.Bridges, plan.Bridge{Bridge: b, Object: plan.ObjectName(p.Run, plan.RoleBridge, i)})
+	}
+	return err
+}
+
+// Marked reports whether a policy carries the marks of a run: the label and a role.
+// Anybody can write them, so the controller asks whether such a run exists.
+func Marked(np *networkingv1.NetworkPolicy) bool {
+	return np.Labels[v1alpha1.LabelRun] != "" && slices.Contains(plan.PolicyRoles, np.Labels[v1alpha1.LabelRole])
+}
+
+// unmarked is the policy of that name, if no run made it; nil: there is none.
+func (c Change) unmarked(namespace, name string) *networkingv1.NetworkPolicy {
+	i := slices.IndexFunc(c.Policies, func(np networkingv1.NetworkPolicy) bool { return np.Namespace == namespace && np.Name == name })
+	if i < 0 || Marked(&c.Policies[i]) {
+		return nil
+	}
+	return &c.Policies[i]
+}
+
+func originalOf(np *networkingv1.NetworkPolicy, becomes string) plan.Original {
+	np = np.DeepCopy()
+	return plan.Original{Policy: plan.Policy(defaulted(np)), UID: np.UID, Fields: np.ManagedFields, Becomes: becomes}
+}
+
+// defaulted is a policy as the API server has it, which changes nothing about one that
+// was read from there.
+func defaulted(np *networkingv1.NetworkPolicy) verdict.Policy {
+	policy := verdict.PolicyOf(np)
+	policy.Spec = verdict.Defaulted(policy.Spec)
+	return policy
+}
