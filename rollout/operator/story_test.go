@@ -375,7 +375,7 @@ func (s *story) wantNothingLeft() {
 			s.t.Fatal(err)
 		}
 		for _, cm := range maps.Items {
-			if cm.Name != recordName(s.run()).Name && cm.Name != s.run() {
+			if cm.Labels[v1alpha1.LabelRole] != roleEvidence && cm.Name != s.run() {
 				s.t.Errorf("ConfigMap %s/%s is left", ns, cm.Name)
 			}
 		}
