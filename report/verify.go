@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -262,6 +263,19 @@ func says(at string, a, b reflect.Value) error {
 		where = at + ": "
 	}
 	return fmt.Errorf("%sthe report says %s, and the evidence gives %s", where, show(a), show(b))
+}
+
+// Gather makes the bundle of a run from its chunks, wherever fetch has them from.
+func Gather(run *v1alpha1.PolicyRolloutRun, fetch func(name string) ([]byte, error)) (*Bundle, error) {
+	stored, err := Chain(HeadOf(run), run.Name, fetch)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{SchemaVersion: BundleSchema, Run: run}
+	for _, s := range slices.Backward(stored) {
+		b.Chunks = append(b.Chunks, BundledChunk{strings.TrimPrefix(s.Where, "ConfigMap "), s.Packed})
+	}
+	return b, nil
 }
 
 // Chain fetches the chunks of a run, going back from the newest: the name of each
