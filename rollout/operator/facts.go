@@ -10,19 +10,20 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/evidence"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // rowsOf lists the cells of a plan in their order, and says what each is about.
 func rowsOf(p *Plan) (rows []evidence.Row, cells []cell) {
 	for i, path := range p.Paths {
-		id, _ := p.identity(path.From)
-		for _, via := range path.ways() {
+		id, _ := p.Identity(path.From)
+		for _, via := range path.Ways() {
 			cells = append(cells, cell{i, via})
 			rows = append(rows, evidence.Row{
 				Path: path.Name, Namespace: id.Namespace, From: path.From, ToNS: path.To.Service.Namespace, To: path.To.Service.Name,
-				Port: path.To.Service.Port, Protocol: path.protocol(), Via: via, Expect: path.Expect,
-				Advisory: !path.votes(), MayFail: path.MayFail,
+				Port: path.To.Service.Port, Protocol: path.Protocol(), Via: via, Expect: path.Expect,
+				Advisory: !path.Votes(), MayFail: path.MayFail,
 			})
 		}
 	}
@@ -48,12 +49,12 @@ func (p *picture) facts(row int, s sight) evidence.Check {
 }
 
 // allowFacts are those about a path that must work, after the change.
-func (p *picture) allowFacts(s sight, path PlannedPath, c *evidence.Check) {
+func (p *picture) allowFacts(s sight, path plan.Path, c *evidence.Check) {
 	if part := p.partly(s, path); part.denied != nil {
 		c.Share = part.share
 		c.Part = fmt.Sprintf("a Service may send any attempt to pod %s/%s, and the live policies deny that: %s", part.denied.pod.Namespace, part.denied.pod.Name, part.why.Rule())
 	}
-	if !s.state.Last.Blocked() || !path.votes() {
+	if !s.state.Last.Blocked() || !path.Votes() {
 		return
 	}
 	c.Set(evidence.Moved, p.moved(s))
@@ -70,7 +71,7 @@ func (p *picture) allowFacts(s sight, path PlannedPath, c *evidence.Check) {
 }
 
 // denyFacts are those about a path that must not work, after the change.
-func (p *picture) denyFacts(s sight, path PlannedPath, c *evidence.Check) {
+func (p *picture) denyFacts(s sight, path plan.Path, c *evidence.Check) {
 	if p.scope == rollout.Nobody {
 		return
 	}

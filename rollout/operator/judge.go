@@ -10,6 +10,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/evidence"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -136,7 +137,7 @@ func ready(pod *corev1.Pod) bool {
 // predicted is the verdict for the actual states of both ends: the policies and
 // labels that are live now. Through a Service, it is Deny only when it is for
 // every pod behind it.
-func (p *picture) predicted(s sight, path PlannedPath) verdict.Decision {
+func (p *picture) predicted(s sight, path plan.Path) verdict.Decision {
 	v, ok := p.explain(s, path)
 	if !ok {
 		return verdict.Unknown
@@ -146,7 +147,7 @@ func (p *picture) predicted(s sight, path PlannedPath) verdict.Decision {
 
 // explain judges an attempt by the live policies. Of several backends the most
 // permissive verdict speaks.
-func (p *picture) explain(s sight, path PlannedPath) (verdict.Verdict, bool) {
+func (p *picture) explain(s sight, path plan.Path) (verdict.Verdict, bool) {
 	src := p.world.pods[s.from]
 	if src == nil {
 		return verdict.Verdict{}, false
@@ -156,9 +157,9 @@ func (p *picture) explain(s sight, path PlannedPath) (verdict.Verdict, bool) {
 		if dst == nil {
 			return verdict.Verdict{}, false
 		}
-		return p.live.Judge(connect(verdictPod(src), verdictPod(dst), s.route.port, path.protocol())), true
+		return p.live.Judge(connect(verdictPod(src), verdictPod(dst), s.route.port, path.Protocol())), true
 	}
-	return p.throughService(src, p.world.backends(path.To.Service), path.protocol())
+	return p.throughService(src, p.world.backends(path.To.Service), path.Protocol())
 }
 
 func (p *picture) throughService(src *corev1.Pod, backends []backend, protocol string) (verdict.Verdict, bool) {

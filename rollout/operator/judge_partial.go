@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -20,7 +21,7 @@ type partial struct {
 // partly says which pods behind a Service the live policies deny an attempt, where
 // they allow it others. Pods that were seen to be reached at their own address, by
 // the same probe pod, are left out.
-func (p *picture) partly(s sight, path PlannedPath) partial {
+func (p *picture) partly(s sight, path plan.Path) partial {
 	src := p.world.pods[s.from]
 	if s.route.via != v1alpha1.ViaService || src == nil {
 		return partial{}
@@ -28,7 +29,7 @@ func (p *picture) partly(s sight, path PlannedPath) partial {
 	var out partial
 	all, shut, readyShut, readyAll := 0, 0, 0, 0
 	for _, b := range p.world.allBackends(path.To.Service) {
-		v := p.live.Judge(connect(verdictPod(src), verdictPod(b.pod), b.port, path.protocol()))
+		v := p.live.Judge(connect(verdictPod(src), verdictPod(b.pod), b.port, path.Protocol()))
 		denies := v.Decision == verdict.Deny && !p.reached(s, b)
 		all++
 		if ready(b.pod) {

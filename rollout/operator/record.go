@@ -111,7 +111,7 @@ func (p *Plan) begins() *evidence.Begin {
 		b.NotTested = append(b.NotTested, evidence.NotTested(x))
 	}
 	for _, id := range p.Identities {
-		b.Access = append(b.Access, evidence.Access{Identity: id.Name, Namespace: id.Namespace, Pods: []string{p.agentName(id.Name, true), p.agentName(id.Name, false)}})
+		b.Access = append(b.Access, evidence.Access{Identity: id.Name, Namespace: id.Namespace, Pods: []string{p.AgentName(id.Name, true), p.AgentName(id.Name, false)}})
 	}
 	return b
 }
