@@ -29,6 +29,7 @@ const (
 	roleMarker    = plan.RoleMarker
 	roleSnapshot  = "snapshot"
 	roleReport    = "report"
+	roleEvidence  = "evidence"
 )
 
 // wish is a NetworkPolicy as it should be.
