@@ -28,12 +28,16 @@ type Plan struct {
 	// Sources that the rollout names, as they were when they were read.
 	Sources []v1alpha1.Source `json:"sources"`
 	// Account that everything forward is written as; none: the controller itself.
-	Account  types.NamespacedName `json:"account,omitzero"`
-	Steps    []rollout.StepPlan   `json:"steps"`
-	Limits   rollout.Limits       `json:"limits"`
-	Interval time.Duration        `json:"interval"`
-	Timeout  time.Duration        `json:"timeout"`
-	Budget   float64              `json:"budget"` // false rollbacks per hour
+	Account types.NamespacedName `json:"account,omitzero"`
+	// Waves of the rollout, all of them, as the first planned them; none: there is one only.
+	Waves []rollout.Wave `json:"waves,omitempty"`
+	// Wave that this run makes, from 1. Everything below is about this wave; 0: an earlier release planned.
+	Wave     int64              `json:"wave,omitempty"`
+	Steps    []rollout.StepPlan `json:"steps"`
+	Limits   rollout.Limits     `json:"limits"`
+	Interval time.Duration      `json:"interval"`
+	Timeout  time.Duration      `json:"timeout"`
+	Budget   float64            `json:"budget"` // false rollbacks per hour
 	// PodEnding of the names of probe pods; empty in a plan that an earlier release stored.
 	PodEnding string `json:"podEnding,omitempty"`
 	// Home is the namespace of the control pod; empty: Tightrope's own.
@@ -67,6 +71,8 @@ type PlannedPath struct {
 	WitnessWays []v1alpha1.Via `json:"witnessWays,omitempty"`
 	// MayFail says that the author accepts that the path does not work before the change.
 	MayFail bool `json:"mayFail,omitempty"`
+	// Later says that the path must not work, and that a later wave is to close it: it has no vote yet.
+	Later bool `json:"later,omitempty"`
 }
 
 // Candidate is a policy to roll out, as the API server defaults it, and the
@@ -153,7 +159,9 @@ func objectName(run, kind string, i int) string {
 }
 
 // votes reports whether the path may stop a rollout.
-func (p PlannedPath) votes() bool { return p.Criticality != v1alpha1.CriticalityWarning }
+func (p PlannedPath) votes() bool {
+	return p.Criticality != v1alpha1.CriticalityWarning && !p.Later
+}
 
 func (p PlannedPath) ways() []v1alpha1.Via {
 	if len(p.Via) == 0 {

@@ -85,7 +85,7 @@ func (r *record) begin(p *Plan, now time.Time) {
 		r.phase("preflight", rollout.Nobody.String(), "", now)
 	}
 	rep.SchemaVersion = report.SchemaVersion
-	rep.Run, rep.Rollout = p.Run, p.Rollout
+	rep.Run, rep.Rollout, rep.Wave = p.Run, p.Rollout, p.wave()
 	rep.Policies, rep.Predicted, rep.Exposures = p.policies(), p.Predicted, p.Exposures
 	if r.rows != nil {
 		return

@@ -55,7 +55,7 @@ func TestWhatAnArmedPlanMayLookLike(t *testing.T) {
 	}{
 		{"this release's", plan, false},
 		{"an older one's, with a field less", strings.Replace(plan, `"clusterDomain":"",`, "", 1), false},
-		{"a newer one's, with a field more", strings.Replace(plan, `{`, `{"waves":[{"name":"data"}],`, 1), false},
+		{"a newer one's, with a field more", strings.Replace(plan, `{`, `{"quorum":[{"name":"data"}],`, 1), false},
 		{"a newer one's of the same major version", strings.Replace(plan, planSchema, planSchema+".7", 1), false},
 		{"of another major version", strings.Replace(plan, planSchema, "tightrope.dev/plan/v10", 1), true},
 		{"no JSON", plan[:len(plan)/2], true},
