@@ -12,6 +12,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -72,20 +73,20 @@ func (r *RunReconciler) wavesBefore(ctx context.Context, run *v1alpha1.PolicyRol
 			return nil, fmt.Errorf("run %s, which made the wave before: %w", after.Name, err)
 		case before.Status.Phase != v1alpha1.PhaseCommitted:
 			return nil, lost("run %s is not committed (%s)", after.Name, before.Status.Phase)
-		case before.Status.PlanDigest == "":
+		case armedWith(&before) == "":
 			after = before.Spec.After
 			continue
 		}
-		plan, err := loadPlan(ctx, r.Live, before.Name, before.Status.PlanDigest)
+		stored, err := loadPlan(ctx, r.Live, before.Name, armedWith(&before))
 		switch {
 		case errors.Is(err, errPlanLost):
 			return nil, lost("%v", err)
 		case err != nil:
 			return nil, err
-		case int64(len(plan.Waves)) < waveNumber(run):
-			return nil, lost("the plan of run %s has %d waves, and run %s makes wave %d", before.Name, len(plan.Waves), run.Name, waveNumber(run))
+		case int64(len(stored.Waves)) < waveNumber(run):
+			return nil, lost("the plan of run %s has %d waves, and run %s makes wave %d", before.Name, len(stored.Waves), run.Name, waveNumber(run))
 		}
-		return plan.Waves, nil
+		return stored.Waves, nil
 	}
 	return nil, lost("no run before this one has a plan")
 }
@@ -98,7 +99,7 @@ func (p *Plan) refuseReverted(no *refusal) {
 	for _, c := range p.Candidates {
 		changed = append(changed, c.Key())
 	}
-	changed = append(changed, p.removed()...)
+	changed = append(changed, p.Removed()...)
 	for i, wave := range p.Waves {
 		for _, key := range wave.Policies {
 			if int64(i+1) < p.Wave && slices.Contains(changed, key) {
@@ -111,8 +112,8 @@ func (p *Plan) refuseReverted(no *refusal) {
 // narrow leaves in the plan what a wave changes.
 func (p *Plan) narrow(wave rollout.Wave) {
 	other := func(key string) bool { return !slices.Contains(wave.Policies, key) }
-	p.Candidates = slices.DeleteFunc(p.Candidates, func(c Candidate) bool { return other(c.Key()) })
-	p.Originals = slices.DeleteFunc(p.Originals, func(o Original) bool { return other(o.Key()) })
+	p.Candidates = slices.DeleteFunc(p.Candidates, func(c plan.Candidate) bool { return other(c.Key()) })
+	p.Originals = slices.DeleteFunc(p.Originals, func(o plan.Original) bool { return other(o.Key()) })
 }
 
 // leaveToLaterWaves takes the vote of paths that must not work, which this wave leaves

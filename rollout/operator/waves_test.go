@@ -10,18 +10,18 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
-	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // inWaves is a plan of three waves with one policy each, of which it makes one.
 func inWaves(wave int64) *Plan {
-	p := &Plan{Schema: planSchema, Run: "r", Wave: wave}
+	p := &Plan{Plan: plan.Plan{Schema: plan.Schema, Run: "r", Wave: wave}}
 	for _, ns := range []string{"data", "ai", "apps"} {
 		p.Waves = append(p.Waves, rollout.Wave{Name: ns, Policies: []string{ns + "/p"}})
-		p.Candidates = append(p.Candidates, Candidate{Policy: verdict.Policy{Namespace: ns, Name: "p"}})
+		p.Candidates = append(p.Candidates, plan.Candidate{Policy: plan.Policy{Namespace: ns, Name: "p"}})
 	}
-	p.Originals = []Original{{Policy: verdict.Policy{Namespace: "ai", Name: "p"}, Becomes: "x"}}
+	p.Originals = []plan.Original{{Policy: plan.Policy{Namespace: "ai", Name: "p"}, Becomes: "x"}}
 	return p
 }
 
@@ -55,7 +55,7 @@ func TestTheWaveIsTold(t *testing.T) {
 	if got := inWaves(2).wave(); got == nil || *got != (report.Wave{Name: "ai", Number: 2, Of: 3}) {
 		t.Errorf("the report has %+v", got)
 	}
-	if got := (&Plan{Wave: 1}).wave(); got != nil {
+	if got := (&Plan{Plan: plan.Plan{Wave: 1}}).wave(); got != nil {
 		t.Errorf("the report has %+v", got)
 	}
 	run := waveRun(ro, 1, 2, v1alpha1.PhaseCanary)
@@ -66,7 +66,7 @@ func TestTheWaveIsTold(t *testing.T) {
 	if got := tell(s.waveStatus(run)); got != "data Committed, ai Canary, apps" {
 		t.Errorf("got %q", got)
 	}
-	if s = (&session{plan: &Plan{Wave: 1}}); s.waveStatus(run) != nil {
+	if s = (&session{plan: &Plan{Plan: plan.Plan{Wave: 1}}}); s.waveStatus(run) != nil {
 		t.Error("one wave is no waves")
 	}
 }
@@ -86,7 +86,7 @@ func TestAWaveKnowsWhatTheOnesBeforeLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 		first, second := first.DeepCopy(), second.DeepCopy()
-		first.Status.PlanDigest = digest
+		first.Status.SnapshotDigest = digest
 		if edit != nil {
 			edit(first, second)
 		}
@@ -115,8 +115,8 @@ func TestAWaveKnowsWhatTheOnesBeforeLeft(t *testing.T) {
 		{"the one before is gone", func(_, second *runs) { second.Name = "" }, "is gone"},
 		{"another has its name", func(_, second *runs) { second.UID = "another" }, "is gone"},
 		{"it is not committed", func(_, second *runs) { second.Status.Phase = v1alpha1.PhaseRolledBack }, "is not committed (RolledBack)"},
-		{"the plan is another", func(first, _ *runs) { first.Status.PlanDigest = "sha256:0" }, "armed was sha256:0"},
-		{"none has a plan", func(first, _ *runs) { first.Status.PlanDigest = "" }, "no run before this one has a plan"},
+		{"the plan is another", func(first, _ *runs) { first.Status.SnapshotDigest = "sha256:0" }, "armed was sha256:0"},
+		{"none has a plan", func(first, _ *runs) { first.Status.SnapshotDigest = "" }, "no run before this one has a plan"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			waves, err := stored(t, tt.edit).wavesBefore(t.Context(), third)
