@@ -12,6 +12,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -158,17 +159,17 @@ func (s *session) waveStatus(run *v1alpha1.PolicyRolloutRun) []v1alpha1.WaveStat
 	return all
 }
 
-// wave is the wave of the plan as the report has it; nil where there is one only.
-func (p *Plan) wave() *report.Wave {
+// wave is the wave of the plan as the evidence has it; nil where there is one only.
+func (p *Plan) wave() *evidence.Wave {
 	if n := int64(len(p.Waves)); p.Wave < firstWave || p.Wave > n {
 		return nil
 	}
-	return &report.Wave{Name: p.Waves[p.Wave-1].Name, Number: int(p.Wave), Of: len(p.Waves)}
+	return &evidence.Wave{Name: p.Waves[p.Wave-1].Name, Number: int(p.Wave), Of: len(p.Waves)}
 }
 
 // sayWaves goes before a message of a run that makes one wave of several.
-func sayWaves(run *v1alpha1.PolicyRolloutRun) string {
-	n, waves := waveNumber(run), run.Status.Waves
+func (s *session) sayWaves(run *v1alpha1.PolicyRolloutRun) string {
+	n, waves := waveNumber(run), s.waveStatus(run)
 	if n > int64(len(waves)) {
 		return ""
 	}

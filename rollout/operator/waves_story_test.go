@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,7 +36,7 @@ func (s *story) wave(attempt, wave int64, what string, is func(*v1alpha1.PolicyR
 }
 
 func tidiedRun(run *v1alpha1.PolicyRolloutRun) bool {
-	return run.Status.Phase.Terminal() && run.Status.Evidence != nil && run.Status.Evidence.Head != ""
+	return meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied)
 }
 
 // told waits until the rollout says how it ended.

@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
@@ -52,14 +52,14 @@ func TestAPlanIsNarrowedToItsWave(t *testing.T) {
 // says nothing of waves.
 func TestTheWaveIsTold(t *testing.T) {
 	ro := aRollout("r", "u")
-	if got := inWaves(2).wave(); got == nil || *got != (report.Wave{Name: "ai", Number: 2, Of: 3}) {
+	if got := inWaves(2).wave(); got == nil || *got != (evidence.Wave{Name: "ai", Number: 2, Of: 3}) {
 		t.Errorf("the report has %+v", got)
 	}
 	if got := (&Plan{Plan: plan.Plan{Wave: 1}}).wave(); got != nil {
 		t.Errorf("the report has %+v", got)
 	}
 	run := waveRun(ro, 1, 2, v1alpha1.PhaseCanary)
-	if got := sayWaves(run); got != "wave 2 of 3 (ai): " {
+	if got := (&session{plan: inWaves(2)}).sayWaves(run); got != "wave 2 of 3 (ai): " {
 		t.Errorf("got %q", got)
 	}
 	s := &session{plan: inWaves(2)}
