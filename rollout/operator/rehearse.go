@@ -28,7 +28,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 	if err != nil {
 		return err
 	}
-	noBridges := planner.Settle(&p.Plan, planner.Change{Candidates: defaulted, Remove: spec.Policies.Remove, Policies: w.policies})
+	planner.Settle(&p.Plan, planner.Change{Candidates: defaulted, Remove: spec.Policies.Remove, Policies: w.policies})
 	p.noteRemovals(spec, w)
 	for i := range p.Originals {
 		if err := r.rehearseOriginal(ctx, p, write, (*Original)(&p.Originals[i]), spec, w, no); err != nil {
@@ -38,10 +38,16 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 	if len(p.Candidates)+len(p.Originals) == 0 && len(no.reasons) == 0 {
 		return errInPlace
 	}
-	if noBridges != nil {
-		no.add("bridges: %v", noBridges)
+	return r.planBridges(ctx, p, write, w, no)
+}
+
+// planBridges plans the bridges of what the plan changes, and has the API server check
+// them.
+func (r *RunReconciler) planBridges(ctx context.Context, p *Plan, write *writer.Writer, w *world, no *refusal) error {
+	if err := planner.Bridge(&p.Plan, w.policies); err != nil {
+		no.add("bridges: %v", err)
 	}
-	err = rehearseWishes(ctx, write, p.bridgeWishes(rollout.Inert))
+	err := rehearseWishes(ctx, write, p.bridgeWishes(rollout.Inert))
 	if denied(err) {
 		no.add("the API server refuses a bridge, so no rollback could be promised: %v", err)
 		return nil

@@ -2,5 +2,5 @@
 // the controller and for tightrope plan alike: there is no second planner, so both
 // have one digest. It reads nothing but its arguments.
 //
-//	rollout ─► Begin ─► AddIdentity, AddPath (of each suite) ─► Settle (policies) ─► plan.Plan
+//	rollout ─► Begin ─► AddIdentity, AddPath (of each suite) ─► Settle, Bridge (policies) ─► plan.Plan
 package planner

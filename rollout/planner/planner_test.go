@@ -66,7 +66,8 @@ func planned(t *testing.T, in input) plan.Plan {
 	for _, candidate := range in.rollout.Spec.Policies.Inline {
 		c.Candidates = append(c.Candidates, plan.Policy{Namespace: candidate.Namespace, Name: candidate.Name, Spec: verdict.Defaulted(candidate.Spec)})
 	}
-	if err := Settle(&p, c); err != nil {
+	Settle(&p, c)
+	if err := Bridge(&p, in.policies); err != nil {
 		t.Fatal(err)
 	}
 	return p

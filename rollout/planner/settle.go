@@ -20,10 +20,9 @@ type Change struct {
 }
 
 // Settle sorts the policies of a rollout into those that are added, changed and
-// removed, takes the baseline down and plans the bridges. A candidate that is in
-// force already is no work, and neither is a removal of what is not there. An error
-// says why there are no bridges.
-func Settle(p *plan.Plan, c Change) error {
+// removed. A candidate that is in force already is no work, and neither is a removal of
+// what is not there. Bridge comes next.
+func Settle(p *plan.Plan, c Change) {
 	for _, candidate := range c.Candidates {
 		if have := c.unmarked(candidate.Namespace, candidate.Name); have != nil {
 			if rollout.SameSpec(have.Spec, candidate.Spec) {
@@ -38,9 +37,15 @@ func Settle(p *plan.Plan, c Change) error {
 			p.Originals = append(p.Originals, originalOf(have, ""))
 		}
 	}
+}
+
+// Bridge takes the baseline down of the namespaces that the plan writes to, and plans the
+// bridges. An error says why there are none.
+func Bridge(p *plan.Plan, policies []networkingv1.NetworkPolicy) error {
+	p.Baseline, p.Bridges = nil, nil
 	var baseline, candidates []verdict.Policy
-	for i := range c.Policies {
-		if np := &c.Policies[i]; !Marked(np) && slices.Contains(p.Namespaces(), np.Namespace) {
+	for i := range policies {
+		if np := &policies[i]; !Marked(np) && slices.Contains(p.Namespaces(), np.Namespace) {
 			baseline = append(baseline, defaulted(np))
 		}
 	}
