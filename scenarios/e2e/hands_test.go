@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -72,6 +74,19 @@ func parent(pid int) int {
 		}
 	}
 	return ppid
+}
+
+// livePlan is the digest that tightrope plan --live prints for a scenario on a cluster.
+// The exit code says what is predicted, which is nothing to this.
+func livePlan(ctx context.Context, kubeconfig, scenario string) string {
+	var out, wrong bytes.Buffer
+	c := exec.CommandContext(ctx, filepath.Join(os.Getenv("TIGHTROPE_BIN"), "tightrope"), "plan", scenario, "--live", "--kubeconfig", kubeconfig, "-o", "json")
+	c.Stdout, c.Stderr = &out, &wrong
+	_ = c.Run()
+	var got struct{ Plans []struct{ Digest string } }
+	Expect(json.Unmarshal(out.Bytes(), &got)).To(Succeed(), wrong.String())
+	Expect(got.Plans).To(HaveLen(1), wrong.String())
+	return got.Plans[0].Digest
 }
 
 // deleteRollout deletes a rollout and waits until its runs are gone, so that it

@@ -96,9 +96,16 @@ func playFor(ctx context.Context, kubeconfig, name string, hold time.Duration, s
 	Expect(err).NotTo(HaveOccurred())
 	cfg, err := restConfig(kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
+	planned := "" // before the run
 	return scenarios.Run(ctx, s, scenarios.Options{
 		Config: cfg, Cluster: "lab", HoldTimeout: hold, Deploy: deploy.Options{DropsPort: lab.CounterPort, SingleTenant: true},
 		Progress: func(p scenarios.Progress) {
+			if p.Step == "rollout" {
+				planned = livePlan(ctx, kubeconfig, name)
+			}
+			if p.Status != nil && p.Status.PlanDigest != "" {
+				Expect(p.Status.PlanDigest).To(Equal(planned), "the controller's plan of %s is another than that of tightrope plan --live", name)
+			}
 			if p.Status != nil {
 				GinkgoWriter.Printf("%s %s %s %s\n", name, p.Status.Phase, p.Status.Stage, p.Status.Message)
 			}
