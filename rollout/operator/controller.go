@@ -43,6 +43,8 @@ type RunReconciler struct {
 	client.Reader                // from the cache; ConfigMaps are read from the API server
 	Live          client.Reader  // from the API server
 	Write         *writer.Writer // as ourselves
+	Restoring     writer.Link    // as ourselves, for what takes a change back; zero: Live and Write
+	Deciding      writer.Link    // likewise, for runs and what is decided of them
 	Logs          pods.LogReader // likewise
 	As            func(account types.NamespacedName) (*writer.Writer, pods.LogReader, error)
 	SingleTenant  bool       // a rollout may name no account: then everything is written as ourselves
@@ -85,7 +87,7 @@ func retrySoon() workqueue.TypedRateLimiter[reconcile.Request] {
 // acted upon, so a rollback once decided is never forgotten.
 func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var run v1alpha1.PolicyRolloutRun
-	if err := r.Live.Get(ctx, req.NamespacedName, &run); apierrors.IsNotFound(err) {
+	if err := r.deciding().Read.Get(ctx, req.NamespacedName, &run); apierrors.IsNotFound(err) {
 		r.drop(req.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {

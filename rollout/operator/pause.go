@@ -74,7 +74,7 @@ func (r *RunReconciler) showPause(ctx context.Context, run *v1alpha1.PolicyRollo
 	if now == nil || was != nil && was.Reason == now.Reason {
 		return nil
 	}
-	if err := r.Write.UpdateStatus(ctx, run); err != nil {
+	if err := r.deciding().Write.UpdateStatus(ctx, run); err != nil {
 		return fmt.Errorf("record that run %s is paused: %w", run.Name, err)
 	}
 	reason, kind := "Paused", corev1.EventTypeNormal

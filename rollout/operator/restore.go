@@ -221,11 +221,11 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 	candidates := append(s.plan.candidateWishes(rollout.Inert), s.plan.finalWishes(rollout.Inert)...)
 	if there := w.exists(candidates); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			return r.apply(ctx, r.Write, unmet)
+			return r.apply(ctx, r.restoring().Write, unmet)
 		}
 		return r.remove(ctx, there)
 	}
-	if _, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
+	if _, err := labelPods(ctx, r.restoring().Write, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
 		return err
 	}
 	if wrote, err := r.release(ctx, s, w); err != nil || wrote {
@@ -236,7 +236,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 	}
 	if there := w.exists(s.plan.bridgeWishes(rollout.Inert)); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			if err := r.apply(ctx, r.Write, unmet); err != nil {
+			if err := r.apply(ctx, r.restoring().Write, unmet); err != nil {
 				return err
 			}
 			s.bridgesAt = time.Now()

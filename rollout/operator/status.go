@@ -66,7 +66,7 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 		cuts = findCuts(t.picture, t.cells, s.stepName(t.at), s.tightened)
 	}
 	s.fillStatus(run, t, cuts)
-	if err := r.Write.UpdateStatus(ctx, run); err != nil {
+	if err := r.deciding().Write.UpdateStatus(ctx, run); err != nil {
 		return fmt.Errorf("record phase %s of run %s: %w", t.next.Phase, run.Name, err)
 	}
 	now := time.Now()
