@@ -37,8 +37,8 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 // over a cluster in which nothing changed compiles nothing. The zero value holds
 // none.
 type compiled struct {
-	version      uint64
-	live, before *verdict.Snapshot
+	version             uint64
+	live, before, apart *verdict.Snapshot
 }
 
 // live is the world as it is, compiled.
@@ -57,6 +57,21 @@ func (s *session) without(w *world) *verdict.Snapshot {
 		c.before = verdict.Compile(s.plan.before(w), nil)
 	}
 	return c.before
+}
+
+// unisolated is the same without the policies of others that appeared since the plan
+// was made, compiled: what those deny, nothing of ours has to do with.
+func (s *session) unisolated(w *world) *verdict.Snapshot {
+	c := s.compiledFor(w)
+	if c.apart == nil {
+		before, appeared := s.plan.before(w), map[string]bool{}
+		for _, x := range s.baselineChanges(w) {
+			appeared[x.key()] = x.was == nil
+		}
+		before.Policies = slices.DeleteFunc(before.Policies, func(p verdict.Policy) bool { return appeared[p.Key()] })
+		c.apart = verdict.Compile(before, nil)
+	}
+	return c.apart
 }
 
 func (s *session) compiledFor(w *world) *compiled {
