@@ -138,8 +138,13 @@ type PolicyRolloutRunStatus struct {
 	Stage string `json:"stage,omitempty"`
 	// Step is the index of that step in the plan, from 0.
 	Step int32 `json:"step,omitempty"`
-	// PlanDigest is the digest of the armed plan; empty before arming.
+	// PlanDigest is the digest of what is decided in the armed plan, as tightrope plan prints it;
+	// empty before arming.
 	PlanDigest string `json:"planDigest,omitempty"`
+	// SnapshotDigest is the digest of the armed plan as it is stored, names of this run included: a
+	// controller that was restarted goes on with no other. Empty before arming, and in a run that an
+	// earlier release armed: there PlanDigest was this digest.
+	SnapshotDigest string `json:"snapshotDigest,omitempty"`
 	// Sources are the suites and the ConfigMap that the armed plan was made of. Whoever changes one
 	// afterwards changes nothing about the run.
 	// +listType=atomic

@@ -263,8 +263,8 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 		default: // the next tick sees it
 		}
 	})
-	if run.Status.PlanDigest != "" {
-		plan, err := loadPlan(ctx, r.Live, run.Name, run.Status.PlanDigest)
+	if armed := armedWith(run); armed != "" {
+		plan, err := loadPlan(ctx, r.Live, run.Name, armed)
 		if errors.Is(err, errPlanLost) {
 			s.lost, err = err, nil // a rollback must not fail on it
 		}

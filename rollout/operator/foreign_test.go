@@ -8,6 +8,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -37,14 +38,17 @@ func TestWhichChangesAreRepairs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := aPlan()
-			p.Candidates[0].Policy = ingress("c", some)
-			p.Baseline, p.Bridges = tt.baseline, nil
+			p.Candidates[0].Policy = plan.Policy(ingress("c", some))
+			p.Baseline, p.Bridges = nil, nil
+			for _, b := range tt.baseline {
+				p.Baseline = append(p.Baseline, plan.Policy(b))
+			}
 			bridges, err := rollout.Bridges(tt.baseline, p.candidatePolicies())
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, b := range bridges {
-				p.Bridges = append(p.Bridges, PlannedBridge{Bridge: b, Object: theBridge})
+				p.Bridges = append(p.Bridges, plan.Bridge{Bridge: b, Object: theBridge})
 			}
 			w := &world{}
 			for _, np := range tt.left {

@@ -270,7 +270,7 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	}
 	s.passed("every node shows the markers")
 	no := &refusal{}
-	if err := r.claim(ctx, s.plan.namespaces(), run, no); err != nil {
+	if err := r.claim(ctx, s.plan.Namespaces(), run, no); err != nil {
 		return err
 	}
 	if len(no.reasons) > 0 {
@@ -327,7 +327,7 @@ func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) 
 func (r *record) confirmations(p *Plan) int {
 	checks := 0
 	for _, path := range p.Paths {
-		checks += 2 * len(path.ways())
+		checks += 2 * len(path.Ways())
 	}
 	perHour := float64(checks) * float64(time.Hour) / float64(p.Interval)
 	return probes.Confirmations(r.State.LossRate, p.Budget, perHour)

@@ -10,6 +10,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -89,7 +90,7 @@ type judged struct {
 func (p *picture) judge() map[cell]*judged {
 	out := map[cell]*judged{}
 	for i, path := range p.plan.Paths {
-		for _, via := range path.ways() {
+		for _, via := range path.Ways() {
 			out[cell{i, via}] = &judged{}
 		}
 	}
@@ -125,7 +126,7 @@ func (p *picture) judge() map[cell]*judged {
 
 // due reports whether a path is to be as expected already: a forbidden one works until
 // policies deny it.
-func (p *picture) due(s sight, path PlannedPath) bool {
+func (p *picture) due(s sight, path plan.Path) bool {
 	if !p.scope.Live() {
 		return false
 	}
@@ -137,7 +138,7 @@ func (p *picture) judgeUntried(c cell, j *judged) {
 	path := p.plan.Paths[c.path]
 	allow := path.Expect == v1alpha1.ExpectAllow
 	switch {
-	case !path.votes(), !allow && !p.scope.Live(), allow && p.qualified != nil && !p.qualified[c]:
+	case !path.Votes(), !allow && !p.scope.Live(), allow && p.qualified != nil && !p.qualified[c]:
 		return
 	case allow && path.MayFail && p.scope == rollout.Nobody:
 		return
@@ -152,7 +153,7 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 		j.proved, j.note = false, "did not work before the change, so it has no vote"
 		return
 	}
-	j.required = path.votes()
+	j.required = path.Votes()
 	if p.scope == rollout.Nobody {
 		// Before the change the question is which paths work: only those may vote later.
 		j.required = j.required && (j.works || !path.MayFail)
@@ -166,7 +167,7 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 		j.proved = false
 	}
 	p.judgePartly(s, path, j)
-	if s.state.Last.Blocked() && path.votes() && j.cut == nil {
+	if s.state.Last.Blocked() && path.Votes() && j.cut == nil {
 		p.judgeFailure(s, path, j)
 	}
 }
@@ -177,7 +178,7 @@ func (p *picture) judgeAllow(c cell, s sight, j *judged) {
 // a target that restarts and a node that is busy fail too; then they are a cut
 // as well, because a data plane may differ from the specification, unless paths
 // that nothing of ours selects fail alike.
-func (p *picture) judgeFailure(s sight, path PlannedPath, j *judged) {
+func (p *picture) judgeFailure(s sight, path plan.Path, j *judged) {
 	switch explained := p.explained(s, path); {
 	case p.moved(s):
 		j.note = "the target's address has changed, so a failure says nothing about the policy"
@@ -261,7 +262,7 @@ func ready(pod *corev1.Pod) bool {
 // predicted is the verdict for the actual states of both ends: the policies and
 // labels that are live now. Through a Service, it is Deny only when it is for
 // every pod behind it.
-func (p *picture) predicted(s sight, path PlannedPath) verdict.Decision {
+func (p *picture) predicted(s sight, path plan.Path) verdict.Decision {
 	v, ok := p.explain(s, path)
 	if !ok {
 		return verdict.Unknown
@@ -271,7 +272,7 @@ func (p *picture) predicted(s sight, path PlannedPath) verdict.Decision {
 
 // explain judges an attempt by the live policies. Of several backends the most
 // permissive verdict speaks.
-func (p *picture) explain(s sight, path PlannedPath) (verdict.Verdict, bool) {
+func (p *picture) explain(s sight, path plan.Path) (verdict.Verdict, bool) {
 	src := p.world.pods[s.from]
 	if src == nil {
 		return verdict.Verdict{}, false
@@ -281,9 +282,9 @@ func (p *picture) explain(s sight, path PlannedPath) (verdict.Verdict, bool) {
 		if dst == nil {
 			return verdict.Verdict{}, false
 		}
-		return p.live.Judge(connect(verdictPod(src), verdictPod(dst), s.route.port, path.protocol())), true
+		return p.live.Judge(connect(verdictPod(src), verdictPod(dst), s.route.port, path.Protocol())), true
 	}
-	return p.throughService(src, p.world.backends(path.To.Service), path.protocol())
+	return p.throughService(src, p.world.backends(path.To.Service), path.Protocol())
 }
 
 func (p *picture) throughService(src *corev1.Pod, backends []backend, protocol string) (verdict.Verdict, bool) {

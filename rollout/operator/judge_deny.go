@@ -9,6 +9,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -21,13 +22,13 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	}
 	v, ok := p.explain(s, path)
 	if p.scope != rollout.Everyone && !ok {
-		j.required, j.proved = j.required || path.votes(), false
+		j.required, j.proved = j.required || path.Votes(), false
 		j.note = "one of its ends is gone, so nobody knows whether it should be blocked"
 		return
 	} else if p.scope != rollout.Everyone && v.Decision != verdict.Deny {
 		return
 	}
-	j.required = j.required || path.votes()
+	j.required = j.required || path.Votes()
 	alive := p.witnessed(s, path)
 	finding := probes.Judge(path.Expect, s.state.Last, alive)
 	open := p.openBackend(s, path)
@@ -39,7 +40,7 @@ func (p *picture) judgeDeny(c cell, s sight, j *judged) {
 	case open != "":
 		j.note = open
 	}
-	if path.votes() && p.leaks(s, open != "" || v.Decision == verdict.Allow) {
+	if path.Votes() && p.leaks(s, open != "" || v.Decision == verdict.Allow) {
 		s.state.Last = probes.Reached // the newest attempt may be one that was stopped
 		j.leak = &s
 	}
@@ -69,13 +70,13 @@ func (p *picture) leaks(s sight, allowed bool) bool {
 // forbidden path through to, unless attempts at the pod's own address were stopped
 // all the same; empty: none. A Service chooses the pod, so the attempts through it
 // that were stopped say nothing of one that they may not have been sent to.
-func (p *picture) openBackend(s sight, path PlannedPath) string {
+func (p *picture) openBackend(s sight, path plan.Path) string {
 	src := p.world.pods[s.from]
 	if s.route.via != v1alpha1.ViaService || src == nil {
 		return ""
 	}
 	for _, b := range p.world.allBackends(path.To.Service) {
-		v := p.live.Judge(connect(verdictPod(src), verdictPod(b.pod), b.port, path.protocol()))
+		v := p.live.Judge(connect(verdictPod(src), verdictPod(b.pod), b.port, path.Protocol()))
 		if v.Decision == verdict.Allow && !p.stopped(s, b) {
 			return fmt.Sprintf("the live policies allow it to pod %s/%s, and a Service may send any attempt there: %s", b.pod.Namespace, b.pod.Name, allowedBy(v))
 		}
@@ -118,14 +119,14 @@ func (p *picture) breached(cells map[cell]*judged) time.Time {
 
 // forbids reports whether an attempt on a forbidden path should be stopped by now:
 // when all is enforced, whatever the live policies say.
-func (p *picture) forbids(s sight, path PlannedPath) bool {
+func (p *picture) forbids(s sight, path plan.Path) bool {
 	return p.scope == rollout.Everyone || p.scope.Live() && p.predicted(s, path) == verdict.Deny
 }
 
 // witnessed says whether somebody got through to the same target by the same way of
 // late, since the scope took effect: to the address of the pod, or through the Service.
 // A pod that answers at its address says nothing of a Service that leads nowhere.
-func (p *picture) witnessed(s sight, path PlannedPath) probes.Alive {
+func (p *picture) witnessed(s sight, path plan.Path) probes.Alive {
 	for _, w := range p.sights {
 		serves := w.route.witness && w.route.path == s.route.path || !w.route.witness && w.route.path == path.WitnessPath
 		same := w.route.via == s.route.via && w.route.target == s.route.target && w.route.address == s.route.address

@@ -15,6 +15,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -34,7 +35,7 @@ func aPicture(expect v1alpha1.Expectation) *picture {
 	witness := to
 	witness.witness = true
 	return &picture{
-		plan:  &Plan{Interval: time.Second, Timeout: time.Second, Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p", Expect: expect}, WitnessPath: -1}}},
+		plan:  &Plan{Plan: plan.Plan{Interval: time.Second, Timeout: time.Second, Paths: []plan.Path{{Path: v1alpha1.Path{Name: "p", Expect: expect}, WitnessPath: -1}}}},
 		world: &world{pods: map[types.NamespacedName]*corev1.Pod{client: pod("client", "10.0.0.1"), server: pod("server", "10.0.0.2")}},
 		live:  policiesAre(),
 		scope: rollout.Few, settled: true, threshold: 3, now: now,
@@ -181,7 +182,7 @@ func TestAForbiddenPathThroughAServiceNeedsAWitnessThroughIt(t *testing.T) {
 			p.sights[2].route, p.sights[2].state.Last = route{via: v1alpha1.ViaService, witness: true}, probes.TimedOut
 		}, false},
 		{"a path that must work, by address", both, func(p *picture) {
-			p.plan.Paths = append(p.plan.Paths, PlannedPath{Path: v1alpha1.Path{Name: "q", Expect: v1alpha1.ExpectAllow}})
+			p.plan.Paths = append(p.plan.Paths, plan.Path{Path: v1alpha1.Path{Name: "q", Expect: v1alpha1.ExpectAllow}})
 			p.plan.Paths[0].WitnessPath, p.sights[1].route.path, p.sights[1].route.witness = 1, 1, false
 		}, false},
 		{"a witness by address, in a plan of an earlier release", nil, func(*picture) {}, true},

@@ -71,7 +71,7 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 
 // outcome counts what a commit has done.
 func (p *Plan) outcome() string {
-	removed := len(p.removed())
+	removed := len(p.Removed())
 	switch {
 	case removed == 0:
 		return fmt.Sprintf("%d policies are in force", len(p.Candidates))

@@ -93,14 +93,14 @@ func (r *record) begin(p *Plan, now time.Time) {
 	r.seen, r.cutAt, r.rows = map[string]seen{}, map[string]int{}, map[cell]*report.Path{}
 	if len(rep.Paths) == 0 {
 		for i, path := range p.Paths {
-			for _, via := range path.ways() {
+			for _, via := range path.Ways() {
 				rep.Paths = append(rep.Paths, p.row(i, via))
 			}
 		}
 	}
 	n := 0
 	for i, path := range p.Paths {
-		for _, via := range path.ways() {
+		for _, via := range path.Ways() {
 			r.rows[cell{i, via}] = &rep.Paths[n]
 			n++
 		}
@@ -113,11 +113,11 @@ func (r *record) begin(p *Plan, now time.Time) {
 
 func (p *Plan) row(i int, via v1alpha1.Via) report.Path {
 	path := p.Paths[i]
-	id, _ := p.identity(path.From)
+	id, _ := p.Identity(path.From)
 	return report.Path{
 		Name: path.Name, From: report.Workload{Namespace: id.Namespace, Identity: path.From},
 		To:   report.Service{Namespace: path.To.Service.Namespace, Name: path.To.Service.Name},
-		Port: path.To.Service.Port, Protocol: path.protocol(), Via: string(via), Expect: string(path.Expect),
+		Port: path.To.Service.Port, Protocol: path.Protocol(), Via: string(via), Expect: string(path.Expect),
 		Finding: report.Inconclusive,
 	}
 }
@@ -139,7 +139,7 @@ func (r *record) access(p *Plan, now time.Time) {
 		return
 	}
 	for _, id := range p.Identities {
-		pods := []string{p.agentName(id.Name, true), p.agentName(id.Name, false)}
+		pods := []string{p.AgentName(id.Name, true), p.AgentName(id.Name, false)}
 		r.Report.TemporaryAccess = append(r.Report.TemporaryAccess, report.Access{
 			Identity: id.Name, Namespace: id.Namespace, Pods: pods, From: now})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -212,7 +213,7 @@ func (s *session) cutByClearing(w *world) map[string]string {
 
 // losesBy is the rule by which another world denies a check what this one allows;
 // empty: it does not.
-func (p *picture) losesBy(other *picture, x sight, path PlannedPath) string {
+func (p *picture) losesBy(other *picture, x sight, path plan.Path) string {
 	if v, ok := other.explain(x, path); ok && v.Decision == verdict.Deny && p.predicted(x, path) != verdict.Deny {
 		return v.Rule()
 	}
@@ -332,7 +333,7 @@ func (s *session) lacking(w *world, samples int64) []lack {
 	}
 	for c := range s.record.rows { // nobody tries it any more: its target is gone
 		path := s.plan.Paths[c.path]
-		if !seen[c] && path.Expect == v1alpha1.ExpectAllow && path.votes() && (p.qualified == nil || p.qualified[c]) {
+		if !seen[c] && path.Expect == v1alpha1.ExpectAllow && path.Votes() && (p.qualified == nil || p.qualified[c]) {
 			out = append(out, lack{c, s.pods.Len() > 0})
 		}
 	}
@@ -343,5 +344,5 @@ func (s *session) lacking(w *world, samples int64) []lack {
 func (p *picture) mustWork(x sight) bool {
 	path := p.plan.Paths[x.route.path]
 	c := cell{x.route.path, x.route.via}
-	return !x.route.witness && path.Expect == v1alpha1.ExpectAllow && path.votes() && (p.qualified == nil || p.qualified[c])
+	return !x.route.witness && path.Expect == v1alpha1.ExpectAllow && path.Votes() && (p.qualified == nil || p.qualified[c])
 }

@@ -103,9 +103,9 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	st.Phase, st.Step, st.Cause = t.next.Phase, int32(t.next.Step), string(t.next.Cause)
 	st.Stage, st.Result = s.stepName(t.next), t.next.Result()
 	if t.next.Phase == v1alpha1.PhasePreflight {
-		st.PlanDigest, st.Sources = "", nil // nothing is armed: the plan is made, or made again
+		st.PlanDigest, st.SnapshotDigest, st.Sources = "", "", nil // nothing is armed: the plan is made, or made again
 	} else if s.plan != nil {
-		st.PlanDigest, st.Sources = s.plan.Digest(), s.plan.Sources
+		st.PlanDigest, st.SnapshotDigest, st.Sources = s.plan.Digest(), s.plan.stored, s.plan.Sources
 		st.Evidence = &v1alpha1.Evidence{Report: publishedName(run).Name}
 	}
 	for _, c := range cuts {

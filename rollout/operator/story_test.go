@@ -27,6 +27,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 var patchOptions = metav1.PatchOptions{}
@@ -321,7 +322,7 @@ func (s *story) wantPolicies(committed bool) {
 	s.t.Helper()
 	want := map[string]string{}
 	for _, np := range s.baseline {
-		want[np.Name] = digestOf(np.Spec)
+		want[np.Name] = plan.SumOf(np.Spec)
 	}
 	if committed {
 		var ro v1alpha1.PolicyRollout
@@ -334,14 +335,14 @@ func (s *story) wantPolicies(committed bool) {
 			if err := s.c.client.Create(s.ctx, np, client.DryRunAll); err != nil {
 				s.t.Fatal(err)
 			}
-			want[c.Name] = digestOf(np.Spec)
+			want[c.Name] = plan.SumOf(np.Spec)
 		}
 	}
 	for _, np := range s.policies() {
 		if np.Labels[v1alpha1.LabelRun] != "" || np.Labels[v1alpha1.LabelRole] != "" {
 			s.t.Errorf("policy %s still carries our labels %v", np.Name, np.Labels)
 		}
-		if digestOf(np.Spec) != want[np.Name] {
+		if plan.SumOf(np.Spec) != want[np.Name] {
 			s.t.Errorf("policy %s is none of the wanted set, or differs: %+v", np.Name, np.Spec)
 		}
 		delete(want, np.Name)

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // tidy removes what a finished run left in any namespace: temporary policies,
@@ -153,7 +154,7 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 // published report is the run's own, and goes with it.
 func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	var rev appsv1.ControllerRevision
-	err := r.Live.Get(ctx, planRevision(run.Name), &rev)
+	err := r.Live.Get(ctx, plan.Revision(run.Name), &rev)
 	if err == nil && run.Made(&rev) {
 		err = r.Write.Delete(ctx, &rev)
 	}

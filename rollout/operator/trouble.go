@@ -11,6 +11,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -53,7 +54,7 @@ const (
 // explained reports whether the live policies deny what a check tries, at either
 // end. A name that does not resolve is explained by policies that deny the
 // questions of its source to the cluster's name servers, too.
-func (p *picture) explained(s sight, path PlannedPath) bool {
+func (p *picture) explained(s sight, path plan.Path) bool {
 	if p.predicted(s, path) == verdict.Deny {
 		return true
 	}
@@ -114,7 +115,7 @@ func (p *picture) answers(s sight) bool {
 	}
 	target := p.plan.Paths[s.route.path]
 	for _, o := range p.sights {
-		same := p.plan.Paths[o.route.path].sameTarget(target)
+		same := p.plan.Paths[o.route.path].SameTarget(target)
 		if s.route.via == v1alpha1.ViaPodIP {
 			same = same && o.route.via == v1alpha1.ViaPodIP && o.route.target == s.route.target && o.route.address == s.route.address
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // Results of a verification, beside Inconclusive.
@@ -79,7 +80,7 @@ func (x *verifier) judgedBy() string {
 	for ns := range x.concerned() {
 		labels[ns] = x.world.verdict.Namespaces[ns]
 	}
-	return digestOf([]any{x.policies(), labels})
+	return plan.SumOf([]any{x.policies(), labels})
 }
 
 // judge judges what every check has seen, as a rollout does whose candidates are in
@@ -217,13 +218,13 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	var broken, unproved []string
 	holds, rows := 0, len(x.record.Report.Paths)
 	for i, path := range x.plan.Paths {
-		for _, via := range path.ways() {
+		for _, via := range path.Ways() {
 			row := x.record.rows[cell{i, via}]
 			name := fmt.Sprintf("%s via %s", path.Name, via)
 			switch {
 			case row != nil && row.Finding == report.Holds:
 				holds++
-			case !path.votes():
+			case !path.Votes():
 			case row == nil || row.Finding == report.Inconclusive || row.Finding == "":
 				unproved = append(unproved, name+": "+whyUnproved(row))
 			default:
@@ -241,7 +242,7 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 		return resultViolated, "", told(broken, unproved)
 	case len(x.asked.late) > 0:
 		return "Inconclusive", string(rollout.CauseNotEnforced), told([]string{fmt.Sprintf("nobody knows whether %s enforces policies: a probe pod or a target came there meanwhile; try again", strings.Join(x.asked.late, ", "))}, unproved)
-	case len(unproved) > 0 || holds == 0 || holds < rows && !slices.ContainsFunc(x.plan.Paths, PlannedPath.votes):
+	case len(unproved) > 0 || holds == 0 || holds < rows && !slices.ContainsFunc(x.plan.Paths, plan.Path.Votes):
 		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", rows-holds, rows)}, unproved)
 	}
 	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, %s", holds, rows, len(x.plan.Paths), x.asked.where())
@@ -268,7 +269,7 @@ func (x *verifier) policies() []report.Policy {
 	var out []report.Policy
 	for _, p := range x.world.verdict.Policies {
 		if concerned[p.Namespace] {
-			out = append(out, report.Policy{Name: p.Key(), SHA256: digestOf(p.Spec)})
+			out = append(out, report.Policy{Name: p.Key(), SHA256: plan.SumOf(p.Spec)})
 		}
 	}
 	slices.SortFunc(out, func(a, b report.Policy) int { return strings.Compare(a.Name, b.Name) })
@@ -279,7 +280,7 @@ func (x *verifier) policies() []report.Policy {
 func (x *verifier) concerned() map[string]bool {
 	out := map[string]bool{}
 	for _, path := range x.plan.Paths {
-		id, _ := x.plan.identity(path.From)
+		id, _ := x.plan.Identity(path.From)
 		out[id.Namespace], out[path.To.Service.Namespace] = true, true
 	}
 	return out

@@ -17,6 +17,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -86,7 +87,7 @@ func ending(rows []report.Path) *verifier {
 	x.record.rows = map[cell]*report.Path{}
 	x.record.Report.Paths = rows
 	for i, name := range []string{"p", "q", "warned"} {
-		path := PlannedPath{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}}}
+		path := plan.Path{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}}}
 		if name == "warned" {
 			path.Criticality = v1alpha1.CriticalityWarning
 		}
@@ -292,7 +293,7 @@ func TestHowAVerificationEnds(t *testing.T) {
 }
 
 func TestOnlyTheNamedPathsAreTried(t *testing.T) {
-	p, no := &Plan{Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p"}}, {Path: v1alpha1.Path{Name: "q"}}}}, &refusal{}
+	p, no := &Plan{Plan: plan.Plan{Paths: []plan.Path{{Path: v1alpha1.Path{Name: "p"}}, {Path: v1alpha1.Path{Name: "q"}}}}}, &refusal{}
 	p.only([]string{"q"}, no)
 	if len(no.reasons) > 0 || len(p.Paths) != 1 || p.Paths[0].Name != "q" {
 		t.Errorf("%v: %+v", no.reasons, p.Paths)

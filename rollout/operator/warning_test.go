@@ -8,6 +8,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // A path that has no vote holds like any other when it is seen to, and only then.
@@ -60,7 +61,7 @@ func TestAWarningPathHoldsToo(t *testing.T) {
 
 // verify has suites and no rollout.
 func TestAnIdentityOfTwoSuitesIsToldWithoutARollout(t *testing.T) {
-	w, p, no := &world{}, &Plan{Run: "r-1"}, &refusal{}
+	w, p, no := &world{}, &Plan{Plan: plan.Plan{Run: "r-1"}}, &refusal{}
 	w.verdict.Namespaces = map[string]map[string]string{"a": {}}
 	for _, name := range []string{"s", "t"} {
 		suite := &v1alpha1.ConnectivitySuite{Spec: v1alpha1.ConnectivitySuiteSpec{Identities: []v1alpha1.Identity{{Name: "x", Namespace: "a"}}}}
@@ -78,7 +79,7 @@ func TestAVerificationOfWarningsAlone(t *testing.T) {
 	for want, findings := range map[string][]report.Finding{resultVerified: {report.Holds, report.Holds}, "Inconclusive": {report.Holds, report.Inconclusive}} {
 		x := &verifier{plan: &Plan{}}
 		for _, name := range []string{"p", "q"} {
-			x.plan.Paths = append(x.plan.Paths, PlannedPath{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}, Criticality: v1alpha1.CriticalityWarning}})
+			x.plan.Paths = append(x.plan.Paths, plan.Path{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}, Criticality: v1alpha1.CriticalityWarning}})
 		}
 		x.record.begin(x.plan, time.Now())
 		for i, f := range findings {
