@@ -175,12 +175,18 @@ type PolicyRolloutRunStatus struct {
 
 // Evidence says where the evidence of a run is, and how to tell that nobody changed it.
 type Evidence struct {
+	// Head is the digest ("sha256:…") of the newest chunk of evidence. Each chunk is a ConfigMap in the
+	// run's namespace and holds the digest of the one before, so that Head names all of them and their order.
+	Head string `json:"head,omitempty"`
+	// Chunks is how many chunks there are.
+	// +kubebuilder:validation:Minimum=0
+	Chunks int32 `json:"chunks,omitempty"`
 	// Report is the name of the ConfigMap in the run's namespace that holds report.json. It is a
 	// copy for people: whoever may edit ConfigMaps can edit it, and the controller never reads it back.
 	Report string `json:"report,omitempty"`
-	// Head is the digest ("sha256:…") of the report as it was when the run had ended; empty: the
+	// ReportDigest is the digest ("sha256:…") of the report as it was when the run had ended; empty: the
 	// run goes on, or the report could not be written. A ConfigMap with another digest was edited.
-	Head string `json:"head,omitempty"`
+	ReportDigest string `json:"reportDigest,omitempty"`
 }
 
 // CutStatus is a path that must work and did not.

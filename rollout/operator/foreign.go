@@ -104,7 +104,7 @@ func (s *session) foreignChange(w *world, at rollout.State) string {
 // plan. From then on the baseline is what it left.
 func (s *session) repairs(w *world, c baselineChange, at rollout.State) bool {
 	st := &s.record.State
-	if at.Phase != v1alpha1.PhaseHeld || c.was == nil || !slices.Contains(st.LeakThrough, c.key()) {
+	if at.Phase != v1alpha1.PhaseHeld || c.was == nil || !slices.Contains(s.record.Through, c.key()) {
 		return false
 	}
 	var baseline []verdict.Policy

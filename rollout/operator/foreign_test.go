@@ -55,7 +55,7 @@ func TestWhichChangesAreRepairs(t *testing.T) {
 				w.policies = append(w.policies, networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: np.Name}, Spec: np.Spec})
 			}
 			s := &session{plan: p}
-			s.record.State.LeakThrough = []string{"a/broad"}
+			s.record.Through = []string{"a/broad"}
 			if what := s.foreignChange(w, tt.at); (what != "") != tt.foreign {
 				t.Fatalf("foreign: %q, want some: %v", what, tt.foreign)
 			}

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -12,59 +11,6 @@ import (
 	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
-
-// judgeDeny judges a path that must not work. Until the ends of the attempt are
-// in a state whose policies deny it, reaching the target is what should happen.
-func (p *picture) judgeDeny(c cell, s sight, j *judged) {
-	path := p.plan.Paths[c.path]
-	if p.scope == rollout.Nobody {
-		return
-	}
-	v, ok := p.explain(s, path)
-	if p.scope != rollout.Everyone && !ok {
-		j.required, j.proved = j.required || path.Votes(), false
-		j.note = "one of its ends is gone, so nobody knows whether it should be blocked"
-		return
-	} else if p.scope != rollout.Everyone && v.Decision != verdict.Deny {
-		return
-	}
-	j.required = j.required || path.Votes()
-	alive := p.witnessed(s, path)
-	finding := probes.Judge(path.Expect, s.state.Last, alive)
-	open := p.openBackend(s, path)
-	switch {
-	case finding == probes.Inconclusive && alive != probes.AliveYes:
-		j.note = "no witness got through to the target, so \"blocked\" proves nothing"
-	case finding == probes.Inconclusive:
-		j.note = fmt.Sprintf("the newest attempt ended %s, which does not show that the network stopped it", cmp.Or(s.state.Last, "unsent"))
-	case open != "":
-		j.note = open
-	}
-	if path.Votes() && p.leaks(s, open != "" || v.Decision == verdict.Allow) {
-		s.state.Last = probes.Reached // the newest attempt may be one that was stopped
-		j.leak = &s
-	}
-	if finding != probes.Holds || open != "" || j.leak != nil || !p.fresh(s) || !blockedThroughout(s.state, p.needed(c.via)) {
-		j.proved = false
-	}
-}
-
-// leaks reports whether a forbidden path is open. Several attempts in a row say so;
-// so do a few that are spread over many if the live policies allow them, because a
-// Service may send only some attempts to the pod that is open. Where nothing was
-// changed there is nothing that still has to take effect, and one is enough.
-func (p *picture) leaks(s sight, allowed bool) bool {
-	through := s.state.ConnectedSinceMark
-	switch {
-	case !p.settled:
-		return false
-	case s.state.Last.Connected() && s.state.StreakSinceMark >= p.needed(s.route.via):
-		return true
-	case p.unseen:
-		return through > 0 || s.connectedAt.After(p.since) // the latter holds over lines that were lost
-	}
-	return allowed && through >= minSamples
-}
 
 // openBackend says which pod behind a Service the live policies let an attempt on a
 // forbidden path through to, unless attempts at the pod's own address were stopped
@@ -90,15 +36,6 @@ func (p *picture) stopped(s sight, b backend) bool {
 	return slices.ContainsFunc(p.sights, func(o sight) bool {
 		return o.isAt(s, b) && p.fresh(o) && o.state.Last.Stopped() && o.state.ConnectedSinceMark == 0 && o.state.StoppedSinceMark >= minSamples
 	})
-}
-
-// blockedThroughout reports whether the network stopped enough attempts since the
-// mark. Once one got through, a few are not enough: every second one may.
-func blockedThroughout(s probes.CheckState, needed int) bool {
-	if s.ConnectedSinceMark > 0 {
-		return s.StoppedSinceMark >= int64(needed) && s.StreakSinceMark >= needed
-	}
-	return s.StoppedSinceMark >= minSamples
 }
 
 // breached is when a forbidden path that the scope should block was last heard to

@@ -15,6 +15,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -237,7 +238,8 @@ func TestWhatTheLastStepDidNotProveDoesNotHold(t *testing.T) {
 	p.fails(3)
 	s := &session{plan: p.plan}
 	s.record.begin(p.plan, p.now)
-	s.record.tally(p, p.judge(), "stage/1")
+	p.judge()
+	s.record.tally(p, "stage/1", "all")
 	row := s.record.rows[cell{0, v1alpha1.ViaPodIP}]
 	if row.Finding != report.Holds {
 		t.Fatalf("%+v; want it to hold", row)
@@ -246,7 +248,7 @@ func TestWhatTheLastStepDidNotProveDoesNotHold(t *testing.T) {
 	end := turn{at: rollout.State{Phase: v1alpha1.PhaseCommitting}, next: rollout.State{Phase: v1alpha1.PhaseCommitted}, picture: p, cells: p.judge(),
 		evidence: rollout.Evidence{Required: 10, Proved: 9}}
 	message := s.message(end, nil)
-	s.record.turn(s, end, message, p.now)
+	s.record.log(evidence.Entry{Turn: s.decision(end, message, nil)}, p.now)
 	if row.Finding != report.Inconclusive || row.Note == "" || !strings.Contains(message, "9 of 10") {
 		t.Errorf("finding %s, %q; message %q; want it inconclusive, and nine of ten", row.Finding, row.Note, message)
 	}
@@ -260,9 +262,8 @@ func TestFailuresThatAreNotDecidedOnAreTold(t *testing.T) {
 	} {
 		p := aPicture(v1alpha1.ExpectAllow)
 		edit(p)
-		var e rollout.Evidence
-		c := cell{0, v1alpha1.ViaPodIP}
-		(&session{plan: p.plan}).count(&e, p, c, p.judge()[c])
+		p.judge()
+		e := p.sum(rollout.Evidence{})
 		if !slices.Equal(e.Failing, []string{"p"}) || len(e.Cut) > 0 {
 			t.Errorf("%s: failing %q, cut %q; want it failing and not cut", name, e.Failing, e.Cut)
 		}

@@ -100,7 +100,7 @@ func (r *recorder) sawRun(ctx context.Context, run *v1alpha1.PolicyRolloutRun, a
 		r.rec.Plan, r.failed = loadPlan(ctx, r.client, run.Name, armedWith(run))
 	}
 	if r.rec.Plan != nil && !state.Phase.Terminal() {
-		if err := r.record.load(ctx, r.client, keyOf(run)); err != nil {
+		if err := r.record.load(ctx, r.client, run); err != nil {
 			r.failed = err
 		}
 		r.rec.Settle = max(r.rec.Settle, r.record.State.Settle)

@@ -134,7 +134,7 @@ func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at ro
 func (s *session) ailingOf(lacking []lack) map[cell]bool {
 	out := map[cell]bool{}
 	for _, x := range lacking {
-		_, cut := s.record.cutAt[s.plan.Paths[x.cell.path].Name+"\x00"+string(x.cell.via)]
+		_, cut := s.record.wasCut(x.cell)
 		out[x.cell] = x.ails && !cut
 	}
 	return out

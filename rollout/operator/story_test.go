@@ -315,6 +315,7 @@ func (s *story) report() report.Report {
 	if err != nil {
 		s.t.Fatalf("report: %v", err)
 	}
+	s.verify(&run, rep)
 	return *rep
 }
 
@@ -376,7 +377,7 @@ func (s *story) wantNothingLeft() {
 			s.t.Fatal(err)
 		}
 		for _, cm := range maps.Items {
-			if cm.Name != recordName(s.run()).Name && cm.Name != s.run() {
+			if cm.Labels[v1alpha1.LabelRole] != roleEvidence && cm.Name != s.run() {
 				s.t.Errorf("ConfigMap %s/%s is left", ns, cm.Name)
 			}
 		}

@@ -27,7 +27,7 @@ const verifyStep = "verify"
 // policies may not have judged the new pods yet. Nor does what was seen of policies
 // that were changed meanwhile: then it begins anew.
 func (x *verifier) observe(ctx context.Context) error {
-	x.record.phase(verifyStep, "", "Passed", time.Now())
+	x.record.Phase(verifyStep, "", "Passed", time.Now())
 	specs, oldest := x.agents(), verifyRead
 	x.open(time.Now())
 	for {
@@ -95,7 +95,7 @@ func (x *verifier) judge(specs []agentSpec, now time.Time) (over bool) {
 		x.record.skip(p)
 	}
 	x.picture, x.cells = p, p.judge()
-	x.record.tally(p, x.cells, verifyStep)
+	x.record.tally(p, verifyStep, verifyStep)
 	for c, j := range x.cells {
 		if j.cut != nil {
 			_, x.broke[c] = p.blame(*j.cut)
@@ -162,9 +162,9 @@ func (x *verifier) conclude(failed error) *report.Report {
 	rep.Kind, rep.Run = report.KindVerify, x.title()
 	rep.TemporaryAccess = x.access(now)
 	if x.cells != nil {
-		r.cut(findCuts(x.picture, x.cells, verifyStep, time.Time{}), now)
+		r.cutOff(findCuts(x.picture, x.cells, verifyStep, time.Time{}), now)
 		x.healed()
-		r.unprovedLast(x.picture, x.cells) // a path that failed when last tried was judged: its target may be down
+		r.UnprovedLast(&x.picture.facted, x.picture.weighed) // a path that failed when last tried was judged: its target may be down
 	}
 	for _, why := range x.plan.down {
 		rep.NotTested = append(rep.NotTested, report.NotTested{What: why, Reason: "its target is down"})
@@ -174,10 +174,22 @@ func (x *verifier) conclude(failed error) *report.Report {
 	x.plain(rep)
 	result, cause, message := x.ending(failed)
 	if result != resultVerified {
-		r.phase("", "", "Failed", now)
+		r.Phase("", "", "Failed", now)
 	}
-	r.end(result, cause, message, now)
+	rep.Result, rep.Cause, rep.Message = result, cause, message
+	r.End(now)
 	return rep
+}
+
+// cutOff writes down what is cut in the end.
+func (r *record) cutOff(found []foundCut, now time.Time) {
+	for _, f := range found {
+		f.entry.At = now
+		f.entry.Latencies.Decide = millis(now.Sub(f.received))
+		r.Report.Cuts = append(r.Report.Cuts, f.entry)
+		row := r.rows[f.cell]
+		row.Finding, row.Rule, row.Note = report.CutFinding, f.entry.Rule, ""
+	}
 }
 
 // plain makes the report speak of identities, whose names are the same each time,

@@ -108,10 +108,12 @@ func TestALeakIsNotErased(t *testing.T) {
 		c, r := cell{0, v1alpha1.ViaService}, record{}
 		r.begin(p.plan, p.now)
 		p.tried(20, 0, probes.Reached, 20)
-		r.tally(p, p.judge(), verifyStep)
+		p.judge()
+		r.tally(p, verifyStep, verifyStep)
 		p.tried(0, 20, probes.TimedOut, 20) // the newer ones count alone after lost lines
 		for range 2 {
-			r.tally(p, p.judge(), verifyStep)
+			p.judge()
+			r.tally(p, verifyStep, verifyStep)
 		}
 		if row := r.rows[c]; row.Finding != want || !unseen && row.Note != "it leaked in verify, and was proved after that" {
 			t.Errorf("nobody changes the policies: %v; row %+v, want %s", unseen, row, want)

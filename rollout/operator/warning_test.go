@@ -38,7 +38,7 @@ func TestAWarningPathHoldsToo(t *testing.T) {
 			}
 			var r record
 			r.begin(p.plan, time.Now())
-			r.tally(p, cells, "few")
+			r.tally(p, "few", "few")
 			if got := r.rows[c].Finding; got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
@@ -49,9 +49,9 @@ func TestAWarningPathHoldsToo(t *testing.T) {
 			} else {
 				p.sights[0].state = p.sights[1].state
 			}
-			cells = p.judge()
-			r.tally(p, cells, "all")
-			r.unprovedLast(p, cells)
+			p.judge()
+			r.tally(p, "all", "all")
+			r.UnprovedLast(&p.facted, p.weighed)
 			if got := r.rows[c].Finding; got != report.Inconclusive {
 				t.Errorf("when last tried it was not as it should be: %s", got)
 			}
