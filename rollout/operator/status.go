@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
@@ -50,6 +51,7 @@ type turn struct {
 	evidence rollout.Evidence
 	cells    map[cell]*judged
 	picture  *picture // nil before there are agents
+	granted  granted
 }
 
 // advance writes a decision down: what it rests on, then the status, then the
@@ -100,6 +102,9 @@ func (s *session) planAgain() {
 func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foundCut) {
 	st := &run.Status
 	st.ObservedGeneration = run.Generation
+	if st.Phase != t.next.Phase || st.Step != int32(t.next.Step) || st.StageSince == nil { // a pause, and waiting, are the same visit
+		st.StageSince = ptr.To(metav1.NewMicroTime(time.Now().Truncate(time.Microsecond)))
+	}
 	st.Phase, st.Step, st.Cause = t.next.Phase, int32(t.next.Step), string(t.next.Cause)
 	st.Stage, st.Result = s.stepName(t.next), t.next.Result()
 	if t.next.Phase == v1alpha1.PhasePreflight {
@@ -127,6 +132,7 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 		st.History = st.History[n-maxHistory:]
 	}
 	setConditions(run, t.next)
+	setWaiting(run, t.next, t.granted)
 }
 
 // clip bounds a text to n bytes, and cuts no character in two: names of paths have
@@ -193,15 +199,18 @@ func (r *record) turn(s *session, t turn, message string, now time.Time) {
 		rollout.CauseAborted: "Aborted", rollout.CauseForeign: "Foreign",
 		rollout.CauseRefused: "Refused", rollout.CauseNotEnforced: "NotEnforced", rollout.CauseInPlace: "InPlace",
 		rollout.CauseUnexplained: "Unexplained", rollout.CauseBaselineChanged: "BaselineChanged",
-		rollout.CausePaused: "Paused",
+		rollout.CausePaused: "Paused", rollout.CauseWaiting: "Passed",
 	}[t.next.Cause]
 	if t.at.Phase == v1alpha1.PhaseRollingBack {
 		leaving = map[v1alpha1.Phase]string{v1alpha1.PhaseRolledBack: "Passed", v1alpha1.PhaseHeld: "BaselineChanged"}[t.next.Phase]
 		leaving = cmp.Or(leaving, "Failed")
 	}
+	r.approved(t.granted)
 	name := s.stepName(t.next)
 	if t.next.Cause == rollout.CausePaused {
 		name = "pause"
+	} else if t.next.Cause == rollout.CauseWaiting {
+		name = "approval"
 	} else if t.toggles() {
 		leaving = "Resumed"
 	}
