@@ -24,7 +24,7 @@ func OfRun(run *v1alpha1.PolicyRolloutRun, cm *corev1.ConfigMap) (*Report, error
 	}
 	head := ""
 	if run.Status.Evidence != nil {
-		head = run.Status.Evidence.Head
+		head = run.Status.Evidence.ReportDigest
 	}
 	digest, err := Digest(cm.Data, cm.BinaryData)
 	switch {
@@ -46,7 +46,7 @@ func OfRun(run *v1alpha1.PolicyRolloutRun, cm *corev1.ConfigMap) (*Report, error
 // Unverified says why the report of a run is not held against a digest; empty: it is,
 // or it is made of the run's status alone.
 func Unverified(run *v1alpha1.PolicyRolloutRun) string {
-	if e := run.Status.Evidence; e == nil || e.Report == "" || e.Head != "" {
+	if e := run.Status.Evidence; e == nil || e.Report == "" || e.ReportDigest != "" {
 		return ""
 	}
 	if run.Status.Phase.Terminal() {

@@ -30,7 +30,7 @@ func TestOnlyTheControllersReportIsTold(t *testing.T) {
 	}{
 		{"as it was written", func(*v1alpha1.PolicyRolloutRun, *corev1.ConfigMap) {}, ""},
 		{"of a run under way", func(run *v1alpha1.PolicyRolloutRun, _ *corev1.ConfigMap) {
-			run.Status.Evidence.Head, run.Status.Conditions = "", nil
+			run.Status.Evidence.ReportDigest, run.Status.Conditions = "", nil
 		}, ""},
 		{"edited", func(_ *v1alpha1.PolicyRolloutRun, cm *corev1.ConfigMap) {
 			cm.Data = map[string]string{storedKey: strings.Replace(cm.Data[storedKey], "RolledBack", "Committed", 1)}
@@ -43,14 +43,14 @@ func TestOnlyTheControllersReportIsTold(t *testing.T) {
 			cm.BinaryData = packed
 		}, "its digest is sha256:"},
 		{"of another run", func(_ *v1alpha1.PolicyRolloutRun, cm *corev1.ConfigMap) { cm.Annotations = nil }, "it is of run UID"},
-		{"not finished", func(run *v1alpha1.PolicyRolloutRun, _ *corev1.ConfigMap) { run.Status.Evidence.Head = "" }, "the last one could not be written"},
+		{"not finished", func(run *v1alpha1.PolicyRolloutRun, _ *corev1.ConfigMap) { run.Status.Evidence.ReportDigest = "" }, "the last one could not be written"},
 		{"emptied while the run goes on", func(run *v1alpha1.PolicyRolloutRun, cm *corev1.ConfigMap) {
-			run.Status.Evidence.Head, run.Status.Conditions, cm.Data = "", nil, nil
+			run.Status.Evidence.ReportDigest, run.Status.Conditions, cm.Data = "", nil, nil
 		}, "has neither report.json nor report.json.gz"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "r-1", UID: "u"}}
-			run.Status.Evidence = &v1alpha1.Evidence{Report: "r-1", Head: head}
+			run.Status.Evidence = &v1alpha1.Evidence{Report: "r-1", ReportDigest: head}
 			meta.SetStatusCondition(&run.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionTidied, Status: metav1.ConditionTrue})
 			cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "r-1", Annotations: map[string]string{v1alpha1.AnnotationRunUID: "u"}}, Data: data}
 			tt.edit(run, cm)
@@ -74,7 +74,7 @@ func TestAReportWithoutDigestIsNotVerified(t *testing.T) {
 		evidence *v1alpha1.Evidence
 		want     string
 	}{
-		{v1alpha1.PhaseCommitted, &v1alpha1.Evidence{Report: "r-1", Head: "sha256:x"}, ""},
+		{v1alpha1.PhaseCommitted, &v1alpha1.Evidence{Report: "r-1", ReportDigest: "sha256:x"}, ""},
 		{v1alpha1.PhaseRefused, nil, ""},
 		{v1alpha1.PhaseHeld, &v1alpha1.Evidence{Report: "r-1"}, "run r-1 goes on"},
 		{v1alpha1.PhaseCommitted, &v1alpha1.Evidence{Report: "r-1"}, "run r-1 has not finished tidying"},

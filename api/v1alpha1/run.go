@@ -141,8 +141,13 @@ type PolicyRolloutRunStatus struct {
 	StageSince *metav1.MicroTime `json:"stageSince,omitempty"`
 	// Step is the index of that step in the plan, from 0.
 	Step int32 `json:"step,omitempty"`
-	// PlanDigest is the digest of the armed plan; empty before arming.
+	// PlanDigest is the digest of what is decided in the armed plan, as tightrope plan prints it;
+	// empty before arming.
 	PlanDigest string `json:"planDigest,omitempty"`
+	// SnapshotDigest is the digest of the armed plan as it is stored, names of this run included: a
+	// controller that was restarted goes on with no other. Empty before arming, and in a run that an
+	// earlier release armed: there PlanDigest was this digest.
+	SnapshotDigest string `json:"snapshotDigest,omitempty"`
 	// Sources are the suites and the ConfigMap that the armed plan was made of. Whoever changes one
 	// afterwards changes nothing about the run.
 	// +listType=atomic
@@ -173,12 +178,18 @@ type PolicyRolloutRunStatus struct {
 
 // Evidence says where the evidence of a run is, and how to tell that nobody changed it.
 type Evidence struct {
+	// Head is the digest ("sha256:…") of the newest chunk of evidence. Each chunk is a ConfigMap in the
+	// run's namespace and holds the digest of the one before, so that Head names all of them and their order.
+	Head string `json:"head,omitempty"`
+	// Chunks is how many chunks there are.
+	// +kubebuilder:validation:Minimum=0
+	Chunks int32 `json:"chunks,omitempty"`
 	// Report is the name of the ConfigMap in the run's namespace that holds report.json. It is a
 	// copy for people: whoever may edit ConfigMaps can edit it, and the controller never reads it back.
 	Report string `json:"report,omitempty"`
-	// Head is the digest ("sha256:…") of the report as it was when the run had ended; empty: the
+	// ReportDigest is the digest ("sha256:…") of the report as it was when the run had ended; empty: the
 	// run goes on, or the report could not be written. A ConfigMap with another digest was edited.
-	Head string `json:"head,omitempty"`
+	ReportDigest string `json:"reportDigest,omitempty"`
 }
 
 // CutStatus is a path that must work and did not.

@@ -28,6 +28,7 @@ const (
 	roleMarker    = "marker"
 	roleSnapshot  = "snapshot"
 	roleReport    = "report"
+	roleEvidence  = "evidence"
 )
 
 // wish is a NetworkPolicy as it should be.

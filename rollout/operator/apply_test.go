@@ -8,18 +8,18 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
-	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 func aPlan() *Plan {
 	all := metav1.LabelSelector{}
-	return &Plan{
-		Schema: planSchema, Run: "r-1", RunUID: "u",
-		Candidates: []Candidate{{Policy: verdict.Policy{Namespace: "a", Name: "c", Spec: networkingv1.NetworkPolicySpec{PodSelector: all}}, Object: "tightrope-r-1-candidate-0"}},
-		Bridges: []PlannedBridge{{
+	return &Plan{Plan: plan.Plan{
+		Schema: plan.Schema, Run: "r-1", RunUID: "u",
+		Candidates: []plan.Candidate{{Policy: plan.Policy{Namespace: "a", Name: "c", Spec: networkingv1.NetworkPolicySpec{PodSelector: all}}, Object: "tightrope-r-1-candidate-0"}},
+		Bridges: []plan.Bridge{{
 			Bridge: rollout.Bridge{Namespace: "a", Direction: networkingv1.PolicyTypeEgress, Selector: all}, Object: "tightrope-r-1-bridge-0",
 		}},
-	}
+	}}
 }
 
 func TestActivationsOfEveryScope(t *testing.T) {

@@ -8,14 +8,15 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 // granted is what the approvals of a run come to in the visit of the step that the run
 // is in. The zero value grants nothing.
 type granted struct {
 	rollout.Approvals
-	counting []v1alpha1.RolloutApproval // sorted by name
-	void     []string                   // which approvals of this visit do not count and why, in words, sorted
+	counting []evidence.Approval // sorted by name
+	void     []string            // which approvals of this visit do not count and why, in words, sorted
 }
 
 // grant weighs the approvals of a namespace for one run and the gates of its step, at a
@@ -30,37 +31,15 @@ func grant(run *v1alpha1.PolicyRolloutRun, gates []v1alpha1.Gate, all []v1alpha1
 			g.void = append(g.void, fmt.Sprintf("approval %s of %s does not count: %s", a.Name, a.Spec.Approver, why))
 			continue
 		}
-		g.counting = append(g.counting, a)
-		switch a.Spec.Action {
-		case v1alpha1.ActionPromote:
-			g.Promoted = true
-		case v1alpha1.ActionResume:
-			g.Resumed = true
-		}
+		g.counting = append(g.counting, evidence.Approval{
+			Name: a.Name, UID: a.UID, Action: a.Spec.Action, Stage: a.Spec.Stage, Gate: a.Spec.Gate, Approver: a.Spec.Approver,
+			At: a.CreationTimestamp.UTC(), Reason: a.Spec.Reason, PlanDigest: a.Spec.PlanDigest,
+		})
 	}
-	slices.SortFunc(g.counting, func(a, b v1alpha1.RolloutApproval) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(g.counting, func(a, b evidence.Approval) int { return strings.Compare(a.Name, b.Name) })
 	slices.Sort(g.void)
-	for _, gate := range gates {
-		if n := gate.Approvers(); n > 0 && len(g.approvers(gate.Name)) >= n {
-			if g.Open == nil {
-				g.Open = map[string]bool{}
-			}
-			g.Open[gate.Name] = true
-		}
-	}
+	g.Approvals = evidence.Granted(gates, g.counting)
 	return g
-}
-
-// approvers are the different people whose approvals count towards a gate, sorted.
-func (g granted) approvers(gate string) []string {
-	var who []string
-	for _, a := range g.counting {
-		if a.Spec.Action == v1alpha1.ActionProceed && a.Spec.Gate == gate {
-			who = append(who, a.Spec.Approver)
-		}
-	}
-	slices.Sort(who)
-	return slices.Compact(who)
 }
 
 // forgotten reports whether an approval was for a stage that the run has left, and so is
@@ -108,7 +87,7 @@ func (g granted) waiting(of string, step rollout.StepPlan) string {
 	namespace, name, _ := strings.Cut(of, "/")
 	var gates []string
 	for _, gate := range step.Shut(g.Approvals) {
-		who, so := g.approvers(gate.Name), ""
+		who, so := evidence.Approvers(g.counting, gate.Name), ""
 		if len(who) > 0 {
 			so = ", so far by " + strings.Join(who, " and ")
 		}
@@ -119,6 +98,18 @@ func (g granted) waiting(of string, step rollout.StepPlan) string {
 		return ""
 	}
 	return fmt.Sprintf("stage %s is proved; %s%s", step.Name, strings.Join(gates, "; "), g.ignored())
+}
+
+// waitsFor says what a step that is proved waits for, of a rollout (namespace/name), and
+// what to type. Who has approved so far is in the condition, which follows that.
+func waitsFor(of string, step rollout.StepPlan) string {
+	namespace, name, _ := strings.Cut(of, "/")
+	var gates []string
+	for _, gate := range step.Gates {
+		gates = append(gates, gate.Name)
+	}
+	return fmt.Sprintf("stage %s is proved and waits for approval at gate %s: tightrope rollout approve %s -n %s --stage %s",
+		step.Name, strings.Join(gates, " and "), name, namespace, step.Name)
 }
 
 // ignored lists the approvals that do not count, a few of them.

@@ -68,7 +68,7 @@ func (s *story) waits(words ...string) *v1alpha1.PolicyRolloutRun {
 	s.t.Helper()
 	return s.until(strings.Join(words, ", "), func(st *v1alpha1.PolicyRolloutRunStatus) bool {
 		c := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionWaitingForApproval)
-		if st.Cause != "WaitingForApproval" || c == nil || c.Status != metav1.ConditionTrue || !strings.Contains(st.Message, c.Message) {
+		if st.Cause != "WaitingForApproval" || c == nil || c.Status != metav1.ConditionTrue || !strings.Contains(st.Message, "tightrope rollout approve "+s.ns) {
 			return false
 		}
 		for _, w := range words {

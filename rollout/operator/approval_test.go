@@ -11,6 +11,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 var entered = time.Date(2026, 11, 30, 12, 0, 0, 123456000, time.UTC)
@@ -102,7 +103,7 @@ func TestWhatARunWaitsFor(t *testing.T) {
 	if got := g.waiting("ai/r", step); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if who := g.approvers("gate"); !slices.Equal(who, []string{"alice"}) {
+	if who := evidence.Approvers(g.counting, "gate"); !slices.Equal(who, []string{"alice"}) {
 		t.Errorf("approvers are %v", who)
 	}
 }

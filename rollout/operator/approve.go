@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
@@ -43,13 +42,13 @@ func (r *RunReconciler) approvalsOf(ctx context.Context, from client.Reader, run
 // one that was taken back. What cannot be read was not approved.
 func (r *RunReconciler) decide(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t *turn) error {
 	var steps []rollout.StepPlan
-	limits := defaultLimits
+	t.limits, t.intent = defaultLimits, intent(run)
 	if s.plan != nil {
-		steps, limits = s.plan.Steps, s.limits()
+		steps, t.limits = s.plan.Steps, s.limits()
 	}
 	step := func(a rollout.Approvals) rollout.State {
 		t.evidence.Approvals = a
-		return rollout.Step(steps, limits, t.at, t.evidence, intent(run))
+		return rollout.Step(steps, t.limits, t.at, t.evidence, t.intent)
 	}
 	alone := step(rollout.Approvals{})
 	cached, err := r.approvalsOf(ctx, r.Reader, run, s, t.at)
@@ -118,11 +117,11 @@ func runOf(_ context.Context, o client.Object) []reconcile.Request {
 
 // setWaiting says in a condition whether a run waits for people, and which approvals do
 // not count. A run without gates and approvals has no such condition.
-func setWaiting(run *v1alpha1.PolicyRolloutRun, at rollout.State, g granted) {
+func (s *session) setWaiting(run *v1alpha1.PolicyRolloutRun, at rollout.State, g granted) {
 	c := metav1.Condition{Type: v1alpha1.ConditionWaitingForApproval, Status: metav1.ConditionFalse, Reason: "NotWaiting",
 		Message: clip("no gate of the stage keeps the run from going on"+g.ignored(), 1024), ObservedGeneration: run.Generation}
 	if at.Cause == rollout.CauseWaiting {
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, "ApprovalMissing", clip(run.Status.Message, 1024)
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, "ApprovalMissing", clip(g.waiting(s.plan.Rollout, s.plan.Steps[at.Step]), 1024)
 	} else if len(g.void) == 0 && meta.FindStatusCondition(run.Status.Conditions, c.Type) == nil {
 		return
 	}
@@ -131,11 +130,7 @@ func setWaiting(run *v1alpha1.PolicyRolloutRun, at rollout.State, g granted) {
 
 // showAside writes down what phase and cause do not show of a run that stays where it is.
 func (r *RunReconciler) showAside(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn) error {
-	limits := defaultLimits
-	if s.plan != nil {
-		limits = s.limits()
-	}
-	if err := r.showPause(ctx, run, t.at, t.evidence.Silence > limits.Inconclusive); err != nil {
+	if err := r.showPause(ctx, run, t.at, t.evidence.Silence > t.limits.Inconclusive); err != nil {
 		return err
 	}
 	return r.showWaiting(ctx, run, s, t)
@@ -144,10 +139,7 @@ func (r *RunReconciler) showAside(ctx context.Context, run *v1alpha1.PolicyRollo
 // showWaiting writes down what approvals change about a run that stays where it is.
 func (r *RunReconciler) showWaiting(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn) error {
 	was := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionWaitingForApproval).DeepCopy()
-	if t.at.Cause == rollout.CauseWaiting {
-		run.Status.Message = clip(s.message(t, nil), 4096)
-	}
-	setWaiting(run, t.at, t.granted)
+	s.setWaiting(run, t.at, t.granted)
 	now := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionWaitingForApproval)
 	if now == nil || was != nil && was.Status == now.Status && was.Message == now.Message {
 		return nil
@@ -157,19 +149,6 @@ func (r *RunReconciler) showWaiting(ctx context.Context, run *v1alpha1.PolicyRol
 	}
 	r.Events.Eventf(run, nil, corev1.EventTypeNormal, "Approvals", "Advance", "%s", clip(now.Message, 1000))
 	return nil
-}
-
-// approved puts the approvals that count at a decision into the report.
-func (r *record) approved(g granted) {
-	for _, a := range g.counting {
-		row := report.Approval{
-			Name: a.Name, UID: string(a.UID), Action: string(a.Spec.Action), Stage: a.Spec.Stage, Gate: a.Spec.Gate,
-			Approver: a.Spec.Approver, Reason: a.Spec.Reason, PlanDigest: a.Spec.PlanDigest, At: a.CreationTimestamp.Time,
-		}
-		if !slices.ContainsFunc(r.Report.Approvals, func(known report.Approval) bool { return known.UID == row.UID }) {
-			r.Report.Approvals = append(r.Report.Approvals, row)
-		}
-	}
 }
 
 func stamp(t *metav1.MicroTime) string {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 func TestABackendIsWhereTheKubeletSaysItIs(t *testing.T) {
@@ -40,7 +41,7 @@ func TestABackendIsWhereTheKubeletSaysItIs(t *testing.T) {
 			if got := w.backends(target); tt.tried != (len(got) == 1) || tt.tried && got[0].addr != tt.address {
 				t.Errorf("backends %+v, tried: want %v", got, tt.tried)
 			}
-			p := &Plan{Paths: []PlannedPath{{}, {}}}
+			p := &Plan{Plan: plan.Plan{Paths: []plan.Path{{}, {}}}}
 			p.Paths[0].To.Service, p.Paths[1].To.Service = target, target
 			said := p.strays(w)
 			if tt.tried != (len(said) == 0) || !tt.tried && (len(said) != 1 || !strings.Contains(said[0].What, tt.address) || !strings.Contains(said[0].Reason, "server-x says it is pod a/server")) {
@@ -107,7 +108,7 @@ func TestEachAddressOfAPodIsACheckOfItsOwn(t *testing.T) {
 			Ports:     []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080)}},
 			Endpoints: []discoveryv1.Endpoint{{Addresses: []string{address}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: "a", Name: "server"}}}})}
 	}
-	p := &Plan{Paths: []PlannedPath{{}}}
+	p := &Plan{Plan: plan.Plan{Paths: []plan.Path{{}}}}
 	p.Paths[0].From, p.Paths[0].WitnessIdentity = "client", "other"
 	p.Paths[0].To.Service = v1alpha1.ServiceTarget{Namespace: "a", Name: "server", Port: 80}
 	for _, from := range []string{"client", "other"} {

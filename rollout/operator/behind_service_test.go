@@ -131,7 +131,8 @@ func TestAttemptsThatGetThroughAreCounted(t *testing.T) {
 	p.tried(7, 3, probes.TimedOut, 3)
 	r.skip(p)
 	p.tried(9, 40, probes.TimedOut, 20)
-	r.tally(p, p.judge(), verifyStep)
+	p.judge()
+	r.tally(p, verifyStep, verifyStep)
 	row := r.rows[cell{0, v1alpha1.ViaService}]
 	if row.Attempts != 39 || row.Failures != 2 || row.Finding != report.Leak {
 		t.Errorf("%d attempts, %d failures, %s; want 39, 2 and a leak", row.Attempts, row.Failures, row.Finding)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -78,7 +79,7 @@ func allowedBy(v verdict.Verdict) string {
 // foreignOf is a policy that allows a connection and is no candidate; empty: there is none.
 func (p *picture) foreignOf(v verdict.Verdict) string {
 	for _, name := range []string{v.Egress.Policy, v.Ingress.Policy} {
-		own := slices.ContainsFunc(p.plan.Candidates, func(c Candidate) bool {
+		own := slices.ContainsFunc(p.plan.Candidates, func(c plan.Candidate) bool {
 			return name == c.Key() || name == c.Key()+temporary
 		})
 		if name != "" && !own {

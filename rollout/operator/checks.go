@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/probes/pods"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // controlIdentity is the identity of the pod in Tightrope's own namespace that
@@ -65,7 +65,7 @@ func (p *Plan) controlName() types.NamespacedName {
 
 // control is the identity of the control pod.
 func (p *Plan) control() v1alpha1.Identity {
-	return v1alpha1.Identity{Name: controlIdentity, Namespace: cmp.Or(p.Home, v1alpha1.SystemNamespace)}
+	return v1alpha1.Identity{Name: controlIdentity, Namespace: p.HomeNamespace()}
 }
 
 // agents says which probe pods a plan needs in this world and what each tries.
@@ -116,7 +116,7 @@ func (p *Plan) addNameServers(w *world, checks *[]probes.Check, routes map[strin
 }
 
 func (p *Plan) agent(id v1alpha1.Identity, front bool, checks []probes.Check, routes map[string]route) agentSpec {
-	name := types.NamespacedName{Namespace: id.Namespace, Name: p.agentName(id.Name, front)}
+	name := types.NamespacedName{Namespace: id.Namespace, Name: p.AgentName(id.Name, front)}
 	return agentSpec{
 		name: name, identity: id, front: front, routes: routes,
 		plan: probes.Plan{
@@ -125,20 +125,6 @@ func (p *Plan) agent(id v1alpha1.Identity, front bool, checks []probes.Check, ro
 			Checks:  checks,
 		},
 	}
-}
-
-// podEnding is what the names of probe pods end with, after the dash that tells replicas.
-const podEnding = "-0"
-
-// agentName is the name of a probe pod of an identity. The two of an identity differ before
-// the last dash: the VPC CNI of EKS takes pods of one node that do not for replicas of the
-// same workload, and gives them one state.
-func (p *Plan) agentName(identity string, front bool) string {
-	side := "rear"
-	if front {
-		side = "front"
-	}
-	return fmt.Sprintf("tightrope-%s-%s-%s", p.Run, identity, side) + p.PodEnding
 }
 
 // checksFrom lists what an identity tries: its own paths, and the targets it is
@@ -152,22 +138,22 @@ func (p *Plan) checksFrom(w *world, identity string) (map[string]route, []probes
 	}
 	for i, path := range p.Paths {
 		if path.From == identity {
-			if slices.Contains(path.ways(), v1alpha1.ViaService) {
+			if slices.Contains(path.Ways(), v1alpha1.ViaService) {
 				if c, ok := p.serviceCheck(w, path); ok {
-					add(fmt.Sprintf("p%d/service", i), route{path: i, via: v1alpha1.ViaService, protocol: path.protocol()}, c)
+					add(fmt.Sprintf("p%d/service", i), route{path: i, via: v1alpha1.ViaService, protocol: path.Protocol()}, c)
 				}
 			}
-			if slices.Contains(path.ways(), v1alpha1.ViaPodIP) {
-				p.addBackends(w, path, fmt.Sprintf("p%d", i), route{path: i, via: v1alpha1.ViaPodIP, protocol: path.protocol()}, add)
+			if slices.Contains(path.Ways(), v1alpha1.ViaPodIP) {
+				p.addBackends(w, path, fmt.Sprintf("p%d", i), route{path: i, via: v1alpha1.ViaPodIP, protocol: path.Protocol()}, add)
 			}
 		}
 		if path.WitnessIdentity == identity {
 			if slices.Contains(path.WitnessWays, v1alpha1.ViaService) {
 				if c, ok := p.serviceCheck(w, path); ok {
-					add(fmt.Sprintf("w%d/service", i), route{path: i, via: v1alpha1.ViaService, protocol: path.protocol(), witness: true}, c)
+					add(fmt.Sprintf("w%d/service", i), route{path: i, via: v1alpha1.ViaService, protocol: path.Protocol(), witness: true}, c)
 				}
 			}
-			p.addBackends(w, path, fmt.Sprintf("w%d", i), route{path: i, via: v1alpha1.ViaPodIP, protocol: path.protocol(), witness: true}, add)
+			p.addBackends(w, path, fmt.Sprintf("w%d", i), route{path: i, via: v1alpha1.ViaPodIP, protocol: path.Protocol(), witness: true}, add)
 		}
 	}
 	return routes, checks
@@ -175,7 +161,7 @@ func (p *Plan) checksFrom(w *world, identity string) (map[string]route, []probes
 
 // addBackends tries each pod behind a path's Service, at each of its addresses: a
 // pod of a dual-stack Service has two, and one may be open while the other is shut.
-func (p *Plan) addBackends(w *world, path PlannedPath, prefix string, r route, add func(string, route, probes.Check)) {
+func (p *Plan) addBackends(w *world, path plan.Path, prefix string, r route, add func(string, route, probes.Check)) {
 	last := ""
 	for _, b := range w.backends(path.To.Service) {
 		r.target = types.NamespacedName{Namespace: b.pod.Namespace, Name: b.pod.Name}
@@ -194,7 +180,7 @@ func (p *Plan) addBackends(w *world, path PlannedPath, prefix string, r route, a
 // name server cannot be found by name. So is a path that must not work: a name
 // that does not resolve proves nothing of the path, and a source that may not
 // look names up can still use an address.
-func (p *Plan) serviceCheck(w *world, path PlannedPath) (probes.Check, bool) {
+func (p *Plan) serviceCheck(w *world, path plan.Path) (probes.Check, bool) {
 	t := path.To.Service
 	svc := w.services[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}]
 	if svc == nil {
@@ -211,8 +197,8 @@ func (p *Plan) serviceCheck(w *world, path PlannedPath) (probes.Check, bool) {
 	return p.check(path, host, t.Port), true
 }
 
-func (p *Plan) check(path PlannedPath, host string, port int32) probes.Check {
-	c := probes.Check{Type: string(path.Probe.Type), Protocol: path.protocol(), Host: host, Port: port}
+func (p *Plan) check(path plan.Path, host string, port int32) probes.Check {
+	c := probes.Check{Type: string(path.Probe.Type), Protocol: path.Protocol(), Host: host, Port: port}
 	switch path.Probe.Type {
 	case "":
 		c.Type = string(v1alpha1.ProbeTCP)

@@ -20,17 +20,17 @@ func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.
 	}
 	for i := range runs {
 		other := &runs[i]
-		armed := other.Status.PlanDigest != ""
+		armed := armedWith(other) != ""
 		if other.Status.Phase.Terminal() || !armed && !older(other, run) {
 			continue
 		}
-		theirs, err := loadPlan(ctx, r.Live, other.Name, other.Status.PlanDigest)
+		theirs, err := loadPlan(ctx, r.Live, other.Name, armedWith(other))
 		if !armed && apierrors.IsNotFound(err) {
 			continue // it has no plan yet and will ask again before it changes anything
 		} else if err != nil {
 			return err
 		}
-		for _, ns := range theirs.namespaces() {
+		for _, ns := range theirs.Namespaces() {
 			if slices.Contains(ours, ns) {
 				no.add("namespace %s is claimed by %s", ns, r.claimant(other, run))
 			}

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +22,9 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes/pods"
+	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -32,8 +33,6 @@ const (
 	tick = 50 * time.Millisecond
 	// calmTick is the same while nothing of its own is under way.
 	calmTick = 200 * time.Millisecond
-	// saveEvery bounds what a killed operator forgets of a report.
-	saveEvery = 3 * time.Second
 	// finalizer keeps a run until its change is taken back or committed.
 	finalizer = "tightrope.dev/rollback"
 )
@@ -128,6 +127,10 @@ func (s *session) pace(at rollout.State) time.Duration {
 // deadline end a run that cannot even make its pods.
 func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) error {
 	at := stateOf(run)
+	if err := s.seeEvidence(run); err != nil {
+		r.drop(client.ObjectKeyFromObject(run)) // what is known of the chain is read anew
+		return err
+	}
 	s.acceptCuts = run.Spec.AcceptCuts
 	s.hold(isPaused(run, at), time.Now())
 	var hindered error
@@ -136,7 +139,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	}
 	e, cells, p := s.gather(w, at)
 	if p != nil {
-		s.record.tally(p, cells, s.coveredAs(at))
+		s.record.tally(p, s.coveredAs(at), s.stepName(at))
 	}
 	if at.Phase == v1alpha1.PhaseRollingBack {
 		e.Restored = s.plan == nil || s.restore == restoreDone || !everLive(run)
@@ -149,8 +152,12 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	unread := r.decide(ctx, run, s, &t)
 	next := t.next
 	if next != at {
-		if err := r.advance(ctx, run, s, t); err != nil {
+		recorded, err := r.advance(ctx, run, s, t)
+		if err != nil {
 			return err
+		}
+		if !recorded {
+			next = at
 		}
 	} else if err := r.showAside(ctx, run, s, t); err != nil {
 		return err
@@ -166,9 +173,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if next.Phase != v1alpha1.PhasePreflight {
 		s.hindrance = "" // of preflight it says what preflight could not do
 	}
-	if time.Since(s.record.savedAt) > saveEvery {
-		return errors.Join(hindered, s.record.save(ctx, r.Write, r.Live, run), r.publishNow(ctx, run, s))
-	}
+	r.flush(run, s, time.Now())
 	return hindered
 }
 
@@ -196,14 +201,15 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
 	key := client.ObjectKeyFromObject(run)
-	head, err := r.lastReport(ctx, run, r.drop(key))
+	digest, head, err := r.lastEvidence(ctx, run)
 	if err != nil && run.DeletionTimestamp == nil && !unpublishable(err) {
 		return ctrl.Result{}, err
 	}
-	if err := r.setTidied(ctx, run, head); err != nil {
+	if err := r.setTidied(ctx, run, digest, head); err != nil {
 		return ctrl.Result{}, err
 	}
 	if run.DeletionTimestamp != nil {
+		r.drop(key)
 		if err := r.forget(ctx, keyOf(run)); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -215,33 +221,49 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 		r.unpublished(run, err)
 		return ctrl.Result{RequeueAfter: publishAgain}, nil
 	}
+	r.drop(key)
 	return ctrl.Result{}, nil
 }
 
-// lastReport makes the record and the published report say how the run ended, and
-// returns the digest of what is published. An operator that was stopped between the
-// status and the report left one that is still under way.
-func (r *RunReconciler) lastReport(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) (string, error) {
-	if s != nil && s.plan != nil {
-		if err := s.record.save(ctx, r.Write, r.Live, run); err != nil {
-			return "", err
+// lastEvidence writes the end of a run down and publishes its report. It returns the
+// digest of that and the head of the chain, which the status is to name. An operator
+// that was stopped between the status and the evidence left a chain that does not
+// know the end.
+func (r *RunReconciler) lastEvidence(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (string, evidence.Head, error) {
+	head := report.HeadOf(run)
+	if run.Status.Evidence == nil || run.Status.Evidence.ReportDigest != "" {
+		return digestOfReport(run), head, nil
+	}
+	s, err := r.session(ctx, run)
+	if err != nil {
+		return "", head, err
+	}
+	s.close()
+	rec := &s.record
+	if err := s.seeEvidence(run); err != nil {
+		r.drop(client.ObjectKeyFromObject(run))
+		return "", head, err
+	}
+	if !rec.Begun() {
+		return "", head, nil
+	}
+	rec.catchUp(run)
+	rec.links.GiveUp()
+	if rec.links.Pending() > 0 {
+		rec.closeWindow(time.Now())
+	}
+	f, err := rec.links.Next(run.Status.PlanDigest)
+	if err != nil {
+		return "", head, err
+	}
+	if f != nil {
+		if err := r.storeChunk(ctx, run, f); err != nil {
+			return "", head, err
 		}
-		return s.record.publish(ctx, r.Write, r.Live, run)
+		head = f.Head
 	}
-	if run.Status.Evidence == nil || run.Status.Evidence.Head != "" {
-		return headOf(run), nil
-	}
-	var rec record
-	if err := rec.load(ctx, r.Live, keyOf(run)); err != nil || rec.Report.Run == "" {
-		return "", err
-	}
-	if rec.Report.Result != run.Status.Result {
-		rec.end(run.Status.Result, run.Status.Cause, run.Status.Message, phaseSince(run))
-		if err := rec.save(ctx, r.Write, r.Live, run); err != nil {
-			return "", err
-		}
-	}
-	return rec.publish(ctx, r.Write, r.Live, run)
+	digest, err := rec.publish(ctx, r.Write, r.Live, run)
+	return digest, head, err
 }
 
 // session returns what is remembered of the run; after a restart that is what
@@ -260,22 +282,27 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 		default: // the next tick sees it
 		}
 	})
-	if run.Status.PlanDigest != "" {
-		plan, err := loadPlan(ctx, r.Live, run.Name, run.Status.PlanDigest)
+	if armed := armedWith(run); armed != "" {
+		plan, err := loadPlan(ctx, r.Live, run.Name, armed)
 		if errors.Is(err, errPlanLost) {
 			s.lost, err = err, nil // a rollback must not fail on it
 		}
-		if err = cmp.Or(err, s.record.load(ctx, r.Live, keyOf(run))); err != nil {
+		if err != nil {
 			s.close()
 			return nil, err
 		}
-		if plan != nil {
-			s.plan = plan
-			s.record.begin(plan, time.Now())
-			s.setPace()
-			s.resumed = true
-		}
+		s.plan = plan
 	}
+	if err := s.record.load(ctx, r.Live, run); err != nil {
+		s.close()
+		return nil, err
+	}
+	if s.plan != nil {
+		s.record.begin(s.plan, time.Now())
+		s.setPace()
+		s.resumed = true
+	}
+	s.record.catchUp(run)
 	r.mu.Lock()
 	r.sessions[key] = s
 	r.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 // FirstDrop is the first packet of a flow that a node's data plane dropped since
@@ -149,10 +150,7 @@ func (r *RunReconciler) dateBreaks(ctx context.Context, s *session) {
 
 // broken dates a cut by its first dropped packet.
 func (r *record) broken(f foundCut, at time.Time) {
-	i, ok := r.cutAt[f.entry.Path+"\x00"+f.entry.Via]
-	if !ok {
-		return
+	if _, ok := r.wasCut(f.cell); ok {
+		r.log(evidence.Entry{Stamp: &evidence.Stamp{Row: r.rowOf[f.cell], Detect: millis(f.received.Round(0).Sub(at)), Broken: report.BrokenByDrop}}, time.Now())
 	}
-	l := &r.Report.Cuts[i].Latencies
-	l.Detect, l.Broken = millis(f.received.Round(0).Sub(at)), report.BrokenByDrop
 }

@@ -23,7 +23,7 @@ func (s *session) edited(w *world) string {
 	if s.forms == nil {
 		s.forms, s.own = s.plan.forms(), map[types.NamespacedName]string{}
 	}
-	namespaces := s.plan.namespaces()
+	namespaces := s.plan.Namespaces()
 	there := map[types.NamespacedName]bool{}
 	for i := range w.policies {
 		np := &w.policies[i]

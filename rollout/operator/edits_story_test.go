@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // A person edits what the run wrote, or takes a name that it is about to use.
@@ -20,12 +21,12 @@ func TestAnEditOfOurPoliciesEndsTheRun(t *testing.T) {
 		want string
 	}{
 		{"a candidate opened", func(s *story) {
-			s.edit(objectName(s.run(), roleCandidate, 0), func(np *networkingv1.NetworkPolicy) {
+			s.edit(plan.ObjectName(s.run(), roleCandidate, 0), func(np *networkingv1.NetworkPolicy) {
 				np.Spec.Egress = append(np.Spec.Egress, networkingv1.NetworkPolicyEgressRule{})
 			})
 		}, `a candidate of this run, was changed by "kubectl-edit"`},
 		{"a bridge deleted", func(s *story) {
-			s.must(s.c.client.Delete(s.ctx, s.policyNamed(objectName(s.run(), roleBridge, 0))))
+			s.must(s.c.client.Delete(s.ctx, s.policyNamed(plan.ObjectName(s.run(), roleBridge, 0))))
 		}, "a bridge of this run, was deleted"},
 		{"a policy made under a final's name", func(s *story) {
 			theirs := s.policy("server-ingress", map[string]string{"app": "theirs"}, networkingv1.PolicyTypeIngress, "client", 1)
@@ -57,7 +58,7 @@ func TestALostSnapshotIsRolledBackByWhatIsThere(t *testing.T) {
 			s.begin(s.rollout(s.good()))
 			s.reach(place)
 			s.stopOperator()
-			key := planRevision(s.run())
+			key := plan.Revision(s.run())
 			var rev appsv1.ControllerRevision
 			s.must(s.c.client.Get(s.ctx, key, &rev))
 			s.must(s.c.client.Delete(s.ctx, &rev))

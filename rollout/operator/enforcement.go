@@ -12,6 +12,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // twinLabel marks the twin of a run; the check's policies select by it.
@@ -140,10 +141,10 @@ func checkWishes(run runKey, m move) []wish {
 		allow = rollout.BridgeSelector(b, rollout.Live, run.Name)
 	}
 	return []wish{
-		{namespace: b.Namespace, name: objectName(run.Name, "check-deny", 0), role: roleCheck, run: run, spec: networkingv1.NetworkPolicySpec{
+		{namespace: b.Namespace, name: plan.ObjectName(run.Name, "check-deny", 0), role: roleCheck, run: run, spec: networkingv1.NetworkPolicySpec{
 			PodSelector: deny, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
 		}},
-		{namespace: b.Namespace, name: objectName(run.Name, "check-bridge", 0), role: roleCheck, run: run, spec: rollout.BridgeSpec(b, allow)},
+		{namespace: b.Namespace, name: plan.ObjectName(run.Name, "check-bridge", 0), role: roleCheck, run: run, spec: rollout.BridgeSpec(b, allow)},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -34,7 +35,7 @@ func (c baselineChange) digest() string {
 	if c.now == nil {
 		return "deleted"
 	}
-	return digestOf(c.now.Spec)
+	return plan.SumOf(c.now.Spec)
 }
 
 // stored is the policy as it was planned with, as YAML; empty: it was not there.
@@ -56,10 +57,10 @@ func (c baselineChange) stored() string {
 func (s *session) baselineChanges(w *world) []baselineChange {
 	var out []baselineChange
 	before := map[string]*verdict.Policy{}
-	for i := range s.plan.Baseline {
-		before[s.plan.Baseline[i].Key()] = &s.plan.Baseline[i]
+	for _, was := range s.plan.baselinePolicies() {
+		before[was.Key()] = &was
 	}
-	for _, ns := range s.plan.namespaces() {
+	for _, ns := range s.plan.Namespaces() {
 		for _, now := range s.plan.foreign(w, ns) {
 			was := before[now.Key()]
 			delete(before, now.Key())
@@ -68,7 +69,7 @@ func (s *session) baselineChanges(w *world) []baselineChange {
 				out = append(out, baselineChange{was, &now, fmt.Sprintf("policy %s was deleted and made again while the rollout was under way", now.Key())})
 			case was == nil:
 				out = append(out, baselineChange{now: &now, what: fmt.Sprintf("policy %s appeared while the rollout was under way", now.Key())})
-			case digestOf(was.Spec) != digestOf(now.Spec):
+			case plan.SumOf(was.Spec) != plan.SumOf(now.Spec):
 				out = append(out, baselineChange{was, &now, fmt.Sprintf("policy %s was changed while the rollout was under way", now.Key())})
 			}
 		}
@@ -103,11 +104,11 @@ func (s *session) foreignChange(w *world, at rollout.State) string {
 // plan. From then on the baseline is what it left.
 func (s *session) repairs(w *world, c baselineChange, at rollout.State) bool {
 	st := &s.record.State
-	if at.Phase != v1alpha1.PhaseHeld || c.was == nil || !slices.Contains(st.LeakThrough, c.key()) {
+	if at.Phase != v1alpha1.PhaseHeld || c.was == nil || !slices.Contains(s.record.Through, c.key()) {
 		return false
 	}
 	var baseline []verdict.Policy
-	for _, ns := range s.plan.namespaces() {
+	for _, ns := range s.plan.Namespaces() {
 		baseline = append(baseline, s.plan.foreign(w, ns)...)
 	}
 	bridges, err := rollout.Bridges(baseline, s.plan.candidatePolicies())
@@ -126,5 +127,5 @@ func (s *session) sameBridges(bridges []rollout.Bridge) bool {
 	for _, b := range s.plan.Bridges {
 		planned = append(planned, b.Bridge)
 	}
-	return len(planned) == len(bridges) && (len(planned) == 0 || digestOf(planned) == digestOf(bridges))
+	return len(planned) == len(bridges) && (len(planned) == 0 || plan.SumOf(planned) == plan.SumOf(bridges))
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -37,21 +38,24 @@ func TestWhichChangesAreRepairs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := aPlan()
-			p.Candidates[0].Policy = ingress("c", some)
-			p.Baseline, p.Bridges = tt.baseline, nil
+			p.Candidates[0].Policy = plan.Policy(ingress("c", some))
+			p.Baseline, p.Bridges = nil, nil
+			for _, b := range tt.baseline {
+				p.Baseline = append(p.Baseline, plan.Policy(b))
+			}
 			bridges, err := rollout.Bridges(tt.baseline, p.candidatePolicies())
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, b := range bridges {
-				p.Bridges = append(p.Bridges, PlannedBridge{Bridge: b, Object: theBridge})
+				p.Bridges = append(p.Bridges, plan.Bridge{Bridge: b, Object: theBridge})
 			}
 			w := &world{}
 			for _, np := range tt.left {
 				w.policies = append(w.policies, networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: np.Name}, Spec: np.Spec})
 			}
 			s := &session{plan: p}
-			s.record.State.LeakThrough = []string{"a/broad"}
+			s.record.Through = []string{"a/broad"}
 			if what := s.foreignChange(w, tt.at); (what != "") != tt.foreign {
 				t.Fatalf("foreign: %q, want some: %v", what, tt.foreign)
 			}

@@ -21,7 +21,7 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 		settled: !s.settledAt.IsZero(), threshold: s.record.confirmations(s.plan),
 		dns: w.nameServers(), ours: w.ours(),
 	}
-	if scope.Live() {
+	if p.recent, p.rows, p.cells = s.wroteSoonBefore, s.record.Rows(), s.record.cells; scope.Live() {
 		p.qualified = s.record.qualified()
 	}
 	for a := range s.pods.Agents() {
@@ -89,14 +89,7 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	}
 	p := s.look(w, s.scope(at), now)
 	cells := p.judge()
-	e.Settled = p.settled
-	for c, j := range cells {
-		s.count(&e, p, c, j)
-	}
-	for _, names := range []*[]string{&e.Cut, &e.Leaks, &e.Unexplained, &e.Unqualified, &e.Failing} {
-		slices.Sort(*names)
-		*names = slices.Compact(*names)
-	}
+	e = p.sum(e)
 	e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
 	if s.plan.hasStep(at) {
 		e.HeldFor, e.Unproved = s.soak(s.plan.Steps[at.Step].Gate, e, p.breached(cells), now)
@@ -104,30 +97,12 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	return e, cells, p
 }
 
-// count adds one cell up.
-func (s *session) count(e *rollout.Evidence, p *picture, c cell, j *judged) {
-	name := s.plan.Paths[c.path].Name
-	if j.required {
-		e.Required++
-	}
-	if j.proved && p.settled {
-		e.Proved++
-	}
-	if j.cut != nil {
-		e.Cut = append(e.Cut, name)
-	}
-	if j.leak != nil {
-		e.Leaks = append(e.Leaks, name)
-	}
-	if j.undecided {
-		e.Failing = append(e.Failing, name)
-	}
-	if p.scope == rollout.Nobody && j.required && !j.works && s.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
-		e.Unqualified = append(e.Unqualified, name)
-	}
-	if j.shared != nil && s.wroteSoonBefore(j.shared.began()) {
-		e.Unexplained = append(e.Unexplained, name)
-	}
+// sum adds up, to what is known besides, what judging said of every cell.
+func (p *picture) sum(e rollout.Evidence) rollout.Evidence {
+	sum := p.facted.Sum(p.rows, p.weighed)
+	e.Settled, e.Required, e.Proved = sum.Settled, sum.Required, sum.Proved
+	e.Cut, e.Leaks, e.Unexplained, e.Unqualified, e.Failing = sum.Cut, sum.Leaks, sum.Unexplained, sum.Unqualified, sum.Failing
+	return e
 }
 
 // wroteSoonBefore reports whether failures that began at a time may be the effect
@@ -255,7 +230,7 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	}
 	s.passed("every node shows the markers")
 	no := &refusal{}
-	if err := r.claim(ctx, s.plan.namespaces(), run, no); err != nil {
+	if err := r.claim(ctx, s.plan.Namespaces(), run, no); err != nil {
 		return err
 	}
 	if err := r.gatesCanOpen(ctx, s.plan.Steps, no); err != nil {
@@ -315,8 +290,8 @@ func (r *RunReconciler) ensureAgents(ctx context.Context, s *session, w *world) 
 func (r *record) confirmations(p *Plan) int {
 	checks := 0
 	for _, path := range p.Paths {
-		checks += 2 * len(path.ways())
+		checks += 2 * len(path.Ways())
 	}
 	perHour := float64(checks) * float64(time.Hour) / float64(p.Interval)
-	return probes.Confirmations(r.State.LossRate, p.Budget, perHour)
+	return probes.Confirmations(r.LossRate, p.Budget, perHour)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -41,11 +42,11 @@ func bereft(t *testing.T, said *probes.Count) (bench, *session) {
 	broad := verdict.Policy{Namespace: "a", Name: "broad", Spec: lets(server, fromClient)}
 	p := aPlan()
 	p.Interval, p.Timeout = time.Second, time.Second
-	p.Bridges, p.Baseline = nil, []verdict.Policy{broad, deny}
+	p.Bridges, p.Baseline = nil, []plan.Policy{plan.Policy(broad), plan.Policy(deny)}
 	p.Candidates[0].Spec = lets(server, fromClient)
 	p.Identities = []v1alpha1.Identity{{Name: "client", Namespace: "a", Labels: map[string]string{"app": "client"}}}
 	to := v1alpha1.ServiceTarget{Namespace: "a", Name: "server", Port: 8080}
-	p.Paths = []PlannedPath{{WitnessPath: -1, Path: v1alpha1.Path{Name: "client to server", From: "client", Expect: v1alpha1.ExpectAllow,
+	p.Paths = []plan.Path{{WitnessPath: -1, Path: v1alpha1.Path{Name: "client to server", From: "client", Expect: v1alpha1.ExpectAllow,
 		Via: []v1alpha1.Via{v1alpha1.ViaPodIP}, To: v1alpha1.Target{Service: to}}}}
 	p.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
 	b := newBench(t, pod("client", "10.0.0.1"), pod("server", "10.0.0.2"), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a"}},

@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -9,73 +8,21 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
-
-// judgeDeny judges a path that must not work. Until the ends of the attempt are
-// in a state whose policies deny it, reaching the target is what should happen.
-func (p *picture) judgeDeny(c cell, s sight, j *judged) {
-	path := p.plan.Paths[c.path]
-	if p.scope == rollout.Nobody {
-		return
-	}
-	v, ok := p.explain(s, path)
-	if p.scope != rollout.Everyone && !ok {
-		j.required, j.proved = j.required || path.votes(), false
-		j.note = "one of its ends is gone, so nobody knows whether it should be blocked"
-		return
-	} else if p.scope != rollout.Everyone && v.Decision != verdict.Deny {
-		return
-	}
-	j.required = j.required || path.votes()
-	alive := p.witnessed(s, path)
-	finding := probes.Judge(path.Expect, s.state.Last, alive)
-	open := p.openBackend(s, path)
-	switch {
-	case finding == probes.Inconclusive && alive != probes.AliveYes:
-		j.note = "no witness got through to the target, so \"blocked\" proves nothing"
-	case finding == probes.Inconclusive:
-		j.note = fmt.Sprintf("the newest attempt ended %s, which does not show that the network stopped it", cmp.Or(s.state.Last, "unsent"))
-	case open != "":
-		j.note = open
-	}
-	if path.votes() && p.leaks(s, open != "" || v.Decision == verdict.Allow) {
-		s.state.Last = probes.Reached // the newest attempt may be one that was stopped
-		j.leak = &s
-	}
-	if finding != probes.Holds || open != "" || j.leak != nil || !p.fresh(s) || !blockedThroughout(s.state, p.needed(c.via)) {
-		j.proved = false
-	}
-}
-
-// leaks reports whether a forbidden path is open. Several attempts in a row say so;
-// so do a few that are spread over many if the live policies allow them, because a
-// Service may send only some attempts to the pod that is open. Where nothing was
-// changed there is nothing that still has to take effect, and one is enough.
-func (p *picture) leaks(s sight, allowed bool) bool {
-	through := s.state.ConnectedSinceMark
-	switch {
-	case !p.settled:
-		return false
-	case s.state.Last.Connected() && s.state.StreakSinceMark >= p.needed(s.route.via):
-		return true
-	case p.unseen:
-		return through > 0 || s.connectedAt.After(p.since) // the latter holds over lines that were lost
-	}
-	return allowed && through >= minSamples
-}
 
 // openBackend says which pod behind a Service the live policies let an attempt on a
 // forbidden path through to, unless attempts at the pod's own address were stopped
 // all the same; empty: none. A Service chooses the pod, so the attempts through it
 // that were stopped say nothing of one that they may not have been sent to.
-func (p *picture) openBackend(s sight, path PlannedPath) string {
+func (p *picture) openBackend(s sight, path plan.Path) string {
 	src := p.world.pods[s.from]
 	if s.route.via != v1alpha1.ViaService || src == nil {
 		return ""
 	}
 	for _, b := range p.world.allBackends(path.To.Service) {
-		v := p.live.Judge(connect(verdictPod(src), verdictPod(b.pod), b.port, path.protocol()))
+		v := p.live.Judge(connect(verdictPod(src), verdictPod(b.pod), b.port, path.Protocol()))
 		if v.Decision == verdict.Allow && !p.stopped(s, b) {
 			return fmt.Sprintf("the live policies allow it to pod %s/%s, and a Service may send any attempt there: %s", b.pod.Namespace, b.pod.Name, allowedBy(v))
 		}
@@ -89,15 +36,6 @@ func (p *picture) stopped(s sight, b backend) bool {
 	return slices.ContainsFunc(p.sights, func(o sight) bool {
 		return o.isAt(s, b) && p.fresh(o) && o.state.Last.Stopped() && o.state.ConnectedSinceMark == 0 && o.state.StoppedSinceMark >= minSamples
 	})
-}
-
-// blockedThroughout reports whether the network stopped enough attempts since the
-// mark. Once one got through, a few are not enough: every second one may.
-func blockedThroughout(s probes.CheckState, needed int) bool {
-	if s.ConnectedSinceMark > 0 {
-		return s.StoppedSinceMark >= int64(needed) && s.StreakSinceMark >= needed
-	}
-	return s.StoppedSinceMark >= minSamples
 }
 
 // breached is when a forbidden path that the scope should block was last heard to
@@ -118,14 +56,14 @@ func (p *picture) breached(cells map[cell]*judged) time.Time {
 
 // forbids reports whether an attempt on a forbidden path should be stopped by now:
 // when all is enforced, whatever the live policies say.
-func (p *picture) forbids(s sight, path PlannedPath) bool {
+func (p *picture) forbids(s sight, path plan.Path) bool {
 	return p.scope == rollout.Everyone || p.scope.Live() && p.predicted(s, path) == verdict.Deny
 }
 
 // witnessed says whether somebody got through to the same target by the same way of
 // late, since the scope took effect: to the address of the pod, or through the Service.
 // A pod that answers at its address says nothing of a Service that leads nowhere.
-func (p *picture) witnessed(s sight, path PlannedPath) probes.Alive {
+func (p *picture) witnessed(s sight, path plan.Path) probes.Alive {
 	for _, w := range p.sights {
 		serves := w.route.witness && w.route.path == s.route.path || !w.route.witness && w.route.path == path.WitnessPath
 		same := w.route.via == s.route.via && w.route.target == s.route.target && w.route.address == s.route.address

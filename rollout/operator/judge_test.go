@@ -15,6 +15,8 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -34,7 +36,7 @@ func aPicture(expect v1alpha1.Expectation) *picture {
 	witness := to
 	witness.witness = true
 	return &picture{
-		plan:  &Plan{Interval: time.Second, Timeout: time.Second, Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p", Expect: expect}, WitnessPath: -1}}},
+		plan:  &Plan{Plan: plan.Plan{Interval: time.Second, Timeout: time.Second, Paths: []plan.Path{{Path: v1alpha1.Path{Name: "p", Expect: expect}, WitnessPath: -1}}}},
 		world: &world{pods: map[types.NamespacedName]*corev1.Pod{client: pod("client", "10.0.0.1"), server: pod("server", "10.0.0.2")}},
 		live:  policiesAre(),
 		scope: rollout.Few, settled: true, threshold: 3, now: now,
@@ -181,7 +183,7 @@ func TestAForbiddenPathThroughAServiceNeedsAWitnessThroughIt(t *testing.T) {
 			p.sights[2].route, p.sights[2].state.Last = route{via: v1alpha1.ViaService, witness: true}, probes.TimedOut
 		}, false},
 		{"a path that must work, by address", both, func(p *picture) {
-			p.plan.Paths = append(p.plan.Paths, PlannedPath{Path: v1alpha1.Path{Name: "q", Expect: v1alpha1.ExpectAllow}})
+			p.plan.Paths = append(p.plan.Paths, plan.Path{Path: v1alpha1.Path{Name: "q", Expect: v1alpha1.ExpectAllow}})
 			p.plan.Paths[0].WitnessPath, p.sights[1].route.path, p.sights[1].route.witness = 1, 1, false
 		}, false},
 		{"a witness by address, in a plan of an earlier release", nil, func(*picture) {}, true},
@@ -236,7 +238,8 @@ func TestWhatTheLastStepDidNotProveDoesNotHold(t *testing.T) {
 	p.fails(3)
 	s := &session{plan: p.plan}
 	s.record.begin(p.plan, p.now)
-	s.record.tally(p, p.judge(), "stage/1")
+	p.judge()
+	s.record.tally(p, "stage/1", "all")
 	row := s.record.rows[cell{0, v1alpha1.ViaPodIP}]
 	if row.Finding != report.Holds {
 		t.Fatalf("%+v; want it to hold", row)
@@ -245,7 +248,7 @@ func TestWhatTheLastStepDidNotProveDoesNotHold(t *testing.T) {
 	end := turn{at: rollout.State{Phase: v1alpha1.PhaseCommitting}, next: rollout.State{Phase: v1alpha1.PhaseCommitted}, picture: p, cells: p.judge(),
 		evidence: rollout.Evidence{Required: 10, Proved: 9}}
 	message := s.message(end, nil)
-	s.record.turn(s, end, message, p.now)
+	s.record.log(evidence.Entry{Turn: s.decision(end, message, nil)}, p.now)
 	if row.Finding != report.Inconclusive || row.Note == "" || !strings.Contains(message, "9 of 10") {
 		t.Errorf("finding %s, %q; message %q; want it inconclusive, and nine of ten", row.Finding, row.Note, message)
 	}
@@ -259,9 +262,8 @@ func TestFailuresThatAreNotDecidedOnAreTold(t *testing.T) {
 	} {
 		p := aPicture(v1alpha1.ExpectAllow)
 		edit(p)
-		var e rollout.Evidence
-		c := cell{0, v1alpha1.ViaPodIP}
-		(&session{plan: p.plan}).count(&e, p, c, p.judge()[c])
+		p.judge()
+		e := p.sum(rollout.Evidence{})
 		if !slices.Equal(e.Failing, []string{"p"}) || len(e.Cut) > 0 {
 			t.Errorf("%s: failing %q, cut %q; want it failing and not cut", name, e.Failing, e.Cut)
 		}

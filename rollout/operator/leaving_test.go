@@ -45,9 +45,33 @@ func runningOver(t *testing.T, f interceptor.Funcs, run *v1alpha1.PolicyRolloutR
 	t.Cleanup(s.close)
 	s.plan = aPlan()
 	s.plan.Interval, s.plan.Timeout, s.plan.Limits = time.Second, time.Second, defaultLimits
+	s.record.open(run)
 	s.record.begin(s.plan, time.Now())
 	r.sessions[client.ObjectKeyFromObject(run)] = s
 	return r, s
+}
+
+// writtenDown has the API server hold what a session wrote down so far.
+func writtenDown(t *testing.T, r *RunReconciler, s *session, run *v1alpha1.PolicyRolloutRun) {
+	t.Helper()
+	s.record.closeWindow(time.Now())
+	f, err := s.record.links.Next(s.planDigest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.storeChunk(t.Context(), run, f); err != nil {
+		t.Fatal(err)
+	}
+	if run.Status.Evidence == nil {
+		run.Status.Evidence = &v1alpha1.Evidence{}
+	}
+	run.Status.Evidence.Head, run.Status.Evidence.Chunks = f.Head.Digest, int32(f.Head.Chunks)
+	if err := r.Write.UpdateStatus(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.seeEvidence(run); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func aRun(phase v1alpha1.Phase, intent v1alpha1.Intent) *v1alpha1.PolicyRolloutRun {
@@ -144,7 +168,7 @@ func TestALiveStepEndsThoughItsPodsMayNotBe(t *testing.T) {
 // Nothing that a person asks for depends on saving a report.
 func TestAnAbortIsRecordedThoughTheReportCannotBe(t *testing.T) {
 	tooLarge := func(o client.Object) error {
-		if cm, ok := o.(*corev1.ConfigMap); ok && cm.Labels[v1alpha1.LabelRole] == roleReport {
+		if cm, ok := o.(*corev1.ConfigMap); ok && cm.Labels[v1alpha1.LabelRole] == roleEvidence {
 			return apierrors.NewRequestEntityTooLargeError("ConfigMap: must have at most 1048576 bytes")
 		}
 		return nil
@@ -161,14 +185,20 @@ func TestAnAbortIsRecordedThoughTheReportCannotBe(t *testing.T) {
 	r, s := runningOver(t, f, run)
 	w := &world{}
 	p := &picture{plan: s.plan, world: w, now: time.Now()}
-	err := r.advance(t.Context(), run, s, turn{at: stateOf(run), next: rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseAborted}, picture: p, cells: p.judge()})
+	_, err := r.advance(t.Context(), run, s, turn{at: stateOf(run), next: rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseAborted}, picture: p, cells: p.judge()})
 	if err != nil || run.Status.Phase != v1alpha1.PhaseRollingBack {
 		t.Errorf("an abort: %v, phase %s; want it recorded", err, run.Status.Phase)
 	}
 	run.Status.Phase = v1alpha1.PhaseObserve
-	err = r.advance(t.Context(), run, s, turn{at: stateOf(run), next: rollout.State{Phase: v1alpha1.PhaseCanary, Step: 1}, picture: p, cells: p.judge()})
-	if err == nil || run.Status.Phase != v1alpha1.PhaseObserve {
-		t.Errorf("going forward: %v, phase %s; nothing may be tightened before it is known what worked", err, run.Status.Phase)
+	for range 3 {
+		recorded, err := r.advance(t.Context(), run, s, turn{at: stateOf(run), next: rollout.State{Phase: v1alpha1.PhaseCanary, Step: 1}, picture: p, cells: p.judge()})
+		if err != nil || recorded || run.Status.Phase != v1alpha1.PhaseObserve {
+			t.Errorf("going forward: %v, phase %s; nothing may be tightened before it is known what worked", err, run.Status.Phase)
+		}
+		s.record.wait()
+		if err := s.seeEvidence(run); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -176,13 +206,12 @@ func TestAnAbortIsRecordedThoughTheReportCannotBe(t *testing.T) {
 func TestAReportIsFinishedByTheNextOperator(t *testing.T) {
 	run := aRun(v1alpha1.PhaseCommitted, v1alpha1.IntentRun)
 	r, s := runningOver(t, interceptor.Funcs{}, run)
-	if err := s.record.save(t.Context(), r.Write, r.Live, run); err != nil {
-		t.Fatal(err)
-	}
+	writtenDown(t, r, s, run)
 	run.Status.History = []v1alpha1.PhaseChange{{Phase: v1alpha1.PhaseCommitted, At: metav1.NowMicro()}}
-	run.Status.Evidence = &v1alpha1.Evidence{Report: run.Name}
+	run.Status.Evidence.Report = run.Name
 	run.Status.Result, run.Status.Message = "Committed", "2 policies are in force"
-	head, err := r.lastReport(t.Context(), run, nil)
+	r.drop(client.ObjectKeyFromObject(run))
+	head, _, err := r.lastEvidence(t.Context(), run)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +219,7 @@ func TestAReportIsFinishedByTheNextOperator(t *testing.T) {
 	if err := r.Get(t.Context(), publishedName(run), &cm); err != nil {
 		t.Fatal(err)
 	}
-	run.Status.Evidence.Head = head
+	run.Status.Evidence.ReportDigest = head
 	rep, err := report.OfRun(run, &cm)
 	if err != nil || rep.Result != "Committed" || rep.Message != run.Status.Message || rep.Ended.IsZero() {
 		t.Errorf("%+v, %v; want the run's end", rep, err)

@@ -12,19 +12,20 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 var server = types.NamespacedName{Namespace: "a", Name: "server"}
 
 // apart gives each path a Service of its own, with nobody behind it.
-func apart(w *world, path *PlannedPath, i int) {
+func apart(w *world, path *plan.Path, i int) {
 	key := types.NamespacedName{Namespace: "a", Name: fmt.Sprint("server-", i)}
 	w.services[key] = w.services[server].DeepCopy()
 	w.services[key].Name, path.To.Service.Name = key.Name, key.Name
 }
 
 // doubled puts a second pod behind the Service.
-func doubled(w *world, _ *PlannedPath, _ int) {
+func doubled(w *world, _ *plan.Path, _ int) {
 	other := w.pods[server].DeepCopy()
 	other.Name, other.Status.PodIP, other.Status.PodIPs = "other", "10.0.0.8", []corev1.PodIP{{IP: "10.0.0.8"}}
 	w.pods[types.NamespacedName{Namespace: "a", Name: "other"}] = other
@@ -44,8 +45,8 @@ func TestAStormOfAttemptsIsRefused(t *testing.T) {
 		paths      int // of each identity
 		interval   time.Duration
 		via        []v1alpha1.Via
-		edit       func(w *world, path *PlannedPath, i int) // may be nil
-		says       string                                   // empty: it may go on
+		edit       func(w *world, path *plan.Path, i int) // may be nil
+		says       string                                 // empty: it may go on
 	}{
 		{"a hundred paths", 10, 10, 250 * time.Millisecond, nil, nil, ""},
 		{"a hundred paths apart", 10, 10, 250 * time.Millisecond, nil, apart, ""},
@@ -53,26 +54,26 @@ func TestAStormOfAttemptsIsRefused(t *testing.T) {
 		{"too often at one pod", 2, 10, 10 * time.Millisecond, byAddress, nil, "probe pods would try pod a/server with 4000 attempts a second, and one run makes at most 2000: set spec.analysis.interval to 30ms"},
 		{"too often through a Service", 2, 10, 10 * time.Millisecond, byService, nil, "probe pods would try pod a/server with 4000 attempts a second, and one run makes at most 2000: set spec.analysis.interval to 30ms"},
 		{"too often both ways", 2, 10, 10 * time.Millisecond, nil, nil, "probe pods would try pod a/server with 8000 attempts a second"},
-		{"too often at a Service of nobody known", 2, 10, 10 * time.Millisecond, byService, func(w *world, _ *PlannedPath, _ int) {
+		{"too often at a Service of nobody known", 2, 10, 10 * time.Millisecond, byService, func(w *world, _ *plan.Path, _ int) {
 			delete(w.slices, server)
 		}, "probe pods would try Service a/server with 4000 attempts a second"},
 		{"too often at each of two pods", 2, 10, 10 * time.Millisecond, byService, doubled, "probe pods would try pod a/other with 4000 attempts a second"},
-		{"too often at a pod that slices of Services lead to", 2, 10, 10 * time.Millisecond, byService, func(w *world, path *PlannedPath, i int) {
+		{"too often at a pod that slices of Services lead to", 2, 10, 10 * time.Millisecond, byService, func(w *world, path *plan.Path, i int) {
 			apart(w, path, i)
 			elsewhere := w.slices[dns][0].DeepCopy()
 			elsewhere.Endpoints[0].TargetRef = nil
 			w.slices[types.NamespacedName{Namespace: "a", Name: path.To.Service.Name}] = []*discoveryv1.EndpointSlice{elsewhere}
 		}, "probe pods would try pod kube-system/kube-dns with 8100 attempts a second"},
 		{"too many names looked up", 1, 30, 10 * time.Millisecond, byService, apart, "probe pods would try pod kube-system/kube-dns with 6100 attempts a second"},
-		{"too many where name servers are not known", 1, 30, 10 * time.Millisecond, byService, func(w *world, path *PlannedPath, i int) {
+		{"too many where name servers are not known", 1, 30, 10 * time.Millisecond, byService, func(w *world, path *plan.Path, i int) {
 			apart(w, path, i)
 			delete(w.services, dns)
 		}, "probe pods would try the cluster's name servers with 6000 attempts a second"},
-		{"by the address of a Service no name is looked up", 1, 30, 10 * time.Millisecond, byService, func(w *world, path *PlannedPath, i int) {
+		{"by the address of a Service no name is looked up", 1, 30, 10 * time.Millisecond, byService, func(w *world, path *plan.Path, i int) {
 			apart(w, path, i)
 			path.Expect = v1alpha1.ExpectDeny
 		}, ""},
-		{"too many questions", 1, 30, 10 * time.Millisecond, byService, func(_ *world, path *PlannedPath, _ int) {
+		{"too many questions", 1, 30, 10 * time.Millisecond, byService, func(_ *world, path *plan.Path, _ int) {
 			path.To.Service = v1alpha1.ServiceTarget{Namespace: dns.Namespace, Name: dns.Name, Port: dnsPort, Protocol: "UDP"}
 			path.Probe.Type = v1alpha1.ProbeDNS
 		}, "probe pods would try pod kube-system/kube-dns with 6100 attempts a second"},

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -43,14 +42,10 @@ func (r *RunReconciler) passWithoutPlan(ctx context.Context, run *v1alpha1.Polic
 		}
 		run.Status.Message = clip(fmt.Sprintf("%s; the rollback went by the policies that were there: %s; no probe looked at the paths since", run.Status.Message, s.undone), 4096)
 	}
-	if err := r.advance(ctx, run, s, turn{at: at, next: next, evidence: e}); err != nil || !next.Phase.Terminal() {
+	if _, err := r.advance(ctx, run, s, turn{at: at, next: next, evidence: e, limits: defaultLimits, intent: intent(run)}); err != nil {
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
-	now, rep := time.Now(), &s.record.Report
-	s.record.phase("", "", map[bool]string{true: "Passed", false: "Failed"}[e.Restored], now)
-	rep.SchemaVersion, rep.Run, rep.Ended = report.SchemaVersion, run.Name, now
-	rep.Message, rep.Cause, rep.Result = run.Status.Message, string(next.Cause), next.Result()
-	return ctrl.Result{RequeueAfter: tick}, s.record.save(ctx, r.Write, r.Live, run)
+	return ctrl.Result{RequeueAfter: tick}, nil
 }
 
 // undo takes back what is in force of a run without plan, and reports whether it

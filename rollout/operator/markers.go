@@ -17,6 +17,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -46,7 +47,7 @@ func (m marker) String() string { return fmt.Sprintf("marker/%d/%s", m.bridge, m
 func (p *Plan) markerName(m marker) types.NamespacedName {
 	return types.NamespacedName{
 		Namespace: p.Bridges[m.bridge].Namespace,
-		Name:      objectName(p.Run, roleMarker, m.bridge) + "-" + digestOf(m.node)[:8],
+		Name:      plan.ObjectName(p.Run, roleMarker, m.bridge) + "-" + plan.SumOf(m.node)[:8],
 	}
 }
 
@@ -92,7 +93,7 @@ func (p *Plan) markerWishes() []wish {
 	var out []wish
 	for i, b := range p.Bridges {
 		only := metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelRun: p.Run, markerLabel: fmt.Sprint(i)}}
-		out = append(out, wish{namespace: b.Namespace, name: objectName(p.Run, roleMarker, i), role: roleMarker, run: p.key(),
+		out = append(out, wish{namespace: b.Namespace, name: plan.ObjectName(p.Run, roleMarker, i), role: roleMarker, run: p.key(),
 			spec: networkingv1.NetworkPolicySpec{PodSelector: only, PolicyTypes: []networkingv1.PolicyType{b.Direction}}})
 	}
 	return out

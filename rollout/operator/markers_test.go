@@ -15,7 +15,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
-	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // atMarkersOf bends what the markers of a node show.
@@ -58,13 +58,13 @@ func TestANodeThatDoesNotEnforceIsRefused(t *testing.T) {
 }
 
 func TestMarkersStandForEveryBridgeAndNode(t *testing.T) {
-	p := &Plan{Run: "r",
-		Candidates: []Candidate{{Policy: verdict.Policy{Namespace: "ai", Name: "c"}}},
-		Bridges: []PlannedBridge{
+	p := &Plan{Plan: plan.Plan{Run: "r",
+		Candidates: []plan.Candidate{{Policy: plan.Policy{Namespace: "ai", Name: "c"}}},
+		Bridges: []plan.Bridge{
 			{Bridge: rollout.Bridge{Namespace: "ai", Direction: networkingv1.PolicyTypeIngress}},
 			{Bridge: rollout.Bridge{Namespace: "ai", Direction: networkingv1.PolicyTypeEgress, Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "open"}}}},
 		},
-	}
+	}}
 	w := &world{pods: map[types.NamespacedName]*corev1.Pod{}}
 	add := func(ns, name, node string) {
 		w.pods[types.NamespacedName{Namespace: ns, Name: name}] = &corev1.Pod{

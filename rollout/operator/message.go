@@ -53,7 +53,7 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 	case rollout.CausePaused:
 		return fmt.Sprintf("paused in %s by spec.intent of the run: nothing goes forward until it is Run again, and a path that is cut is given back", cmp.Or(s.stepName(t.next), string(t.next.Phase)))
 	case rollout.CauseWaiting:
-		return t.granted.waiting(s.plan.Rollout, s.plan.Steps[t.next.Step])
+		return waitsFor(s.plan.Rollout, s.plan.Steps[t.next.Step])
 	case rollout.CauseBaselineChanged:
 		return cmp.Or(t.evidence.Unclearable, "the policies of others allow every path again that works now, so the rollback goes on")
 	}
@@ -73,7 +73,7 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 
 // outcome counts what a commit has done.
 func (p *Plan) outcome() string {
-	removed := len(p.removed())
+	removed := len(p.Removed())
 	switch {
 	case removed == 0:
 		return fmt.Sprintf("%d policies are in force", len(p.Candidates))

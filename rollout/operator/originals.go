@@ -16,6 +16,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -26,15 +27,8 @@ import (
 // the commit gives it the spec of its candidate, or deletes it. Until then a rollback
 // needs one write to have it back.
 
-// Original is a policy of R, as it was when the run was planned.
-type Original struct {
-	verdict.Policy
-	UID types.UID `json:"uid"`
-	// Fields says who had which field of it, so that they can have them back.
-	Fields []metav1.ManagedFieldsEntry `json:"fields,omitempty"`
-	// Becomes is the digest of the spec that the commit gives it; empty: it goes.
-	Becomes string `json:"becomes,omitempty"`
-}
+// Original is a policy of R, and what the writes of a run make of it.
+type Original plan.Original
 
 // note is what an original carries while a run changes it: enough to have it back
 // by hand.
@@ -59,7 +53,7 @@ func noteOf(np *networkingv1.NetworkPolicy) (note, bool) {
 
 // original is what the policy was, by what it carries.
 func (n note) original(np *networkingv1.NetworkPolicy) *Original {
-	return &Original{Policy: verdict.Policy{Namespace: np.Namespace, Name: np.Name, Spec: n.Spec}, UID: np.UID, Becomes: n.Becomes}
+	return &Original{Policy: plan.Policy{Namespace: np.Namespace, Name: np.Name, Spec: n.Spec}, UID: np.UID, Becomes: n.Becomes}
 }
 
 // heldBy reports whether the run changes the policy, by what the policy carries.
@@ -74,7 +68,7 @@ func (n note) heldBy(run runKey) bool {
 func (p *Plan) originalWishes(w *world, h rollout.Hold) []wish {
 	var out []wish
 	for i := range p.Originals {
-		x := p.Originals[i].wish(h, p.key())
+		x := (*Original)(&p.Originals[i]).wish(h, p.key())
 		x.have = w.policy(x.key())
 		if x, ok := x.upon(x.have); ok {
 			out = append(out, x)
@@ -126,7 +120,7 @@ func (o *Original) stage(np *networkingv1.NetworkPolicy, run runKey) int {
 
 // became reports whether the candidate has taken the place of the original.
 func (o *Original) became(np *networkingv1.NetworkPolicy) bool {
-	return o.Becomes != "" && digestOf(np.Spec) == o.Becomes
+	return o.Becomes != "" && plan.SumOf(np.Spec) == o.Becomes
 }
 
 // wholeWishes are the originals as they were before the run.
@@ -148,11 +142,11 @@ func (p *Plan) releaseWishes(w *world) []wish {
 
 // original is the one of that name; nil: the run changes no such policy.
 func (p *Plan) original(namespace, name string) *Original {
-	i := slices.IndexFunc(p.Originals, func(o Original) bool { return o.Namespace == namespace && o.Name == name })
+	i := slices.IndexFunc(p.Originals, func(o plan.Original) bool { return o.Namespace == namespace && o.Name == name })
 	if i < 0 {
 		return nil
 	}
-	return &p.Originals[i]
+	return (*Original)(&p.Originals[i])
 }
 
 // holds reports whether a policy is an original of the plan, and such as the run makes it.
@@ -188,21 +182,10 @@ func (p *Plan) asWas(w *world, now verdict.Policy) verdict.Policy {
 		return now
 	}
 	if p.holds(w.policy(types.NamespacedName{Namespace: now.Namespace, Name: now.Name})) {
-		return o.Policy
+		return verdict.Policy(o.Policy)
 	}
 	now.Spec.PodSelector, _ = rollout.Unheld(now.Spec.PodSelector, p.Run)
 	return now
-}
-
-// removed are the names of those that nothing replaces.
-func (p *Plan) removed() []string {
-	var out []string
-	for _, o := range p.Originals {
-		if o.Becomes == "" {
-			out = append(out, o.Key())
-		}
-	}
-	return out
 }
 
 // noted is a copy of what is there of an original, with what it carries while the
@@ -283,7 +266,7 @@ func managers(fields []metav1.ManagedFieldsEntry) []string {
 // the same on a policy of his own. It returns how many were there.
 func (r *RunReconciler) settleOriginals(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (left int, err error) {
 	var plan *Plan
-	if digest := run.Status.PlanDigest; digest != "" {
+	if digest := armedWith(run); digest != "" {
 		if plan, err = loadPlan(ctx, r.Live, run.Name, digest); err != nil && !errors.Is(err, errPlanLost) && !apierrors.IsNotFound(err) {
 			return 0, err
 		}
@@ -292,7 +275,7 @@ func (r *RunReconciler) settleOriginals(ctx context.Context, run *v1alpha1.Polic
 	for i := range w.policies {
 		np := &w.policies[i]
 		n, held := plan.noteOn(np, keyOf(run))
-		if !held && np.Labels[v1alpha1.LabelOriginal] != run.Name || np.DeletionTimestamp != nil || plan != nil && !slices.Contains(plan.namespaces(), np.Namespace) {
+		if !held && np.Labels[v1alpha1.LabelOriginal] != run.Name || np.DeletionTimestamp != nil || plan != nil && !slices.Contains(plan.Namespaces(), np.Namespace) {
 			continue
 		}
 		left++

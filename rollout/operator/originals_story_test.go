@@ -16,6 +16,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/deploy"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -67,7 +68,7 @@ func (s *story) wantAsBefore() {
 			s.t.Errorf("policy %s is gone", was.Name)
 			continue
 		}
-		if is.UID != was.UID || digestOf(is.Spec) != digestOf(was.Spec) || !maps.Equal(is.Labels, was.Labels) || !maps.Equal(is.Annotations, was.Annotations) {
+		if is.UID != was.UID || plan.SumOf(is.Spec) != plan.SumOf(was.Spec) || !maps.Equal(is.Labels, was.Labels) || !maps.Equal(is.Annotations, was.Annotations) {
 			s.t.Errorf("policy %s is %+v, was %+v", was.Name, is, was)
 		}
 		if a, b := owners(&is), owners(&was); a != b {
@@ -134,7 +135,7 @@ func (s *story) wantChanged(ro *v1alpha1.PolicyRollout) {
 	if changed.Labels["team"] != "ai" || changed.Annotations["note"] == "" || changed.Annotations[v1alpha1.AnnotationCommittedBy] != s.run() {
 		t.Errorf("labels %v, annotations %v", changed.Labels, changed.Annotations)
 	}
-	if digestOf(changed.Spec) != digestOf(verdict.Defaulted(ro.Spec.Policies.Inline[1].Spec)) {
+	if plan.SumOf(changed.Spec) != plan.SumOf(verdict.Defaulted(ro.Spec.Policies.Inline[1].Spec)) {
 		t.Errorf("spec %+v", changed.Spec)
 	}
 	s.wantNothingLeft()
@@ -252,7 +253,7 @@ func TestWhatOthersMakeOfAnOriginalStays(t *testing.T) {
 				case "server-ingress":
 					left = &np
 				case "legacy":
-					if digestOf(np.Spec) != digestOf(s.baselineOf("legacy").Spec) {
+					if plan.SumOf(np.Spec) != plan.SumOf(s.baselineOf("legacy").Spec) {
 						t.Errorf("legacy was not given back: %+v", np.Spec)
 					}
 				}
@@ -305,7 +306,7 @@ func TestAnOriginalIsGivenBackWithoutThePlan(t *testing.T) {
 			s.stopOperator()
 			h := s.record()
 			var rev appsv1.ControllerRevision
-			s.must(s.c.client.Get(s.ctx, planRevision(s.run()), &rev))
+			s.must(s.c.client.Get(s.ctx, plan.Revision(s.run()), &rev))
 			s.must(s.c.client.Delete(s.ctx, &rev))
 			s.operate()
 			if st := s.end(); st.Phase != v1alpha1.PhaseRolledBack || !strings.Contains(st.Message, "2 policies that were there before were given back") {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // otherKind is a kind of policies, besides NetworkPolicy, that the cluster serves.
@@ -49,7 +50,7 @@ const (
 // that no NetworkPolicy isolates. Selectors are compared, not pods, because a
 // pod may be created while the bridge is there; what cannot be compared may select
 // every pod.
-func openedByBridges(found []otherPolicy, bridges []PlannedBridge, w *world) []string {
+func openedByBridges(found []otherPolicy, bridges []plan.Bridge, w *world) []string {
 	var all []string
 	for _, p := range found {
 		if where := openedOf(p, bridges, w); len(where) > 0 {
@@ -64,7 +65,7 @@ func openedByBridges(found []otherPolicy, bridges []PlannedBridge, w *world) []s
 }
 
 // openedOf says where the bridges meet one policy, one entry per namespace.
-func openedOf(p otherPolicy, bridges []PlannedBridge, w *world) []string {
+func openedOf(p otherPolicy, bridges []plan.Bridge, w *world) []string {
 	directions, pods := map[string][]string{}, map[string][]string{}
 	var namespaces []string
 	reaches := reachesOf(p)
@@ -101,7 +102,7 @@ func today(pods []string) string {
 }
 
 // both lists the production pods of today that the bridge and the selector select.
-func (w *world) both(b PlannedBridge, sel metav1.LabelSelector) []string {
+func (w *world) both(b plan.Bridge, sel metav1.LabelSelector) []string {
 	var names []string
 	for _, pod := range w.pods {
 		if pod.Namespace == b.Namespace && pod.Labels[v1alpha1.LabelRole] == "" && !pod.Spec.HostNetwork && !finished(pod) &&
@@ -122,7 +123,7 @@ type reach struct {
 }
 
 // meets reports whether the reach of a policy may have a pod that a bridge selects.
-func (r reach) meets(p otherPolicy, b PlannedBridge, w *world) bool {
+func (r reach) meets(p otherPolicy, b plan.Bridge, w *world) bool {
 	if !slices.Contains(r.directions, b.Direction) || !b.Meets(r.pods) {
 		return false
 	}

@@ -17,12 +17,13 @@ import (
 
 	"github.com/tightrope-dev/tightrope/deploy"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // shopBridge opens the pods of namespace shop (team=buy) that are labelled app=web.
-func shopBridge(d networkingv1.PolicyType) PlannedBridge {
-	return PlannedBridge{Bridge: rollout.Bridge{Namespace: "shop", Direction: d, Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}}}
+func shopBridge(d networkingv1.PolicyType) plan.Bridge {
+	return plan.Bridge{Bridge: rollout.Bridge{Namespace: "shop", Direction: d, Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}}}
 }
 
 func shopWorld() *world {
@@ -60,7 +61,7 @@ type meeting struct{ name, policy, want string }
 func (m meeting) check(t *testing.T) {
 	p, got := otherOf(t, m.policy), ""
 	for _, d := range []networkingv1.PolicyType{in, out} {
-		if len(openedByBridges([]otherPolicy{p}, []PlannedBridge{shopBridge(d)}, shopWorld())) > 0 {
+		if len(openedByBridges([]otherPolicy{p}, []plan.Bridge{shopBridge(d)}, shopWorld())) > 0 {
 			got += string(d)
 		}
 	}
@@ -152,7 +153,7 @@ func TestAPolicyOfAnotherKindMayBeOpened(t *testing.T) {
 
 func TestARefusalNamesPolicyPodsAndDirections(t *testing.T) {
 	p := otherOf(t, object("cilium.io/v2", "CiliumNetworkPolicy", "{namespace: shop, name: x}", `spec: {endpointSelector: {}, ingress: [{}], egress: [{}]}`))
-	bridges := []PlannedBridge{shopBridge("Ingress"), shopBridge("Egress")}
+	bridges := []plan.Bridge{shopBridge("Ingress"), shopBridge("Egress")}
 	want := "CiliumNetworkPolicy shop/x of cilium.io may select pods that a bridge opens: namespace shop, Egress and Ingress (today web-1, web-2, web-3 and 2 more)"
 	if got := openedByBridges([]otherPolicy{p}, bridges, shopWorld()); len(got) != 1 || got[0] != want {
 		t.Errorf("got  %q\nwant %q", got, want)
@@ -172,7 +173,7 @@ func TestARefusalNamesPolicyPodsAndDirections(t *testing.T) {
 
 func TestANamespaceOfUnknownLabelsMayBeSelected(t *testing.T) {
 	p := otherOf(t, object("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy", "{name: x}", `spec: {subject: {namespaces: {matchLabels: {team: pay}}}, ingress: [{}]}`))
-	if got := openedByBridges([]otherPolicy{p}, []PlannedBridge{shopBridge("Ingress")}, &world{}); len(got) != 1 {
+	if got := openedByBridges([]otherPolicy{p}, []plan.Bridge{shopBridge("Ingress")}, &world{}); len(got) != 1 {
 		t.Errorf("got %q, want the policy: the namespace's labels are not known", got)
 	}
 }

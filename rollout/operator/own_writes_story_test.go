@@ -17,6 +17,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -183,7 +184,7 @@ func TestWhereThereAreTenantsTheControllerBorrowsNothingItself(t *testing.T) {
 
 // noteOn writes on a policy of others what a run r-1 that changes it does.
 func noteOn(np *networkingv1.NetworkPolicy) {
-	o := Original{Policy: verdict.PolicyOf(np.DeepCopy()), UID: np.UID}
+	o := Original{Policy: plan.Policy(verdict.PolicyOf(np.DeepCopy())), UID: np.UID}
 	x := o.wish(rollout.Unenforced, runKey{Name: "r-1", UID: "u"})
 	x.have = np
 	noted := x.noted()

@@ -16,6 +16,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes/enforcing"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 // longestEffect bounds what a profile may say: whoever can write one cannot keep a
@@ -132,7 +133,8 @@ func (r *RunReconciler) markVoid(ctx context.Context, p *v1alpha1.EnforcementPro
 
 // goBy makes a run go by a profile.
 func (s *session) goBy(t timings, says string) {
-	s.record.State.Profile, s.record.Report.Timings = t, says
+	s.record.State.Profile = t
+	s.record.log(evidence.Entry{Timings: &says}, time.Now())
 	s.setPace()
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes/enforcing"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -151,7 +152,7 @@ func TestAnythingOfOthersCostsOnlyTheDefaults(t *testing.T) {
 
 // What was measured stands beside what the profile says: the slower counts.
 func TestTheSlowerTimeCounts(t *testing.T) {
-	s := &session{plan: &Plan{Limits: defaultLimits}}
+	s := &session{plan: &Plan{Plan: plan.Plan{Limits: defaultLimits}}}
 	s.setPace()
 	if s.settleTime != defaultSettle || s.labelTime != defaultSettle || s.limits() != defaultLimits || s.recoverWithin() != recoverDeadline {
 		t.Errorf("where nothing is known: %v, %v, %+v", s.settleTime, s.labelTime, s.limits())

@@ -22,6 +22,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/probes/pods"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 func TestOurLabelsAreNoIdentitys(t *testing.T) {
@@ -55,7 +56,7 @@ func TestOurLabelsAreNoIdentitys(t *testing.T) {
 // after the last dash only, and two probe pods that share its state judge each other's.
 func TestProbePodsDifferBeforeTheLastDash(t *testing.T) {
 	w, p := named()
-	p.PodEnding = podEnding
+	p.PodEnding = plan.PodEnding
 	p.Identities = append(p.Identities, v1alpha1.Identity{Name: "client-front", Namespace: "a"}, v1alpha1.Identity{Name: "client-rear", Namespace: "a"})
 	for _, id := range p.Identities[1:] {
 		path := aPath("from "+id.Name, "a", "server", 8080, "TCP")

@@ -12,6 +12,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
@@ -33,7 +34,7 @@ func (p *Plan) prospect(w *world) prospect {
 
 // after is the world once the candidates are in force everywhere.
 func (p *Plan) after(w *world) verdict.World {
-	return rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Remove: p.removed()}.After()
+	return rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Remove: p.Removed()}.After()
 }
 
 // before is the world without anything of the run.
@@ -112,7 +113,7 @@ func (p *Plan) predict(w *world, to prospect, spec *v1alpha1.PolicyRolloutSpec, 
 	p.prove(w, rollout.AllowedUnisolations(spec), no)
 }
 
-func (p *Plan) predictLeak(w *world, to prospect, path PlannedPath) {
+func (p *Plan) predictLeak(w *world, to prospect, path plan.Path) {
 	for _, c := range p.connections(w, path) {
 		if v := to.after.Judge(c); v.Decision == verdict.Allow {
 			p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: "Leak", Rule: v.Rule()})
@@ -121,7 +122,7 @@ func (p *Plan) predictLeak(w *world, to prospect, path PlannedPath) {
 	}
 }
 
-func (p *Plan) predictCut(w *world, to prospect, path PlannedPath, spec *v1alpha1.PolicyRolloutSpec, no *refusal) {
+func (p *Plan) predictCut(w *world, to prospect, path plan.Path, spec *v1alpha1.PolicyRolloutSpec, no *refusal) {
 	for _, c := range p.connections(w, path) {
 		v := to.after.Judge(c)
 		if v.Decision != verdict.Deny {
@@ -134,7 +135,7 @@ func (p *Plan) predictCut(w *world, to prospect, path PlannedPath, spec *v1alpha
 		}
 		p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: "Cut", Rule: v.Rule(), Accepted: accepted})
 		switch {
-		case accepted != "" || !path.votes():
+		case accepted != "" || !path.Votes():
 			return
 		case before == verdict.Deny:
 			no.add("path %q must work, and neither the policies that are there nor the candidates allow it: %s", path.Name, v.Rule())
@@ -149,7 +150,7 @@ func (p *Plan) predictCut(w *world, to prospect, path PlannedPath, spec *v1alpha
 // wayOn says what a person may do about a predicted cut.
 func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
 	own := func(key string) bool {
-		return slices.ContainsFunc(p.Candidates, func(c Candidate) bool { return c.Key() == key })
+		return slices.ContainsFunc(p.Candidates, func(c plan.Candidate) bool { return c.Key() == key })
 	}
 	var pods []verdict.Pod
 	for _, pod := range w.pods {
@@ -165,16 +166,16 @@ func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
 // connections are what a path stands for: one to every pod behind its target, and
 // where it goes by name the questions of its source to the name servers, unless
 // the suite has those as a path of their own, which then speaks for all.
-func (p *Plan) connections(w *world, path PlannedPath) []verdict.Conn {
+func (p *Plan) connections(w *world, path plan.Path) []verdict.Conn {
 	src := p.sourcePod(path.From)
 	if src == nil {
 		return nil
 	}
 	var out []verdict.Conn
 	for _, b := range w.backends(path.To.Service) {
-		out = append(out, connect(src, verdictPod(b.pod), b.port, path.protocol()))
+		out = append(out, connect(src, verdictPod(b.pod), b.port, path.Protocol()))
 	}
-	byName := slices.Contains(path.ways(), v1alpha1.ViaService) && path.Probe.Type != v1alpha1.ProbeDNS
+	byName := slices.Contains(path.Ways(), v1alpha1.ViaService) && path.Probe.Type != v1alpha1.ProbeDNS
 	if path.Expect == v1alpha1.ExpectAllow && byName && !p.asksNames(w, path.From) {
 		for _, b := range w.nameServers() {
 			out = append(out, connect(src, verdictPod(b.pod), b.port, "UDP"))
@@ -187,9 +188,9 @@ func (p *Plan) connections(w *world, path PlannedPath) []verdict.Conn {
 // servers over UDP.
 func (p *Plan) asksNames(w *world, identity string) bool {
 	names := w.nameService()
-	return names != nil && slices.ContainsFunc(p.Paths, func(path PlannedPath) bool {
+	return names != nil && slices.ContainsFunc(p.Paths, func(path plan.Path) bool {
 		t := path.To.Service
-		return path.From == identity && path.votes() && path.protocol() == "UDP" && t.Namespace == names.Namespace && t.Name == names.Name && path.Expect == v1alpha1.ExpectAllow
+		return path.From == identity && path.Votes() && path.Protocol() == "UDP" && t.Namespace == names.Namespace && t.Name == names.Name && path.Expect == v1alpha1.ExpectAllow
 	})
 }
 
@@ -200,7 +201,7 @@ func (p *Plan) prove(w *world, allowed []verdict.Policy, no *refusal) {
 	var ports []verdict.Port
 	for _, path := range p.Paths {
 		for _, b := range w.backends(path.To.Service) {
-			ports = append(ports, verdict.Port{Number: b.port, Protocol: corev1.Protocol(path.protocol())})
+			ports = append(ports, verdict.Port{Number: b.port, Protocol: corev1.Protocol(path.Protocol())})
 		}
 	}
 	proof, err := rollout.Prove(p.change(w), nil, rollout.ProofOptions{Ports: ports, MaxExposures: maxExposures, AllowUnisolation: allowed})
@@ -226,7 +227,7 @@ func (p *Plan) prove(w *world, allowed []verdict.Policy, no *refusal) {
 }
 
 func (p *Plan) change(w *world) rollout.Change {
-	return rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Remove: p.removed(), Pods: w.production()}
+	return rollout.Change{World: p.before(w), Candidates: p.candidatePolicies(), Remove: p.Removed(), Pods: w.production()}
 }
 
 // untested lists what no path of the suites exercises of the candidates: it may be
@@ -237,7 +238,7 @@ func (p *Plan) untested(w *world) []report.NotTested {
 		src := p.sourcePod(path.From)
 		for _, b := range w.backends(path.To.Service) {
 			if src != nil {
-				edges = append(edges, rollout.Edge{Path: path.Name, Conn: connect(src, verdictPod(b.pod), b.port, path.protocol())})
+				edges = append(edges, rollout.Edge{Path: path.Name, Conn: connect(src, verdictPod(b.pod), b.port, path.Protocol())})
 			}
 		}
 	}
@@ -272,7 +273,7 @@ func (p *Plan) sourcePod(identity string) *verdict.Pod {
 	if identity == controlIdentity {
 		return &verdict.Pod{Namespace: p.control().Namespace, Name: controlIdentity, Labels: map[string]string{v1alpha1.LabelIdentity: controlIdentity}}
 	}
-	id, ok := p.identity(identity)
+	id, ok := p.Identity(identity)
 	if !ok {
 		return nil
 	}
@@ -310,7 +311,7 @@ func (p *Plan) settleWitnesses(w *world, to prospect, no *refusal) {
 		identity := cmp.Or(from, controlIdentity)
 		why := p.cannotWitness(w, to, *path, identity)
 		if why == "" {
-			path.witnessedBy(identity)
+			path.WitnessedBy(identity)
 			continue
 		}
 		if path.WitnessPath = p.witnessPath(*path, from, false); path.WitnessPath < 0 {
@@ -322,27 +323,22 @@ func (p *Plan) settleWitnesses(w *world, to prospect, no *refusal) {
 // witnessPath is the index of an Allow path to the same target, from an identity if
 // one is named; -1: none. By every way that the forbidden path has, if asked: that a
 // pod answers at its address does not show that its Service leads to it.
-func (p *Plan) witnessPath(path PlannedPath, from string, everyWay bool) int {
-	return slices.IndexFunc(p.Paths, func(q PlannedPath) bool {
-		lacks := func(via v1alpha1.Via) bool { return everyWay && !slices.Contains(q.ways(), via) }
-		return q.Expect == v1alpha1.ExpectAllow && q.sameTarget(path) && (from == "" || q.From == from) && !slices.ContainsFunc(path.ways(), lacks)
+func (p *Plan) witnessPath(path plan.Path, from string, everyWay bool) int {
+	return slices.IndexFunc(p.Paths, func(q plan.Path) bool {
+		lacks := func(via v1alpha1.Via) bool { return everyWay && !slices.Contains(q.Ways(), via) }
+		return q.Expect == v1alpha1.ExpectAllow && q.SameTarget(path) && (from == "" || q.From == from) && !slices.ContainsFunc(path.Ways(), lacks)
 	})
 }
 
-// witnessedBy makes an identity try the path's target, by the ways of the path.
-func (p *PlannedPath) witnessedBy(identity string) {
-	p.WitnessIdentity, p.WitnessWays = identity, slices.Clone(p.ways())
-}
-
 // cannotWitness says why an identity could not serve as witness; empty: it can.
-func (p *Plan) cannotWitness(w *world, to prospect, path PlannedPath, from string) string {
+func (p *Plan) cannotWitness(w *world, to prospect, path plan.Path, from string) string {
 	src := p.sourcePod(from)
 	if src == nil {
 		return fmt.Sprintf("witness %q is not an identity of any suite", from)
 	}
 	for _, state := range []*verdict.Snapshot{to.before, to.after} {
 		for _, b := range w.backends(path.To.Service) {
-			if v := state.Judge(connect(src, verdictPod(b.pod), b.port, path.protocol())); v.Decision != verdict.Allow {
+			if v := state.Judge(connect(src, verdictPod(b.pod), b.port, path.Protocol())); v.Decision != verdict.Allow {
 				return fmt.Sprintf("%s would not get through to it either (%s)", from, v.Rule())
 			}
 		}

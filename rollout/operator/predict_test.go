@@ -16,7 +16,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
-	"github.com/tightrope-dev/tightrope/verdict"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // crowd is a cluster of 500 pods in two namespaces, each of its own workload in
@@ -39,15 +39,15 @@ func crowd() *world {
 // nobody accepts anything.
 var nobody v1alpha1.PolicyRolloutSpec
 
-func candidate(ns, name, app string, spec networkingv1.NetworkPolicySpec) Candidate {
+func candidate(ns, name, app string, spec networkingv1.NetworkPolicySpec) plan.Candidate {
 	spec.PodSelector.MatchLabels = map[string]string{"app": app}
-	return Candidate{Policy: verdict.Policy{Namespace: ns, Name: name, Spec: spec}}
+	return plan.Candidate{Policy: plan.Policy{Namespace: ns, Name: name, Spec: spec}}
 }
 
 func TestExposuresAreFoundAmongManyPods(t *testing.T) {
 	egress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, Egress: []networkingv1.NetworkPolicyEgressRule{{}}}
 	ingress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}}
-	p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("a", "open", "app-4", egress), candidate("b", "shut", "app-7", ingress)}}
+	p := &Plan{Plan: plan.Plan{Run: "r-1", Candidates: []plan.Candidate{candidate("a", "open", "app-4", egress), candidate("b", "shut", "app-7", ingress)}}}
 	no := &refusal{}
 	w := crowd()
 	w.pods[types.NamespacedName{Namespace: "b", Name: "p-007"}].Spec.Containers = []corev1.Container{{Ports: []corev1.ContainerPort{{ContainerPort: 80}}}}
@@ -58,13 +58,13 @@ func TestExposuresAreFoundAmongManyPods(t *testing.T) {
 }
 
 func TestExposuresPastTheListAreCounted(t *testing.T) {
-	var all []Candidate
+	var all []plan.Candidate
 	egress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, Egress: []networkingv1.NetworkPolicyEgressRule{{}}}
 	ingress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}}
 	for i := range 10 {
 		all = append(all, candidate("a", fmt.Sprint("open-", i), fmt.Sprint("app-", 2*i), egress), candidate("b", fmt.Sprint("shut-", i), fmt.Sprint("app-", 2*i+1), ingress))
 	}
-	p := &Plan{Run: "r-1", Candidates: all}
+	p := &Plan{Plan: plan.Plan{Run: "r-1", Candidates: all}}
 	w := crowd()
 	p.predict(w, p.prospect(w), &nobody, &refusal{})
 	if len(p.Exposures) != maxExposures+1 || !strings.Contains(p.Exposures[maxExposures].From, "and 50 more") {
@@ -80,7 +80,7 @@ func TestACircleOfExposuresIsRefused(t *testing.T) {
 	closed := networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "b", Name: "closed"}}
 	closed.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
 	w.policies = append(w.policies, closed)
-	p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("a", "one", "app-4", both), candidate("b", "other", "app-7", both)}}
+	p := &Plan{Plan: plan.Plan{Run: "r-1", Candidates: []plan.Candidate{candidate("a", "one", "app-4", both), candidate("b", "other", "app-7", both)}}}
 	no := &refusal{}
 	p.predict(w, p.prospect(w), &nobody, no)
 	got := strings.Join(no.reasons, "\n")
@@ -104,10 +104,10 @@ func TestWhatNoPathExercisesIsNotTested(t *testing.T) {
 	w.slices = map[types.NamespacedName][]*discoveryv1.EndpointSlice{key: {{
 		Ports:     []discoveryv1.EndpointPort{{Port: ptr.To[int32](80), Protocol: ptr.To(corev1.ProtocolTCP), Name: ptr.To("")}},
 		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.8"}, TargetRef: &corev1.ObjectReference{Namespace: "b", Name: "p-007"}}}}}}
-	p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("b", "shut", "app-7", spec)}, Identities: []v1alpha1.Identity{{Name: "nine", Namespace: "b", Labels: map[string]string{"app": "app-9"}}}}
-	path := PlannedPath{}
+	p := &Plan{Plan: plan.Plan{Run: "r-1", Candidates: []plan.Candidate{candidate("b", "shut", "app-7", spec)}, Identities: []v1alpha1.Identity{{Name: "nine", Namespace: "b", Labels: map[string]string{"app": "app-9"}}}}}
+	path := plan.Path{}
 	path.Name, path.From, path.To.Service = "nine", "nine", v1alpha1.ServiceTarget{Namespace: "b", Name: "s", Port: 80, Protocol: "TCP"}
-	p.Paths = []PlannedPath{path}
+	p.Paths = []plan.Path{path}
 	got := p.untested(w)
 	if len(got) != 2 || got[0].What != "what b/p-007 denies on ingress" || got[1].What != "b/shut ingress[1]" {
 		t.Errorf("got %+v", got)
@@ -131,14 +131,14 @@ func TestACutOfNamesIsPredictedUnlessAPathSpeaksForIt(t *testing.T) {
 				Endpoints: []discoveryv1.Endpoint{{Addresses: []string{ip}, TargetRef: &corev1.ObjectReference{Namespace: ns, Name: pod}}}}}
 			return v1alpha1.ServiceTarget{Namespace: ns, Name: name, Port: port, Protocol: string(protocol)}
 		}
-		web, names := PlannedPath{}, PlannedPath{}
+		web, names := plan.Path{}, plan.Path{}
 		web.Name, web.From, web.Expect, web.To.Service = "web", "client", v1alpha1.ExpectAllow, serve("b", "web", "web-0", "10.1.0.1", 80, corev1.ProtocolTCP)
 		names.Name, names.From, names.Expect, names.To.Service = "names", "client", v1alpha1.ExpectAllow, serve("kube-system", "kube-dns", "dns-0", "10.1.0.2", 53, corev1.ProtocolUDP)
 		names.Probe.Type, names.Criticality = v1alpha1.ProbeDNS, criticality
 		egress := networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
 			Egress: []networkingv1.NetworkPolicyEgressRule{{Ports: []networkingv1.NetworkPolicyPort{{Port: ptr.To(intstr.FromInt32(80))}}}}}
-		p := &Plan{Run: "r-1", Candidates: []Candidate{candidate("a", "web-only", "client", egress)}, Paths: []PlannedPath{web, names},
-			Identities: []v1alpha1.Identity{{Name: "client", Namespace: "a", Labels: map[string]string{"app": "client"}}}}
+		p := &Plan{Plan: plan.Plan{Run: "r-1", Candidates: []plan.Candidate{candidate("a", "web-only", "client", egress)}, Paths: []plan.Path{web, names},
+			Identities: []v1alpha1.Identity{{Name: "client", Namespace: "a", Labels: map[string]string{"app": "client"}}}}}
 		no := &refusal{}
 		p.predict(w, p.prospect(w), &nobody, no)
 		want := map[v1alpha1.Criticality]string{"": `path "names" would be cut`, v1alpha1.CriticalityWarning: `path "web" would be cut`}[criticality]

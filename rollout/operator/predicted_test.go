@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // named is a cluster with a client, a server and a name server, each behind a
@@ -35,14 +36,14 @@ func named(allowed ...string) (*world, *Plan) {
 		spec.Egress = append(spec.Egress, networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{
 			NamespaceSelector: &metav1.LabelSelector{}, PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}}}})
 	}
-	p := &Plan{Run: "r-1", Identities: []v1alpha1.Identity{{Name: "client", Namespace: "a", Labels: map[string]string{"app": "client"}}},
-		Candidates: []Candidate{candidate("a", "client-egress", "client", spec)}}
-	p.Paths = []PlannedPath{aPath("to server", "a", "server", 8080, "TCP")}
+	p := &Plan{Plan: plan.Plan{Run: "r-1", Identities: []v1alpha1.Identity{{Name: "client", Namespace: "a", Labels: map[string]string{"app": "client"}}},
+		Candidates: []plan.Candidate{candidate("a", "client-egress", "client", spec)}}}
+	p.Paths = []plan.Path{aPath("to server", "a", "server", 8080, "TCP")}
 	return w, p
 }
 
-func aPath(name, ns, service string, port int32, protocol string) PlannedPath {
-	path := PlannedPath{WitnessPath: -1}
+func aPath(name, ns, service string, port int32, protocol string) plan.Path {
+	path := plan.Path{WitnessPath: -1}
 	path.Name, path.From, path.Expect = name, "client", v1alpha1.ExpectAllow
 	path.To.Service = v1alpha1.ServiceTarget{Namespace: ns, Name: service, Port: port, Protocol: protocol}
 	return path
@@ -116,20 +117,20 @@ func TestAnExceptionNamesAPath(t *testing.T) {
 func TestAPathThatCannotBeTriedIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		edit func(*world, *PlannedPath)
+		edit func(*world, *plan.Path)
 		want string // of the refusal; empty: none
 		ways int
 	}{
-		{"an ordinary path has both ways", func(*world, *PlannedPath) {}, "", 2},
-		{"an HTTP path without a slash", func(_ *world, p *PlannedPath) {
+		{"an ordinary path has both ways", func(*world, *plan.Path) {}, "", 2},
+		{"an HTTP path without a slash", func(_ *world, p *plan.Path) {
 			p.Probe = v1alpha1.Probe{Type: v1alpha1.ProbeHTTP, Path: "health"}
 		}, `path "health" is not a /`, 0},
-		{"TCP to a port of UDP", func(_ *world, p *PlannedPath) { p.To.Service.Protocol = "UDP" }, `"TCP/UDP"`, 0},
-		{"DNS by a headless Service, as was asked", func(w *world, p *PlannedPath) {
+		{"TCP to a port of UDP", func(_ *world, p *plan.Path) { p.To.Service.Protocol = "UDP" }, `"TCP/UDP"`, 0},
+		{"DNS by a headless Service, as was asked", func(w *world, p *plan.Path) {
 			headless(w)
 			p.Probe, p.Via = v1alpha1.Probe{Type: v1alpha1.ProbeDNS}, []v1alpha1.Via{v1alpha1.ViaService}
 		}, "use via PodIP", 0},
-		{"DNS by a headless Service, where nothing was asked", func(w *world, p *PlannedPath) {
+		{"DNS by a headless Service, where nothing was asked", func(w *world, p *plan.Path) {
 			headless(w)
 			p.Probe = v1alpha1.Probe{Type: v1alpha1.ProbeDNS}
 		}, "", 1},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // Defaults of a rollout's analysis.
@@ -43,7 +44,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err := r.Live.Get(ctx, key, &ro); err != nil {
 		return nil, fmt.Errorf("rollout %s: %w", key, err)
 	}
-	p := &Plan{Schema: planSchema, Run: run.Name, RunUID: run.UID, Rollout: key.String(), PodEnding: podEnding, ClusterDomain: r.ClusterDomain}
+	p := &Plan{Plan: plan.Plan{Schema: plan.Schema, Run: run.Name, RunUID: run.UID, Rollout: key.String(), PodEnding: plan.PodEnding, ClusterDomain: r.ClusterDomain}}
 	no := &refusal{}
 	if ro.UID != run.Spec.RolloutRef.UID || ro.Generation != run.Spec.Generation {
 		no.add("rollout %s was edited or replaced before its run %s had planned: the run tries generation %d (UID %s), the rollout is at %d (UID %s); look at the rollout's newer run",
@@ -51,6 +52,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 		return nil, no
 	}
 	p.readAnalysis(&ro, no)
+	p.Exceptions, p.Protected = ro.Spec.Exceptions, ro.Spec.ProtectedNamespaces
 	steps, err := rollout.Steps(ro.Spec.Stages)
 	if err != nil {
 		no.add("rollout %s: %v", key, err)
@@ -180,14 +182,14 @@ func (no *refusal) addReserved(suite *v1alpha1.ConnectivitySuite) {
 // addSuite collects identities and paths and checks that they lead somewhere.
 func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
 	for _, id := range suite.Spec.Identities {
-		if _, dup := p.identity(id.Name); dup {
+		if _, dup := p.Identity(id.Name); dup {
 			no.add("suite %s: identity %q is already in another suite: rename it", suite.Name, id.Name)
 			continue
 		}
 		if _, ok := w.verdict.Namespaces[id.Namespace]; !ok {
 			no.add("suite %s: identity %q lives in namespace %q, which does not exist", suite.Name, id.Name, id.Namespace)
 		}
-		if len(p.agentName(id.Name, true)) > 200 {
+		if len(p.AgentName(id.Name, true)) > 200 {
 			no.add("suite %s: identity %q and run %q make too long a name", suite.Name, id.Name, p.Run)
 		}
 		p.Identities = append(p.Identities, id)
@@ -199,11 +201,11 @@ func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal
 
 func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w *world, no *refusal) {
 	where := fmt.Sprintf("suite %s: path %q", suite.Name, path.Name)
-	if slices.ContainsFunc(p.Paths, func(q PlannedPath) bool { return q.Name == path.Name }) {
+	if slices.ContainsFunc(p.Paths, func(q plan.Path) bool { return q.Name == path.Name }) {
 		no.add("%s: another path has the same name, and exceptions and reports tell paths apart by it: rename one of them", where)
 		return
 	}
-	if _, ok := p.identity(path.From); !ok {
+	if _, ok := p.Identity(path.From); !ok {
 		no.add("%s is from identity %q, which no suite declares: add it to spec.identities", where, path.From)
 	}
 	t := path.To.Service
@@ -211,11 +213,11 @@ func (p *Plan) addPath(suite *v1alpha1.ConnectivitySuite, path v1alpha1.Path, w 
 	if svc == nil {
 		no.add("%s leads to Service %s/%s, which does not exist", where, t.Namespace, t.Name)
 	} else if _, ok := servicePort(svc, t); !ok {
-		no.add("%s leads to port %d/%s of Service %s/%s, which has no such port (name the Service's port, not the container's)", where, t.Port, PlannedPath{Path: path}.protocol(), t.Namespace, t.Name)
+		no.add("%s leads to port %d/%s of Service %s/%s, which has no such port (name the Service's port, not the container's)", where, t.Port, plan.Path{Path: path}.Protocol(), t.Namespace, t.Name)
 	} else if !anyReady(w.backends(t)) {
 		p.down = append(p.down, fmt.Sprintf("%s leads to Service %s/%s, which has no ready pod behind it: nothing could be proved", where, t.Namespace, t.Name))
 	}
-	planned := PlannedPath{Path: path, WitnessPath: -1}
+	planned := plan.Path{Path: path, Asked: path.Via, WitnessPath: -1}
 	p.settleWays(&planned, w, where, no)
 	p.Paths = append(p.Paths, planned)
 }

@@ -18,18 +18,13 @@ import (
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
-const (
-	// publishEvery bounds how old the report may be that people read during a step.
-	publishEvery = 30 * time.Second
-	// publishAgain is when a report that could not be published is tried again.
-	publishAgain = time.Minute
-)
+// publishAgain is when a report that could not be published is tried again.
+const publishAgain = time.Minute
 
 // publishing is what a record knows of the copy of its report that people read.
 type publishing struct {
-	published   *metav1.ObjectMeta // as written last; nil: not by this process
-	publishedAt time.Time          // zero: not since the last change of phase
-	refused     string             // why it could not be published last; empty: it could
+	published *metav1.ObjectMeta // as written last; nil: not by this process
+	refused   string             // why it could not be published last; empty: it could
 }
 
 // publishedName is the ConfigMap with a run's report: in the namespace of the run, so
@@ -38,46 +33,94 @@ func publishedName(run *v1alpha1.PolicyRolloutRun) types.NamespacedName {
 	return types.NamespacedName{Namespace: run.Namespace, Name: run.Name}
 }
 
-// publish writes the report for people and returns its digest. It is owned by the run
+// copyOf is the report for people as an object, and its digest. It is owned by the run
 // and goes with it. Nothing is ever read back from it: a tenant can edit it.
-func (r *record) publish(ctx context.Context, write *writer.Writer, live client.Reader, run *v1alpha1.PolicyRolloutRun) (string, error) {
-	data, binary, err := report.Store(&r.Report)
+func copyOf(rep *report.Report, run *v1alpha1.PolicyRolloutRun) (*corev1.ConfigMap, string, error) {
+	data, binary, err := report.Store(rep)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	digest, err := report.Digest(data, binary)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	key := publishedName(run)
-	cm := &corev1.ConfigMap{
-		ObjectMeta: keyOf(run).Meta(key.Namespace, key.Name, roleReport),
-		Data:       data, BinaryData: binary,
-	}
+	cm := &corev1.ConfigMap{ObjectMeta: keyOf(run).Meta(key.Namespace, key.Name, roleReport), Data: data, BinaryData: binary}
 	cm.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(run, v1alpha1.GroupVersion.WithKind("PolicyRolloutRun"))}
+	return cm, digest, nil
+}
+
+// publish writes the report for people and returns its digest.
+func (r *record) publish(ctx context.Context, write *writer.Writer, live client.Reader, run *v1alpha1.PolicyRolloutRun) (string, error) {
+	cm, digest, err := copyOf(&r.Report, run)
+	if err != nil {
+		return "", err
+	}
 	if r.published, err = store(ctx, write, live, keyOf(run), cm, r.published); err != nil {
 		return "", fmt.Errorf("write the report of run %s: %w", run.Name, err)
 	}
-	r.publishedAt = time.Now()
 	return digest, nil
 }
 
-// publishNow publishes the report of a run under way if people have an old one. What
-// keeps it from that is told; it hinders the run in nothing.
-func (r *RunReconciler) publishNow(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) error {
-	if time.Since(s.record.publishedAt) < publishEvery {
-		return nil
+// startPublishing publishes, aside, the report of a run under way as its chunks tell
+// it. What keeps it from that is told once; it hinders the run in nothing.
+func (r *RunReconciler) startPublishing(run *v1alpha1.PolicyRolloutRun, s *session) {
+	rec := &s.record
+	rec.shown = rec.links.Head()
+	cm, _, err := copyOf(&rec.Report, run)
+	if err != nil {
+		slog.Error("report", "run", run.Name, "error", err)
+		return
 	}
-	_, err := s.record.publish(ctx, r.Write, r.Live, run)
-	if !unpublishable(err) {
+	run = run.DeepCopy()
+	s.aside(func(ctx context.Context) error {
+		last, err := store(ctx, r.Write, r.Live, keyOf(run), cm, rec.published)
+		if err == nil {
+			rec.published, rec.refused = last, ""
+			return nil
+		}
+		err = fmt.Errorf("write the report of run %s: %w", run.Name, err)
+		if unpublishable(err) {
+			if rec.refused != err.Error() {
+				rec.refused = err.Error()
+				r.unpublished(run, err)
+			}
+			return nil
+		}
 		return err
+	})
+}
+
+// store writes a ConfigMap over the one that this process wrote last, and returns
+// what it is now. Where there is another by now, or none was written yet, it looks
+// whether that is the run's.
+func store(ctx context.Context, write *writer.Writer, live client.Reader, run runKey, cm *corev1.ConfigMap, last *metav1.ObjectMeta) (*metav1.ObjectMeta, error) {
+	put := func() error {
+		if last == nil {
+			return write.Create(ctx, cm)
+		}
+		cm.UID, cm.ResourceVersion = last.UID, last.ResourceVersion
+		return write.Update(ctx, cm)
 	}
-	s.record.publishedAt = time.Now() // not with every pass
-	if s.record.refused != err.Error() {
-		s.record.refused = err.Error()
-		r.unpublished(run, err)
+	err := put()
+	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		var now corev1.ConfigMap
+		switch err := live.Get(ctx, client.ObjectKeyFromObject(cm), &now); {
+		case apierrors.IsNotFound(err):
+			last, cm.UID, cm.ResourceVersion = nil, "", ""
+		case err != nil:
+			return last, err
+		case !run.Made(&now):
+			return last, writer.NotOurs("ConfigMap", &now)
+		default:
+			last = &now.ObjectMeta
+		}
+		err = put()
 	}
-	return nil
+	if err == nil {
+		last = &cm.ObjectMeta
+	}
+	return last, err
 }
 
 // unpublishable reports whether asking again soon cannot help: the name is somebody
@@ -91,10 +134,10 @@ func (r *RunReconciler) unpublished(run *v1alpha1.PolicyRolloutRun, err error) {
 	r.Events.Eventf(run, nil, corev1.EventTypeWarning, "ReportNotPublished", "Publish", "%s", clip(err.Error(), 1000))
 }
 
-// headOf is the digest of the report that was published at the end; empty: it was not.
-func headOf(run *v1alpha1.PolicyRolloutRun) string {
+// digestOfReport is that of the report that was published at the end; empty: it was not.
+func digestOfReport(run *v1alpha1.PolicyRolloutRun) string {
 	if run.Status.Evidence == nil {
 		return ""
 	}
-	return run.Status.Evidence.Head
+	return run.Status.Evidence.ReportDigest
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 // aFinished run has its last status and nothing else: an operator is to finish it.
@@ -24,9 +25,7 @@ func aFinishedRun(t *testing.T, objects ...client.Object) (*RunReconciler, *v1al
 	run := aRun(v1alpha1.PhaseRolledBack, v1alpha1.IntentAbort)
 	run.Status.Result, run.Status.Cause, run.Status.Evidence = "RolledBack", "Aborted", &v1alpha1.Evidence{Report: run.Name}
 	r, s := runningOver(t, interceptor.Funcs{}, run)
-	if err := s.record.save(t.Context(), r.Write, r.Live, run); err != nil {
-		t.Fatal(err)
-	}
+	writtenDown(t, r, s, run)
 	r.drop(client.ObjectKeyFromObject(run))
 	for _, o := range objects {
 		if err := r.Write.Create(t.Context(), o); err != nil {
@@ -72,41 +71,56 @@ func TestTheReportIsWhereTheRunIs(t *testing.T) {
 	if err != nil || rep.Result != "RolledBack" {
 		t.Errorf("%+v, %v", rep, err)
 	}
-	if data := cm.Data[stateKey]; data != "" {
-		t.Errorf("the state is where tenants may write: %s", data)
-	}
 	cm.Data["report.json"] = strings.Replace(cm.Data["report.json"], "RolledBack", "Committed", 1)
 	if _, err := report.OfRun(run, cm); !errors.Is(err, report.ErrAltered) {
 		t.Errorf("an edited report is taken for the controller's: %v", err)
 	}
 }
 
-// What a tenant makes of the report is nothing that the controller ever reads.
-func TestNothingRestsOnThePublishedReport(t *testing.T) {
+// What a tenant makes of the report is nothing that the controller ever reads, and
+// what somebody makes of a chunk is found out.
+func TestNothingRestsOnWhatATenantWrites(t *testing.T) {
 	run := aRun(v1alpha1.PhaseCanary, v1alpha1.IntentRun)
 	r, s := runningOver(t, interceptor.Funcs{}, run)
-	s.record.State.Qualified = []string{"0/Service"}
-	s.record.Report.Message = "the controller's"
-	if err := s.record.save(t.Context(), r.Write, r.Live, run); err != nil {
-		t.Fatal(err)
-	}
+	timings := "the controller's"
+	s.record.State.Settle = time.Minute
+	s.record.log(evidence.Entry{Timings: &timings}, time.Now())
+	writtenDown(t, r, s, run)
 	if _, err := s.record.publish(t.Context(), r.Write, r.Live, run); err != nil {
 		t.Fatal(err)
 	}
 	cm := theReport(t, r, run)
-	cm.Data = map[string]string{"report.json": `{"message": "forged"}`, stateKey: `{"qualified": []}`}
+	cm.Data = map[string]string{"report.json": `{"message": "forged"}`}
 	if err := r.Write.Update(t.Context(), cm); err != nil {
 		t.Fatal(err)
 	}
 	var after record
-	if err := after.load(t.Context(), r.Live, keyOf(run)); err != nil || after.Report.Message != "the controller's" || len(after.State.Qualified) != 1 {
+	if err := after.load(t.Context(), r.Live, run); err != nil || after.Report.Timings != timings || after.State.Settle != time.Minute {
 		t.Errorf("%+v, %v", after, err)
 	}
 	if _, err := s.record.publish(t.Context(), r.Write, r.Live, run); err != nil {
 		t.Fatal(err)
 	}
-	if cm := theReport(t, r, run); strings.Contains(cm.Data["report.json"], "forged") || cm.Data[stateKey] != "" {
+	if cm := theReport(t, r, run); strings.Contains(cm.Data["report.json"], "forged") {
 		t.Errorf("the forgery stays: %v", cm.Data)
+	}
+	head := report.HeadOf(run)
+	chunk := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: evidence.Name(run.Name, head.Chunks, head.Digest)}}
+	if err := r.Get(t.Context(), client.ObjectKeyFromObject(chunk), chunk); err != nil {
+		t.Fatal(err)
+	}
+	other := evidence.Chunk{Schema: evidence.Schema, Run: run.Name, RunUID: string(run.UID), Number: 1}
+	packed, _, err := other.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunk.BinaryData[evidence.Key] = packed
+	if err := r.Write.Update(t.Context(), chunk); err != nil {
+		t.Fatal(err)
+	}
+	var forged record
+	if err := forged.load(t.Context(), r.Live, run); err != nil || forged.Begun() || forged.State.Settle != 0 {
+		t.Errorf("a forged chunk is believed: %+v, %v", forged.State, err)
 	}
 }
 
@@ -115,7 +129,7 @@ func TestARunEndsThoughTheNameOfItsReportIsTaken(t *testing.T) {
 	theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "r-1"}, Data: map[string]string{"report.json": "{}"}}
 	r, run := aFinishedRun(t, theirs)
 	finishRun(t, r, run)
-	if run.Status.Evidence.Head != "" {
+	if run.Status.Evidence.ReportDigest != "" {
 		t.Errorf("evidence %+v for a report that is not published", run.Status.Evidence)
 	}
 	cm := theReport(t, r, run)
@@ -143,32 +157,14 @@ func TestARunGoesOnThoughItsReportIsNotPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		s.record.publishedAt = time.Time{}
-		if err := r.publishNow(t.Context(), run, s); err != nil {
-			t.Errorf("the pass fails: %v", err)
-		}
-		if s.record.publishedAt.IsZero() {
-			t.Error("it is tried again with every pass")
+		r.startPublishing(run, s)
+		s.record.wait()
+		if s.record.job.err != nil {
+			t.Errorf("it is tried again with every pass: %v", s.record.job.err)
 		}
 	}
 	told := r.Events.(*events.FakeRecorder).Events
 	if event := <-told; !strings.HasPrefix(event, "Warning ReportNotPublished") || len(told) > 0 {
 		t.Errorf("told %q and %d more", event, len(told))
-	}
-}
-
-func TestTheRecordGoesWithTheRun(t *testing.T) {
-	r, run := aFinishedRun(t)
-	finishRun(t, r, run)
-	if err := r.Write.Delete(t.Context(), run); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(run)}); err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range []client.Object{&v1alpha1.PolicyRolloutRun{ObjectMeta: run.ObjectMeta}, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: recordName(run.Name).Namespace, Name: recordName(run.Name).Name}}} {
-		if err := r.Get(t.Context(), client.ObjectKeyFromObject(o), o); client.IgnoreNotFound(err) != nil || err == nil {
-			t.Errorf("%T %s is there still: %v", o, o.GetName(), err)
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -26,7 +27,7 @@ import (
 func (s *session) strangers(w *world) []verdict.Policy {
 	var out []verdict.Policy
 	for _, c := range s.baselineChanges(w) {
-		if c.now != nil && (c.was == nil || digestOf(c.was.Spec.PodSelector) != digestOf(c.now.Spec.PodSelector) ||
+		if c.now != nil && (c.was == nil || plan.SumOf(c.was.Spec.PodSelector) != plan.SumOf(c.now.Spec.PodSelector) ||
 			!slices.Equal(c.was.Spec.PolicyTypes, c.now.Spec.PolicyTypes)) {
 			out = append(out, *c.now)
 		}
@@ -100,7 +101,7 @@ func (r *RunReconciler) spare(ctx context.Context, run string, w *world, acting,
 	}
 	var unspared error
 	if len(strangers) > 0 {
-		acting = slices.DeleteFunc(sparing(acting, strangers, run), func(x wish) bool { return digestOf(x.spec) == digestOf(x.have.Spec) })
+		acting = slices.DeleteFunc(sparing(acting, strangers, run), func(x wish) bool { return plan.SumOf(x.spec) == plan.SumOf(x.have.Spec) })
 		unspared = r.apply(ctx, r.Write, acting)
 	}
 	return errors.Join(unmarked, unspared, r.widen(ctx, w, bridges))

@@ -96,11 +96,11 @@ func (r *recorder) saw(ctx context.Context, o client.Object, gone bool) {
 // sawRun notes a state of the run and, once it is armed, its plan.
 func (r *recorder) sawRun(ctx context.Context, run *v1alpha1.PolicyRolloutRun, at time.Time) {
 	state := stateOf(run)
-	if run.Status.PlanDigest != "" && r.rec.Plan == nil {
-		r.rec.Plan, r.failed = loadPlan(ctx, r.client, run.Name, run.Status.PlanDigest)
+	if armedWith(run) != "" && r.rec.Plan == nil {
+		r.rec.Plan, r.failed = loadPlan(ctx, r.client, run.Name, armedWith(run))
 	}
 	if r.rec.Plan != nil && !state.Phase.Terminal() {
-		if err := r.record.load(ctx, r.client, keyOf(run)); err != nil {
+		if err := r.record.load(ctx, r.client, run); err != nil {
 			r.failed = err
 		}
 		r.rec.Settle = max(r.rec.Settle, r.record.State.Settle)

@@ -12,6 +12,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -37,15 +38,17 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 	if len(p.Candidates)+len(p.Originals) == 0 && len(no.reasons) == 0 {
 		return errInPlace
 	}
-	for _, ns := range p.namespaces() {
-		p.Baseline = append(p.Baseline, w.foreign(ns)...)
+	for _, ns := range p.Namespaces() {
+		for _, policy := range w.foreign(ns) {
+			p.Baseline = append(p.Baseline, plan.Policy(policy))
+		}
 	}
-	bridges, err := rollout.Bridges(p.Baseline, p.candidatePolicies())
+	bridges, err := rollout.Bridges(p.baselinePolicies(), p.candidatePolicies())
 	if err != nil {
 		no.add("bridges: %v", err)
 	}
 	for i, b := range bridges {
-		p.Bridges = append(p.Bridges, PlannedBridge{Bridge: b, Object: objectName(p.Run, roleBridge, i)})
+		p.Bridges = append(p.Bridges, plan.Bridge{Bridge: b, Object: plan.ObjectName(p.Run, roleBridge, i)})
 	}
 	err = rehearseWishes(ctx, write, p.bridgeWishes(rollout.Inert))
 	if denied(err) {
@@ -62,7 +65,7 @@ var errInPlace = errors.New("every policy of the rollout is in place already")
 // it is no work, with another it is changed.
 func (r *RunReconciler) addCandidate(ctx context.Context, p *Plan, write *writer.Writer, c v1alpha1.CandidatePolicy, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
 	// With the marks that it will have: admission may ask for them.
-	defaulted := &networkingv1.NetworkPolicy{ObjectMeta: p.key().Meta(c.Namespace, objectName(p.Run, "rehearsal", len(p.Candidates)), roleCandidate), Spec: *c.Spec.DeepCopy()}
+	defaulted := &networkingv1.NetworkPolicy{ObjectMeta: p.key().Meta(c.Namespace, plan.ObjectName(p.Run, "rehearsal", len(p.Candidates)), roleCandidate), Spec: *c.Spec.DeepCopy()}
 	err := write.Rehearse(ctx, defaulted)
 	switch {
 	case denied(err):
@@ -71,16 +74,16 @@ func (r *RunReconciler) addCandidate(ctx context.Context, p *Plan, write *writer
 	case err != nil:
 		return fmt.Errorf("rehearse policy %s/%s: %w", c.Namespace, c.Name, err)
 	}
-	policy := verdict.Policy{Namespace: c.Namespace, Name: c.Name, Spec: defaulted.Spec}
+	policy := plan.Policy{Namespace: c.Namespace, Name: c.Name, Spec: defaulted.Spec}
 	if have := w.unmarked(c.Namespace, c.Name); have != nil {
 		if rollout.SameSpec(have.Spec, policy.Spec) {
 			return nil
 		}
-		if err := r.addOriginal(ctx, p, write, have, digestOf(policy.Spec), spec, no); err != nil {
+		if err := r.addOriginal(ctx, p, write, have, plan.SumOf(policy.Spec), spec, no); err != nil {
 			return err
 		}
 	}
-	p.Candidates = append(p.Candidates, Candidate{Policy: policy, Object: objectName(p.Run, roleCandidate, len(p.Candidates))})
+	p.Candidates = append(p.Candidates, plan.Candidate{Policy: policy, Object: plan.ObjectName(p.Run, roleCandidate, len(p.Candidates))})
 	return nil
 }
 
@@ -99,7 +102,7 @@ func (r *RunReconciler) addRemoval(ctx context.Context, p *Plan, write *writer.W
 // addOriginal plans that a policy is changed to what has the digest, or goes. The way
 // there is rehearsed as the rollout's account, the way back as the controller.
 func (r *RunReconciler) addOriginal(ctx context.Context, p *Plan, write *writer.Writer, have *networkingv1.NetworkPolicy, becomes string, spec *v1alpha1.PolicyRolloutSpec, no *refusal) error {
-	o := &Original{Policy: verdict.PolicyOf(have.DeepCopy()), UID: have.UID, Fields: have.DeepCopy().ManagedFields, Becomes: becomes}
+	o := &Original{Policy: plan.Policy(verdict.PolicyOf(have.DeepCopy())), UID: have.UID, Fields: have.DeepCopy().ManagedFields, Becomes: becomes}
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
 	if why := rollout.WrittenOver(have, spec); why != "" {
 		no.add("%s", why)
@@ -125,7 +128,7 @@ func (r *RunReconciler) addOriginal(ctx context.Context, p *Plan, write *writer.
 			return fmt.Errorf("rehearse that policy %s is %s: %w", key, x.to, err)
 		}
 	}
-	p.Originals = append(p.Originals, *o)
+	p.Originals = append(p.Originals, plan.Original(*o))
 	return nil
 }
 

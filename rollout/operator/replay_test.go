@@ -19,6 +19,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 // What probe pods said on a machine that was busy, and on one that was not, is
@@ -180,7 +181,11 @@ func (p *replay) change(f *form) {
 // enter takes the recorded state on, and like a pass that decides begins to act on it.
 func (p *replay) enter(t *testing.T, at rollout.State) {
 	if p.at.Phase == v1alpha1.PhaseObserve && at.Phase != v1alpha1.PhaseObserve && p.picture != nil {
-		p.session.record.qualify(p.picture, p.cells)
+		rec := &p.session.record
+		rec.LossRate, rec.Qualified = p.picture.lossRate(), evidence.Qualified{}
+		for row, j := range p.picture.weighed {
+			rec.Qualified[row] = j.Works && p.picture.rows[row].Allow()
+		}
 	}
 	if at.Cause == "" && placeOf(p.at) != placeOf(at) {
 		p.left[placeOf(p.at)] = p.complete

@@ -133,7 +133,7 @@ func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at ro
 func (s *session) ailingOf(lacking []lack) map[cell]bool {
 	out := map[cell]bool{}
 	for _, x := range lacking {
-		_, cut := s.record.cutAt[s.plan.Paths[x.cell.path].Name+"\x00"+string(x.cell.via)]
+		_, cut := s.record.wasCut(x.cell)
 		out[x.cell] = x.ails && !cut
 	}
 	return out
@@ -310,7 +310,7 @@ func (s *session) lacking(w *world, samples int64) []lack {
 	}
 	for c := range s.record.rows { // nobody tries it any more: its target is gone
 		path := s.plan.Paths[c.path]
-		if !seen[c] && path.Expect == v1alpha1.ExpectAllow && path.votes() && (p.qualified == nil || p.qualified[c]) {
+		if !seen[c] && path.Expect == v1alpha1.ExpectAllow && path.Votes() && (p.qualified == nil || p.qualified[c]) {
 			out = append(out, lack{c, s.pods.Len() > 0})
 		}
 	}
@@ -321,5 +321,5 @@ func (s *session) lacking(w *world, samples int64) []lack {
 func (p *picture) mustWork(x sight) bool {
 	path := p.plan.Paths[x.route.path]
 	c := cell{x.route.path, x.route.via}
-	return !x.route.witness && path.Expect == v1alpha1.ExpectAllow && path.votes() && (p.qualified == nil || p.qualified[c])
+	return !x.route.witness && path.Expect == v1alpha1.ExpectAllow && path.Votes() && (p.qualified == nil || p.qualified[c])
 }

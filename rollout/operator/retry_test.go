@@ -189,9 +189,6 @@ func TestAnAbortedRunIsTriedAgainAndHistoryForgetsIt(t *testing.T) {
 	})
 	s.gone(&v1alpha1.PolicyRolloutRun{ObjectMeta: s.meta(first)})
 	s.gone(&corev1.ConfigMap{ObjectMeta: s.meta(first)})
-	record := &corev1.ConfigMap{}
-	record.Namespace, record.Name = recordName(first).Namespace, recordName(first).Name
-	s.gone(record)
 }
 
 // gone waits until an object is not there any more.

@@ -83,6 +83,7 @@ func (s *session) close() {
 		<-s.others.done
 	}
 	s.pods.Close()
+	s.record.wait()
 }
 
 // enter resets what belongs to one step.

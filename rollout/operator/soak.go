@@ -50,6 +50,9 @@ func (p place) String() string {
 	return [...]string{"", "preflight", "", "commit", "rollback"}[p.kind]
 }
 
+// back reports whether the run goes back there.
+func (p place) back() bool { return p.kind == rollback }
+
 // placeOf a state; held runs are where they were held.
 func placeOf(at rollout.State) place {
 	switch at.Phase {

@@ -14,6 +14,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 const (
@@ -49,18 +50,27 @@ func everLive(run *v1alpha1.PolicyRolloutRun) bool {
 type turn struct {
 	at, next rollout.State
 	evidence rollout.Evidence
+	limits   rollout.Limits
+	intent   v1alpha1.Intent
 	cells    map[cell]*judged
 	picture  *picture // nil before there are agents
 	granted  granted
+	message  string // as it was written down; empty: it was not
 }
 
-// advance writes a decision down: what it rests on, then the status, then the
-// report, then an event.
-func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn) error {
-	if t.at.Phase == v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhasePreflight && t.picture != nil {
-		s.record.qualify(t.picture, t.cells)
-		if err := s.record.save(ctx, r.Write, r.Live, run); err != nil && t.next.Cause == "" {
-			return err // nothing may be tightened before it is known what worked; going back waits for nothing
+// forward reports whether a decision takes a path away, or leads to one that does.
+func (t turn) forward() bool {
+	return t.next.Cause == "" && t.next.Phase != v1alpha1.PhasePreflight && !t.toggles()
+}
+
+// advance writes a decision down, and reports whether it is: the status, then what
+// follows from it. What goes forward is part of the evidence first, and waits for that;
+// what goes back waits for nothing.
+func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn) (bool, error) {
+	first := t.forward() && s.record.Begun() && s.record.keeps() && s.record.spent.Turns()
+	if first {
+		if stored, err := r.writeDown(run, s, &t); err != nil || !stored {
+			return false, err
 		}
 	}
 	var cuts []foundCut
@@ -68,32 +78,38 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 		cuts = findCuts(t.picture, t.cells, s.stepName(t.at), s.tightened)
 	}
 	s.fillStatus(run, t, cuts)
+	if first {
+		head := s.record.links.Flight().Head
+		run.Status.Evidence.Head, run.Status.Evidence.Chunks = head.Digest, int32(head.Chunks)
+	}
 	if err := r.Write.UpdateStatus(ctx, run); err != nil {
-		return fmt.Errorf("record phase %s of run %s: %w", t.next.Phase, run.Name, err)
+		return false, fmt.Errorf("record phase %s of run %s: %w", t.next.Phase, run.Name, err)
 	}
 	now := time.Now()
-	if len(cuts) > 0 {
-		s.record.cut(cuts, now)
-		s.undated = cuts
+	s.undated = cuts
+	switch {
+	case first:
+		if err := s.seeEvidence(run); err != nil {
+			return false, err
+		}
+	case s.record.Begun():
+		s.record.log(evidence.Entry{Turn: s.decision(t, run.Status.Message, s.record.cuts(cuts, now))}, now)
+		s.record.urgent = s.record.urgent || !t.toggles()
 	}
-	s.record.turn(s, t, run.Status.Message, now)
-	s.record.publishedAt = time.Time{} // with the next save
 	r.tell(ctx, run, s, t)
 	countPhase(t.next, s.record.Report.Cuts)
 	if t.next.Phase == v1alpha1.PhasePreflight && t.at.Phase == v1alpha1.PhaseObserve {
 		s.planAgain()
 	}
-	if t.next.Phase.Terminal() && s.plan != nil {
-		return s.record.save(ctx, r.Write, r.Live, run)
-	}
-	return nil
+	return true, nil
 }
 
 // planAgain forgets the plan, because the baseline it was made for has changed
 // while nothing was applied. What was learned of the cluster is kept.
 func (s *session) planAgain() {
 	known := recordState{Settle: s.record.State.Settle, Label: s.record.State.Label}
-	s.plan, s.preflight, s.refused, s.record = nil, rollout.PreflightRunning, nil, record{}
+	s.record.closeWindow(time.Now())
+	s.plan, s.preflight, s.refused, s.record = nil, rollout.PreflightRunning, nil, record{chain: s.record.chain}
 	s.forms, s.own, s.compiled, s.otherKinds = nil, nil, compiled{}, ""
 	s.isolatedAt, s.releasedAt = time.Time{}, time.Time{}
 	s.record.State = known
@@ -108,10 +124,11 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	st.Phase, st.Step, st.Cause = t.next.Phase, int32(t.next.Step), string(t.next.Cause)
 	st.Stage, st.Result = s.stepName(t.next), t.next.Result()
 	if t.next.Phase == v1alpha1.PhasePreflight {
-		st.PlanDigest, st.Sources = "", nil // nothing is armed: the plan is made, or made again
+		st.PlanDigest, st.SnapshotDigest, st.Sources = "", "", nil // nothing is armed: the plan is made, or made again
 	} else if s.plan != nil {
-		st.PlanDigest, st.Sources = s.plan.Digest(), s.plan.Sources
-		st.Evidence = &v1alpha1.Evidence{Report: publishedName(run).Name}
+		st.PlanDigest, st.SnapshotDigest, st.Sources = s.plan.Digest(), s.plan.stored, s.plan.Sources
+		st.Evidence = cmp.Or(st.Evidence, &v1alpha1.Evidence{})
+		st.Evidence.Report = publishedName(run).Name
 	}
 	for _, c := range cuts {
 		st.CutCount++
@@ -125,14 +142,14 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	case v1alpha1.PhaseRollbackFailed:
 		st.Message = clip(st.Message+"; the rollback could not be verified in time: look at the paths of the suite"+prefixed("; the last write of it was refused: ", s.hindrance), 4096)
 	default:
-		st.Message = clip(s.message(t, st.Cuts), 4096)
+		st.Message = clip(cmp.Or(t.message, s.message(t, st.Cuts)), 4096)
 	}
 	st.History = append(st.History, v1alpha1.PhaseChange{Phase: t.next.Phase, Stage: st.Stage, At: metav1.NowMicro(), Cause: st.Cause})
 	if n := len(st.History); n > maxHistory {
 		st.History = st.History[n-maxHistory:]
 	}
 	setConditions(run, t.next)
-	setWaiting(run, t.next, t.granted)
+	s.setWaiting(run, t.next, t.granted)
 }
 
 // clip bounds a text to n bytes, and cuts no character in two: names of paths have
@@ -169,15 +186,16 @@ func setConditions(run *v1alpha1.PolicyRolloutRun, at rollout.State) {
 	set("Stalled", at.Phase == v1alpha1.PhaseHeld || at.Phase.Terminal() && at.Phase != v1alpha1.PhaseCommitted)
 }
 
-// setTidied marks a finished run as complete, with the digest of its report;
-// empty: it has none, or none that could be written.
-func (r *RunReconciler) setTidied(ctx context.Context, run *v1alpha1.PolicyRolloutRun, head string) error {
-	known := run.Status.Evidence == nil || run.Status.Evidence.Head == head
+// setTidied marks a finished run as complete, with the digest of its report (empty: it
+// has none, or none that could be written) and the head of its evidence.
+func (r *RunReconciler) setTidied(ctx context.Context, run *v1alpha1.PolicyRolloutRun, digest string, head evidence.Head) error {
+	now := report.HeadOf(run)
+	known := run.Status.Evidence == nil || run.Status.Evidence.ReportDigest == digest && now == head
 	if known && meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied) {
 		return nil
 	}
-	if run.Status.Evidence != nil {
-		run.Status.Evidence.Head = head
+	if e := run.Status.Evidence; e != nil {
+		e.ReportDigest, e.Head, e.Chunks = digest, head.Digest, int32(head.Chunks)
 	}
 	meta.SetStatusCondition(&run.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionTidied, Status: metav1.ConditionTrue, Reason: "NothingLeft",
@@ -187,60 +205,4 @@ func (r *RunReconciler) setTidied(ctx context.Context, run *v1alpha1.PolicyRollo
 		return fmt.Errorf("record that run %s is tidied: %w", run.Name, err)
 	}
 	return nil
-}
-
-// turn carries a recorded decision into the report.
-func (r *record) turn(s *session, t turn, message string, now time.Time) {
-	if s.plan == nil {
-		return
-	}
-	leaving := map[rollout.Cause]string{
-		"": "Passed", rollout.CauseCut: "Cut", rollout.CauseLeak: "Leak", rollout.CauseSilent: "Silent",
-		rollout.CauseAborted: "Aborted", rollout.CauseForeign: "Foreign",
-		rollout.CauseRefused: "Refused", rollout.CauseNotEnforced: "NotEnforced", rollout.CauseInPlace: "InPlace",
-		rollout.CauseUnexplained: "Unexplained", rollout.CauseBaselineChanged: "BaselineChanged",
-		rollout.CausePaused: "Paused", rollout.CauseWaiting: "Passed",
-	}[t.next.Cause]
-	if t.at.Phase == v1alpha1.PhaseRollingBack {
-		leaving = map[v1alpha1.Phase]string{v1alpha1.PhaseRolledBack: "Passed", v1alpha1.PhaseHeld: "BaselineChanged"}[t.next.Phase]
-		leaving = cmp.Or(leaving, "Failed")
-	}
-	r.approved(t.granted)
-	name := s.stepName(t.next)
-	if t.next.Cause == rollout.CausePaused {
-		name = "pause"
-	} else if t.next.Cause == rollout.CauseWaiting {
-		name = "approval"
-	} else if t.toggles() {
-		leaving = "Resumed"
-	}
-	r.phase(name, s.scope(t.next).String(), leaving, now)
-	rep := &r.Report
-	rep.Message, rep.Cause = message, string(t.next.Cause)
-	rep.Result = t.next.Result()
-	if t.picture != nil && (t.next.Phase.Terminal() || t.next.Phase == v1alpha1.PhaseHeld) {
-		r.measuredLast(t.picture, t.cells)
-	}
-	if t.next.Phase.Terminal() {
-		r.end(rep.Result, rep.Cause, message, now)
-	}
-}
-
-// end closes a report: nothing in it is under way any more.
-func (r *record) end(result, cause, message string, now time.Time) {
-	rep := &r.Report
-	outcome := "Passed"
-	if result == "RollbackFailed" {
-		outcome = "Failed"
-	}
-	r.phase("", "", outcome, now)
-	rep.Result, rep.Cause, rep.Message, rep.Ended = result, cause, message, now
-	for i := range rep.TemporaryAccess {
-		rep.TemporaryAccess[i].To = now
-	}
-	for i := range rep.Paths {
-		if p := &rep.Paths[i]; p.Finding == report.Inconclusive && p.Note == "" {
-			p.Note = "not enough conclusive attempts in a phase that enforced it"
-		}
-	}
 }

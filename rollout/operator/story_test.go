@@ -27,6 +27,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 var patchOptions = metav1.PatchOptions{}
@@ -314,6 +315,7 @@ func (s *story) report() report.Report {
 	if err != nil {
 		s.t.Fatalf("report: %v", err)
 	}
+	s.verify(&run, rep)
 	return *rep
 }
 
@@ -321,7 +323,7 @@ func (s *story) wantPolicies(committed bool) {
 	s.t.Helper()
 	want := map[string]string{}
 	for _, np := range s.baseline {
-		want[np.Name] = digestOf(np.Spec)
+		want[np.Name] = plan.SumOf(np.Spec)
 	}
 	if committed {
 		var ro v1alpha1.PolicyRollout
@@ -334,14 +336,14 @@ func (s *story) wantPolicies(committed bool) {
 			if err := s.c.client.Create(s.ctx, np, client.DryRunAll); err != nil {
 				s.t.Fatal(err)
 			}
-			want[c.Name] = digestOf(np.Spec)
+			want[c.Name] = plan.SumOf(np.Spec)
 		}
 	}
 	for _, np := range s.policies() {
 		if np.Labels[v1alpha1.LabelRun] != "" || np.Labels[v1alpha1.LabelRole] != "" {
 			s.t.Errorf("policy %s still carries our labels %v", np.Name, np.Labels)
 		}
-		if digestOf(np.Spec) != want[np.Name] {
+		if plan.SumOf(np.Spec) != want[np.Name] {
 			s.t.Errorf("policy %s is none of the wanted set, or differs: %+v", np.Name, np.Spec)
 		}
 		delete(want, np.Name)
@@ -375,7 +377,7 @@ func (s *story) wantNothingLeft() {
 			s.t.Fatal(err)
 		}
 		for _, cm := range maps.Items {
-			if cm.Name != recordName(s.run()).Name && cm.Name != s.run() {
+			if cm.Labels[v1alpha1.LabelRole] != roleEvidence && cm.Name != s.run() {
 				s.t.Errorf("ConfigMap %s/%s is left", ns, cm.Name)
 			}
 		}

@@ -2,70 +2,61 @@ package operator
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 // seen are the totals of one check at the last pass.
 type seen struct{ attempts, bad int64 }
 
-// tally adds what happened since the last pass to the rows of the report.
-func (r *record) tally(p *picture, cells map[cell]*judged, step string) {
+// tally counts what happened since the last pass, and writes down what it changes
+// about the rows of the report. Of a run that writes nothing down, every look counts.
+func (r *record) tally(p *picture, place, name string) {
 	for _, s := range p.sights {
 		if !s.route.witness {
 			r.tallySight(p, s)
 		}
 	}
-	for c, j := range cells {
-		row := r.rows[c]
-		if row == nil {
-			continue
+	if !r.keeps() {
+		l := p.facted
+		l.Place, l.Name, l.Checks = place, name, slices.Clone(p.facted.Checks)
+		r.blameNews(p, &l)
+		r.See(&l, p.weighed, p.now.Round(0).UTC())
+		for _, c := range r.window {
+			r.Count(*c)
 		}
-		if j.note != "" {
-			row.Note = j.note
-		}
-		if j.holds && p.settled && p.scope.Live() && row.Finding != report.CutFinding {
-			r.holds(p, c, row)
-		}
-		if j.leak != nil && row.Finding != report.Leak {
-			r.leak(p, c, j, step)
-		}
+		clear(r.window)
+		return
 	}
-	if p.scope.Live() && step != "" {
-		r.cover(cells, step, p.settled)
+	if news := r.News(&p.facted, p.weighed); len(news) > 0 {
+		r.log(evidence.Entry{Look: p.looked(news, place, name)}, p.now)
 	}
 }
 
-// holds makes a row say that its path is proved. A leak that was repaired stays in
-// the report, and the row names it; where nobody repairs anything it stays the finding.
-func (r *record) holds(p *picture, c cell, row *report.Path) {
-	note := ""
-	for _, l := range r.Report.Leaks {
-		if l.Path != p.plan.Paths[c.path].Name || l.Via != string(c.via) {
-			continue
+// blameNews says of each check whose leak is news why it gets through.
+func (r *record) blameNews(p *picture, l *evidence.Look) {
+	for row := range r.News(l, p.weighed) {
+		if leak := p.weighed[row].Leak; leak != 0 {
+			l.Checks[leak-1].Blame = p.blamed(leak-1, p.sights[p.sighted[leak-1]], true)
 		}
-		if p.unseen {
-			return
-		}
-		note = fmt.Sprintf("it leaked in %s, and was proved after that", l.Phase)
 	}
-	row.Finding, row.Rule, row.Note = report.Holds, "", note
 }
 
-// forget leaves nothing of what was found so far.
+// forget leaves nothing of what was found so far. Only who writes nothing down may.
 func (r *record) forget() {
 	for _, row := range r.rows {
 		row.Finding, row.Rule, row.Note = report.Inconclusive, "", ""
 		row.Attempts, row.Failures, row.FirstSeen, row.LastSeen = 0, 0, time.Time{}, time.Time{}
 	}
-	r.Report.Leaks, r.Report.Cuts, r.State.LeakThrough, r.State.Cells = nil, nil, nil, nil
-	clear(r.cutAt)
+	r.Report.Leaks, r.Report.Cuts = nil, nil
+	clear(r.window)
 }
 
 // skip leaves what was seen so far out of the totals.
@@ -89,13 +80,13 @@ func (s sight) totals(p *picture) seen {
 }
 
 func (r *record) tallySight(p *picture, s sight) {
-	row := r.rows[cell{s.route.path, s.route.via}]
-	if row == nil {
+	row, ok := r.rowOf[cell{s.route.path, s.route.via}]
+	if !ok {
 		return
 	}
 	path := p.plan.Paths[s.route.path]
 	now, key := s.totals(p), s.key()
-	counts := p.scope.Live() || len(r.State.Qualified) == 0
+	counts := p.scope.Live() || len(r.Qualified) == 0
 	if path.Expect == v1alpha1.ExpectDeny {
 		counts = p.settled && p.forbids(s, path)
 	}
@@ -104,18 +95,26 @@ func (r *record) tallySight(p *picture, s sight) {
 	if now.attempts < was.attempts {
 		was = seen{} // the agent was made or started again, and counts from nothing
 	}
-	row.Attempts += now.attempts - was.attempts
-	if counts {
-		row.Failures += now.bad - was.bad
-	}
-	if s.state.Attempts == 0 {
+	if now.attempts == was.attempts {
 		return
 	}
-	if row.FirstSeen.IsZero() {
-		row.FirstSeen = s.state.FirstSeen
+	c := r.window[counted{row, s.from}]
+	if c == nil {
+		c = &evidence.Count{Row: row, Agent: s.from.String()}
+		r.window[counted{row, s.from}] = c
 	}
-	row.LastSeen = later(row.LastSeen, s.state.Newest)
+	c.Attempts += now.attempts - was.attempts
+	if counts {
+		c.Failures += now.bad - was.bad
+	}
+	if c.First.IsZero() && r.Report.Paths[row].FirstSeen.IsZero() {
+		c.First = whole(s.state.FirstSeen)
+	}
+	c.Last = later(c.Last, whole(s.state.Newest))
 }
+
+// whole is a time in whole milliseconds, as windows have it.
+func whole(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
@@ -124,27 +123,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// cover notes how many cells of a step have proof; the last word of a step counts.
-func (r *record) cover(cells map[cell]*judged, step string, settled bool) {
-	var c report.Coverage
-	for _, j := range cells {
-		if j.required {
-			c.Required++
-		}
-		if j.proved && settled {
-			c.Proved++
-		}
-	}
-	if r.State.Cells == nil {
-		r.State.Cells = map[string]report.Coverage{}
-	}
-	r.State.Cells[step] = c
-	r.Report.Coverage = report.Coverage{}
-	for _, c := range r.State.Cells {
-		r.Report.Coverage.Required += c.Required
-		r.Report.Coverage.Proved += c.Proved
-	}
-}
+func compareText(a, b string) int { return strings.Compare(a, b) }
 
 // foundCut is a cut as it is about to be decided on.
 type foundCut struct {
@@ -168,12 +147,10 @@ func sortedCells(cells map[cell]*judged) []cell {
 // because the operator was restarted since.
 func findCuts(p *picture, cells map[cell]*judged, step string, tightened time.Time) []foundCut {
 	var found []foundCut
-	for c, j := range cells {
+	for _, row := range report.CutRows(p.rows, p.weighed) {
+		j := cells[p.cells[row]]
 		s := cmp.Or(j.cut, j.failing)
-		if s == nil {
-			continue
-		}
-		f := foundCut{cell: c, entry: entry(p, c, *s, step), received: s.state.LastReceived,
+		f := foundCut{cell: p.cells[row], entry: entry(p, p.cells[row], *s, step), received: s.state.LastReceived,
 			decisive: j.cut != nil, suspect: p.suspectOf(*s)}
 		if !tightened.IsZero() {
 			f.entry.Latencies.Detect = millis(f.received.Sub(tightened))
@@ -181,96 +158,46 @@ func findCuts(p *picture, cells map[cell]*judged, step string, tightened time.Ti
 		}
 		found = append(found, f)
 	}
-	rank := map[bool]int{false: 1}
-	slices.SortFunc(found, func(a, b foundCut) int { // attempts by address first: they say most
-		return cmp.Or(rank[a.decisive]-rank[b.decisive], cmp.Compare(a.cell.via, b.cell.via), cmp.Compare(a.cell.path, b.cell.path))
-	})
 	return found
 }
 
-// cut writes the cuts down once the decision is recorded.
-func (r *record) cut(found []foundCut, decided time.Time) {
-	r.decidedAt = decided
+// cuts are those of a decision as they are written down once it is recorded.
+func (r *record) cuts(found []foundCut, decided time.Time) []evidence.Cut {
+	if len(found) > 0 {
+		r.decidedAt = decided
+	}
+	var out []evidence.Cut
 	for _, f := range found {
-		f.entry.At = decided
-		f.entry.Latencies.Decide = millis(decided.Sub(f.received))
-		r.cutAt[f.entry.Path+"\x00"+f.entry.Via] = len(r.Report.Cuts)
-		r.Report.Cuts = append(r.Report.Cuts, f.entry)
-		row := r.rows[f.cell]
-		row.Finding, row.Rule, row.Note = report.CutFinding, f.entry.Rule, ""
+		l := f.entry.Latencies
+		out = append(out, evidence.Cut{Row: r.rowOf[f.cell], Detect: l.Detect, Broken: l.Broken, Decide: millis(decided.Sub(f.received))})
 	}
-}
-
-// measuredLast makes the rows say what was seen last. A path that must work and
-// fails when the run ends, or is held, does not hold, whatever was proved before;
-// nor does one that the last step left without proof.
-func (r *record) measuredLast(p *picture, cells map[cell]*judged) {
-	r.unprovedLast(p, cells)
-	for _, s := range p.sights {
-		row := r.rows[cell{s.route.path, s.route.via}]
-		if row == nil || row.Finding == report.CutFinding || !p.mustWork(s) || !s.state.Last.Blocked() || s.state.Streak < p.needed(s.route.via) {
-			continue
-		}
-		_, row.Rule = p.blame(s)
-		row.Finding, row.Note = report.CutFinding, fmt.Sprintf("it failed when last tried: the newest %d attempts ended %s", s.state.Streak, s.state.Last)
-	}
-}
-
-// unprovedLast makes the rows without proof at the end say so.
-func (r *record) unprovedLast(p *picture, cells map[cell]*judged) {
-	for c, j := range cells {
-		if row := r.rows[c]; row != nil && p.scope.Live() && j.due && !j.holds && row.Finding == report.Holds {
-			row.Finding, row.Note = report.Inconclusive, cmp.Or(j.note, "it held in an earlier step and was not proved in the last one")
-		}
-	}
-}
-
-func (r *record) leak(p *picture, c cell, j *judged, step string) {
-	e := entry(p, c, *j.leak, step)
-	rule, others := p.blameLeak(*j.leak)
-	e.Cause, e.At, e.Rule = "Leak", p.now, rule
-	r.State.LeakThrough = union(r.State.LeakThrough, others)
-	r.Report.Leaks = append(r.Report.Leaks, e)
-	row := r.rows[c]
-	row.Finding, row.Rule, row.Note = report.Leak, e.Rule, ""
-}
-
-// union adds what is missing of more, in order.
-func union(names, more []string) []string {
-	for _, name := range more {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return out
 }
 
 func entry(p *picture, c cell, s sight, step string) report.Cut {
-	cause, rule := p.blame(s)
-	target := ""
-	if s.route.target.Name != "" {
-		target = s.route.target.String()
-	}
-	outcome := string(s.state.Last)
-	if part := p.partly(s, p.plan.Paths[c.path]); cause != "DNS" && part.denied != nil && p.plan.Paths[c.path].Expect == v1alpha1.ExpectAllow {
-		target = part.denied.pod.Namespace + "/" + part.denied.pod.Name
-		outcome = fmt.Sprintf("%d of %d attempts failed", s.state.BlockedSinceMark, s.state.BlockedSinceMark+s.state.ConnectedSinceMark)
-	}
+	b := p.blameOf(s)
 	return report.Cut{
 		Path: p.plan.Paths[c.path].Name, Via: string(c.via), Phase: step,
-		Cause: cause, Rule: rule, Target: target, Outcome: outcome,
+		Cause: b.Cause, Rule: b.Rule, Target: b.Target, Outcome: b.Outcome,
 	}
 }
 
 // restored stamps the last bridge write of a rollback.
 func (r *record) restored(at time.Time) {
 	r.restoredAt = at
-	if r.decidedAt.IsZero() {
-		return
+	r.log(evidence.Entry{Write: &evidence.Write{What: "rollback/bridges", Issued: at.Round(0).UTC()}}, at)
+	if !r.decidedAt.IsZero() {
+		r.log(evidence.Entry{Stamp: &evidence.Stamp{Row: -1, Restore: millis(at.Sub(r.decidedAt))}}, at)
 	}
-	for i := range r.Report.Cuts {
-		r.Report.Cuts[i].Latencies.Restore = millis(at.Sub(r.decidedAt))
+}
+
+// wasCut is the place of a cell in the report's cuts.
+func (r *record) wasCut(c cell) (int, bool) {
+	row, ok := r.rowOf[c]
+	if !ok {
+		return 0, false
 	}
+	return r.CutAt(row)
 }
 
 // recovered stamps each cut path when its attempts get through again.
@@ -278,8 +205,8 @@ func (r *record) recovered(p *picture) {
 	if r.restoredAt.IsZero() {
 		return
 	}
-	for c := range r.rows {
-		i, ok := r.cutAt[p.plan.Paths[c.path].Name+"\x00"+string(c.via)]
+	for c, row := range r.rowOf {
+		i, ok := r.CutAt(row)
 		if !ok || r.Report.Cuts[i].Latencies.Recover != nil {
 			continue
 		}
@@ -293,12 +220,37 @@ func (r *record) recovered(p *picture) {
 			last = later(last, s.state.LastReceived)
 		}
 		if good && !last.IsZero() {
-			r.Report.Cuts[i].Latencies.Recover = millis(last.Sub(r.restoredAt))
+			r.log(evidence.Entry{Stamp: &evidence.Stamp{Row: row, Recover: millis(last.Sub(r.restoredAt))}}, p.now)
 		}
 	}
+}
+
+// decision is a decision as it is written down.
+func (s *session) decision(t turn, message string, cuts []evidence.Cut) *evidence.Turn {
+	d := &evidence.Turn{At: t.at, Next: t.next, Evidence: t.evidence, Limits: t.limits, Intent: t.intent, Blind: s.lost != nil, Message: message, Cuts: cuts, Approvals: t.granted.counting}
+	if t.picture != nil {
+		d.Look = t.picture.looked(nil, s.coveredAs(t.at), s.stepName(t.at))
+		if t.at.Phase == v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhaseObserve {
+			d.LossRate = t.picture.lossRate()
+		}
+	}
+	if d.Toggles() {
+		d.Look = nil // a person who pauses a run a thousand times leaves room for what it proves
+	}
+	return d
 }
 
 func millis(d time.Duration) *float64 {
 	ms := float64(d.Microseconds()) / 1000
 	return &ms
+}
+
+// union adds what is missing of more, in order.
+func union(names, more []string) []string {
+	for _, name := range more {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

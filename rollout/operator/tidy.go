@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // tidy removes what a finished run left in any namespace: temporary policies,
@@ -122,7 +123,7 @@ var leavings = []struct {
 
 // nothingLeft asks the API server for everything that carries the run's label,
 // and reports whether nothing of the run is among it. Plans of probe pods that
-// never came to be are found here only, and deleted. The report stays.
+// never came to be are found here only, and deleted. The report and the evidence stay.
 func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, error) {
 	nothing := true
 	for _, l := range leavings {
@@ -134,7 +135,7 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 		for i := range list.Items {
 			o := &list.Items[i]
 			marked := l.label != v1alpha1.LabelRun && o.Labels[v1alpha1.LabelRole] == ""
-			if !marked && !run.Made(o) || o.Labels[v1alpha1.LabelRole] == roleReport {
+			if kept := o.Labels[v1alpha1.LabelRole]; !marked && !run.Made(o) || kept == roleReport || kept == roleEvidence {
 				continue
 			}
 			nothing = false
@@ -153,7 +154,7 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 // published report is the run's own, and goes with it.
 func (r *RunReconciler) forget(ctx context.Context, run runKey) error {
 	var rev appsv1.ControllerRevision
-	err := r.Live.Get(ctx, planRevision(run.Name), &rev)
+	err := r.Live.Get(ctx, plan.Revision(run.Name), &rev)
 	if err == nil && run.Made(&rev) {
 		err = r.Write.Delete(ctx, &rev)
 	}

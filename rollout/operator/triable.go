@@ -9,15 +9,16 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // settleWays makes sure that every way of a path can be tried. A way that was not
 // asked for and cannot be is left out, and the report says so; one that was asked
 // for is refused: a path that nobody tries would be a path without proof.
-func (p *Plan) settleWays(path *PlannedPath, w *world, where string, no *refusal) {
+func (p *Plan) settleWays(path *plan.Path, w *world, where string, no *refusal) {
 	asked := len(path.Via) > 0
 	var can []v1alpha1.Via
-	for _, via := range path.ways() {
+	for _, via := range path.Ways() {
 		why := p.untriable(*path, via, w)
 		switch {
 		case why == "":
@@ -36,7 +37,7 @@ func (p *Plan) settleWays(path *PlannedPath, w *world, where string, no *refusal
 
 // untriable says why a path cannot be tried by a way; empty: it can. The agent
 // would refuse the same, when it is too late to name the path.
-func (p *Plan) untriable(path PlannedPath, via v1alpha1.Via, w *world) string {
+func (p *Plan) untriable(path plan.Path, via v1alpha1.Via, w *world) string {
 	t := path.To.Service
 	c := p.check(path, "192.0.2.1", t.Port) // any address does: the question is whether the rest makes sense
 	if via == v1alpha1.ViaService {
@@ -59,7 +60,7 @@ func (p *Plan) untriable(path PlannedPath, via v1alpha1.Via, w *world) string {
 // path that no suite has would accept nothing: it is a mistake.
 func (p *Plan) settleExceptions(spec *v1alpha1.PolicyRolloutSpec, no *refusal) {
 	for _, e := range spec.Exceptions {
-		at := slices.IndexFunc(p.Paths, func(path PlannedPath) bool { return path.Name == e.Path })
+		at := slices.IndexFunc(p.Paths, func(path plan.Path) bool { return path.Name == e.Path })
 		if at < 0 && e.OfPath() {
 			no.add("spec.exceptions accepts %s for path %q, which no suite of the rollout has: correct the name", e.Type, e.Path)
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -41,19 +43,14 @@ func (p *picture) unqualified(s sight) string {
 	return ""
 }
 
-// unexplainedFactor multiplies the failures in a row that a path needs to count
-// as cut while the live policies allow it, and unexplainedLasts is how long they
-// must last: an overloaded node and a restarting target fail too, at once and
-// twenty times a second, and the kubelet takes a second or two to say so.
-const (
-	unexplainedFactor = 3
-	unexplainedLasts  = 3 * time.Second
-)
+// unexplainedLasts is how long failures must last that no policy explains, to be more
+// than a hiccup: the kubelet takes a second or two to say that a target restarts.
+const unexplainedLasts = 3 * time.Second
 
 // explained reports whether the live policies deny what a check tries, at either
 // end. A name that does not resolve is explained by policies that deny the
 // questions of its source to the cluster's name servers, too.
-func (p *picture) explained(s sight, path PlannedPath) bool {
+func (p *picture) explained(s sight, path plan.Path) bool {
 	if p.predicted(s, path) == verdict.Deny {
 		return true
 	}
@@ -74,7 +71,7 @@ func (p *picture) namesDenied(s sight) bool {
 // lasts reports whether failures that no policy explains went on long enough to
 // be more than a hiccup.
 func (p *picture) lasts(s sight) bool {
-	return s.state.Streak >= p.needed(s.route.via)*unexplainedFactor && s.state.Newest.Sub(s.state.StreakSince) >= unexplainedLasts
+	return s.state.Streak >= p.needed(s.route.via)*evidence.UnexplainedFactor && s.state.Newest.Sub(s.state.StreakSince) >= unexplainedLasts
 }
 
 // began is when the newest streak of a check began, on our clock.
@@ -114,7 +111,7 @@ func (p *picture) answers(s sight) bool {
 	}
 	target := p.plan.Paths[s.route.path]
 	for _, o := range p.sights {
-		same := p.plan.Paths[o.route.path].sameTarget(target)
+		same := p.plan.Paths[o.route.path].SameTarget(target)
 		if s.route.via == v1alpha1.ViaPodIP {
 			same = same && o.route.via == v1alpha1.ViaPodIP && o.route.target == s.route.target && o.route.address == s.route.address
 		}

@@ -126,10 +126,9 @@ func TestSharedTroubleAfterAWrite(t *testing.T) {
 			for _, before := range tt.wrote {
 				s.note(p.now.Add(-time.Minute).Add(-before))
 			}
-			var e rollout.Evidence
-			for c, j := range p.judge() {
-				s.count(&e, p, c, j)
-			}
+			p.recent = s.wroteSoonBefore
+			p.judge()
+			e := p.sum(rollout.Evidence{})
 			if len(e.Unexplained) != tt.want || e.Proved > 0 {
 				t.Errorf("unexplained %q, %d proved; want %d unexplained, none proved", e.Unexplained, e.Proved, tt.want)
 			}
@@ -158,15 +157,13 @@ func TestWhichPathsMayVote(t *testing.T) {
 			for _, accepted := range []bool{false, true} {
 				p := aPicture(v1alpha1.ExpectAllow)
 				p.scope, p.sights = rollout.Nobody, p.sights[:1]
-				p.plan.Paths[0].MayFail = accepted
+				p.plan.Paths[0].MayFail, p.plan.Paths[0].Via = accepted, []v1alpha1.Via{v1alpha1.ViaPodIP}
 				tt.edit(&p.sights[0].state)
 				j := p.judge()[cell{0, v1alpha1.ViaPodIP}]
 				if j.works != tt.may || j.proved != tt.may || j.required != (tt.may || !accepted) {
 					t.Errorf("accepted %v: works %v, proved %v, required %v (%s)", accepted, j.works, j.proved, j.required, j.note)
 				}
-				s := &session{plan: p.plan}
-				var e rollout.Evidence
-				s.count(&e, p, cell{0, v1alpha1.ViaPodIP}, j)
+				e := p.sum(rollout.Evidence{})
 				if unqualified := len(e.Unqualified) > 0; unqualified != (!tt.may && !accepted) {
 					t.Errorf("accepted %v: unqualified %q", accepted, e.Unqualified)
 				}

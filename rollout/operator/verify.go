@@ -20,6 +20,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes/enforcing"
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -139,7 +140,7 @@ func (x *verifier) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	owner := x.placer.Owner
-	p := &Plan{Run: owner.Name, RunUID: owner.UID, PodEnding: podEnding, Home: owner.Name, Interval: defaultInterval, Timeout: defaultTimeout, Budget: defaultBudget}
+	p := &Plan{Plan: plan.Plan{Run: owner.Name, RunUID: owner.UID, PodEnding: plan.PodEnding, Home: owner.Name, Interval: defaultInterval, Timeout: defaultTimeout, Budget: defaultBudget}}
 	no := &refusal{}
 	for _, s := range x.Suites {
 		no.addReserved(&s)
@@ -160,12 +161,12 @@ func (x *verifier) prepare(ctx context.Context) (err error) {
 // another one would have as its witness goes, too: settleWitnesses finds another.
 func (p *Plan) only(names []string, no *refusal) {
 	for _, name := range names {
-		if !slices.ContainsFunc(p.Paths, func(path PlannedPath) bool { return path.Name == name }) {
+		if !slices.ContainsFunc(p.Paths, func(path plan.Path) bool { return path.Name == name }) {
 			no.add("no suite has a path called %q: %s", name, p.known())
 		}
 	}
 	if len(names) > 0 {
-		p.Paths = slices.DeleteFunc(p.Paths, func(path PlannedPath) bool { return !slices.Contains(names, path.Name) })
+		p.Paths = slices.DeleteFunc(p.Paths, func(path plan.Path) bool { return !slices.Contains(names, path.Name) })
 	}
 }
 
@@ -212,7 +213,7 @@ func (x *verifier) settle(ctx context.Context) (err error) {
 	p.settleWitnesses(x.world, to, &refusal{})
 	for i := range p.Paths { // the control pod tries every target that it may, so that one that is down is known
 		if path := &p.Paths[i]; path.Expect == v1alpha1.ExpectAllow && p.cannotWitness(x.world, to, *path, controlIdentity) == "" {
-			path.witnessedBy(controlIdentity)
+			path.WitnessedBy(controlIdentity)
 		}
 	}
 	x.record.begin(p, time.Now())

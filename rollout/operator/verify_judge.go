@@ -10,6 +10,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // Results of a verification, beside Inconclusive.
@@ -26,7 +27,7 @@ const verifyStep = "verify"
 // policies may not have judged the new pods yet. Nor does what was seen of policies
 // that were changed meanwhile: then it begins anew.
 func (x *verifier) observe(ctx context.Context) error {
-	x.record.phase(verifyStep, "", "Passed", time.Now())
+	x.record.Phase(verifyStep, "", "Passed", time.Now())
 	specs, oldest := x.agents(), verifyRead
 	x.open(time.Now())
 	for {
@@ -79,7 +80,7 @@ func (x *verifier) judgedBy() string {
 	for ns := range x.concerned() {
 		labels[ns] = x.world.verdict.Namespaces[ns]
 	}
-	return digestOf([]any{x.policies(), labels})
+	return plan.SumOf([]any{x.policies(), labels})
 }
 
 // judge judges what every check has seen, as a rollout does whose candidates are in
@@ -94,7 +95,7 @@ func (x *verifier) judge(specs []agentSpec, now time.Time) (over bool) {
 		x.record.skip(p)
 	}
 	x.picture, x.cells = p, p.judge()
-	x.record.tally(p, x.cells, verifyStep)
+	x.record.tally(p, verifyStep, verifyStep)
 	for c, j := range x.cells {
 		if j.cut != nil {
 			_, x.broke[c] = p.blame(*j.cut)
@@ -161,9 +162,9 @@ func (x *verifier) conclude(failed error) *report.Report {
 	rep.Kind, rep.Run = report.KindVerify, x.title()
 	rep.TemporaryAccess = x.access(now)
 	if x.cells != nil {
-		r.cut(findCuts(x.picture, x.cells, verifyStep, time.Time{}), now)
+		r.cutOff(findCuts(x.picture, x.cells, verifyStep, time.Time{}), now)
 		x.healed()
-		r.unprovedLast(x.picture, x.cells) // a path that failed when last tried was judged: its target may be down
+		r.UnprovedLast(&x.picture.facted, x.picture.weighed) // a path that failed when last tried was judged: its target may be down
 	}
 	for _, why := range x.plan.down {
 		rep.NotTested = append(rep.NotTested, report.NotTested{What: why, Reason: "its target is down"})
@@ -173,10 +174,22 @@ func (x *verifier) conclude(failed error) *report.Report {
 	x.plain(rep)
 	result, cause, message := x.ending(failed)
 	if result != resultVerified {
-		r.phase("", "", "Failed", now)
+		r.Phase("", "", "Failed", now)
 	}
-	r.end(result, cause, message, now)
+	rep.Result, rep.Cause, rep.Message = result, cause, message
+	r.End(now)
 	return rep
+}
+
+// cutOff writes down what is cut in the end.
+func (r *record) cutOff(found []foundCut, now time.Time) {
+	for _, f := range found {
+		f.entry.At = now
+		f.entry.Latencies.Decide = millis(now.Sub(f.received))
+		r.Report.Cuts = append(r.Report.Cuts, f.entry)
+		row := r.rows[f.cell]
+		row.Finding, row.Rule, row.Note = report.CutFinding, f.entry.Rule, ""
+	}
 }
 
 // plain makes the report speak of identities, whose names are the same each time,
@@ -217,13 +230,13 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 	var broken, unproved []string
 	holds, rows := 0, len(x.record.Report.Paths)
 	for i, path := range x.plan.Paths {
-		for _, via := range path.ways() {
+		for _, via := range path.Ways() {
 			row := x.record.rows[cell{i, via}]
 			name := fmt.Sprintf("%s via %s", path.Name, via)
 			switch {
 			case row != nil && row.Finding == report.Holds:
 				holds++
-			case !path.votes():
+			case !path.Votes():
 			case row == nil || row.Finding == report.Inconclusive || row.Finding == "":
 				unproved = append(unproved, name+": "+whyUnproved(row))
 			default:
@@ -241,7 +254,7 @@ func (x *verifier) ending(failed error) (result, cause, message string) {
 		return resultViolated, "", told(broken, unproved)
 	case len(x.asked.late) > 0:
 		return "Inconclusive", string(rollout.CauseNotEnforced), told([]string{fmt.Sprintf("nobody knows whether %s enforces policies: a probe pod or a target came there meanwhile; try again", strings.Join(x.asked.late, ", "))}, unproved)
-	case len(unproved) > 0 || holds == 0 || holds < rows && !slices.ContainsFunc(x.plan.Paths, PlannedPath.votes):
+	case len(unproved) > 0 || holds == 0 || holds < rows && !slices.ContainsFunc(x.plan.Paths, plan.Path.Votes):
 		return "Inconclusive", "", told([]string{fmt.Sprintf("%d of %d ways are not proved", rows-holds, rows)}, unproved)
 	}
 	return resultVerified, "", fmt.Sprintf("%d of %d ways of %d paths hold, %s", holds, rows, len(x.plan.Paths), x.asked.where())
@@ -268,7 +281,7 @@ func (x *verifier) policies() []report.Policy {
 	var out []report.Policy
 	for _, p := range x.world.verdict.Policies {
 		if concerned[p.Namespace] {
-			out = append(out, report.Policy{Name: p.Key(), SHA256: digestOf(p.Spec)})
+			out = append(out, report.Policy{Name: p.Key(), SHA256: plan.SumOf(p.Spec)})
 		}
 	}
 	slices.SortFunc(out, func(a, b report.Policy) int { return strings.Compare(a.Name, b.Name) })
@@ -279,7 +292,7 @@ func (x *verifier) policies() []report.Policy {
 func (x *verifier) concerned() map[string]bool {
 	out := map[string]bool{}
 	for _, path := range x.plan.Paths {
-		id, _ := x.plan.identity(path.From)
+		id, _ := x.plan.Identity(path.From)
 		out[id.Namespace], out[path.To.Service.Namespace] = true, true
 	}
 	return out

@@ -17,6 +17,7 @@ import (
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -86,7 +87,7 @@ func ending(rows []report.Path) *verifier {
 	x.record.rows = map[cell]*report.Path{}
 	x.record.Report.Paths = rows
 	for i, name := range []string{"p", "q", "warned"} {
-		path := PlannedPath{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}}}
+		path := plan.Path{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}}}
 		if name == "warned" {
 			path.Criticality = v1alpha1.CriticalityWarning
 		}
@@ -107,10 +108,12 @@ func TestALeakIsNotErased(t *testing.T) {
 		c, r := cell{0, v1alpha1.ViaService}, record{}
 		r.begin(p.plan, p.now)
 		p.tried(20, 0, probes.Reached, 20)
-		r.tally(p, p.judge(), verifyStep)
+		p.judge()
+		r.tally(p, verifyStep, verifyStep)
 		p.tried(0, 20, probes.TimedOut, 20) // the newer ones count alone after lost lines
 		for range 2 {
-			r.tally(p, p.judge(), verifyStep)
+			p.judge()
+			r.tally(p, verifyStep, verifyStep)
 		}
 		if row := r.rows[c]; row.Finding != want || !unseen && row.Note != "it leaked in verify, and was proved after that" {
 			t.Errorf("nobody changes the policies: %v; row %+v, want %s", unseen, row, want)
@@ -292,7 +295,7 @@ func TestHowAVerificationEnds(t *testing.T) {
 }
 
 func TestOnlyTheNamedPathsAreTried(t *testing.T) {
-	p, no := &Plan{Paths: []PlannedPath{{Path: v1alpha1.Path{Name: "p"}}, {Path: v1alpha1.Path{Name: "q"}}}}, &refusal{}
+	p, no := &Plan{Plan: plan.Plan{Paths: []plan.Path{{Path: v1alpha1.Path{Name: "p"}}, {Path: v1alpha1.Path{Name: "q"}}}}}, &refusal{}
 	p.only([]string{"q"}, no)
 	if len(no.reasons) > 0 || len(p.Paths) != 1 || p.Paths[0].Name != "q" {
 		t.Errorf("%v: %+v", no.reasons, p.Paths)

@@ -8,6 +8,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // A path that has no vote holds like any other when it is seen to, and only then.
@@ -37,7 +38,7 @@ func TestAWarningPathHoldsToo(t *testing.T) {
 			}
 			var r record
 			r.begin(p.plan, time.Now())
-			r.tally(p, cells, "few")
+			r.tally(p, "few", "few")
 			if got := r.rows[c].Finding; got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
@@ -48,9 +49,9 @@ func TestAWarningPathHoldsToo(t *testing.T) {
 			} else {
 				p.sights[0].state = p.sights[1].state
 			}
-			cells = p.judge()
-			r.tally(p, cells, "all")
-			r.unprovedLast(p, cells)
+			p.judge()
+			r.tally(p, "all", "all")
+			r.UnprovedLast(&p.facted, p.weighed)
 			if got := r.rows[c].Finding; got != report.Inconclusive {
 				t.Errorf("when last tried it was not as it should be: %s", got)
 			}
@@ -60,7 +61,7 @@ func TestAWarningPathHoldsToo(t *testing.T) {
 
 // verify has suites and no rollout.
 func TestAnIdentityOfTwoSuitesIsToldWithoutARollout(t *testing.T) {
-	w, p, no := &world{}, &Plan{Run: "r-1"}, &refusal{}
+	w, p, no := &world{}, &Plan{Plan: plan.Plan{Run: "r-1"}}, &refusal{}
 	w.verdict.Namespaces = map[string]map[string]string{"a": {}}
 	for _, name := range []string{"s", "t"} {
 		suite := &v1alpha1.ConnectivitySuite{Spec: v1alpha1.ConnectivitySuiteSpec{Identities: []v1alpha1.Identity{{Name: "x", Namespace: "a"}}}}
@@ -78,7 +79,7 @@ func TestAVerificationOfWarningsAlone(t *testing.T) {
 	for want, findings := range map[string][]report.Finding{resultVerified: {report.Holds, report.Holds}, "Inconclusive": {report.Holds, report.Inconclusive}} {
 		x := &verifier{plan: &Plan{}}
 		for _, name := range []string{"p", "q"} {
-			x.plan.Paths = append(x.plan.Paths, PlannedPath{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}, Criticality: v1alpha1.CriticalityWarning}})
+			x.plan.Paths = append(x.plan.Paths, plan.Path{Path: v1alpha1.Path{Name: name, Via: []v1alpha1.Via{v1alpha1.ViaPodIP}, Criticality: v1alpha1.CriticalityWarning}})
 		}
 		x.record.begin(x.plan, time.Now())
 		for i, f := range findings {

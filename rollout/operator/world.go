@@ -16,6 +16,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -220,17 +221,17 @@ func slicePort(slice *discoveryv1.EndpointSlice, port corev1.ServicePort) int32 
 
 // selected lists the production pods that some candidate or original selects:
 // running, not ours, not on the host's network.
-func (w *world) selected(plan *Plan) []*corev1.Pod {
+func (w *world) selected(p *Plan) []*corev1.Pod {
 	var out []*corev1.Pod
 	for _, pod := range w.pods {
 		if pod.Labels[v1alpha1.LabelRole] != "" || pod.Spec.HostNetwork || finished(pod) || pod.DeletionTimestamp != nil {
 			continue
 		}
-		on := func(p verdict.Policy) bool {
-			return p.Namespace == pod.Namespace && selects(&p.Spec.PodSelector, pod.Labels)
+		on := func(policy plan.Policy) bool {
+			return policy.Namespace == pod.Namespace && selects(&policy.Spec.PodSelector, pod.Labels)
 		}
-		if slices.ContainsFunc(plan.Candidates, func(c Candidate) bool { return on(c.Policy) }) ||
-			slices.ContainsFunc(plan.Originals, func(o Original) bool { return on(o.Policy) }) {
+		if slices.ContainsFunc(p.Candidates, func(c plan.Candidate) bool { return on(c.Policy) }) ||
+			slices.ContainsFunc(p.Originals, func(o plan.Original) bool { return on(o.Policy) }) {
 			out = append(out, pod)
 		}
 	}

@@ -255,17 +255,21 @@ func TestEditsOfOurPoliciesAreNamed(t *testing.T) {
 func TestTheReportIsWrittenOverTheRunsOwnOnly(t *testing.T) {
 	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "r-1", UID: "u"}}
 	b := newBench(t)
+	publish := func(r *record, run *v1alpha1.PolicyRolloutRun) error {
+		_, err := r.publish(t.Context(), b.Write, b.api, run)
+		return err
+	}
 	var one, other record
-	b.must(one.save(t.Context(), b.Write, b.api, run))
-	b.must(other.save(t.Context(), b.Write, b.api, run)) // an operator that was restarted
-	b.must(one.save(t.Context(), b.Write, b.api, run))
+	b.must(publish(&one, run))
+	b.must(publish(&other, run)) // an operator that was restarted
+	b.must(publish(&one, run))
 	var cm corev1.ConfigMap
-	b.must(b.api.Get(t.Context(), recordName("r-1"), &cm))
+	b.must(b.api.Get(t.Context(), publishedName(run), &cm))
 	b.must(b.api.Delete(t.Context(), &cm))
-	b.must(one.save(t.Context(), b.Write, b.api, run))
+	b.must(publish(&one, run))
 	next := run.DeepCopy()
 	next.UID = "another run of that name"
-	if err := new(record).save(t.Context(), b.Write, b.api, next); !errors.As(err, new(*writer.NotOursError)) {
+	if err := publish(new(record), next); !errors.As(err, new(*writer.NotOursError)) {
 		t.Errorf("got %v, want a refusal to overwrite the report of a run that had the name before", err)
 	}
 }

@@ -377,7 +377,7 @@ func TestReportsOfRunsWithoutOne(t *testing.T) {
 	if err != nil || rep.Result != "Refused" || rep.Message != run.Status.Message || report.ExitCode(rep) != report.ExitRefused {
 		t.Errorf("%+v, %v", rep, err)
 	}
-	run.Status.Evidence = &v1alpha1.Evidence{Report: "r-1", Head: "sha256:x"}
+	run.Status.Evidence = &v1alpha1.Evidence{Report: "r-1", ReportDigest: "sha256:x"}
 	if _, err := over(t, interceptor.Funcs{}, ro, run).Report(t.Context(), run); err == nil || !strings.Contains(err.Error(), "somebody deleted ConfigMap ai/r-1") {
 		t.Errorf("got %v", err)
 	}

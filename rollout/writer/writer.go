@@ -157,3 +157,16 @@ func (w *Writer) DeleteAsRead(ctx context.Context, o client.Object) error {
 	uid, version := o.GetUID(), o.GetResourceVersion()
 	return client.IgnoreNotFound(w.api.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version}))
 }
+
+// SetStatus merges fields into the status of an object as it was read; an edit by
+// somebody else is a conflict.
+func (w *Writer) SetStatus(ctx context.Context, o client.Object, status map[string]any) error {
+	if err := wasRead(o); err != nil {
+		return err
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": o.GetUID(), "resourceVersion": o.GetResourceVersion()}, "status": status})
+	if err != nil {
+		return err
+	}
+	return w.api.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, patch))
+}

@@ -1,0 +1,29 @@
+package operator
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/report"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
+)
+
+// verify holds a report against the evidence of its run.
+func (s *story) verify(run *v1alpha1.PolicyRolloutRun, rep *report.Report) {
+	s.t.Helper()
+	size := 0
+	b, err := report.Gather(run, func(name string) ([]byte, error) {
+		var cm corev1.ConfigMap
+		err := s.c.client.Get(s.ctx, types.NamespacedName{Namespace: run.Namespace, Name: name}, &cm)
+		size += cm.Size()
+		return cm.BinaryData[evidence.Key], err
+	})
+	if err != nil {
+		s.t.Fatalf("evidence: %v", err)
+	}
+	if err := report.Verify(b, rep).Err(); err != nil {
+		s.t.Errorf("the report is not verified: %v", err)
+	}
+	s.t.Logf("evidence: %d chunks, %d bytes in etcd", len(b.Chunks), size)
+}
