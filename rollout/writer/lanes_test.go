@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -118,13 +119,16 @@ func TestCopiesOfAConfigurationShareOneConnectionAndLanesDoNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var clients []client.Client // client-go forgets the connection of clients that are collected
 	for _, cfg := range []*rest.Config{s.cfg, rest.CopyConfig(s.cfg), account} {
 		c, err := client.New(cfg, podsOnly())
 		if err != nil {
 			t.Fatal(err)
 		}
 		read(t, c)
+		clients = append(clients, c)
 	}
+	runtime.KeepAlive(clients)
 	shared := s.seen(t)
 	if len(shared) != 1 {
 		t.Fatalf("copies of a configuration used %d connections; they are said to share one", len(shared))
