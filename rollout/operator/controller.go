@@ -71,12 +71,26 @@ func (r *RunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PolicyRolloutRun{}).
+		Watches(&v1alpha1.RolloutApproval{}, handler.EnqueueRequestsFromMapFunc(r.newsTo(runOf))).
 		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{}, source.WithBufferSize[client.Object, reconcile.Request](mostAsked))).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 16,
 			RateLimiter:             retrySoon(),
 		}).
 		Complete(r)
+}
+
+// newsTo makes what a watch shows of a run news to it.
+func (r *RunReconciler) newsTo(of handler.MapFunc) handler.MapFunc {
+	return func(ctx context.Context, o client.Object) []reconcile.Request {
+		asks := of(ctx, o)
+		for _, ask := range asks {
+			if s := r.known(ask.NamespacedName); s != nil {
+				s.news.Store(true)
+			}
+		}
+		return asks
+	}
 }
 
 // retrySoon makes a pass that failed again soon: a rollback must not wait for a
@@ -194,23 +208,21 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		}
 	}
 	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.place.kind == commit && e.Settled
-	var steps []rollout.StepPlan
-	limits := defaultLimits
-	if s.plan != nil {
-		steps, limits = s.plan.Steps, s.limits()
-	}
-	next := rollout.Step(steps, limits, at, e, intent(run))
+	t := turn{at: at, evidence: e, cells: cells, picture: p}
+	unread := r.decide(ctx, run, s, &t)
+	next := t.next
 	if next != at {
-		recorded, err := r.advance(ctx, run, s, turn{at: at, next: next, evidence: e, limits: limits, intent: intent(run), cells: cells, picture: p})
+		recorded, err := r.advance(ctx, run, s, t)
 		if err != nil {
 			return 0, err
 		}
 		if !recorded {
 			next = at
 		}
-	} else if err := r.showPause(ctx, run, at, e.Silence > limits.Inconclusive); err != nil {
+	} else if err := r.showAside(ctx, run, s, t); err != nil {
 		return 0, err
 	}
+	hindered = errors.Join(hindered, unread)
 	if s.plan == nil {
 		return tick, hindered
 	}
