@@ -99,6 +99,9 @@ func (b *Book) begin(x *evidence.Begin, at time.Time) error {
 		State: rollout.State{Phase: v1alpha1.PhasePreflight}, Memory: memory}
 	rep := &b.Report
 	rep.SchemaVersion, rep.Run, rep.Rollout, rep.Started, rep.Timings = SchemaVersion, x.Run, x.Rollout, at, timings
+	if x.Wave != nil {
+		rep.Wave = (*Wave)(x.Wave)
+	}
 	for _, p := range x.Policies {
 		rep.Policies = append(rep.Policies, Policy(p))
 	}

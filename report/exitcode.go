@@ -39,7 +39,7 @@ func resultCode(result string) int {
 	switch result {
 	case "Committed", "Verified":
 		return ExitCommitted
-	case "RolledBack", "Held", "Violated":
+	case "RolledBack", "PartlyCommitted", "Held", "Violated":
 		return ExitCut
 	case "RollbackFailed":
 		return ExitRollbackFailed

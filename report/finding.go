@@ -96,6 +96,8 @@ func resultMark(result string) mark {
 		return mark{"✕", "Violated", bad}
 	case "RolledBack":
 		return mark{"↺", "Rolled back", warn}
+	case "PartlyCommitted":
+		return mark{"↺", "Partly committed", warn}
 	case "RollbackFailed":
 		return mark{"✕", "Rollback failed", bad}
 	case "Held":

@@ -1,6 +1,9 @@
 package report
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // SchemaVersion of report.json. A reader refuses a major version it does not know.
 const SchemaVersion = "tightrope.dev/report/v1alpha1"
@@ -13,8 +16,9 @@ type Report struct {
 	Kind          string   `json:"kind,omitempty"` // KindVerify; empty: of a rollout
 	Run           string   `json:"run"`
 	Rollout       string   `json:"rollout"`
+	Wave          *Wave    `json:"wave,omitempty"` // that the run made; none: the whole rollout
 	Cluster       string   `json:"cluster,omitempty"`
-	Result        string   `json:"result"`             // Committed, RolledBack, RollbackFailed, Held, Inconclusive, Refused; of verify: Verified, Violated, Inconclusive
+	Result        string   `json:"result"`             // Committed, PartlyCommitted, RolledBack, RollbackFailed, Held, Inconclusive, Refused; of verify: Verified, Violated, Inconclusive
 	Expected      string   `json:"expected,omitempty"` // the result a scenario expects; empty outside a scenario
 	Unmet         []string `json:"unmet,omitempty"`    // what a scenario expected besides and did not get
 	Cause         string   `json:"cause,omitempty"`
@@ -34,6 +38,21 @@ type Report struct {
 	NotTested       []NotTested  `json:"notTested"`
 	// Timings says where the run knew from how long to wait for the effect of a write.
 	Timings string `json:"timings,omitempty"`
+}
+
+// Wave is a part of a rollout, which commits before the next begins.
+type Wave struct {
+	Name   string `json:"name"`   // its namespace, or a number
+	Number int    `json:"number"` // from 1
+	Of     int    `json:"of"`
+}
+
+// String says which wave it is, for people; empty: there is one only.
+func (w *Wave) String() string {
+	if w == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d (%s)", w.Number, w.Of, w.Name)
 }
 
 // KindVerify is the kind of a report of paths that were tried without a rollout.

@@ -15,6 +15,8 @@ func Sentence(r *Report) string {
 		return stop(word + ": " + committed(r))
 	case r.Result == "Held" && len(r.Leaks) > 0:
 		return stop(word + ": " + leaked(r))
+	case r.Result == "PartlyCommitted":
+		return stop(word + ": " + partly(r))
 	case (r.Result == "RolledBack" || r.Result == "RollbackFailed") && len(r.Cuts) > 0:
 		return stop(word + ": " + wasCut(r) + "; " + baseline(r))
 	}
@@ -35,6 +37,15 @@ func Sentence(r *Report) string {
 		said = fallback + ": " + said
 	}
 	return stop(word + ": " + said)
+}
+
+// partly says how the last wave ended, and that the ones before it stay.
+func partly(r *Report) string {
+	said := cmp.Or(Headline(r), Sanitize(r.Cause), "this wave is not in force")
+	if len(r.Cuts) > 0 {
+		said = wasCut(r)
+	}
+	return said + "; the waves before it stay in force"
 }
 
 // Headline is the first line of the message, sanitized.

@@ -55,12 +55,23 @@ func Unverified(run *v1alpha1.PolicyRolloutRun) string {
 	return fmt.Sprintf("run %s goes on, and names the digest of its report when it is over: whoever may edit ConfigMaps may have edited this one", run.Name)
 }
 
+// Result is what the end of a run makes of its rollout: its own result, or
+// PartlyCommitted where it leaves waves before it in force and makes none of its own.
+func Result(run *v1alpha1.PolicyRolloutRun) string {
+	phase := run.Status.Phase
+	failed := phase.Terminal() && phase != v1alpha1.PhaseCommitted && phase != v1alpha1.PhaseRollbackFailed
+	if run.CalledOff() || run.Spec.Wave > 1 && failed {
+		return v1alpha1.PartlyCommitted
+	}
+	return run.Status.Result
+}
+
 // OfStatus is what the status of a run tells where it has no report: preflight
 // refused it, for one.
 func OfStatus(run *v1alpha1.PolicyRolloutRun) *Report {
 	st := run.Status
 	r := &Report{SchemaVersion: SchemaVersion, Run: run.Name, Rollout: run.Namespace + "/" + run.Spec.RolloutRef.Name,
-		Result: st.Result, Cause: st.Cause, Message: st.Message}
+		Result: Result(run), Cause: st.Cause, Message: st.Message}
 	for _, h := range st.History {
 		if r.Started.IsZero() {
 			r.Started = h.At.Time

@@ -199,7 +199,7 @@ func facts(r *Report) [][2]string {
 	all := [][2]string{
 		{"Result", resultMark(r.Result).Symbol + " " + resultMark(r.Result).Word},
 		{"Expected", expectation(r)},
-		{"Scenario", r.Scenario}, {"Rollout", r.Rollout}, {"Run", r.Run}, {"Cluster", r.Cluster},
+		{"Scenario", r.Scenario}, {"Rollout", r.Rollout}, {"Run", r.Run}, {"Wave", r.Wave.String()}, {"Cluster", r.Cluster},
 		{"Started", date(r.Started)}, {"Lasted", between(r.Started, r.Ended)},
 		{"Coverage", coverage(r.Coverage)}, {"Timings", r.Timings},
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/tightrope-dev/tightrope/verdict/class"
 )
 
-// order finds waves of changed policies in which no exposure comes up. Policies
+// order knows which changed policies have to be enforced before others. Policies
 // that could select one pod in one direction stay together, also if no pod of
 // today has the labels for it: a pod with only some of its policies would be in
 // none of the three states.
@@ -97,41 +97,16 @@ func (o *order) blocksOf(p *verdict.Pod, d networkingv1.PolicyType) []int {
 	return all
 }
 
-// waves layers the blocks, each as early as what must be before it allows. It
-// returns nil, and the exposures that ask for it, where that goes in a circle.
-func (o *order) waves() (waves [][]string, cyclic []Exposure) {
-	cyclic = slices.Clone(o.never)
-	wave := map[int]int{}
-	for range o.policies { // the longest chain has one wave for each
-		moved := false
-		for c := range o.before {
-			if wave[c[1]] <= wave[c[0]] && c[0] != c[1] {
-				wave[c[1]], moved = wave[c[0]]+1, true
-			}
-		}
-		if !moved {
-			break
-		}
-	}
+// circles are the exposures that no order avoids, or whose order goes in a circle.
+func (o *order) circles() []Exposure {
+	cyclic := slices.Clone(o.never)
 	for c, e := range o.before {
 		if o.reaches(c[1], c[0]) && len(cyclic) < o.max {
 			cyclic = append(cyclic, e)
 		}
 	}
 	slices.SortFunc(cyclic, compareExposures)
-	if len(cyclic) > 0 {
-		return nil, slices.CompactFunc(cyclic, func(a, b Exposure) bool { return compareExposures(a, b) == 0 })
-	}
-	for i, p := range o.policies {
-		at := wave[o.block[i]]
-		for len(waves) <= at {
-			waves = append(waves, nil)
-		}
-		if !slices.Contains(waves[at], p.Key()) {
-			waves[at] = append(waves[at], p.Key())
-		}
-	}
-	return waves, nil
+	return slices.CompactFunc(cyclic, func(a, b Exposure) bool { return compareExposures(a, b) == 0 })
 }
 
 // reaches reports whether one block has to come before another, over any number

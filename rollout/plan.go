@@ -92,6 +92,30 @@ func Steps(stages []v1alpha1.Stage) ([]StepPlan, error) {
 	return steps, nil
 }
 
+// baselineSoak is how long a wave after the first watches the baseline at most.
+const baselineSoak = 10 * time.Second
+
+// LaterWave are the steps of a wave after the first. Stages that observe have done
+// their work: of them the first is left, cut short and without gates of its own, in
+// which paths show once more that they work. All others go as they are: what a wave
+// enforces was never tried before.
+func LaterWave(steps []StepPlan) []StepPlan {
+	var later []StepPlan
+	observed := false
+	for _, step := range steps {
+		if step.Scope == Nobody {
+			if observed {
+				continue
+			}
+			observed = true
+			step = StepPlan{Name: step.Name, Phase: step.Phase, Scope: step.Scope, MaxPods: step.MaxPods,
+				Gate: Gate{Soak: min(step.Gate.Soak, baselineSoak), MinCoveragePercent: step.Gate.MinCoveragePercent}}
+		}
+		later = append(later, step)
+	}
+	return later
+}
+
 func stepOf(st v1alpha1.Stage) StepPlan {
 	step := StepPlan{
 		Name:    st.Name,

@@ -64,10 +64,9 @@ type Proof struct {
 	Exposures []Exposure
 	// ExposuresLeftOff counts those that are not listed because the list is bounded.
 	ExposuresLeftOff int
-	// Waves is an order of the changed policies (namespace/name) that avoids every
-	// exposure: a wave is activated and enforced for all its pods before the next
-	// is activated. One wave where there is nothing to avoid; none if no order does.
-	Waves [][]string
+	// Waves are the changed policies in an order that avoids every exposure. One wave
+	// where there is nothing to avoid and nobody wants more; none if no order does.
+	Waves []Wave
 	// Cyclic are the exposures for which no order exists.
 	Cyclic []Exposure
 	// Unisolated, sorted by policy and direction.
@@ -83,6 +82,8 @@ type ProofOptions struct {
 	// AllowUnisolation are policies of which each selects pods that may be left without
 	// isolation in its directions.
 	AllowUnisolation []verdict.Policy
+	// Waves says what the author wants to be a wave; zero: only what exposures force.
+	Waves v1alpha1.Waves
 	// MaxExposures bounds the list; 0 means 1,000.
 	MaxExposures int
 }
@@ -119,7 +120,7 @@ func (c Change) prove(bridges []Bridge, edges []Edge, o ProofOptions) (Proof, er
 	x := &exposer{states: states, max: o.MaxExposures, order: order}
 	x.expose(c.ends(x, bridges, o), len(c.World.ClusterPolicies) > 0)
 	p := Proof{Failures: states.failures(edges), Exposures: x.list, ExposuresLeftOff: x.leftOff}
-	p.Waves, p.Cyclic = order.waves()
+	p.Waves, p.Cyclic = order.waves(o.Waves)
 	p.Unisolated, err = c.unisolations(o.AllowUnisolation)
 	return p, err
 }
@@ -168,6 +169,12 @@ func byNamespace(all []verdict.Policy) map[string][]verdict.Policy {
 		m[p.Namespace] = append(m[p.Namespace], p)
 	}
 	return m
+}
+
+// OnTheWay reports whether the edge works before the change and after it, and not in
+// between.
+func (f Failure) OnTheWay() bool {
+	return f.Mixes[0] != Mix{AtBaseline, AtBaseline} && !slices.Contains(f.Mixes, Mix{AtEnforced, AtEnforced})
 }
 
 // String says which path fails, when, and why.

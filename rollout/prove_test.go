@@ -150,8 +150,10 @@ func checkFailure(t *testing.T, seed uint64, p Proof, e Edge, s sides) {
 func checkWaves(t *testing.T, seed uint64, c Change, p Proof) {
 	t.Helper()
 	got, want := map[string]int{}, map[string]int{}
-	for _, key := range slices.Concat(p.Waves...) {
-		got[key]++
+	for _, w := range p.Waves {
+		for _, key := range w.Policies {
+			got[key]++
+		}
 	}
 	for _, q := range slices.Concat(c.replaced(), c.news()) {
 		want[q.Key()] = 1
@@ -163,7 +165,7 @@ func checkWaves(t *testing.T, seed uint64, c Change, p Proof) {
 
 // openedInWaves goes through the mixes that are left when the policies are rolled
 // out in waves: before a wave its pods are at the baseline, after it enforced.
-func openedInWaves(c Change, waves [][]string, conn verdict.Conn, s sides) (Mix, bool) {
+func openedInWaves(c Change, waves []Wave, conn verdict.Conn, s sides) (Mix, bool) {
 	source, target := waveOf(c, waves, conn.From.Pod, out), waveOf(c, waves, conn.To.Pod, in)
 	for _, m := range mixes {
 		reachable := source == target ||
@@ -177,11 +179,11 @@ func openedInWaves(c Change, waves [][]string, conn verdict.Conn, s sides) (Mix,
 }
 
 // waveOf is the only wave in which the pod's direction changes; -1: in none.
-func waveOf(c Change, waves [][]string, p *verdict.Pod, d networkingv1.PolicyType) int {
+func waveOf(c Change, waves []Wave, p *verdict.Pod, d networkingv1.PolicyType) int {
 	at := map[int]bool{}
 	for _, q := range slices.Concat(c.replaced(), c.news()) {
 		if on, _ := q.Isolates(*p, d); on {
-			at[slices.IndexFunc(waves, func(w []string) bool { return slices.Contains(w, q.Key()) })] = true
+			at[slices.IndexFunc(waves, func(w Wave) bool { return slices.Contains(w.Policies, q.Key()) })] = true
 		}
 	}
 	switch len(at) {
@@ -262,7 +264,7 @@ func TestWavesEnforceOneEndFirst(t *testing.T) {
 		return p
 	}
 	p := prove(base, next)
-	if want := [][]string{{"ai/gateway"}, {"apps/open"}}; !reflect.DeepEqual(p.Waves, want) || len(p.Cyclic) != 0 || p.Exposures[0].First != TargetFirst {
+	if want := []Wave{{"1", []string{"ai/gateway"}}, {"2", []string{"apps/open"}}}; !reflect.DeepEqual(p.Waves, want) || len(p.Cyclic) != 0 || p.Exposures[0].First != TargetFirst {
 		t.Errorf("waves %q, in circles %q, want %q", p.Waves, lines(p.Cyclic), want)
 	}
 	base = append(base, `apps/chat {podSelector: {matchLabels: {app: chat}}, policyTypes: [Egress], egress: [{}]}`,
@@ -281,10 +283,10 @@ func TestPoliciesThatCouldMeetOnAPodStayTogether(t *testing.T) {
 	w := verdict.World{Namespaces: platformNamespaces, Policies: parse(t, []string{`apps/closed {podSelector: {matchLabels: {app: batch}}, policyTypes: [Egress]}`})}
 	for _, tt := range []struct {
 		selector string
-		want     [][]string
+		want     []Wave
 	}{
-		{`{matchLabels: {tier: b}}`, [][]string{{"ai/gateway"}, {"apps/open", "apps/other"}}},
-		{`{matchLabels: {app: chat}}`, [][]string{{"ai/gateway", "apps/other"}, {"apps/open"}}},
+		{`{matchLabels: {tier: b}}`, []Wave{{"1", []string{"ai/gateway"}}, {"2", []string{"apps/open", "apps/other"}}}},
+		{`{matchLabels: {app: chat}}`, []Wave{{"1", []string{"ai/gateway", "apps/other"}}, {"2", []string{"apps/open"}}}},
 	} {
 		c := Change{World: w, Pods: platform(), Candidates: parse(t, []string{
 			`apps/open {podSelector: {matchLabels: {app: batch}}, policyTypes: [Egress], egress: [{}]}`,

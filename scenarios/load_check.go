@@ -11,7 +11,7 @@ import (
 )
 
 // results that a scenario may expect.
-var results = []string{"Committed", "RolledBack", "RollbackFailed", "Held", "Inconclusive", "Refused"}
+var results = []string{"Committed", "PartlyCommitted", "RolledBack", "RollbackFailed", "Held", "Inconclusive", "Refused"}
 
 var directions = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
 

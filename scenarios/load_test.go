@@ -111,7 +111,7 @@ spec:
 		t.Errorf("suite %s: it is the base's, so that both run on one platform", s.Suite().Name)
 	}
 	for _, tt := range []struct{ input, want string }{
-		{"no-such", "the library has gw-forgot-dns, observability-blackout, tighten-what-is-there, zero-trust-ai-platform"},
+		{"no-such", "the library has gw-forgot-dns, observability-blackout, tighten-what-is-there, tightened-in-waves, zero-trust-ai-platform"},
 		{filepath.Join(dir, "gone.yaml"), "no such file"},
 		{dir, "is a directory"},
 		{write("long.yaml", strings.Repeat("#", maxFile+1)), "is longer than 1048576 bytes"},

@@ -189,7 +189,10 @@ func (w *watcher) watch(ctx context.Context) (*v1alpha1.PolicyRolloutRun, error)
 		}
 		w.tell(ctx, &run)
 		if over(&run.Status) {
-			return &run, nil
+			if !run.GoesOn() {
+				return &run, nil
+			}
+			w.nextWave(ctx, &run)
 		}
 		if run.Status.Phase != v1alpha1.PhaseHeld {
 			heldSince = time.Time{}
@@ -204,6 +207,19 @@ func (w *watcher) watch(ctx context.Context) (*v1alpha1.PolicyRolloutRun, error)
 		}
 	}
 	return nil, nil
+}
+
+// nextWave makes the watcher watch the run of the next wave, once there is one.
+func (w *watcher) nextWave(ctx context.Context, run *v1alpha1.PolicyRolloutRun) {
+	var runs v1alpha1.PolicyRolloutRunList
+	if err := w.client.List(ctx, &runs, client.InNamespace(run.Namespace)); err != nil {
+		return // asked for again
+	}
+	for _, next := range runs.Items {
+		if next.Spec.RolloutRef.UID == run.Spec.RolloutRef.UID && next.Spec.After != nil && next.Spec.After.UID == run.UID {
+			w.run = client.ObjectKeyFromObject(&next)
+		}
+	}
 }
 
 // lostWithin is how long the API server may be out of reach before a run is
@@ -222,7 +238,7 @@ func over(st *v1alpha1.PolicyRolloutRunStatus) bool {
 // tell passes a change on.
 func (w *watcher) tell(ctx context.Context, run *v1alpha1.PolicyRolloutRun) {
 	st := &run.Status
-	now := fmt.Sprintf("%s/%s/%s", st.Phase, st.Stage, st.Cause)
+	now := fmt.Sprintf("%s/%s/%s/%s", run.Name, st.Phase, st.Stage, st.Cause)
 	if now == w.told || st.Phase == "" {
 		return
 	}
@@ -265,7 +281,7 @@ func (w *watcher) report(run *v1alpha1.PolicyRolloutRun) (*report.Report, error)
 	if rep == nil {
 		rep = report.OfStatus(run)
 	}
-	rep.Result, rep.Cause = run.Status.Result, run.Status.Cause
+	rep.Result, rep.Cause = report.Result(run), run.Status.Cause
 	return rep, nil
 }
 

@@ -10,7 +10,8 @@
 //	                         └── observability-blackout   minus the model's metrics rule
 //
 // tighten-what-is-there has a platform of its own, with policies that the rollout
-// changes and removes.
+// changes and removes. tightened-in-waves has such policies on the platform of
+// zero-trust-ai-platform, in other namespaces, and goes in three waves.
 package scenarios
 
 import (
@@ -63,7 +64,7 @@ type Spec struct {
 
 // Expect is how a scenario has to end.
 type Expect struct {
-	// Result is Committed, RolledBack, RollbackFailed, Held, Inconclusive or Refused.
+	// Result is Committed, PartlyCommitted, RolledBack, RollbackFailed, Held, Inconclusive or Refused.
 	Result string `json:"result"`
 	// Cuts are names of paths, of which at least one must be reported cut; empty
 	// means that this is not asked.

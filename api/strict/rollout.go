@@ -45,6 +45,7 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 			f.Add(index(at+".policies.remove", i)+".namespace", "%s is protected: no rollout takes anything away there", Show(ref.Namespace))
 		}
 	}
+	f = append(f, CheckWaves(at+".waves", spec.Waves)...)
 	f = append(f, CheckStages(at+".stages", spec.Stages)...)
 	f = append(f, CheckAnalysis(at+".analysis", spec.Analysis)...)
 	if spec.InconclusiveDeadline.Duration < 0 {
@@ -52,6 +53,27 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 	}
 	if h := spec.HistoryLimit; h != nil && (*h < 0 || *h > 1000) {
 		f.Add(at+".historyLimit", "%d is not a number of runs to keep: 0 to 1000", *h)
+	}
+	return f
+}
+
+// CheckWaves wants waves that there are, and namespaces that come first each once.
+func CheckWaves(at string, waves v1alpha1.Waves) Faults {
+	f := Faults{}
+	by := []v1alpha1.WaveBy{v1alpha1.WaveByNone, v1alpha1.WaveByNamespace}
+	if waves.By != "" && !slices.Contains(by, waves.By) {
+		f.Add(at+".by", "%s: want %s", Show(string(waves.By)), OneOf(by))
+	}
+	if len(waves.First) > 0 && waves.By != v1alpha1.WaveByNamespace {
+		f.Add(at+".first", "names namespaces: it goes with by: Namespace")
+	}
+	for i, ns := range waves.First {
+		switch at := index(at+".first", i); {
+		case len(validation.IsDNS1123Label(ns)) > 0:
+			f.Add(at, "%s is not the name of a namespace", Show(ns))
+		case slices.Contains(waves.First[:i], ns):
+			f.Add(at, "%s is listed twice", Show(ns))
+		}
 	}
 	return f
 }

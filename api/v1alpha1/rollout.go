@@ -8,7 +8,7 @@ import (
 
 // PolicyRollout says which policies to roll out, what must stay reachable, and
 // in which stages. It is owned by its author (often Git); the controller never
-// writes its spec. Each generation is tried once, as a PolicyRolloutRun, and again
+// writes its spec. Each generation is tried once, as a PolicyRolloutRun for each wave, and again
 // only when somebody asks for it: see AnnotationRetry.
 //
 // +kubebuilder:object:root=true
@@ -56,6 +56,8 @@ type PolicyRolloutSpec struct {
 	// ProtectedNamespaces are never written to; kube-system and Tightrope's own always are protected.
 	// +listType=set
 	ProtectedNamespaces []string `json:"protectedNamespaces,omitempty"`
+	// Waves cut the rollout into parts, each of which commits before the next begins.
+	Waves Waves `json:"waves,omitempty"`
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
@@ -75,6 +77,49 @@ type PolicyRolloutSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	HistoryLimit *int32 `json:"historyLimit,omitempty"`
+}
+
+// Waves say how a rollout is cut up. Each wave goes through the stages, commits, and is what the
+// next one finds there; a wave that fails leaves the earlier ones in force.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.first) || has(self.by) && self.by == 'Namespace'",message="first names namespaces: it goes with by: Namespace"
+type Waves struct {
+	// By is what makes a wave; empty means None.
+	By WaveBy `json:"by,omitempty"`
+	// First names the namespaces that come first, in this order; the others follow by name. An order
+	// that keeps something from being open for a while, which nothing allows, comes before either.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	First []string `json:"first,omitempty"`
+}
+
+// WaveBy is what makes a wave.
+//
+// +kubebuilder:validation:Enum=None;Namespace
+type WaveBy string
+
+// What makes a wave.
+const (
+	// WaveByNone makes waves only where one end of a connection must be enforced before the other.
+	WaveByNone WaveBy = "None"
+	// WaveByNamespace makes a wave of each namespace whose policies change.
+	WaveByNamespace WaveBy = "Namespace"
+)
+
+// PartlyCommitted is the result of a rollout of which some waves are committed and stay in
+// force, and the one after them is not.
+const PartlyCommitted = "PartlyCommitted"
+
+// WaveStatus is a wave of a rollout.
+type WaveStatus struct {
+	// Name of the wave: its namespace, or a number.
+	Name string `json:"name"`
+	// Phase of its run; empty: it has none so far. What is Committed stays in force.
+	Phase Phase `json:"phase,omitempty"`
+	// Run is the name of its run.
+	Run string `json:"run,omitempty"`
 }
 
 // ExceptionType is what an exception accepts.
@@ -273,6 +318,14 @@ type PolicyRolloutStatus struct {
 	Phase           Phase   `json:"phase,omitempty"`
 	// Stage that the current run is in.
 	Stage string `json:"stage,omitempty"`
+	// Result is that of the last run, once no other follows it; PartlyCommitted where that one was
+	// not committed and an earlier wave of the same generation is.
+	Result string `json:"result,omitempty"`
+	// Waves of the observed generation, in their order; empty where there is only one. What is
+	// Committed stays in force, whatever becomes of the others.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1024
+	Waves []WaveStatus `json:"waves,omitempty"`
 	// Message of the current run, for a person.
 	// +kubebuilder:validation:MaxLength=4096
 	Message string `json:"message,omitempty"`

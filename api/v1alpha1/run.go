@@ -20,6 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Rollout",type=string,JSONPath=`.spec.rolloutRef.name`,priority=1
 // +kubebuilder:printcolumn:name="Generation",type=integer,JSONPath=`.spec.generation`,priority=1
 // +kubebuilder:printcolumn:name="Attempt",type=integer,JSONPath=`.spec.attempt`,priority=1
+// +kubebuilder:printcolumn:name="Wave",type=integer,JSONPath=`.spec.wave`,priority=1
 type PolicyRolloutRun struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -64,6 +65,15 @@ type PolicyRolloutRunSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run is one attempt for good"
 	Attempt int64 `json:"attempt,omitempty"`
+	// Wave of that attempt, from 1. A run makes one wave; once it is committed, the next wave has a
+	// run of its own.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run is one wave for good"
+	Wave int64 `json:"wave,omitempty"`
+	// After names the run of the wave before; none: this is the first wave.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run follows one run for good"
+	After *RunRef `json:"after,omitempty"`
 	// +kubebuilder:default=Run
 	// +kubebuilder:validation:XValidation:rule="oldSelf != 'Abort' || self == 'Abort'",message="an abort cannot be taken back; start a new run"
 	Intent Intent `json:"intent,omitempty"`
@@ -72,6 +82,18 @@ type PolicyRolloutRunSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	AcceptCuts []string `json:"acceptCuts,omitempty"`
+}
+
+// GoesOn reports whether another wave follows the run once it has left nothing behind:
+// it is committed, it was not the last one, and nobody called the rest off.
+func (r *PolicyRolloutRun) GoesOn() bool {
+	return r.Status.Phase == PhaseCommitted && r.Spec.Intent != IntentAbort && r.Spec.Wave < int64(len(r.Status.Waves))
+}
+
+// CalledOff reports whether somebody aborted the run when it was committed already, so
+// that the waves after it do not follow.
+func (r *PolicyRolloutRun) CalledOff() bool {
+	return r.Status.Phase == PhaseCommitted && r.Spec.Intent == IntentAbort && r.Spec.Wave < int64(len(r.Status.Waves))
 }
 
 // RolloutRef names a rollout for good: a name can be used again, a UID cannot.
@@ -150,6 +172,11 @@ type PolicyRolloutRunStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=17
 	Sources []Source `json:"sources,omitempty"`
+	// Waves of the rollout, as the first of them planned them, with what is known of each; empty
+	// where the whole rollout is one wave. This run makes the one that spec.wave counts to.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1024
+	Waves []WaveStatus `json:"waves,omitempty"`
 	// Result is set once, when Phase is terminal or Held.
 	Result string `json:"result,omitempty"`
 	// Cause of leaving the forward road, or of standing still on it, as a word: Cut, Aborted, Silent, Paused …

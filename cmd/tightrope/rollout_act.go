@@ -107,13 +107,24 @@ func taken(c *cobra.Command, run *v1alpha1.PolicyRolloutRun) error {
 	case v1alpha1.PhaseRollbackFailed:
 		return &exitError{exitRollback, fmt.Errorf("run %s: %s", run.Name, st.Message)}
 	case v1alpha1.PhaseCommitted:
+		if run.CalledOff() {
+			return &exitError{exitUsage, fmt.Errorf("run %s had committed its wave before it could be taken back: the wave stays in force, and those after it do not follow", run.Name)}
+		}
 		return &exitError{exitUsage, errTooLate}
 	case v1alpha1.PhaseRolledBack:
-		say(c.OutOrStdout(), "run %s aborted: the baseline is back and was seen to work", run.Name)
+		say(c.OutOrStdout(), "run %s aborted: the baseline is back and was seen to work%s", run.Name, staying(run))
 	default: // it ended by itself before anything was in force
 		say(c.OutOrStdout(), "run %s ended (%s): nothing of it is in force", run.Name, st.Phase)
 	}
 	return nil
+}
+
+// staying says which waves an abort leaves in force.
+func staying(run *v1alpha1.PolicyRolloutRun) string {
+	if run.Spec.Wave < 2 {
+		return ""
+	}
+	return fmt.Sprintf("; the %d waves before it are committed and stay in force", run.Spec.Wave-1)
 }
 
 func newRolloutRetryCommand() *cobra.Command {

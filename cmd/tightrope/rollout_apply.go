@@ -211,7 +211,7 @@ func (o *applyOptions) awaitOne(ctx context.Context, s *steer.Steerer, a steer.A
 	if err != nil {
 		return err
 	}
-	if !a.Changed && run.Status.Phase.Terminal() {
+	if !a.Changed && run.Status.Phase.Terminal() && !run.GoesOn() {
 		other := a.Differs(run)
 		if other != "" {
 			other = ", and " + other

@@ -69,7 +69,18 @@ func (o *following) follow(ctx context.Context, s *steer.Steerer, run *v1alpha1.
 	limited, hold := context.WithCancelCause(limited)
 	defer hold(nil)
 	seen, other := o.shown(show, hold), ""
+	told := run.Name
+	var waves error // of waves that others follow
 	last, err := s.Follow(limited, run, func(run *v1alpha1.PolicyRolloutRun) bool {
+		if run.Name != told {
+			told = run.Name
+			goesOn = fmt.Sprintf("run %s/%s goes on in the cluster; abort it with: %s", run.Namespace, run.Name, o.command("abort", run))
+			leavesRunning(ctx, goesOn)
+			show.line("run       %s", report.Sanitize(run.Namespace+"/"+run.Name))
+		}
+		if steer.Tidied(run) && run.GoesOn() {
+			waves = worse(waves, o.ended(ctx, s, run, show, ofWave(folder, run)))
+		}
 		if o.differs != nil {
 			other = o.differs(run)
 		}
@@ -79,13 +90,22 @@ func (o *following) follow(ctx context.Context, s *steer.Steerer, run *v1alpha1.
 	case other != "":
 		return &exitError{exitInconclusive, fmt.Errorf("run %s/%s (%s) does not try what was applied: %s; %s", last.Namespace, last.Name, last.Status.Phase, other, o.tryIt(last))}
 	case err == nil:
-		return o.ended(ctx, s, last, show, folder)
+		return worse(waves, o.ended(ctx, s, last, show, ofWave(folder, last)))
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, nil} // it is told
 	case errors.Is(err, errHeldLong):
-		return o.ended(ctx, s, last, show, folder)
+		return worse(waves, o.ended(ctx, s, last, show, ofWave(folder, last)))
 	}
 	return &exitError{exitInconclusive, fmt.Errorf("%w; %s", err, goesOn)}
+}
+
+// ofWave is the folder for the report of one wave of several.
+func ofWave(folder string, run *v1alpha1.PolicyRolloutRun) string {
+	n, waves := max(run.Spec.Wave, 1), run.Status.Waves
+	if folder == "" || n > int64(len(waves)) {
+		return folder
+	}
+	return filepath.Join(folder, fmt.Sprintf("wave-%d", n))
 }
 
 // shown tells every change once, until the run has ended.
@@ -94,7 +114,7 @@ func (o *following) shown(show *screen, hold context.CancelCauseFunc) func(*v1al
 	var held *time.Timer
 	return func(run *v1alpha1.PolicyRolloutRun) bool {
 		st := &run.Status
-		if now := fmt.Sprintf("%s/%s/%s/%v", st.Phase, st.Stage, st.Cause, steer.Paused(run)); now != told && st.Phase != "" {
+		if now := fmt.Sprintf("%s/%s/%s/%s/%v", run.Name, st.Phase, st.Stage, st.Cause, steer.Paused(run)); now != told && st.Phase != "" {
 			told = now
 			show.status(st)
 		}

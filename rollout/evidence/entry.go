@@ -30,7 +30,8 @@ type Entry struct {
 // the run was planned again.
 type Begin struct {
 	Run       string             `json:"run"`
-	Rollout   string             `json:"rollout"` // namespace/name
+	Rollout   string             `json:"rollout"`        // namespace/name
+	Wave      *Wave              `json:"wave,omitempty"` // that the run makes; none: the whole rollout
 	Steps     []rollout.StepPlan `json:"steps"`
 	Rows      []Row              `json:"rows"`
 	Policies  []Policy           `json:"policies"`
@@ -38,6 +39,13 @@ type Begin struct {
 	Exposures []Exposure         `json:"exposures"`
 	NotTested []NotTested        `json:"notTested"`
 	Access    []Access           `json:"access"`
+}
+
+// Wave is a part of a rollout.
+type Wave struct {
+	Name   string `json:"name"`
+	Number int    `json:"number"` // from 1
+	Of     int    `json:"of"`
 }
 
 // Policy is a candidate, or a policy that goes.

@@ -130,7 +130,7 @@ func (r *RunReconciler) writeDown(run *v1alpha1.PolicyRolloutRun, s *session, t 
 		rec.turn = nil
 	}
 	now := time.Now()
-	t.message = s.message(*t, run.Status.Cuts)
+	t.message = s.sayWaves(run) + s.message(*t, run.Status.Cuts)
 	if t.next.Phase.Terminal() {
 		rec.closeWindow(now)
 	} else {

@@ -196,6 +196,9 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 		}
 		plan, err := r.planRun(ctx, run, w)
 		if err != nil {
+			if plan != nil {
+				s.waves = plan.Waves
+			}
 			return err
 		}
 		digest, err := savePlan(ctx, r.Write, r.Live, plan)

@@ -110,7 +110,9 @@ func (p *Plan) predict(w *world, to prospect, spec *v1alpha1.PolicyRolloutSpec, 
 			p.predictCut(w, to, path, spec, no)
 		}
 	}
-	p.prove(w, rollout.AllowedUnisolations(spec), no)
+	if p.Waves = p.prove(w, spec, no); len(p.Waves) == 1 && spec.Waves.By != v1alpha1.WaveByNamespace {
+		p.Waves = nil // the rollout is one, as most are
+	}
 }
 
 func (p *Plan) predictLeak(w *world, to prospect, path plan.Path) {
@@ -194,36 +196,69 @@ func (p *Plan) asksNames(w *world, identity string) bool {
 	})
 }
 
-// prove goes through every mix of pod states, lists the exposures and refuses
-// those that no order of the candidates avoids. The others are listed only: all
-// candidates go out in one wave here, and the plan says so.
-func (p *Plan) prove(w *world, allowed []verdict.Policy, no *refusal) {
+// prove goes through every mix of pod states, and refuses exposures that no order of
+// the policies avoids, and paths that would be cut on the way only. It returns the
+// waves that avoid the other exposures.
+func (p *Plan) prove(w *world, spec *v1alpha1.PolicyRolloutSpec, no *refusal) []rollout.Wave {
 	var ports []verdict.Port
 	for _, path := range p.Paths {
 		for _, b := range w.backends(path.To.Service) {
 			ports = append(ports, verdict.Port{Number: b.port, Protocol: corev1.Protocol(path.Protocol())})
 		}
 	}
-	proof, err := rollout.Prove(p.change(w), nil, rollout.ProofOptions{Ports: ports, MaxExposures: maxExposures, AllowUnisolation: allowed})
+	proof, err := rollout.Prove(p.change(w), p.mustHold(w), rollout.ProofOptions{Ports: ports, MaxExposures: maxExposures,
+		AllowUnisolation: rollout.AllowedUnisolations(spec), Waves: spec.Waves})
 	if err != nil {
 		no.add("%v", err)
-		return
+		return nil
+	}
+	for _, f := range proof.Failures {
+		if f.OnTheWay() && f.Decision == verdict.Deny {
+			no.add("%s", f)
+		}
 	}
 	for _, reason := range proof.Refusals() {
 		no.add("%s", reason)
 	}
 	for _, u := range proof.Unisolated {
 		if u.Allowed {
-			p.Unprobeable = append(p.Unprobeable, report.NotTested{What: fmt.Sprintf("pods of %s for %s once policy %s is gone", metav1.FormatLabelSelector(&u.Selector), strings.ToLower(string(u.Direction)), u.Policy),
-				Reason: "an exception of the rollout lets them be without isolation"})
+			freed := report.NotTested{What: fmt.Sprintf("pods of %s for %s once policy %s is gone", metav1.FormatLabelSelector(&u.Selector), strings.ToLower(string(u.Direction)), u.Policy),
+				Reason: "an exception of the rollout lets them be without isolation"}
+			if !slices.Contains(p.Unprobeable, freed) { // a wave is proved after the whole was
+				p.Unprobeable = append(p.Unprobeable, freed)
+			}
 		}
 	}
+	p.Exposures = nil // of a whole that is narrowed to a wave, which has none
 	for _, e := range proof.Exposures {
 		p.Exposures = append(p.Exposures, report.Exposure{From: e.From.Key(), To: e.To.Key(), Port: fmt.Sprintf("%d/%s", e.Port.Number, e.Port.Protocol)})
 	}
 	if proof.ExposuresLeftOff > 0 {
 		p.Exposures = append(p.Exposures, report.Exposure{From: fmt.Sprintf("and %d more", proof.ExposuresLeftOff)})
 	}
+	return proof.Waves
+}
+
+// mustHold are the edges of the paths that must work and may stop a rollout.
+func (p *Plan) mustHold(w *world) []rollout.Edge {
+	return slices.DeleteFunc(p.edges(w), func(e rollout.Edge) bool {
+		return e.Expect != v1alpha1.ExpectAllow || !slices.ContainsFunc(p.Paths, func(path plan.Path) bool { return path.Name == e.Path && path.Votes() })
+	})
+}
+
+// edges are the connections from the identities of the paths to the pods behind their
+// targets.
+func (p *Plan) edges(w *world) []rollout.Edge {
+	var edges []rollout.Edge
+	for _, path := range p.Paths {
+		src := p.sourcePod(path.From)
+		for _, b := range w.backends(path.To.Service) {
+			if src != nil {
+				edges = append(edges, rollout.Edge{Path: path.Name, Expect: path.Expect, Conn: connect(src, verdictPod(b.pod), b.port, path.Protocol())})
+			}
+		}
+	}
+	return edges
 }
 
 func (p *Plan) change(w *world) rollout.Change {
@@ -233,16 +268,7 @@ func (p *Plan) change(w *world) rollout.Change {
 // untested lists what no path of the suites exercises of the candidates: it may be
 // wrong without this run noticing.
 func (p *Plan) untested(w *world) []report.NotTested {
-	var edges []rollout.Edge
-	for _, path := range p.Paths {
-		src := p.sourcePod(path.From)
-		for _, b := range w.backends(path.To.Service) {
-			if src != nil {
-				edges = append(edges, rollout.Edge{Path: path.Name, Conn: connect(src, verdictPod(b.pod), b.port, path.Protocol())})
-			}
-		}
-	}
-	t := p.change(w).Tested(edges, nil)
+	t := p.change(w).Tested(p.edges(w), nil)
 	var all []report.NotTested
 	for _, what := range t.Missing {
 		all = append(all, report.NotTested{What: what, Reason: "no path of the suites exercises it"})

@@ -85,6 +85,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 		no.add("%s", why)
 	}
 	p.settleExceptions(&ro.Spec, no)
+	no.reasons = append(no.reasons, rollout.UnknownFirst(ro.Spec.Waves, writes.namespaces())...)
 	// Claims come first: what another run has there now is no baseline.
 	if err := r.claim(ctx, writes.namespaces(), run, no); err != nil {
 		return nil, err
@@ -104,8 +105,11 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
+	p.predict(w, p.prospect(w), &ro.Spec, no)
+	if err := r.settleWave(ctx, p, run, &ro.Spec, w, no); err != nil {
+		return p, err
+	}
 	to := p.prospect(w)
-	p.predict(w, to, &ro.Spec, no)
 	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w), p.strays(w))
 	p.settleWitnesses(w, to, no)
 	p.limitLoad(w, no)

@@ -97,7 +97,7 @@ func (r *record) index(p *Plan) {
 
 // begins is what the run is about.
 func (p *Plan) begins() *evidence.Begin {
-	b := &evidence.Begin{Run: p.Run, Rollout: p.Rollout, Steps: p.Steps}
+	b := &evidence.Begin{Run: p.Run, Rollout: p.Rollout, Wave: p.wave(), Steps: p.Steps}
 	b.Rows, _ = rowsOf(p)
 	for _, x := range p.policies() {
 		b.Policies = append(b.Policies, evidence.Policy(x))

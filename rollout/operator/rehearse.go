@@ -38,6 +38,13 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 	if len(p.Candidates)+len(p.Originals) == 0 && len(no.reasons) == 0 {
 		return errInPlace
 	}
+	return r.planBridges(ctx, p, write, w, no)
+}
+
+// planBridges plans the bridges of what the plan changes, and has the API server check
+// them.
+func (r *RunReconciler) planBridges(ctx context.Context, p *Plan, write *writer.Writer, w *world, no *refusal) error {
+	p.Baseline, p.Bridges = nil, nil
 	for _, ns := range p.Namespaces() {
 		for _, policy := range w.foreign(ns) {
 			p.Baseline = append(p.Baseline, plan.Policy(policy))

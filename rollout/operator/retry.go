@@ -30,8 +30,8 @@ func wantedAttempt(ro *v1alpha1.PolicyRollout, runs []v1alpha1.PolicyRolloutRun)
 		if run.Name == asked {
 			named = run
 		}
-		if n := attemptOf(run); tries(run, ro) && run.Name == RunName(ro.Name, ro.UID, ro.Generation, n) {
-			attempt = max(attempt, n)
+		if isOf(run, ro) {
+			attempt = max(attempt, attemptOf(run))
 		}
 	}
 	switch {
@@ -41,7 +41,7 @@ func wantedAttempt(ro *v1alpha1.PolicyRollout, runs []v1alpha1.PolicyRolloutRun)
 			return attempt, fmt.Sprintf("annotation %s names run %q, and this rollout has no such run: name the run that is to be tried again", v1alpha1.AnnotationRetry, clip(asked, 100))
 		}
 	case !tries(named, ro) || attemptOf(named) != attempt: // it was tried again, or the rollout has changed since
-	case named.Status.Phase == v1alpha1.PhaseCommitted:
+	case named.Status.Phase == v1alpha1.PhaseCommitted && !named.CalledOff():
 		return attempt, fmt.Sprintf("run %s is committed: there is nothing to try again", named.Name)
 	case named.Status.Phase.Terminal() && meta.IsStatusConditionTrue(named.Status.Conditions, v1alpha1.ConditionTidied):
 		return attempt + 1, ""
@@ -57,9 +57,12 @@ const maxAttempts = 1000
 
 // wasAttempt reports whether a name is that of an earlier attempt, whose run is gone.
 func wasAttempt(ro *v1alpha1.PolicyRollout, name string, attempt int64) bool {
+	waves := int64(max(firstWave, len(ro.Status.Waves)))
 	for n := attempt - 1; n >= max(firstAttempt, attempt-maxAttempts); n-- {
-		if name == RunName(ro.Name, ro.UID, ro.Generation, n) {
-			return true
+		for wave := int64(firstWave); wave <= waves; wave++ {
+			if name == waveRunName(ro.Name, ro.UID, ro.Generation, n, wave) {
+				return true
+			}
 		}
 	}
 	return false
@@ -89,7 +92,8 @@ func (r *RolloutReconciler) prune(ctx context.Context, ro *v1alpha1.PolicyRollou
 }
 
 // superfluous are the runs beyond the history: of those that are over and tidied, all
-// but the newest ones, the current one and the committed one.
+// but the newest ones, the current one, the committed one, and the committed waves of
+// the current generation, which say what is in force.
 func superfluous(ro *v1alpha1.PolicyRollout, runs []v1alpha1.PolicyRolloutRun, current string) []*v1alpha1.PolicyRolloutRun {
 	limit := defaultHistory
 	if ro.Spec.HistoryLimit != nil {
@@ -103,7 +107,7 @@ func superfluous(ro *v1alpha1.PolicyRollout, runs []v1alpha1.PolicyRolloutRun, c
 	for i := range runs {
 		run := &runs[i]
 		tidied := meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied)
-		if metav1.IsControlledBy(run, ro) && run.Status.Phase.Terminal() && tidied && run.DeletionTimestamp == nil && run.Name != current && run.Name != committed {
+		if metav1.IsControlledBy(run, ro) && run.Status.Phase.Terminal() && tidied && run.DeletionTimestamp == nil && run.Name != current && run.Name != committed && !committedWave(run, ro) {
 			over = append(over, run)
 		}
 	}

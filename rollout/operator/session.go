@@ -18,8 +18,9 @@ type session struct {
 	wake func() // asks for a pass at once
 
 	plan      *Plan
-	lost      error  // why an armed run has no plan; nil: it has, or is not armed
-	undone    string // what a rollback without plan took back
+	waves     []rollout.Wave // of a run that found its wave in force, and has no plan
+	lost      error          // why an armed run has no plan; nil: it has, or is not armed
+	undone    string         // what a rollback without plan took back
 	preflight rollout.Preflight
 	refused   error
 	hindrance string // why preflight, or the last act of a step, could not be done; empty: it was

@@ -59,7 +59,7 @@ func TestWhatAnArmedPlanMayLookLike(t *testing.T) {
 	}{
 		{"this release's", text, false},
 		{"an older one's, with a field less", strings.Replace(text, `"clusterDomain":"",`, "", 1), false},
-		{"a newer one's, with a field more", strings.Replace(text, `{`, `{"waves":[{"name":"data"}],`, 1), false},
+		{"a newer one's, with a field more", strings.Replace(text, `{`, `{"quorum":[{"name":"data"}],`, 1), false},
 		{"a newer one's of the same major version", strings.Replace(text, plan.Schema, plan.Schema+".7", 1), false},
 		{"of another major version", strings.Replace(text, plan.Schema, "tightrope.dev/plan/v10", 1), true},
 		{"no JSON", text[:len(text)/2], true},

@@ -44,50 +44,49 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return ctrl.Result{}, nil // the runs are ours to collect; each takes its change back first
 	}
 	if len(ro.Name) > maxRolloutName {
-		return ctrl.Result{}, r.summarise(ctx, &ro, refusedRun("the name is too long: %q has %d characters, at most %d leave room for the names of its runs; give the rollout a shorter name", ro.Name, len(ro.Name), maxRolloutName), "")
+		return ctrl.Result{}, r.summarise(ctx, &ro, refusedRun("the name is too long: %q has %d characters, at most %d leave room for the names of its runs; give the rollout a shorter name", ro.Name, len(ro.Name), maxRolloutName), progress{}, "")
 	}
 	var runs v1alpha1.PolicyRolloutRunList
 	if err := r.Live.List(ctx, &runs, client.InNamespace(ro.Namespace)); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list runs: %w", err)
 	}
 	attempt, ignored := wantedAttempt(&ro, runs.Items)
-	name := RunName(ro.Name, ro.UID, ro.Generation, attempt)
+	waves := waveRuns(&ro, runs.Items, attempt)
+	next := nextWave(waves)
+	name := waveRunName(ro.Name, ro.UID, ro.Generation, attempt, next.Wave)
 	waiting, err := r.abortOlder(ctx, &ro, runs.Items, name)
 	if err != nil || waiting {
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
-	run, err := r.ensureRun(ctx, &ro, attempt)
+	next.RolloutRef, next.Generation, next.Attempt = v1alpha1.RolloutRef{Name: ro.Name, UID: ro.UID}, ro.Generation, attempt
+	run, err := r.ensureRun(ctx, &ro, name, next)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("run %s of rollout %s: %w", name, req, err)
 	}
 	if !tries(run, &ro) {
 		run = refusedRun("run %s exists and does not try this rollout: it is of rollout %s (UID %s), generation %d; delete it", name, run.Spec.RolloutRef.Name, run.Spec.RolloutRef.UID, run.Spec.Generation)
 	}
-	if err := r.summarise(ctx, &ro, run, ignored); err != nil {
+	if err := r.summarise(ctx, &ro, run, progressOf(&ro, runs.Items, run), ignored); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{}, r.prune(ctx, &ro, runs.Items, name)
 }
 
-// ensureRun returns the run of the attempt, made for the rollout if there was none.
-func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRollout, attempt int64) (*v1alpha1.PolicyRolloutRun, error) {
-	name := RunName(ro.Name, ro.UID, ro.Generation, attempt)
+// ensureRun returns the run of that name, made for the rollout if there was none.
+func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRollout, name string, spec v1alpha1.PolicyRolloutRunSpec) (*v1alpha1.PolicyRolloutRun, error) {
 	run := &v1alpha1.PolicyRolloutRun{}
 	key := client.ObjectKey{Namespace: ro.Namespace, Name: name}
 	if err := r.Live.Get(ctx, key, run); err == nil || !apierrors.IsNotFound(err) {
 		return run, err
 	}
-	run = &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: ro.Namespace, Name: name}}
-	run.Spec = v1alpha1.PolicyRolloutRunSpec{
-		RolloutRef: v1alpha1.RolloutRef{Name: ro.Name, UID: ro.UID}, Generation: ro.Generation, Attempt: attempt, Intent: v1alpha1.IntentRun,
-	}
+	run = &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: ro.Namespace, Name: name}, Spec: spec}
 	run.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ro, v1alpha1.GroupVersion.WithKind("PolicyRollout"))}
 	err := r.Write.Create(ctx, run)
 	switch {
 	case apierrors.IsAlreadyExists(err): // somebody was faster: look whose it is
 		err = r.Live.Get(ctx, key, run)
 	case err == nil:
-		r.Events.Eventf(ro, run, corev1.EventTypeNormal, "Started", "Advance", "run %s tries generation %d, attempt %d", name, ro.Generation, attempt)
+		r.Events.Eventf(ro, run, corev1.EventTypeNormal, "Started", "Advance", "run %s tries generation %d, attempt %d, wave %d", name, spec.Generation, spec.Attempt, spec.Wave)
 	}
 	return run, err
 }
@@ -122,10 +121,10 @@ func (r *RolloutReconciler) abortOlder(ctx context.Context, ro *v1alpha1.PolicyR
 	return waiting, nil
 }
 
-// summarise copies what the run says into the rollout's status, with why a retry that
-// was asked for is ignored; empty: none is.
-func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRollout, run *v1alpha1.PolicyRolloutRun, ignored string) error {
-	phase := cmp.Or(run.Status.Phase, v1alpha1.PhasePending)
+// summarise copies what the run says into the rollout's status, with what became of
+// its waves, and why a retry that was asked for is ignored; empty: none is.
+func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRollout, run *v1alpha1.PolicyRolloutRun, waves progress, ignored string) error {
+	phase := cmp.Or(waves.phase, run.Status.Phase, v1alpha1.PhasePending)
 	var ref *v1alpha1.RunRef
 	if run.Name != "" {
 		ref = &v1alpha1.RunRef{Name: run.Name, UID: run.UID}
@@ -133,12 +132,13 @@ func (r *RolloutReconciler) summarise(ctx context.Context, ro *v1alpha1.PolicyRo
 	st := &ro.Status
 	was := st.DeepCopy()
 	st.ObservedGeneration, st.CurrentRunRef = ro.Generation, ref
-	st.Phase, st.Stage, st.Message = phase, run.Status.Stage, run.Status.Message
-	if phase == v1alpha1.PhaseCommitted {
+	st.Phase, st.Stage, st.Message = phase, run.Status.Stage, clip(run.Status.Message+waves.note, 4096)
+	st.Result, st.Waves = waves.result, waves.all
+	if run.Status.Phase == v1alpha1.PhaseCommitted {
 		st.CommittedRunRef = ref
 	}
 	proxy := run.DeepCopy() // of which setConditions makes those of the rollout
-	proxy.Generation, proxy.Status.Phase, proxy.Status.Conditions = ro.Generation, phase, st.Conditions
+	proxy.Generation, proxy.Status.Phase, proxy.Status.Message, proxy.Status.Conditions = ro.Generation, phase, st.Message, st.Conditions
 	setConditions(proxy, stateOf(proxy))
 	st.Conditions = proxy.Status.Conditions
 	setRetryIgnored(ro, ignored)

@@ -107,7 +107,7 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 func (s *session) planAgain() {
 	known := recordState{Settle: s.record.State.Settle, Label: s.record.State.Label}
 	s.record.closeWindow(time.Now())
-	s.plan, s.preflight, s.refused, s.record = nil, rollout.PreflightRunning, nil, record{chain: s.record.chain}
+	s.plan, s.waves, s.preflight, s.refused, s.record = nil, nil, rollout.PreflightRunning, nil, record{chain: s.record.chain}
 	s.forms, s.own, s.compiled, s.otherKinds = nil, nil, compiled{}, ""
 	s.isolatedAt, s.releasedAt = time.Time{}, time.Time{}
 	s.record.State = known
@@ -125,6 +125,7 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 		st.Evidence = cmp.Or(st.Evidence, &v1alpha1.Evidence{})
 		st.Evidence.Report = publishedName(run).Name
 	}
+	st.Waves = s.waveStatus(run)
 	for _, c := range cuts {
 		st.CutCount++
 		if len(st.Cuts) < maxCuts {
@@ -137,7 +138,7 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	case v1alpha1.PhaseRollbackFailed:
 		st.Message = clip(st.Message+"; the rollback could not be verified in time: look at the paths of the suite"+prefixed("; the last write of it was refused: ", s.hindrance), 4096)
 	default:
-		st.Message = clip(cmp.Or(t.message, s.message(t, st.Cuts)), 4096)
+		st.Message = clip(cmp.Or(t.message, s.sayWaves(run)+s.message(t, st.Cuts)), 4096)
 	}
 	st.History = append(st.History, v1alpha1.PhaseChange{Phase: t.next.Phase, Stage: st.Stage, At: metav1.NowMicro(), Cause: st.Cause})
 	if n := len(st.History); n > maxHistory {

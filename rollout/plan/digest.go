@@ -34,6 +34,9 @@ type decided struct {
 	Baseline   []Policy
 	Exceptions []v1alpha1.Exception
 	Protected  []string
+	// Of a rollout in waves; empty where there is one only.
+	Waves []rollout.Wave `json:",omitempty"`
+	Wave  int64          `json:",omitempty"`
 }
 
 // decidedOriginal is an Original without what the API server made of it.
@@ -53,6 +56,9 @@ func (p *Plan) decided() decided {
 		Exceptions: sorted(p.Exceptions, SumOf[v1alpha1.Exception]),
 		Protected:  sorted(p.Protected, func(ns string) string { return ns }),
 		Baseline:   sorted(p.Baseline, Policy.Key),
+	}
+	if len(p.Waves) > 0 {
+		d.Waves, d.Wave = p.Waves, p.Wave
 	}
 	for _, path := range p.Paths {
 		d.Paths = append(d.Paths, path.defaulted())

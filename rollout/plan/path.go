@@ -21,10 +21,14 @@ type Path struct {
 	WitnessWays []v1alpha1.Via `json:"witnessWays,omitempty"`
 	// MayFail says that the author accepts that the path does not work before the change.
 	MayFail bool `json:"mayFail,omitempty"`
+	// Later says that the path must not work, and that a later wave is to close it: it has no vote yet.
+	Later bool `json:"later,omitempty"`
 }
 
 // Votes reports whether the path may stop a rollout.
-func (p Path) Votes() bool { return p.Criticality != v1alpha1.CriticalityWarning }
+func (p Path) Votes() bool {
+	return p.Criticality != v1alpha1.CriticalityWarning && !p.Later
+}
 
 // Ways that the path is tried by.
 func (p Path) Ways() []v1alpha1.Via {

@@ -23,12 +23,17 @@ type Plan struct {
 	// Sources that the rollout names, as they were when they were read.
 	Sources []v1alpha1.Source `json:"sources"`
 	// Account that everything forward is written as; none: the controller itself.
-	Account  types.NamespacedName `json:"account,omitzero"`
-	Steps    []rollout.StepPlan   `json:"steps"`
-	Limits   rollout.Limits       `json:"limits"`
-	Interval time.Duration        `json:"interval"`
-	Timeout  time.Duration        `json:"timeout"`
-	Budget   float64              `json:"budget"` // false rollbacks per hour
+	Account types.NamespacedName `json:"account,omitzero"`
+	// Waves of the rollout, all of them, as the first planned them; none: there is one only.
+	Waves []rollout.Wave `json:"waves,omitempty"`
+	// Wave that the run makes, from 1; 0: an earlier release planned. What the plan changes
+	// is this wave's.
+	Wave     int64              `json:"wave,omitempty"`
+	Steps    []rollout.StepPlan `json:"steps"`
+	Limits   rollout.Limits     `json:"limits"`
+	Interval time.Duration      `json:"interval"`
+	Timeout  time.Duration      `json:"timeout"`
+	Budget   float64            `json:"budget"` // false rollbacks per hour
 	// PodEnding of the names of probe pods; empty in a plan that an earlier release stored.
 	PodEnding string `json:"podEnding,omitempty"`
 	// Home is the namespace of the control pod; empty: Tightrope's own.

@@ -124,7 +124,7 @@ type During struct {
 	Failures         []FailureDocument  `json:"failures"`  // required paths
 	Exposures        []ExposureDocument `json:"exposures"` // open for a while, closed before and after
 	ExposuresLeftOff int                `json:"exposuresLeftOff"`
-	Waves            [][]string         `json:"waves"` // an order of the policies that avoids every exposure
+	Waves            []WaveDocument     `json:"waves"` // each goes through the steps and commits before the next begins; none if no order avoids every exposure
 }
 
 // FailureDocument is a required path that some combination does not allow.
@@ -178,4 +178,10 @@ func pathDocument(p Path) PathDocument {
 func changeDocument(i Impact) ChangeDocument {
 	return ChangeDocument{From: i.From, To: i.To, Port: portOf(i.Change), Change: i.Kind().String(), Use: i.Use.String(),
 		Before: i.Before.String(), After: i.After.String(), BeforeRule: i.BeforeRule, AfterRule: i.AfterRule, Pairs: i.Pairs}
+}
+
+// WaveDocument is policies that are enforced and committed together.
+type WaveDocument struct {
+	Name     string   `json:"name"`
+	Policies []string `json:"policies"` // namespace/name
 }

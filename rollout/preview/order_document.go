@@ -48,7 +48,7 @@ func (p Preview) duringDocument() During {
 		Exposures: mapped(proof.Exposures, func(e rollout.Exposure) ExposureDocument {
 			return ExposureDocument{From: e.From.Key(), To: e.To.Key(), Port: exposedPort(e.Port), Avoid: e.First.String()}
 		}),
-		ExposuresLeftOff: proof.ExposuresLeftOff, Waves: list(proof.Waves),
+		ExposuresLeftOff: proof.ExposuresLeftOff, Waves: mapped(proof.Waves, func(w rollout.Wave) WaveDocument { return WaveDocument{w.Name, list(w.Policies)} }),
 	}
 }
 

@@ -145,7 +145,8 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.Assumed = t.assumed
 	p.name = workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
-		ProofOptions: rollout.ProofOptions{Ports: t.ports, AllowUnisolation: rollout.AllowedUnisolations(&r.Object.Spec)}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
+		ProofOptions: rollout.ProofOptions{Ports: t.ports, AllowUnisolation: rollout.AllowedUnisolations(&r.Object.Spec), Waves: r.Object.Spec.Waves}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
+	p.Summary.Refusals = append(p.Summary.Refusals, rollout.UnknownFirst(r.Object.Spec.Waves, namespaces(change))...)
 	for _, np := range set.Objects.NetworkPolicies {
 		if why := rollout.WrittenOver(np.Object, &r.Object.Spec); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
 			p.Summary.Refusals = append(p.Summary.Refusals, why)
@@ -161,6 +162,20 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.Controller = p.act()
 	p.Findings = findings(set, r)
 	return p, nil
+}
+
+// namespaces that a change has policies in, or takes some from, sorted.
+func namespaces(c rollout.Change) []string {
+	var all []string
+	for _, p := range c.Candidates {
+		all = append(all, p.Namespace)
+	}
+	for _, key := range c.Remove {
+		ns, _, _ := strings.Cut(key, "/")
+		all = append(all, ns)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func digest(candidates []verdict.Policy) string {

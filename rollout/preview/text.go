@@ -198,7 +198,7 @@ func (p Preview) writeOrder(out *page) {
 	}
 	if waves := p.Summary.Proof.Waves; len(waves) > 1 {
 		for i, w := range waves {
-			out.line("  to avoid exposures, wave %d of %d: %s", i+1, len(waves), strings.Join(w, ", "))
+			out.line("  wave %d of %d (%s): %s", i+1, len(waves), w.Name, strings.Join(w.Policies, ", "))
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (s *Steerer) Intend(ctx context.Context, run *v1alpha1.PolicyRolloutRun, in
 func without(run *v1alpha1.PolicyRolloutRun, intent v1alpha1.Intent) string {
 	phase, back := run.Status.Phase, run.Status.Phase == v1alpha1.PhaseRollingBack || run.Status.Cause == "BaselineChanged"
 	switch {
-	case phase.Terminal():
+	case phase.Terminal() && !run.GoesOn(): // else it is wanted of the wave that follows
 		return fmt.Sprintf("it is over (%s)", phase)
 	case intent == v1alpha1.IntentAbort: // asked for twice is waited for twice
 		return ""
@@ -66,7 +66,9 @@ func (s *Steerer) Retry(ctx context.Context, f Found) (*v1alpha1.PolicyRolloutRu
 		return nil, fmt.Errorf("%w: the rollout of run %s is gone: apply it again", ErrRefused, run.Name)
 	case !run.Status.Phase.Terminal():
 		return nil, fmt.Errorf("%w: run %s goes on (%s): abort it first", ErrRefused, run.Name, run.Status.Phase)
-	case run.Status.Phase == v1alpha1.PhaseCommitted:
+	case run.GoesOn():
+		return nil, fmt.Errorf("%w: run %s is committed, and its next wave follows", ErrRefused, run.Name)
+	case run.Status.Phase == v1alpha1.PhaseCommitted && !run.CalledOff():
 		return nil, fmt.Errorf("%w: run %s is committed: there is nothing to try again", ErrRefused, run.Name)
 	case run.Spec.Generation != f.Rollout.Generation:
 		return nil, fmt.Errorf("%w: run %s tried generation %d, and the rollout has generation %d by now: its own run is %s", ErrRefused, run.Name, run.Spec.Generation, f.Rollout.Generation, currentName(f.Rollout))
@@ -114,7 +116,7 @@ func (s *Steerer) Report(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (*
 	if err != nil {
 		return nil, err
 	}
-	r.Result, r.Cause = run.Status.Result, run.Status.Cause // the status is the last word
+	r.Result, r.Cause = report.Result(run), run.Status.Cause // the status is the last word
 	return r, nil
 }
 

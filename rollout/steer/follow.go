@@ -31,7 +31,11 @@ var (
 )
 
 // Ended reports whether a run has ended and nothing of it is left.
-func Ended(run *v1alpha1.PolicyRolloutRun) bool {
+func Ended(run *v1alpha1.PolicyRolloutRun) bool { return Tidied(run) && !run.GoesOn() }
+
+// Tidied reports whether a run is over and has left nothing behind. Another wave may
+// follow it.
+func Tidied(run *v1alpha1.PolicyRolloutRun) bool {
 	return run.Status.Phase.Terminal() && meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied)
 }
 
@@ -57,6 +61,14 @@ func (s *Steerer) Follow(ctx context.Context, run *v1alpha1.PolicyRolloutRun, se
 		last, lastSeen = now, time.Now()
 		if seen(now) {
 			return now, nil
+		}
+		if Tidied(now) && now.GoesOn() {
+			next, err := s.nextWave(ctx, now)
+			if err != nil {
+				return last, err
+			}
+			key, uid, last = client.ObjectKeyFromObject(next), next.UID, next
+			continue
 		}
 		var enough bool
 		if last, enough = s.changes(ctx, now, seen); enough {
@@ -90,6 +102,9 @@ func (s *Steerer) changes(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s
 			if run = now; seen(now) {
 				return now, true
 			}
+			if Tidied(now) { // another wave follows
+				return now, false
+			}
 		case <-silent.C:
 			return run, false
 		case <-ctx.Done():
@@ -99,6 +114,33 @@ func (s *Steerer) changes(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s
 }
 
 // wait waits, or until ctx ends.
+// nextWave waits for the run of the wave after a run's. Whoever changes or deletes the
+// rollout meanwhile keeps it from coming.
+func (s *Steerer) nextWave(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (*v1alpha1.PolicyRolloutRun, error) {
+	key := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.RolloutRef.Name}
+	for ctx.Err() == nil {
+		ro := &v1alpha1.PolicyRollout{}
+		err := s.get(ctx, "PolicyRollout", key, ro)
+		switch {
+		case ctx.Err() != nil:
+			continue
+		case err != nil && final(err), err == nil && (ro.UID != run.Spec.RolloutRef.UID || ro.Generation != run.Spec.Generation):
+			return nil, fmt.Errorf("%w: run %s is committed, and rollout %s was deleted or changed before its next wave began", ErrLost, run.Name, key)
+		case err == nil:
+			next, err := s.current(ctx, ro)
+			if err == nil && next != nil && next.Spec.After != nil && next.Spec.After.UID == run.UID {
+				return next, nil
+			}
+			now := &v1alpha1.PolicyRolloutRun{}
+			if err := s.get(ctx, "PolicyRolloutRun", client.ObjectKeyFromObject(run), now); err == nil && !now.GoesOn() {
+				return now, nil // somebody called the rest off
+			}
+		}
+		wait(ctx, lookEvery)
+	}
+	return nil, context.Cause(ctx)
+}
+
 func wait(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

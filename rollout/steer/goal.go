@@ -54,7 +54,7 @@ func (g Goal) Reached(run *v1alpha1.PolicyRolloutRun) bool {
 	case g.ended:
 		return Ended(run)
 	case g.phase != "":
-		return st.Phase == g.phase
+		return st.Phase == g.phase && !run.GoesOn() && !run.CalledOff()
 	case g.stage != "":
 		return st.Stage == g.stage || slices.ContainsFunc(st.History, func(h v1alpha1.PhaseChange) bool { return h.Stage == g.stage })
 	}

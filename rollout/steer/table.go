@@ -99,6 +99,14 @@ func WriteStatus(w io.Writer, f Found) error {
 		if ref := ro.Status.CommittedRunRef; ref != nil {
 			say("Committed:", "%s", ref.Name)
 		}
+		if ro.Status.Result != "" {
+			say("Result:", "%s", ro.Status.Result)
+		}
+		key := "Waves:"
+		for i, w := range ro.Status.Waves {
+			say(key, "%d. %s  %s%s", i+1, w.Name, cmp.Or(string(w.Phase), "not begun"), prefixed("  ", w.Run))
+			key = ""
+		}
 		for _, c := range ro.Status.Conditions {
 			if c.Type == v1alpha1.ConditionRetryIgnored {
 				say("Retry:", "%s", c.Message)
@@ -113,7 +121,11 @@ func WriteStatus(w io.Writer, f Found) error {
 
 func writeRun(say func(key, format string, args ...any), run *v1alpha1.PolicyRolloutRun) {
 	st := run.Status
-	say("Run:", "%s, generation %d, attempt %d, intent %s", run.Name, run.Spec.Generation, max(run.Spec.Attempt, 1), cmp.Or(run.Spec.Intent, v1alpha1.IntentRun))
+	wave := ""
+	if n := max(run.Spec.Wave, 1); n <= int64(len(st.Waves)) {
+		wave = fmt.Sprintf(", wave %d of %d (%s)", n, len(st.Waves), st.Waves[n-1].Name)
+	}
+	say("Run:", "%s, generation %d, attempt %d%s, intent %s", run.Name, run.Spec.Generation, max(run.Spec.Attempt, 1), wave, cmp.Or(run.Spec.Intent, v1alpha1.IntentRun))
 	say("Phase:", "%s%s%s", cmp.Or(st.Phase, v1alpha1.PhasePending), prefixed(", stage ", st.Stage), prefixed(", cause ", st.Cause))
 	if Paused(run) {
 		say("Paused:", "yes")

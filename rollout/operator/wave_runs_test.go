@@ -1,0 +1,195 @@
+package operator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+)
+
+// waveRun is a run of the first generation that makes a wave of three.
+func waveRun(ro *v1alpha1.PolicyRollout, attempt, wave int64, phase v1alpha1.Phase) *v1alpha1.PolicyRolloutRun {
+	run := committedRunOf(ro, waveRunName(ro.Name, ro.UID, 1, attempt, wave))
+	run.UID = types.UID("uid of " + run.Name)
+	run.Spec.Generation, run.Spec.Attempt, run.Spec.Wave, run.Spec.Intent = 1, attempt, wave, v1alpha1.IntentRun
+	run.Status.Phase, run.Status.Message = phase, "as it is"
+	run.Status.Result = stateOf(run).Result()
+	for i, name := range []string{"data", "ai", "apps"} {
+		w := v1alpha1.WaveStatus{Name: name}
+		if int64(i+1) < wave {
+			w.Phase = v1alpha1.PhaseCommitted
+		}
+		run.Status.Waves = append(run.Status.Waves, w)
+	}
+	if wave > 1 {
+		before := waveRunName(ro.Name, ro.UID, 1, attempt, wave-1)
+		run.Spec.After = &v1alpha1.RunRef{Name: before, UID: types.UID("uid of " + before)}
+	}
+	if phase.Terminal() {
+		meta.SetStatusCondition(&run.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionTidied, Status: metav1.ConditionTrue})
+	}
+	return run
+}
+
+// reconciled is what a rollout and its runs come to.
+func reconciled(t *testing.T, ro *v1alpha1.PolicyRollout, runs ...*v1alpha1.PolicyRolloutRun) (v1alpha1.PolicyRolloutStatus, []v1alpha1.PolicyRolloutRun) {
+	t.Helper()
+	objects := []client.Object{ro.DeepCopy()}
+	for _, run := range runs {
+		objects = append(objects, run.DeepCopy())
+	}
+	c := fakeAPI(interceptor.Funcs{}, objects...)
+	for _, o := range objects[1:] {
+		i := slices.IndexFunc(runs, func(run *v1alpha1.PolicyRolloutRun) bool { return run.Name == o.GetName() })
+		o.(*v1alpha1.PolicyRolloutRun).Status = runs[i].Status
+		if err := c.Status().Update(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := reconcileRollout(t, c, ro.Name)
+	var list v1alpha1.PolicyRolloutRunList
+	if err := c.List(t.Context(), &list); err != nil {
+		t.Fatal(err)
+	}
+	return st, list.Items
+}
+
+func tell(waves []v1alpha1.WaveStatus) string {
+	var all []string
+	for _, w := range waves {
+		all = append(all, strings.TrimSuffix(w.Name+" "+string(w.Phase), " "))
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestAWaveFollowsTheOneBefore(t *testing.T) {
+	ro := aRollout("r", "u")
+	run := func(attempt, wave int64, phase v1alpha1.Phase) *v1alpha1.PolicyRolloutRun {
+		return waveRun(ro, attempt, wave, phase)
+	}
+	but := func(run *v1alpha1.PolicyRolloutRun, edit func(*v1alpha1.PolicyRolloutRun)) *v1alpha1.PolicyRolloutRun {
+		edit(run)
+		return run
+	}
+	untidied := func(run *v1alpha1.PolicyRolloutRun) { run.Status.Conditions = nil }
+	intends := func(i v1alpha1.Intent) func(*v1alpha1.PolicyRolloutRun) {
+		return func(run *v1alpha1.PolicyRolloutRun) { run.Spec.Intent = i }
+	}
+	unplanned := func(run *v1alpha1.PolicyRolloutRun) { run.Status.Waves = nil }
+	type runs = []*v1alpha1.PolicyRolloutRun
+	for _, tt := range []struct {
+		name    string
+		retry   string
+		runs    runs
+		attempt int64
+		wave    int64 // that the current run makes
+		intent  v1alpha1.Intent
+		phase   v1alpha1.Phase // of the rollout
+		result  string
+		waves   string
+	}{
+		{"the first is under way", "", runs{run(1, 1, "Canary")}, 1, 1, "Run", "Canary", "", "data Canary, ai, apps"},
+		{"a wave that is not tidied is not followed yet", "", runs{but(run(1, 1, "Committed"), untidied)}, 1, 1, "Run", "Committing", "", "data Committed, ai, apps"},
+		{"the second follows", "", runs{run(1, 1, "Committed")}, 1, 2, "Run", "Pending", "", "data Committed, ai Pending, apps"},
+		{"its plan is not made yet", "", runs{run(1, 1, "Committed"), but(run(1, 2, "Preflight"), unplanned)}, 1, 2, "Run", "Preflight", "", "data Committed, ai Preflight, apps"},
+		{"the third follows", "", runs{run(1, 1, "Committed"), run(1, 2, "Committed")}, 1, 3, "Run", "Pending", "", "data Committed, ai Committed, apps Pending"},
+		{"all are committed", "", runs{run(1, 1, "Committed"), run(1, 2, "Committed"), run(1, 3, "Committed")}, 1, 3, "Run", "Committed", "Committed", "data Committed, ai Committed, apps Committed"},
+		{"the first fails", "", runs{run(1, 1, "RolledBack")}, 1, 1, "Run", "RolledBack", "RolledBack", "data RolledBack, ai, apps"},
+		{"the second fails", "", runs{run(1, 1, "Committed"), run(1, 2, "RolledBack")}, 1, 2, "Run", "RolledBack", "PartlyCommitted", "data Committed, ai RolledBack, apps"},
+		{"the second is refused", "", runs{run(1, 1, "Committed"), but(run(1, 2, "Refused"), unplanned)}, 1, 2, "Run", "Refused", "PartlyCommitted", "data Committed, ai Refused, apps"},
+		{"a rollback that failed is the word", "", runs{run(1, 1, "Committed"), run(1, 2, "RollbackFailed")}, 1, 2, "Run", "RollbackFailed", "RollbackFailed", "data Committed, ai RollbackFailed, apps"},
+		{"a pause goes over to the next wave", "", runs{but(run(1, 1, "Committed"), intends("Pause"))}, 1, 2, "Pause", "Pending", "", "data Committed, ai Pending, apps"},
+		{"after an abort that came too late none follows", "", runs{but(run(1, 1, "Committed"), intends("Abort"))}, 1, 1, "Abort", "RolledBack", "PartlyCommitted", "data Committed, ai, apps"},
+		{"a retry goes on from what is committed", waveRunName("r", "u", 1, 1, 2), runs{run(1, 1, "Committed"), run(1, 2, "RolledBack")}, 2, 1, "Run", "Pending", "", "data Committed"},
+		{"and says what is", "", runs{run(1, 1, "Committed"), run(1, 2, "RolledBack"), run(2, 1, "RolledBack")}, 2, 1, "Run", "RolledBack", "PartlyCommitted", "data Committed, data RolledBack, ai, apps"},
+		{"a retry of what was called off", waveRunName("r", "u", 1, 1, 1), runs{but(run(1, 1, "Committed"), intends("Abort"))}, 2, 1, "Run", "Pending", "", "data Committed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ro := ro.DeepCopy()
+			if tt.retry != "" {
+				ro.Annotations = map[string]string{v1alpha1.AnnotationRetry: tt.retry}
+			}
+			st, all := reconciled(t, ro, tt.runs...)
+			name := waveRunName("r", "u", 1, tt.attempt, tt.wave)
+			i := slices.IndexFunc(all, func(run v1alpha1.PolicyRolloutRun) bool { return run.Name == name })
+			if i < 0 || st.CurrentRunRef == nil || st.CurrentRunRef.Name != name {
+				t.Fatalf("current run %+v, want %s of %d", st.CurrentRunRef, name, len(all))
+			}
+			if got := all[i].Spec; got.Wave != tt.wave || got.Attempt != tt.attempt || got.Intent != tt.intent {
+				t.Errorf("spec %+v; want attempt %d, wave %d, %s", got, tt.attempt, tt.wave, tt.intent)
+			}
+			if after := all[i].Spec.After; (after != nil) != (tt.wave > 1) || after != nil && after.Name != waveRunName("r", "u", 1, tt.attempt, tt.wave-1) {
+				t.Errorf("after %+v", after)
+			}
+			if st.Phase != tt.phase || st.Result != tt.result || tell(st.Waves) != tt.waves {
+				t.Errorf("got  %s %q: %s\nwant %s %q: %s", st.Phase, st.Result, tell(st.Waves), tt.phase, tt.result, tt.waves)
+			}
+			if ready := meta.IsStatusConditionTrue(st.Conditions, "Ready"); ready != (tt.result == "Committed") {
+				t.Errorf("ready %v", ready)
+			}
+		})
+	}
+}
+
+// Whoever edits or deletes the rollout in the middle of the second wave ends that
+// wave, and no third one follows; the first stays committed.
+func TestAnEditEndsTheWaveThatIsUnderWay(t *testing.T) {
+	ro := aRollout("r", "u")
+	first, second := waveRun(ro, 1, 1, v1alpha1.PhaseCommitted), waveRun(ro, 1, 2, v1alpha1.PhaseEnforce)
+	ro.Generation = 2
+	_, all := reconciled(t, ro, first, second)
+	if len(all) != 2 {
+		t.Fatalf("%d runs: the new generation waits for the wave that is taken back", len(all))
+	}
+	for _, run := range all {
+		if want := map[string]v1alpha1.Intent{first.Name: v1alpha1.IntentRun, second.Name: v1alpha1.IntentAbort}[run.Name]; run.Spec.Intent != want {
+			t.Errorf("run %s has intent %s, want %s", run.Name, run.Spec.Intent, want)
+		}
+	}
+	second = waveRun(aRollout("r", "u"), 1, 2, v1alpha1.PhaseRolledBack)
+	st, all := reconciled(t, ro, first, second)
+	if len(all) != 3 || st.CurrentRunRef == nil || st.CurrentRunRef.Name != RunName("r", "u", 2, 1) || st.Result != "" || len(st.Waves) != 0 {
+		t.Errorf("%d runs, status %+v; want a first wave of the new generation", len(all), st)
+	}
+	gone := metav1.Now()
+	ro.Generation, ro.DeletionTimestamp, ro.Finalizers = 1, &gone, []string{"somebody/else"}
+	if _, all = reconciled(t, ro, first); len(all) != 1 {
+		t.Errorf("%d runs: a wave followed although the rollout is being deleted", len(all))
+	}
+}
+
+// The history forgets no wave that says what is in force.
+func TestTheHistoryKeepsCommittedWaves(t *testing.T) {
+	ro := aRollout("r", "u")
+	none := int32(0)
+	ro.Spec.HistoryLimit = &none
+	runs := []v1alpha1.PolicyRolloutRun{*waveRun(ro, 1, 1, v1alpha1.PhaseCommitted), *waveRun(ro, 1, 2, v1alpha1.PhaseRolledBack), *waveRun(ro, 2, 1, v1alpha1.PhaseCanary)}
+	over := superfluous(ro, runs, runs[2].Name)
+	if len(over) != 1 || over[0].Name != runs[1].Name {
+		t.Errorf("%d runs are to go, want the one that was rolled back", len(over))
+	}
+}
+
+func TestTheNamesOfWavesDiffer(t *testing.T) {
+	seen := map[string]string{}
+	for attempt := int64(1); attempt <= 20; attempt++ {
+		for wave := int64(1); wave <= 20; wave++ {
+			name, what := waveRunName("r", "u", 1, attempt, wave), fmt.Sprint(attempt, wave)
+			if seen[name] != "" {
+				t.Errorf("%s and %s are both %s", what, seen[name], name)
+			}
+			seen[name] = what
+		}
+	}
+	if waveRunName("r", "u", 1, 2, 1) != RunName("r", "u", 1, 2) || waveRunName("r", "u", 1, 2, 0) != RunName("r", "u", 1, 2) {
+		t.Error("the first wave has the name that runs had before there were waves")
+	}
+}
