@@ -65,6 +65,7 @@ func (r *RunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 	r.sessions = map[types.NamespacedName]*session{}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PolicyRolloutRun{}).
+		Watches(&v1alpha1.RolloutApproval{}, handler.EnqueueRequestsFromMapFunc(runOf)).
 		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 16,
@@ -147,23 +148,21 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		}
 	}
 	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.place.kind == commit && e.Settled
-	var steps []rollout.StepPlan
-	limits := defaultLimits
-	if s.plan != nil {
-		steps, limits = s.plan.Steps, s.limits()
-	}
-	next := rollout.Step(steps, limits, at, e, intent(run))
+	t := turn{at: at, evidence: e, cells: cells, picture: p}
+	unread := r.decide(ctx, run, s, &t)
+	next := t.next
 	if next != at {
-		recorded, err := r.advance(ctx, run, s, turn{at: at, next: next, evidence: e, limits: limits, intent: intent(run), cells: cells, picture: p})
+		recorded, err := r.advance(ctx, run, s, t)
 		if err != nil {
 			return err
 		}
 		if !recorded {
 			next = at
 		}
-	} else if err := r.showPause(ctx, run, at, e.Silence > limits.Inconclusive); err != nil {
+	} else if err := r.showAside(ctx, run, s, t); err != nil {
 		return err
 	}
+	hindered = errors.Join(hindered, unread)
 	if s.plan == nil {
 		return hindered
 	}

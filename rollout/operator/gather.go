@@ -237,6 +237,9 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	if err := r.claim(ctx, s.plan.Namespaces(), run, no); err != nil {
 		return err
 	}
+	if err := r.gatesCanOpen(ctx, s.plan.Steps, no); err != nil {
+		return err
+	}
 	if len(no.reasons) > 0 {
 		return no
 	}
