@@ -33,9 +33,9 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 	return p
 }
 
-// compiled holds the policies of a world as verdicts want them, so that a pass
-// over a cluster in which nothing changed compiles nothing. The zero value holds
-// none.
+// compiled holds the policies that attempts of the run are judged by as verdicts
+// want them, so that a pass compiles nothing while those do not change. The zero
+// value holds none.
 type compiled struct {
 	version      uint64
 	live, before *verdict.Snapshot
@@ -45,7 +45,7 @@ type compiled struct {
 func (s *session) live(w *world) *verdict.Snapshot {
 	c := s.compiledFor(w)
 	if c.live == nil {
-		c.live = s.plan.live(w)
+		c.live = verdict.Compile(within(s.plan.liveWorld(w), s.plan.judgedBy(w)), nil)
 	}
 	return c.live
 }
@@ -54,16 +54,45 @@ func (s *session) live(w *world) *verdict.Snapshot {
 func (s *session) without(w *world) *verdict.Snapshot {
 	c := s.compiledFor(w)
 	if c.before == nil {
-		c.before = verdict.Compile(s.plan.before(w), nil)
+		c.before = verdict.Compile(within(s.plan.before(w), s.plan.judgedBy(w)), nil)
 	}
 	return c.before
 }
 
 func (s *session) compiledFor(w *world) *compiled {
-	if s.compiled.version != w.version || w.version == 0 {
-		s.compiled = compiled{version: w.version}
+	if version := w.versionOf(s.plan.judgedBy(w)); s.compiled.version != version || version == 0 {
+		s.compiled = compiled{version: version}
 	}
 	return &s.compiled
+}
+
+// judgedBy lists the namespaces whose policies judge what the run's pods try: those
+// of both ends of every attempt, and those that the run writes to. A policy judges
+// pods of its own namespace only.
+func (p *Plan) judgedBy(w *world) []string {
+	names := append(p.Namespaces(), v1alpha1.SystemNamespace, p.control().Namespace)
+	for _, id := range p.Identities {
+		names = append(names, id.Namespace)
+	}
+	for _, path := range p.Paths {
+		names = append(names, path.To.Service.Namespace)
+	}
+	if svc := w.nameService(); svc != nil {
+		names = append(names, svc.Namespace)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// within is the world with the policies of some namespaces, which are sorted.
+func within(w verdict.World, namespaces []string) verdict.World {
+	out := verdict.World{Namespaces: w.Namespaces}
+	for _, np := range w.Policies {
+		if _, found := slices.BinarySearch(namespaces, np.Namespace); found {
+			out.Policies = append(out.Policies, np)
+		}
+	}
+	return out
 }
 
 // gather is what the probes of the current step add up to. Nothing in it can

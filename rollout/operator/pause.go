@@ -28,6 +28,7 @@ func (s *session) hold(paused bool, now time.Time) {
 	if s.paused {
 		passed := now.Sub(s.passedAt)
 		s.soaking.entered, s.soaking.complete = s.soaking.entered.Add(passed), s.soaking.complete.Add(passed)
+		s.soaking.looked, s.soaking.watched = now, 0
 		s.pods.Excuse(passed)
 		s.resumedAt = now
 	}

@@ -15,7 +15,7 @@ import (
 type session struct {
 	ctx  context.Context // of what runs aside
 	stop context.CancelFunc
-	wake func() // asks for a pass at once
+	waking
 
 	plan      *Plan
 	waves     []rollout.Wave // of a run that found its wave in force, and has no plan
@@ -71,12 +71,12 @@ type session struct {
 	stages map[types.UID]int // how far each original was seen to have come
 }
 
-func newSession(ctx context.Context, wake func()) *session {
+func newSession(ctx context.Context, ask func()) *session {
 	ctx, stop := context.WithCancel(ctx)
-	return &session{
-		ctx: ctx, stop: stop, wake: wake, pods: pods.NewSet(ctx, wake),
-		settleTime: defaultSettle, labelTime: defaultSettle,
-	}
+	s := &session{ctx: ctx, stop: stop, settleTime: defaultSettle, labelTime: defaultSettle}
+	s.ask = ask
+	s.pods = pods.NewSet(ctx, s.wake)
+	return s
 }
 
 // close stops what runs aside, the followers above all, and waits for it.
