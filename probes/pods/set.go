@@ -196,6 +196,9 @@ func (s *Set) Agents() iter.Seq[*Agent] {
 // Digest is that of the plan that the agent is heard of.
 func (a *Agent) Digest() string { return a.digest }
 
+// Gaps is how many lines of the agent are missing: see probes.Ledger.
+func (a *Agent) Gaps() uint64 { return a.ledger.Gaps() }
+
 // State is what is known of a check; the zero state if nothing is.
 func (a *Agent) State(id string) probes.CheckState { return a.ledger.State(id) }
 

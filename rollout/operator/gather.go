@@ -135,6 +135,7 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	cells := p.judge()
 	e = p.sum(e)
 	e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
+	s.lose(now)
 	if s.plan.hasStep(at) {
 		e.HeldFor, e.Unproved = s.soak(s.plan.Steps[at.Step].Gate, e, p.breached(cells), now)
 	}

@@ -66,6 +66,8 @@ type session struct {
 	forms map[types.NamespacedName][]wish // what the run's policies may look like; nil: not asked yet
 	own   map[types.NamespacedName]string // those that were seen, and their roles
 
+	gaps map[heardOf]uint64 // lines that are known to be missing, in all
+
 	stages map[types.UID]int // how far each original was seen to have come
 }
 

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
@@ -123,6 +125,34 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 		st.prove(now)
 	}
 	return soaked.For, max(0, now.Sub(st.complete)-min(st.acting, s.effectTime()))
+}
+
+// heardOf is an agent and the plan that it is heard of.
+type heardOf struct {
+	agent types.NamespacedName
+	plan  string
+}
+
+// lose makes the soak start anew where lines of an agent are missing, because a log was
+// rotated, a line was lost, or the agent was started again: nobody knows what it saw.
+func (s *session) lose(now time.Time) {
+	if s.gaps == nil {
+		s.gaps = map[heardOf]uint64{}
+	}
+	for a := range s.pods.Agents() {
+		key := heardOf{a.Spec.Name, a.Digest()}
+		if lines := a.Gaps() - s.gaps[key]; lines > 0 {
+			s.gaps[key] += lines
+			s.missed(a.Spec.Name, lines, now)
+		}
+	}
+}
+
+// missed notes that so many lines of an agent are missing.
+func (s *session) missed(agent types.NamespacedName, lines uint64, now time.Time) {
+	s.record.State.Soaked.For, s.soaking.broken, s.soaking.watched = 0, now, 0
+	s.record.missing(agent, lines)
+	slog.Warn("lines of a probe pod are missing: its coverage is lost, and the soak starts anew", "run", s.plan.Run, "agent", agent, "lines", lines)
 }
 
 // glance notes that nothing has changed since the newest pass, which found the proof
