@@ -84,11 +84,13 @@ lint-corpus: ## lint on manifests as public platforms have them, each finding ju
 bench-verdict: ## the verdict engine against cyclonus' matcher, on the same inputs; reports/bench/verdict.md
 	@cd verdict/bench && CGO_ENABLED=0 $(GO) run -trimpath . -o '$(CURDIR)/reports/bench/verdict.md'
 
-bench: build bench-verdict ## the figures, as ratios where they can be; BENCH=long adds the lab with 1,000 pods
+bench: build bench-verdict ## the figures, as ratios where they can be; BENCH=long adds the lab with 1,000 pods and 500 rollouts
 	@$(GO) test -run '^$$' -bench . -benchmem ./verdict/... ./probes/... ./rollout/...
 	@cd clusters/labd && $(GO) test -run '^$$' -bench . -benchmem -benchtime 200x -trimpath ./dataplane/...
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BENCH=$(BENCH) TIGHTROPE_BENCH_REPORT='$(CURDIR)/reports/bench' \
 		$(GO) test -trimpath -count=1 -timeout 30m -run '^TestBars$$' ./clusters/lab && cat reports/bench/lab.md
+	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BENCH=$(BENCH) TIGHTROPE_BENCH_REPORT='$(CURDIR)/reports/bench' \
+		$(GO) test -trimpath -count=1 -timeout 90m -run '^TestAtSize$$' ./rollout/operator && cat reports/bench/controller.md
 	@hack/rollout-cost.sh
 
 SETS ?= 2000

@@ -131,7 +131,8 @@ func (o Options) served(objects []*unstructured.Unstructured) []*unstructured.Un
 		return objects
 	}
 	return slices.DeleteFunc(objects, func(x *unstructured.Unstructured) bool {
-		return x.GroupVersionKind().Group == "admissionregistration.k8s.io"
+		group := x.GroupVersionKind().Group
+		return group == "admissionregistration.k8s.io" || group == "flowcontrol.apiserver.k8s.io"
 	})
 }
 

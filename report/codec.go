@@ -127,6 +127,9 @@ func (r *Report) normal() *Report {
 	})
 	inUTC := func(k *Cut) { k.At = k.At.UTC() }
 	c.Cuts, c.Leaks = copied(r.Cuts, inUTC), copied(r.Leaks, inUTC)
+	if len(r.Approvals) > 0 { // a list that may be left out
+		c.Approvals = copied(r.Approvals, func(a *Approval) { a.At = a.At.UTC() })
+	}
 	c.Predicted = copied(r.Predicted, nil)
 	c.Exposures = copied(r.Exposures, nil)
 	c.TemporaryAccess = copied(r.TemporaryAccess, func(a *Access) {

@@ -36,6 +36,9 @@ func WriteMarkdown(w io.Writer, r *Report) error {
 		markdownTable(&b, leaksTable(r))
 	}
 	markdownTable(&b, phasesTable(r))
+	if len(r.Approvals) > 0 {
+		markdownTable(&b, approvalsTable(r))
+	}
 	markdownMatrix(&b, r)
 	for _, t := range []table{notTestedTable(r), pathsTable(r), predictedTable(r), exposuresTable(r), accessTable(r), policiesTable(r)} {
 		markdownTable(&b, t)

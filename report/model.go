@@ -36,6 +36,8 @@ type Report struct {
 	TemporaryAccess []Access     `json:"temporaryAccess"`
 	Policies        []Policy     `json:"policies"`
 	NotTested       []NotTested  `json:"notTested"`
+	// Approvals that counted when the run went on or back.
+	Approvals []Approval `json:"approvals,omitempty"`
 	// Timings says where the run knew from how long to wait for the effect of a write.
 	Timings string `json:"timings,omitempty"`
 }
@@ -68,11 +70,24 @@ func (r *Report) wanted() string {
 
 // Phase is one stretch of the run. To is zero while it lasts.
 type Phase struct {
-	Name    string    `json:"name"` // preflight, a stage's name, expand, commit, rollback, pause
+	Name    string    `json:"name"` // preflight, a stage's name, expand, commit, rollback, pause, approval
 	From    time.Time `json:"from"`
 	To      time.Time `json:"to"`
 	Outcome string    `json:"outcome"` // Passed, Cut, Leak, Silent, Aborted, Failed, Refused, Paused, Resumed, Running
 	Scope   string    `json:"scope,omitempty"`
+}
+
+// Approval is what somebody let the run do.
+type Approval struct {
+	Name       string    `json:"name"` // of the RolloutApproval
+	UID        string    `json:"uid"`
+	Action     string    `json:"action"` // Proceed, Promote, Resume
+	Stage      string    `json:"stage"`
+	Gate       string    `json:"gate,omitempty"`
+	Approver   string    `json:"approver"` // as the API server knew the user
+	At         time.Time `json:"at"`
+	Reason     string    `json:"reason,omitempty"`
+	PlanDigest string    `json:"planDigest"` // of the plan that was approved
 }
 
 // Finding is what the attempts of a path prove. The zero value proves nothing.

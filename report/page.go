@@ -107,6 +107,9 @@ func pageOf(r *Report) page {
 		Tables:  []table{predictedTable(r), exposuresTable(r), accessTable(r), policiesTable(r)},
 		Version: SchemaVersion,
 	}
+	if len(r.Approvals) > 0 {
+		p.Tables = append([]table{approvalsTable(r)}, p.Tables...)
+	}
 	if ok, why := r.Verdict(); !ok && r.Expected != "" {
 		p.Unmet = why
 	}

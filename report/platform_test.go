@@ -81,6 +81,8 @@ func committedReport() *Report {
 			{"notebook → feature-store:6566", "", "no path of the suite can witness that the target is alive"},
 		},
 	}
+	r.Approvals = []Approval{{Name: "gateway-lockdown-2-x7k2p", UID: "0f8e6c1a-5d0b-4f6e-9a51-3c1f7f1f2b7d", Action: "Proceed", Stage: "few", Gate: "second-pair-of-eyes",
+		Approver: "alice@example.org", At: after(16_000), Reason: "CHG-1234", PlanDigest: "sha256:" + strings.Repeat("9e", 32)}}
 	for i, name := range []string{"ai/default-deny", "ai/llm-gateway", "ai/model", "apps/egress-default-deny", "apps/chat-api", "data/default-deny", "data/vector-db"} {
 		r.Policies = append(r.Policies, Policy{Name: name, SHA256: strings.Repeat(fmt.Sprintf("%08x", 0x9e3779b1*uint32(i+1)), 8)})
 	}
@@ -92,6 +94,7 @@ const forgottenDNS = "ai/llm-gateway egress: no rule allows 53/UDP to kube-syste
 func rolledBackReport() *Report {
 	r := committedReport()
 	r.Scenario, r.Run, r.Result, r.Expected = "gw-forgot-dns", "gateway-lockdown-1", "RolledBack", "RolledBack"
+	r.Approvals = nil
 	r.Cause, r.Message, r.Ended = "Cut", "a path was cut in shadow", after(7200)
 	r.Coverage = Coverage{Required: 168, Proved: 122}
 	r.Phases = append(r.Phases[:2:2],
@@ -147,6 +150,7 @@ func hostileReport() *Report {
 	r.Exposures = []Exposure{{hostileText, long, hostileText, hostileText}}
 	r.TemporaryAccess = []Access{{Identity: hostileText, Namespace: long, Pods: []string{hostileText, long}}}
 	r.Policies = []Policy{{hostileText, long, hostileText}}
+	r.Approvals = []Approval{{hostileText, hostileText, hostileText, hostileText, long, hostileText, after(1), long, hostileText}}
 	r.NotTested = []NotTested{{hostileText, hostileText, long}}
 	r.Coverage = Coverage{Required: -1, Proved: 1 << 40}
 	return r

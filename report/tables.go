@@ -162,6 +162,18 @@ func exposuresTable(r *Report) table {
 	return t
 }
 
+// approvalsTable has no row where nobody had to approve anything; then writers leave it out.
+func approvalsTable(r *Report) table {
+	t := table{ID: "approvals", Title: "Approvals",
+		About: "What people let the run do. None of it stands in for a proof.",
+		Head: []column{{Name: "Action"}, {Name: "Stage"}, {Name: "Approver", Code: true}, {Name: "At (UTC)", Num: true}, {Name: "Reason"},
+			{Name: "Object", Code: true}, {Name: "Plan", Code: true}}}
+	for _, a := range r.Approvals {
+		t.Rows = append(t.Rows, line{Cells: []string{joined(" ", a.Action, a.Gate), a.Stage, a.Approver, clock(a.At), a.Reason, joined(" ", a.Name, a.UID), a.PlanDigest}})
+	}
+	return t
+}
+
 func accessTable(r *Report) table {
 	t := table{ID: "access", Title: "Temporary access",
 		About: "Reach that probe pods had while the run lasted: they wear the labels of the workloads they speak for.",

@@ -66,6 +66,7 @@ func WriteText(w io.Writer, r *Report, colour bool) error {
 	t.matrix(r)
 	t.events(r, "Cuts", r.Cuts, bad)
 	t.events(r, "Leaks", r.Leaks, warn)
+	t.list(approvalsTable(r), 4)
 	t.list(predictedTable(r), 4)
 	t.list(exposuresTable(r), 4)
 	t.list(notTestedTable(r), 3)

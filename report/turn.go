@@ -20,6 +20,7 @@ func (b *Book) turn(t *evidence.Turn, at time.Time) error {
 		wrong = append(wrong, fmt.Errorf("a decision is made in %s, and the one before led to %s", told(t.At), told(b.State)))
 	}
 	judged := b.sum(t, &wrong)
+	wrong = append(wrong, b.approvals(t))
 	steps := b.steps
 	if t.Blind {
 		steps = nil
@@ -181,8 +182,11 @@ func (b *Book) scope(at rollout.State) rollout.Scope {
 
 // phaseName of the phase that a decision begins; empty: it begins none.
 func (b *Book) phaseName(t *evidence.Turn) string {
-	if t.Next.Cause == rollout.CausePaused {
+	switch t.Next.Cause {
+	case rollout.CausePaused:
 		return "pause"
+	case rollout.CauseWaiting:
+		return "approval"
 	}
 	return b.stepName(t.Next)
 }
@@ -198,7 +202,7 @@ func leaving(t *evidence.Turn) string {
 		return "Failed"
 	case t.Toggles() && t.Next.Cause != rollout.CausePaused:
 		return "Resumed"
-	case t.Next.Cause == "":
+	case t.Next.Cause == "", t.Next.Cause == rollout.CauseWaiting:
 		return "Passed"
 	}
 	return string(t.Next.Cause)

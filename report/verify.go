@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/evidence"
@@ -264,6 +266,9 @@ func says(at string, a, b reflect.Value) error {
 	}
 	return fmt.Errorf("%sthe report says %s, and the evidence gives %s", where, show(a), show(b))
 }
+
+// Packed is the chunk that a ConfigMap holds; nil: it holds none.
+func Packed(cm *corev1.ConfigMap) []byte { return cm.BinaryData[evidence.Key] }
 
 // Gather makes the bundle of a run from its chunks, wherever fetch has them from.
 func Gather(run *v1alpha1.PolicyRolloutRun, fetch func(name string) ([]byte, error)) (*Bundle, error) {

@@ -90,7 +90,7 @@ func aRolledBackRun(t *testing.T) *aRunsEvidence {
 	x.chain = evidence.Chain{Run: "lockdown-1", RunUID: "uid-1"}
 	timings := "measured here"
 	x.add(t, evidence.Entry{Begin: &evidence.Begin{Run: "lockdown-1", Rollout: "ai/lockdown",
-		Steps:     []rollout.StepPlan{{Name: "watch", Phase: v1alpha1.PhaseObserve}, {Name: "commit", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone, Gate: rollout.Gate{Soak: time.Hour}}},
+		Steps:     []rollout.StepPlan{{Name: "watch", Phase: v1alpha1.PhaseObserve, Gates: []v1alpha1.Gate{{Name: "gate", Type: v1alpha1.GateApproval}}}, {Name: "commit", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone, Gate: rollout.Gate{Soak: time.Hour}}},
 		Rows:      []evidence.Row{aRow("p", v1alpha1.ExpectAllow), aRow("never", v1alpha1.ExpectDeny), aRow("q", v1alpha1.ExpectAllow)},
 		Policies:  []evidence.Policy{{Name: "ai/gateway", SHA256: "ab", Before: "cd"}},
 		Predicted: []evidence.Prediction{{Path: "p", Finding: "Cut", Rule: "r", Accepted: "so be it"}},
@@ -100,7 +100,11 @@ func aRolledBackRun(t *testing.T) *aRunsEvidence {
 	x.add(t, evidence.Entry{Timings: &timings})
 	x.turn(t, nil, func(turn *evidence.Turn) { turn.Evidence.Preflight = rollout.PreflightPassed })
 	x.store(t)
-	x.turn(t, looking(rollout.Nobody, "watch"), func(*evidence.Turn) {})
+	x.turn(t, looking(rollout.Nobody, "watch"), func(turn *evidence.Turn) {
+		turn.Approvals = []evidence.Approval{{Name: "lockdown-1-x", UID: "uid-2", Action: v1alpha1.ActionProceed, Stage: "watch", Gate: "gate",
+			Approver: "alice", At: x.at, Reason: "CHG-1", PlanDigest: "plan-1"}}
+		turn.Evidence.Approvals = evidence.Granted(x.book.steps[0].Gates, turn.Approvals)
+	})
 	x.store(t)
 	x.add(t, evidence.Entry{Look: looking(rollout.Everyone, "commit")})
 	leaks := looking(rollout.Everyone, "commit")
@@ -135,6 +139,25 @@ func (x *aRunsEvidence) report(t *testing.T) *Report {
 		t.Fatal(err)
 	}
 	return rep
+}
+
+// A decision names the approvals that it rests on: a gate that is open without one is
+// not believed.
+func TestAGateThatNobodyOpenedIsFound(t *testing.T) {
+	b := &Book{steps: []rollout.StepPlan{{Name: "few", Gates: []v1alpha1.Gate{{Name: "gate", Type: v1alpha1.GateApproval}}}}}
+	turn := &evidence.Turn{}
+	turn.Evidence.Open = map[string]bool{"gate": true}
+	if err := b.approvals(turn); err == nil {
+		t.Error("a gate that nobody opened is open")
+	}
+	turn.Approvals = []evidence.Approval{{UID: "1", Action: v1alpha1.ActionProceed, Gate: "gate", Approver: "alice"}}
+	if err := b.approvals(turn); err != nil || len(b.Report.Approvals) != 1 {
+		t.Errorf("%v, %d approvals", err, len(b.Report.Approvals))
+	}
+	turn.Evidence.Promoted = true
+	if err := b.approvals(turn); err == nil {
+		t.Error("a soak is over that nobody promoted")
+	}
 }
 
 func TestAReportIsVerifiedByItsEvidence(t *testing.T) {

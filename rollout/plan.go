@@ -53,6 +53,7 @@ type StepPlan struct {
 	Scope   Scope              `json:"scope"`
 	MaxPods intstr.IntOrString `json:"maxPods"` // per workload, when Scope is Few
 	Gate    Gate               `json:"gate"`
+	Gates   []v1alpha1.Gate    `json:"gates,omitempty"` // that have to be open, beside the proof
 }
 
 // ExpandStep is the name of the step that takes the bridges from our own pods
@@ -72,9 +73,12 @@ func Steps(stages []v1alpha1.Stage) ([]StepPlan, error) {
 	expanded := false
 	last := Nobody
 	for _, st := range stages {
+		if st.Mode == v1alpha1.ModeCanary && st.Scope.MaxPods == nil { // such as an older rollout's scope.probePodsOnly, which the API server has pruned
+			return nil, fmt.Errorf("stage %q has mode Canary and no scope.maxPods: write how many pods of each workload it enforces, such as maxPods: 10%%, or mode: Shadow to enforce probe pods only", st.Name)
+		}
 		step := stepOf(st)
 		if step.Scope < last {
-			return nil, fmt.Errorf("stage %q (%s) comes after a stage that reaches further (%s): order stages Observe, Canary with probePodsOnly, Canary, Enforce", st.Name, step.Scope, last)
+			return nil, fmt.Errorf("stage %q (%s) comes after a stage that reaches further (%s): order stages Observe, Shadow, Canary, Enforce", st.Name, step.Scope, last)
 		}
 		if st.Name == ExpandStep {
 			return nil, fmt.Errorf("stage %q: the name is taken by the step that expands the bridges; choose another", st.Name)
@@ -118,19 +122,19 @@ func LaterWave(steps []StepPlan) []StepPlan {
 
 func stepOf(st v1alpha1.Stage) StepPlan {
 	step := StepPlan{
-		Name:    st.Name,
-		MaxPods: intstr.FromString("10%"),
-		Gate:    Gate{Soak: st.MinDuration.Duration, MinCoveragePercent: st.MinCoveragePercent},
+		Name:  st.Name,
+		Gates: st.Gates,
+		Gate:  Gate{Soak: st.MinDuration.Duration, MinCoveragePercent: st.MinCoveragePercent},
 	}
 	if st.Scope.MaxPods != nil {
 		step.MaxPods = *st.Scope.MaxPods
 	}
-	switch {
-	case st.Mode == v1alpha1.ModeCanary && st.Scope.ProbePodsOnly:
+	switch st.Mode {
+	case v1alpha1.ModeShadow:
 		step.Phase, step.Scope = v1alpha1.PhaseCanary, ProbePods
-	case st.Mode == v1alpha1.ModeCanary:
+	case v1alpha1.ModeCanary:
 		step.Phase, step.Scope = v1alpha1.PhaseCanary, Few
-	case st.Mode == v1alpha1.ModeEnforce:
+	case v1alpha1.ModeEnforce:
 		step.Phase, step.Scope = v1alpha1.PhaseEnforce, Everyone
 	default:
 		step.Phase, step.Scope = v1alpha1.PhaseObserve, Nobody

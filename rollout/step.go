@@ -12,17 +12,18 @@ type Cause string
 
 // The causes. Empty means that it goes on.
 const (
-	CauseCut             Cause = "Cut"             // a path that must work was cut
-	CauseLeak            Cause = "Leak"            // a path that must not work does, although everything is enforced
-	CauseUnexplained     Cause = "Unexplained"     // soon after a write of ours paths failed that no policy denies, together with paths that nothing of ours selects
-	CauseSilent          Cause = "Silent"          // probes fell silent, or a gate found no proof, past the deadline
-	CauseAborted         Cause = "Aborted"         // a person asked for it
-	CauseForeign         Cause = "Foreign"         // somebody else changed an object or a pod that the plan relies on
-	CauseBaselineChanged Cause = "BaselineChanged" // taking the candidates away would cut a path that works, because somebody else changed the baseline
-	CauseRefused         Cause = "Refused"         // preflight refused
-	CauseNotEnforced     Cause = "NotEnforced"     // this cluster does not enforce NetworkPolicy
-	CauseInPlace         Cause = "InPlace"         // every policy of the rollout is in force already: nothing was done
-	CausePaused          Cause = "Paused"          // it did not leave it: a person holds the run where it is
+	CauseCut             Cause = "Cut"                // a path that must work was cut
+	CauseLeak            Cause = "Leak"               // a path that must not work does, although everything is enforced
+	CauseUnexplained     Cause = "Unexplained"        // soon after a write of ours paths failed that no policy denies, together with paths that nothing of ours selects
+	CauseSilent          Cause = "Silent"             // probes fell silent, or a gate found no proof, past the deadline
+	CauseAborted         Cause = "Aborted"            // a person asked for it
+	CauseForeign         Cause = "Foreign"            // somebody else changed an object or a pod that the plan relies on
+	CauseBaselineChanged Cause = "BaselineChanged"    // taking the candidates away would cut a path that works, because somebody else changed the baseline
+	CauseRefused         Cause = "Refused"            // preflight refused
+	CauseNotEnforced     Cause = "NotEnforced"        // this cluster does not enforce NetworkPolicy
+	CauseInPlace         Cause = "InPlace"            // every policy of the rollout is in force already: nothing was done
+	CausePaused          Cause = "Paused"             // it did not leave it: a person holds the run where it is
+	CauseWaiting         Cause = "WaitingForApproval" // nor here: the stage is proved, and a gate of it waits for people
 )
 
 // State is where a run is. Step indexes the plan's steps; it keeps its value
@@ -70,6 +71,15 @@ type Evidence struct {
 	Unclearable string        // rolling back: why taking the candidates away would cut a path that works now; empty: it would not
 	Restored    bool          // rolling back: every object is back, and probes have seen it
 	Finalised   bool          // committing: the final objects are in force, temporary ones select nothing
+	Approvals                 // what people let the run do in this visit of its step
+}
+
+// Approvals are what people let a run do in the step that it is in. They shorten a
+// wait, and never stand in for a proof. The zero value lets it do nothing.
+type Approvals struct {
+	Open     map[string]bool // gates of the step that are open; one that is missing is closed
+	Promoted bool            // leave out the rest of the soak
+	Resumed  bool            // leave Held without waiting for the soak, once the leak is gone
 }
 
 // Limits bound how long a run waits for proof.
@@ -187,7 +197,8 @@ func backward(step StepPlan, l Limits, at State, e Evidence, intent v1alpha1.Int
 }
 
 func forward(steps []StepPlan, l Limits, at State, e Evidence) State {
-	gate := steps[at.Step].Gate
+	step := steps[at.Step]
+	gate := step.Gate
 	switch at.Phase {
 	case v1alpha1.PhaseCommitting:
 		gate.Soak = 0
@@ -196,18 +207,38 @@ func forward(steps []StepPlan, l Limits, at State, e Evidence) State {
 		}
 		return at
 	case v1alpha1.PhaseHeld:
-		if gate.open(l, e) { // the leak was gone for the whole soak: the step goes on where it was held
-			return State{Phase: steps[at.Step].Phase, Step: at.Step}
+		if e.Resumed {
+			gate.Soak = 0
+		}
+		if gate.open(l, e) { // the leak was gone for the whole soak, or a person looked: the step goes on where it was held
+			return State{Phase: step.Phase, Step: at.Step}
 		}
 		return at
 	}
-	if !gate.open(l, e) {
-		return at
+	if e.Promoted {
+		gate.Soak = 0
 	}
-	if at.Step+1 == len(steps) {
+	shut := len(step.Shut(e.Approvals)) > 0
+	switch {
+	case shut && (at.Cause == CauseWaiting || gate.open(l, e)):
+		return at.to(at.Phase, CauseWaiting) // and stays so while single cells are proved anew: that is no news for whom it waits for
+	case !gate.open(l, e):
+		return at.to(at.Phase, "")
+	case at.Step+1 == len(steps):
 		return at.to(v1alpha1.PhaseCommitting, "")
 	}
 	return State{Phase: steps[at.Step+1].Phase, Step: at.Step + 1}
+}
+
+// Shut lists the gates of the step that are not open.
+func (s StepPlan) Shut(a Approvals) []v1alpha1.Gate {
+	var shut []v1alpha1.Gate
+	for _, g := range s.Gates {
+		if !a.Open[g.Name] {
+			shut = append(shut, g)
+		}
+	}
+	return shut
 }
 
 // open reports whether the evidence is proof enough. Nothing required is

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,24 +135,93 @@ func TestStepOfAPausedRun(t *testing.T) {
 	}
 }
 
+// Approvals shorten a wait. They stand in for no proof, and a gate is no silence.
+func TestStepWithGates(t *testing.T) {
+	gated := slices.Clone(plan)
+	gated[3].Gates = []v1alpha1.Gate{{Name: "one", Type: v1alpha1.GateApproval}, {Name: "two", Type: v1alpha1.GateApproval}}
+	open := func(names ...string) func(*Evidence) {
+		return func(e *Evidence) {
+			e.Open = map[string]bool{}
+			for _, n := range names {
+				e.Open[n] = true
+			}
+		}
+	}
+	both := func(edits ...func(*Evidence)) Evidence {
+		return but(func(e *Evidence) {
+			open("one", "two")(e)
+			for _, edit := range edits {
+				edit(e)
+			}
+		})
+	}
+	young := func(e *Evidence) { e.HeldFor = time.Second }
+	unproved := func(e *Evidence) { e.Proved-- }
+	promoted := func(e *Evidence) { e.Promoted = true }
+	resumed := func(e *Evidence) { e.Resumed = true }
+	few, waits, held := State{Phase: "Canary", Step: 3}, State{"Canary", 3, CauseWaiting}, State{"Held", 3, CauseLeak}
+	all, back := State{Phase: "Enforce", Step: 4}, func(c Cause) State { return State{"RollingBack", 3, c} }
+	for _, tt := range []struct {
+		name   string
+		from   State
+		seen   Evidence
+		intent v1alpha1.Intent
+		want   State
+	}{
+		{"a proved stage waits for its gates", few, proof, "", waits},
+		{"one that is not proved waits for its proof", few, but(unproved), "", few},
+		{"one gate of two is not enough", few, but(open("one")), "", waits},
+		{"a gate of another name is none", few, but(open("one", "three")), "", waits},
+		{"all gates and the proof open the stage", waits, both(), "", all},
+		{"gates that open before the proof do not open the stage", few, both(unproved), "", few},
+		{"nor before the soak", few, both(young), "", few},
+		{"a person has all the time", waits, but(func(e *Evidence) { e.InStep = 1000 * time.Hour }), "", waits},
+		{"a cell that is proved anew is no news", waits, but(unproved), "", waits},
+		{"but what opens with it missing waits for it", waits, both(unproved), "", few},
+		{"silence while it waits is taken back", waits, but(func(e *Evidence) { e.Silence = 2 * time.Minute }), "", back(CauseSilent)},
+		{"and so is a proof that does not come again", waits, but(func(e *Evidence) { e.Proved, e.Unproved = 3, 2*time.Minute }), "", back(CauseSilent)},
+		{"a cut while it waits rolls back", waits, both(func(e *Evidence) { e.Cut = []string{"a"} }), "", back(CauseCut)},
+		{"an abort while it waits rolls back", waits, both(), v1alpha1.IntentAbort, back(CauseAborted)},
+		{"a leak while it waits holds", waits, both(func(e *Evidence) { e.Leaks = []string{"a"} }), "", held},
+		{"a pause keeps it waiting, whatever is open", waits, both(), v1alpha1.IntentPause, waits},
+		{"a promotion leaves out the soak", few, both(young, promoted), "", all},
+		{"and no proof", few, both(unproved, promoted), "", few},
+		{"and no gate", few, but(func(e *Evidence) { young(e); promoted(e) }), "", waits},
+		{"a held run resumes once the leak is gone", held, but(func(e *Evidence) { young(e); resumed(e) }), "", few},
+		{"not before it is proved gone", held, but(func(e *Evidence) { unproved(e); resumed(e) }), "", held},
+		{"not while it is there", held, but(func(e *Evidence) { e.Leaks = []string{"a"}; resumed(e) }), "", held},
+		{"gates do not let go of it", held, both(young), "", held},
+		{"nor does a promotion", held, both(young, promoted), "", held},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Step(gated, limits, tt.from, tt.seen, tt.intent); got != tt.want {
+				t.Errorf("Step(%+v) = %+v, want %+v", tt.from, got, tt.want)
+			}
+		})
+	}
+}
+
 // TestStepNeverWidensOnBadNews tries every phase and step with every mix of
 // evidence: bad news never lets a candidate reach further, a cut in a live scope
 // always rolls back, and terminal phases are for good.
 func TestStepNeverWidensOnBadNews(t *testing.T) {
 	phases := []v1alpha1.Phase{"", "Pending", "Preflight", "Observe", "Canary", "Enforce", "Committing", "Committed", "Held", "RollingBack", "RolledBack", "RollbackFailed", "Refused", "Inconclusive"}
 	tried := 0
+	gated := slices.Clone(plan)
+	gated[3].Gates = []v1alpha1.Gate{{Name: "gate", Type: v1alpha1.GateApproval}}
 	for _, phase := range phases {
-		for step := range plan {
-			for bits := range 1 << 11 {
-				for _, cause := range []Cause{"", CausePaused} {
+		for step := range gated {
+			for bits := range 1 << 14 {
+				for _, cause := range []Cause{"", CausePaused, CauseWaiting} {
 					at, e, intent := State{phase, step, cause}, evidence(bits), v1alpha1.Intent("")
 					if bits&128 != 0 {
 						intent = v1alpha1.IntentAbort
 					} else if bits&1024 != 0 {
 						intent = v1alpha1.IntentPause
 					}
-					next := Step(plan, limits, at, e, intent)
+					next := Step(gated, limits, at, e, intent)
 					checkStep(t, at, next, e, intent)
+					checkGates(t, gated, at, next, e)
 					tried++
 				}
 			}
@@ -161,6 +231,8 @@ func TestStepNeverWidensOnBadNews(t *testing.T) {
 		t.Errorf("only %d cases tried", tried)
 	}
 }
+
+var openGate = map[string]bool{"gate": true}
 
 func evidence(bits int) Evidence {
 	on := func(bit int) bool { return bits&bit != 0 }
@@ -188,13 +260,17 @@ func evidence(bits int) Evidence {
 	if on(512) {
 		e.Unclearable = "policy x was deleted"
 	}
+	if on(2048) {
+		e.Open = openGate
+	}
+	e.Promoted, e.Resumed = on(4096), on(8192)
 	return e
 }
 
 func checkStep(t *testing.T, at, next State, e Evidence, intent v1alpha1.Intent) {
 	t.Helper()
-	story := fmt.Sprintf("%+v with %+v, intent %q → %+v", at, e, intent, next)
-	forward := next != at && next != at.resumed() && next.Cause == "" && at.Phase != v1alpha1.PhaseRollingBack && next.Phase != v1alpha1.PhasePreflight
+	story := storyOf{at, next, e, intent}
+	forward := (next.Phase != at.Phase || next.Step != at.Step) && next.Cause == "" && at.Phase != v1alpha1.PhaseRollingBack && next.Phase != v1alpha1.PhasePreflight
 	live := at.Phase != "" && at.Phase != "Pending" && at.Phase != "Preflight" && !at.Phase.Terminal() && plan[at.Step].Scope.Live()
 	switch {
 	case at.Phase.Terminal() && next != at:
@@ -213,6 +289,36 @@ func checkStep(t *testing.T, at, next State, e Evidence, intent v1alpha1.Intent)
 		t.Errorf("an abort went forward: %s", story)
 	case intent == v1alpha1.IntentPause && (forward || next.Phase == "Committed" && at.Phase != "Committed"):
 		t.Errorf("a pause went forward: %s", story)
+	}
+}
+
+type storyOf struct {
+	at, next State
+	e        Evidence
+	intent   v1alpha1.Intent
+}
+
+func (s storyOf) String() string {
+	return fmt.Sprintf("%+v with %+v, intent %q → %+v", s.at, s.e, s.intent, s.next)
+}
+
+// checkGates holds a step to what approvals may do.
+func checkGates(t *testing.T, steps []StepPlan, at, next State, e Evidence) {
+	t.Helper()
+	story := storyOf{at: at, next: next, e: e}
+	staged := at.Phase == "Observe" || at.Phase == "Canary" || at.Phase == "Enforce"
+	left := staged && (next.Step > at.Step || next.Phase == "Committing")
+	switch {
+	case left && len(steps[at.Step].Shut(e.Approvals)) > 0:
+		t.Errorf("left a stage whose gate is closed: %s", story)
+	case left && e.HeldFor < steps[at.Step].Gate.Soak && !e.Promoted:
+		t.Errorf("left a stage before its soak was over, and nobody promoted it: %s", story)
+	case at.Phase == "Held" && next.Phase == steps[at.Step].Phase && e.HeldFor < steps[at.Step].Gate.Soak && !e.Resumed:
+		t.Errorf("let go of a held run before the soak was over, and nobody resumed it: %s", story)
+	}
+	e.Approvals = Approvals{}
+	if alone := Step(steps, limits, at, e, ""); alone.Phase == "RollingBack" && at.Phase != "Held" && next.Phase != "RollingBack" && !next.Phase.Terminal() {
+		t.Errorf("an approval kept a run from going back: %s", story)
 	}
 }
 

@@ -30,7 +30,7 @@ func (p *positions) checkRollout(s *Scenario) {
 	}
 	p.checkExceptions(at+".exceptions", r.Exceptions, s)
 	p.addAll(strict.CheckWaves(at+".waves", r.Waves))
-	p.checkStages(at+".stages", r.Stages)
+	p.addAll(strict.CheckStages(at+".stages", r.Stages))
 	p.addAll(strict.CheckAnalysis(at+".analysis", r.Analysis))
 	if r.InconclusiveDeadline.Duration < 0 {
 		p.add(at+".inconclusiveDeadline", "%v is negative", r.InconclusiveDeadline.Duration)
@@ -54,16 +54,5 @@ func (p *positions) checkPolicies(at string, policies []v1alpha1.CandidatePolicy
 			p.checkNamespace(at+".namespace", policy.Namespace, t)
 		}
 		p.addAll(strict.CheckPolicy(at+".spec", policy.Spec))
-	}
-}
-
-// checkStages wants a canary to say whom it enforces: a scenario has no use for the
-// controller's default.
-func (p *positions) checkStages(at string, stages []v1alpha1.Stage) {
-	p.addAll(strict.CheckStages(at, stages))
-	for i, stage := range stages {
-		if stage.Mode == v1alpha1.ModeCanary && !stage.Scope.ProbePodsOnly && stage.Scope.MaxPods == nil {
-			p.add(index(at, i)+".scope", "state exactly one of probePodsOnly: true and maxPods")
-		}
 	}
 }

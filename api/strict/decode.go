@@ -9,6 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
 // maxFaults are gathered at most; a value with more is not read any better.
@@ -87,6 +89,11 @@ var (
 	reads  = reflect.TypeFor[json.Unmarshaler]()
 )
 
+// gone are fields of earlier versions, and what to write instead.
+var gone = map[reflect.Type]map[string]string{
+	reflect.TypeFor[v1alpha1.Scope](): {"probePodsOnly": "write mode: Shadow, without a scope, instead of mode: Canary with scope: {probePodsOnly: true}"},
+}
+
 // isOpaque reports whether a type holds any fields, and nobody here asks which.
 func isOpaque(t reflect.Type) bool { return t == opaque[0] || t == opaque[1] }
 
@@ -103,6 +110,8 @@ func (r *reader) decodeStruct(n *yaml.Node, v reflect.Value, at *step) {
 			defer func(was bool) { r.loose = was }(r.loose)
 			r.loose = loose
 			r.decode(value, v.FieldByIndex(index), at)
+		} else if instead := gone[v.Type()][key.Value]; instead != "" {
+			r.add(key, at, "this version has no such field: %s", instead)
 		} else if !loose {
 			r.add(key, at, "unknown field%s", DidYouMean(key.Value, sortedKeys(fields)))
 		}

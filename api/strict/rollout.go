@@ -140,38 +140,37 @@ func CheckStages(at string, stages []v1alpha1.Stage) Faults {
 			f.Add(at+".minCoveragePercent", "%d is not a percentage: 0 to 100", stage.MinCoveragePercent)
 		}
 		f.scope(at, stage)
+		f.gates(at+".gates", stage.Gates)
 	}
 	return f
 }
 
-var modes = []v1alpha1.StageMode{v1alpha1.ModeObserve, v1alpha1.ModeCanary, v1alpha1.ModeEnforce}
+var modes = []v1alpha1.StageMode{v1alpha1.ModeObserve, v1alpha1.ModeShadow, v1alpha1.ModeCanary, v1alpha1.ModeEnforce}
 
-// scope wants only a canary to say whom it enforces, and in one way.
+// scope wants a canary, and no other stage, to say whom it enforces.
 func (f *Faults) scope(at string, stage v1alpha1.Stage) {
-	scope := stage.Scope
+	maxPods := stage.Scope.MaxPods
 	switch stage.Mode {
-	case v1alpha1.ModeObserve, v1alpha1.ModeEnforce:
-		if scope.ProbePodsOnly || scope.MaxPods != nil {
+	case v1alpha1.ModeObserve, v1alpha1.ModeShadow, v1alpha1.ModeEnforce:
+		if maxPods != nil {
 			f.Add(at+".scope", "only a Canary stage has a scope")
 		}
 		return
 	case v1alpha1.ModeCanary:
 	default:
-		f.Add(at+".mode", "%q is not Observe, Canary or Enforce%s", Show(string(stage.Mode)), DidYouMean(string(stage.Mode), texts(modes)))
+		f.Add(at+".mode", "%q is not %s%s", Show(string(stage.Mode)), OneOf(modes), DidYouMean(string(stage.Mode), texts(modes)))
 		return
 	}
-	if scope.ProbePodsOnly && scope.MaxPods != nil {
-		f.Add(at+".scope", "state exactly one of probePodsOnly: true and maxPods")
-	}
-	if scope.MaxPods == nil {
+	if maxPods == nil {
+		f.Add(at+".scope", "state maxPods: how many pods of each workload the canary enforces, such as 10%%; a stage that enforces probe pods only has mode: Shadow, and no scope")
 		return
 	}
 	limit := 1 << 31
-	if scope.MaxPods.Type == intstr.String {
+	if maxPods.Type == intstr.String {
 		limit = 100
 	}
-	if n, err := intstr.GetScaledValueFromIntOrPercent(scope.MaxPods, 100, true); err != nil || n < 1 || n > limit {
-		f.Add(at+".scope.maxPods", "%s is not a number of pods or a percentage such as 10%%", Show(scope.MaxPods.String()))
+	if n, err := intstr.GetScaledValueFromIntOrPercent(maxPods, 100, true); err != nil || n < 1 || n > limit {
+		f.Add(at+".scope.maxPods", "%s is not a number of pods or a percentage such as 10%%", Show(maxPods.String()))
 	}
 }
 

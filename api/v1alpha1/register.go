@@ -15,7 +15,8 @@ func AddToScheme(s *runtime.Scheme) error {
 		&ConnectivitySuite{}, &ConnectivitySuiteList{},
 		&EnforcementProfile{}, &EnforcementProfileList{},
 		&PolicyRollout{}, &PolicyRolloutList{},
-		&PolicyRolloutRun{}, &PolicyRolloutRunList{})
+		&PolicyRolloutRun{}, &PolicyRolloutRunList{},
+		&RolloutApproval{}, &RolloutApprovalList{})
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
 }

@@ -262,17 +262,22 @@ type SuiteRef struct {
 
 // StageMode is what a stage does.
 //
-// +kubebuilder:validation:Enum=Observe;Canary;Enforce
+// +kubebuilder:validation:Enum=Observe;Shadow;Canary;Enforce
 type StageMode string
 
 // The stage modes.
 const (
 	ModeObserve StageMode = "Observe" // nothing is applied
+	ModeShadow  StageMode = "Shadow"  // the real data plane judges our own pods, and no production pod
 	ModeCanary  StageMode = "Canary"  // a few pods are enforced
 	ModeEnforce StageMode = "Enforce" // all pods are enforced
 )
 
-// Stage is one step towards enforcement, with the proof it demands.
+// Stage is one step towards enforcement, with the proof it demands. The rule about maxPods also
+// refuses an older rollout's scope.probePodsOnly: the API server prunes that field, and without
+// the rule a canary of production pods would be left of it.
+//
+// +kubebuilder:validation:XValidation:rule="(self.mode == 'Canary') == (has(self.scope) && has(self.scope.maxPods))",message="a Canary stage states scope.maxPods, such as 10%, and no other stage has a scope; what was mode: Canary with scope.probePodsOnly is mode: Shadow without a scope"
 type Stage struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=40
@@ -287,13 +292,16 @@ type Stage struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	MinCoveragePercent int32 `json:"minCoveragePercent,omitempty"`
+	// Gates must all be open, beside the proof, before the run leaves the stage.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Gates []Gate `json:"gates,omitempty"`
 }
 
 // Scope says which pods a canary stage enforces.
 type Scope struct {
-	// ProbePodsOnly touches no production pod: the real data plane judges our own pods.
-	ProbePodsOnly bool `json:"probePodsOnly,omitempty"`
-	// MaxPods per workload, a number or a percentage rounded up; at least one.
+	// MaxPods per workload, a number or a percentage rounded up; at least one. Every Canary stage states it.
 	MaxPods *intstr.IntOrString `json:"maxPods,omitempty"`
 }
 

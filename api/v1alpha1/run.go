@@ -158,6 +158,9 @@ type PolicyRolloutRunStatus struct {
 	Phase              Phase `json:"phase,omitempty"`
 	// Stage is the name of the step that Phase is in: a stage's name, or expand.
 	Stage string `json:"stage,omitempty"`
+	// StageSince is when the run entered Phase and Stage. A pause, and waiting for an approval, do
+	// not change it.
+	StageSince *metav1.MicroTime `json:"stageSince,omitempty"`
 	// Step is the index of that step in the plan, from 0.
 	Step int32 `json:"step,omitempty"`
 	// PlanDigest is the digest of what is decided in the armed plan, as tightrope plan prints it;
@@ -179,7 +182,7 @@ type PolicyRolloutRunStatus struct {
 	Waves []WaveStatus `json:"waves,omitempty"`
 	// Result is set once, when Phase is terminal or Held.
 	Result string `json:"result,omitempty"`
-	// Cause of leaving the forward road, or of standing still on it, as a word: Cut, Aborted, Silent, Paused …
+	// Cause of leaving the forward road, or of standing still on it, as a word: Cut, Aborted, Silent, Paused, WaitingForApproval …
 	Cause string `json:"cause,omitempty"`
 	// Message for a person: one sentence.
 	// +kubebuilder:validation:MaxLength=4096

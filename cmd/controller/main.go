@@ -47,6 +47,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	health := fs.String("health-address", ":8081", "where /healthz and /readyz are served")
 	metrics := fs.String("metrics-address", ":8443", "where /metrics is served, by TLS, to whoever has a token and the right to get /metrics; 0 turns it off")
 	drops := fs.Int("drops-port", 0, "port of every node's address where its data plane tells what it dropped first; 0: it does not")
+	pprof := fs.String("pprof-address", "0", "where /debug/pprof is served, to anybody who reaches it: use an address of the loopback; 0 turns it off")
 	verbose := fs.Bool("v", false, "log every pass")
 	if err := fs.Parse(args); err != nil {
 		return 4
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	if *drops != 0 {
 		o.Drops = operator.NodeDrops{Port: *drops}
 	}
-	if err := serve(ctx, o, *health, *metrics); err != nil {
+	if err := serve(ctx, o, *health, *metrics, *pprof); err != nil {
 		log.Error("controller stopped", "error", err)
 		return 1
 	}
@@ -95,7 +96,7 @@ func askingConfig(cfg *rest.Config) *rest.Config {
 	return asking
 }
 
-func serve(ctx context.Context, o operator.Options, health, metrics string) error {
+func serve(ctx context.Context, o operator.Options, health, metrics, pprof string) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -110,6 +111,7 @@ func serve(ctx context.Context, o operator.Options, health, metrics string) erro
 		Scheme:                 scheme,
 		Metrics:                metricsOptions(metrics),
 		HealthProbeBindAddress: health,
+		PprofBindAddress:       pprof,
 	}
 	if err := operator.Elect(&options, cfg, podIdentity()); err != nil {
 		return err

@@ -20,10 +20,10 @@ import (
 func newReportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report",
-		Short: "Show reports, and make pages of them",
+		Short: "Show reports, make pages of them, and verify them",
 		Long:  "Report reads a report.json, the ConfigMap that a run leaves (kubectl get configmap RUN -o yaml), or a run of a cluster.",
 	}
-	c.AddCommand(newReportShowCommand(), newReportRenderCommand())
+	c.AddCommand(newReportShowCommand(), newReportRenderCommand(), newReportVerifyCommand())
 	return c
 }
 
@@ -94,7 +94,8 @@ func newRolloutReportCommand() *cobra.Command {
 		Short: "Show what a run has proved, or write it as files",
 		Long: "Report reads the report of a run, as its ConfigMap has it, and refuses one that somebody edited after the\n" +
 			"run had ended. While a run goes on nobody can tell, and the last line says that the report is not verified.\n" +
-			"With -o it writes report.html, report.md, junit.xml and report.json.",
+			"With -o it writes report.html, report.md, junit.xml and report.json, and evidence.json, by which tightrope\n" +
+			"report verify checks the report.",
 		Args: one,
 		RunE: func(c *cobra.Command, args []string) error {
 			rep, unverified, err := t.stored(c.Context(), args[0])
@@ -102,7 +103,7 @@ func newRolloutReportCommand() *cobra.Command {
 			case err != nil:
 				return err
 			case to != "":
-				return filed(c, rep, to, unverified)
+				return errors.Join(filed(c, rep, to, unverified), t.fileEvidence(c.Context(), args[0], to))
 			}
 			return shown(c, rep, unverified)
 		},
@@ -135,6 +136,19 @@ func (t *target) meant(file string, args []string) (name string, isFile bool, er
 		return "", false, fmt.Errorf("%s is a file, and may be the name of a rollout: say -f %s for the file, or -n NAMESPACE for the rollout", name, quoted(name))
 	}
 	return name, false, nil
+}
+
+// fileEvidence writes the evidence of a run to a folder, where it has any.
+func (t *target) fileEvidence(ctx context.Context, name, folder string) error {
+	s, f, err := t.run(ctx, name)
+	if err != nil {
+		return steerError(ctx, err)
+	}
+	b, err := s.Evidence(ctx, f.Run)
+	if err != nil {
+		return steerError(ctx, err)
+	}
+	return writeEvidence(folder, b)
 }
 
 // stored is the report of a run of the cluster, and why it is not verified; empty: it is.

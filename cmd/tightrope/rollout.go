@@ -31,7 +31,7 @@ func newRolloutCommand() *cobra.Command {
 			"which stands for its current run, or of a run. Everything here is done by kubectl as well.",
 	}
 	c.AddCommand(newRolloutApplyCommand(), newRolloutListCommand(), newRolloutStatusCommand(), newRolloutWatchCommand(),
-		newRolloutPauseCommand(), newRolloutResumeCommand(), newRolloutAbortCommand(), newRolloutRetryCommand(), newRolloutReportCommand(), newRolloutDigestCommand())
+		newRolloutApproveCommand(), newRolloutPauseCommand(), newRolloutResumeCommand(), newRolloutAbortCommand(), newRolloutRetryCommand(), newRolloutReportCommand(), newRolloutDigestCommand())
 	return c
 }
 

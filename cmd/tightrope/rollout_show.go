@@ -88,8 +88,8 @@ func newRolloutStatusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status NAME",
 		Short: "Show where a rollout is and why, or wait until it is somewhere",
-		Long: "Status shows a rollout and its run. With --for it waits, for scripts: for a stage to be reached, for the\n" +
-			"commit, or for the end.\n\n" +
+		Long: "Status shows a rollout and its run. With --for it waits, for scripts: for a stage to be reached, for a\n" +
+			"gate to wait for approval, for the commit, or for the end.\n\n" +
 			"Exit codes: 0 shown, or reached; with --for, where the run ended elsewhere, or with --for=complete: 0\n" +
 			"committed, 1 cut or leak, 2 rollback failed, 3 inconclusive, 4 refused; 3 after --timeout.",
 		Example: "  tightrope rollout status gateway-lockdown -n ai\n" +
@@ -101,7 +101,7 @@ func newRolloutStatusCommand() *cobra.Command {
 	}
 	o.flags(c)
 	f := c.Flags()
-	f.StringVar(&o.goal, "for", "", "wait for stage=NAME, committed or complete")
+	f.StringVar(&o.goal, "for", "", "wait for stage=NAME, approval, committed or complete")
 	f.DurationVar(&o.timeout, "timeout", 0, "with --for: how long to wait; 0 means until the run ends")
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml: the run as it is stored")
 	f.BoolVarP(&o.watch, "watch", "w", false, "show every change after that, to the end")

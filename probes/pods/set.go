@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,6 +43,7 @@ type Agent struct {
 	judged    bool          // and policies have had their time to judge its pod, which may be new
 	// By check, when an attempt was last heard to fail, and to get through.
 	failedAt, connectedAt map[string]time.Time
+	spokenAt              map[string]time.Time // when a line last spoke of it
 }
 
 // NewSet makes an empty set. wake is called, by a follower and while the set is
@@ -96,6 +98,7 @@ func (s *Set) Listen(logs LogReader, grace time.Duration, specs []Spec) {
 		if a.digest != digest || a.ledger == nil {
 			a.digest, a.ledger, a.current, a.judged = digest, probes.NewLedger(digest), false, false
 			a.failedAt, a.connectedAt = map[string]time.Time{}, map[string]time.Time{}
+			a.spokenAt = map[string]time.Time{}
 			a.grant(grace)
 		}
 		if a.current && !a.judged {
@@ -138,30 +141,34 @@ func (s *Set) follow(logs LogReader, agent types.NamespacedName) *Follower {
 // freshStreak is how young a streak must be to be worth a look of its own.
 const freshStreak = time.Second
 
-// Hear adds one line up, which came in at a time. It wakes the owner when a
-// check's newest attempts disagree with the ones before: that may be a cut.
+// Hear adds one line up, which came in at a time. It wakes the owner when the agent
+// is heard of its plan for the first time, when lines are missing, and when a check's
+// newest attempts disagree with the ones before: that may be a cut.
 func (s *Set) Hear(agent types.NamespacedName, line probes.Line, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.agents[agent]
-	if a == nil || s.voided[agent] || a.ledger.Add(line, at) != nil {
+	if a == nil || s.voided[agent] {
+		return
+	}
+	first, gaps := !a.current, a.ledger.Gaps()
+	if a.ledger.Add(line, at) != nil {
 		return
 	}
 	a.lastHeard, a.current, a.excused = at, true, s.excused
 	for _, c := range line.Counts {
 		a.heard(c, at)
 	}
-	for _, c := range line.Counts {
-		if c.Newest.Sub(c.Since) < freshStreak {
-			s.wake()
-			return
-		}
+	young := func(c probes.Count) bool { return c.Newest.Sub(c.Since) < freshStreak }
+	if first || a.ledger.Gaps() != gaps || slices.ContainsFunc(line.Counts, young) {
+		s.wake()
 	}
 }
 
 // heard notes when a check was last heard to fail and to get through. A single
 // attempt among many counts: a streak does not show it.
 func (a *Agent) heard(c probes.Count, at time.Time) {
+	a.spokenAt[c.ID] = at
 	for outcome := range c.Outcomes {
 		switch {
 		case outcome.Connected():
@@ -188,6 +195,9 @@ func (s *Set) Agents() iter.Seq[*Agent] {
 
 // Digest is that of the plan that the agent is heard of.
 func (a *Agent) Digest() string { return a.digest }
+
+// Gaps is how many lines of the agent are missing: see probes.Ledger.
+func (a *Agent) Gaps() uint64 { return a.ledger.Gaps() }
 
 // State is what is known of a check; the zero state if nothing is.
 func (a *Agent) State(id string) probes.CheckState { return a.ledger.State(id) }
@@ -269,6 +279,24 @@ func (s *Set) Silence(now time.Time) (longest, counted time.Duration) {
 		counted = max(counted, now.Sub(last)-(s.excused-a.excused))
 	}
 	return longest, counted
+}
+
+// Fresh reports whether every agent has spoken of each of its checks within the given
+// time. Those that are bound to a node are left out, as in Silence.
+func (s *Set) Fresh(now time.Time, within time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.agents {
+		if a.Spec.Node != "" || a.Spec.Plan == nil {
+			continue
+		}
+		for i := range a.Spec.Plan.Checks {
+			if now.Sub(a.spokenAt[a.Spec.Plan.Checks[i].ID]) > within {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // Mark makes every ledger count from now on: samples from before a write took

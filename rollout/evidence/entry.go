@@ -112,6 +112,8 @@ type Turn struct {
 	Message  string           `json:"message"`
 	LossRate float64          `json:"lossRate,omitempty"` // of attempts that should succeed, where the time before the change ends
 	Cuts     []Cut            `json:"cuts,omitempty"`     // found with the decision
+	// Approvals that counted. Evidence has what they come to.
+	Approvals []Approval `json:"approvals,omitempty"`
 }
 
 // Cut is a row that the decision is for. Latencies are milliseconds; nil: not known.

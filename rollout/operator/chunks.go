@@ -45,6 +45,7 @@ type chain struct {
 type job struct {
 	done chan struct{}
 	err  error // once it is done
+	seen bool  // to be over, by a pass before
 }
 
 func (j *job) over() bool {
@@ -100,6 +101,11 @@ func (s *session) seeEvidence(run *v1alpha1.PolicyRolloutRun) error {
 		r.turn, r.urgent = nil, r.urgent && r.links.Pending() > 0
 	}
 	if r.job == nil || !r.job.over() {
+		return nil
+	}
+	if !settled && !r.job.seen { // it may have ended after the status was read: the next pass reads what came of it
+		r.job.seen = true
+		s.wake()
 		return nil
 	}
 	if err := r.job.err; err != nil && s.ctx.Err() == nil {

@@ -37,6 +37,9 @@ const patience = 3 * time.Minute
 const atOnce = "10"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == kubeletsCommand {
+		os.Exit(serveKubelets())
+	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f != nil && !setByHand("test.parallel") {
 		_ = f.Value.Set(atOnce)
@@ -152,7 +155,7 @@ func (c *cluster) install(ctx context.Context) (err error) {
 	}
 	background, stop := context.WithCancel(context.Background())
 	c.stop = stop
-	c.plane, err = newPlane(background, kube)
+	c.plane, err = newPlane(background, kube, theNodes, kubeletAddress{})
 	return err
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,10 +31,6 @@ import (
 )
 
 const (
-	// tick is how often a run under way is looked at when nothing wakes it sooner.
-	tick = 50 * time.Millisecond
-	// calmTick is the same while nothing of its own is under way.
-	calmTick = 200 * time.Millisecond
 	// finalizer keeps a run until its change is taken back or committed.
 	finalizer = "tightrope.dev/rollback"
 )
@@ -42,6 +40,8 @@ type RunReconciler struct {
 	client.Reader                // from the cache; ConfigMaps are read from the API server
 	Live          client.Reader  // from the API server
 	Write         *writer.Writer // as ourselves
+	Restoring     writer.Link    // as ourselves, for what takes a change back; zero: Live and Write
+	Deciding      writer.Link    // likewise, for runs and what is decided of them
 	Logs          pods.LogReader // likewise
 	As            func(account types.NamespacedName) (*writer.Writer, pods.LogReader, error)
 	SingleTenant  bool       // a rollout may name no account: then everything is written as ourselves
@@ -51,26 +51,48 @@ type RunReconciler struct {
 	Pods          pods.Options
 	ClusterDomain string // of DNS; empty: not known
 
-	base context.Context // of the sessions; ends with the manager
-	wake chan event.GenericEvent
+	base   context.Context // of the sessions; ends with the manager
+	wake   chan event.GenericEvent
+	mirror *mirror // nil: the cluster is read through Reader for each pass
 
 	mu       sync.Mutex
 	sessions map[types.NamespacedName]*session
 }
 
+// mostAsked is how many runs may ask for a pass before one is looked at; more of them
+// wait for the next glance.
+const mostAsked = 4096
+
 // SetupWithManager registers the reconciler. ctx ends its sessions.
-func (r *RunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+func (r *RunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) (err error) {
 	r.base = ctx
-	r.wake = make(chan event.GenericEvent, 1024)
+	r.wake = make(chan event.GenericEvent, mostAsked)
 	r.sessions = map[types.NamespacedName]*session{}
+	if r.mirror, err = newMirror(ctx, mgr.GetCache()); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PolicyRolloutRun{}).
-		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{})).
+		Watches(&v1alpha1.RolloutApproval{}, handler.EnqueueRequestsFromMapFunc(r.newsTo(runOf))).
+		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{}, source.WithBufferSize[client.Object, reconcile.Request](mostAsked))).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: 16,
 			RateLimiter:             retrySoon(),
 		}).
 		Complete(r)
+}
+
+// newsTo makes what a watch shows of a run news to it.
+func (r *RunReconciler) newsTo(of handler.MapFunc) handler.MapFunc {
+	return func(ctx context.Context, o client.Object) []reconcile.Request {
+		asks := of(ctx, o)
+		for _, ask := range asks {
+			if s := r.known(ask.NamespacedName); s != nil {
+				s.news.Store(true)
+			}
+		}
+		return asks
+	}
 }
 
 // retrySoon makes a pass that failed again soon: a rollback must not wait for a
@@ -81,54 +103,95 @@ func retrySoon() workqueue.TypedRateLimiter[reconcile.Request] {
 
 // Reconcile makes one pass over a run: gather, decide, record, act. It may be
 // interrupted anywhere and run again. The decision is written down before it is
-// acted upon, so a rollback once decided is never forgotten.
+// acted upon, so a rollback once decided is never forgotten. A run that rests is only
+// glanced at.
 func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	var run v1alpha1.PolicyRolloutRun
-	if err := r.Live.Get(ctx, req.NamespacedName, &run); apierrors.IsNotFound(err) {
+	known := r.known(req.NamespacedName)
+	run, err := r.read(ctx, req.NamespacedName, known)
+	if apierrors.IsNotFound(err) {
 		r.drop(req.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("run %s: %w", req.NamespacedName, err)
 	}
-	w, err := readWorld(ctx, r.Reader)
+	if now := time.Now(); known != nil && known.rests(run, now) {
+		known.glance(now)
+		return ctrl.Result{RequeueAfter: min(known.due.Sub(now), glanceEvery)}, nil
+	}
+	if known != nil {
+		known.begin()
+	}
+	w, err := r.look(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if run.Status.Phase.Terminal() {
-		return r.finish(ctx, &run, w)
+		return r.finish(ctx, run, w)
 	}
-	if controllerutil.AddFinalizer(&run, finalizer) {
-		return ctrl.Result{}, r.Write.Update(ctx, &run)
+	if controllerutil.AddFinalizer(run, finalizer) {
+		return ctrl.Result{}, r.Write.Update(ctx, run)
 	}
-	s, err := r.session(ctx, &run)
+	s, err := r.session(ctx, run)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	defer func() { s.version = run.ResourceVersion }()
 	if s.lost != nil {
-		return r.passWithoutPlan(ctx, &run, s, w)
+		return r.passWithoutPlan(ctx, run, s, w)
 	}
-	err = r.pass(ctx, &run, s, w)
-	return ctrl.Result{RequeueAfter: s.pace(stateOf(&run))}, err
+	rest, err := r.pass(ctx, run, s, w)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	r.follow(req.NamespacedName, s, w)
+	s.restFor(rest)
+	return ctrl.Result{RequeueAfter: min(rest, glanceEvery)}, nil
 }
 
-// pace is when the run is to be looked at again, unless something wakes it: often
-// while it waits for its own writes and pods, seldom while it only soaks. A change
-// of outcome wakes it at once.
-func (s *session) pace(at rollout.State) time.Duration {
-	if placeOf(at).kind == stage && !s.settledAt.IsZero() {
-		return calmTick
+// read returns a run at least as new as what this process wrote to it last. One that
+// it knows nothing of is read from the API server: another process may have
+// written to it. So is one whose evidence is written down aside.
+func (r *RunReconciler) read(ctx context.Context, key types.NamespacedName, s *session) (*v1alpha1.PolicyRolloutRun, error) {
+	run := &v1alpha1.PolicyRolloutRun{}
+	if s == nil || s.version == "" || s.record.job != nil {
+		return run, r.deciding().Read.Get(ctx, key, run)
 	}
-	return tick
+	err := r.Reader.Get(ctx, key, run)
+	if err == nil && run.ResourceVersion != s.version {
+		if newer, bad := resourceversion.CompareResourceVersion(run.ResourceVersion, s.version); bad != nil || newer < 0 {
+			return run, r.deciding().Read.Get(ctx, key, run)
+		}
+	}
+	return run, err
+}
+
+// look is the cluster as the caches show it.
+func (r *RunReconciler) look(ctx context.Context) (*world, error) {
+	if r.mirror == nil {
+		return readWorld(ctx, r.Reader)
+	}
+	return r.mirror.look()
+}
+
+// follow makes what happens in the namespaces that a run's plan speaks of wake it.
+func (r *RunReconciler) follow(key types.NamespacedName, s *session, w *world) {
+	if r.mirror == nil || s.plan == nil {
+		return
+	}
+	if namespaces := s.plan.judgedBy(w); !slices.Equal(namespaces, s.follows) {
+		s.follows = namespaces
+		r.mirror.follow(key, namespaces, s.wake)
+	}
 }
 
 // pass is one turn of the loop for a run that is not over. What hinders the
 // checks before the first change hinders no decision: an abort, a deletion and a
 // deadline end a run that cannot even make its pods.
-func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) error {
+func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) (rest time.Duration, err error) {
 	at := stateOf(run)
 	if err := s.seeEvidence(run); err != nil {
 		r.drop(client.ObjectKeyFromObject(run)) // what is known of the chain is read anew
-		return err
+		return 0, err
 	}
 	s.acceptCuts = run.Spec.AcceptCuts
 	s.hold(isPaused(run, at), time.Now())
@@ -147,35 +210,33 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		}
 	}
 	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.place.kind == commit && e.Settled
-	var steps []rollout.StepPlan
-	limits := defaultLimits
-	if s.plan != nil {
-		steps, limits = s.plan.Steps, s.limits()
-	}
-	next := rollout.Step(steps, limits, at, e, intent(run))
+	t := turn{at: at, evidence: e, cells: cells, picture: p}
+	unread := r.decide(ctx, run, s, &t)
+	next := t.next
 	if next != at {
-		recorded, err := r.advance(ctx, run, s, turn{at: at, next: next, evidence: e, limits: limits, intent: intent(run), cells: cells, picture: p})
+		recorded, err := r.advance(ctx, run, s, t)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if !recorded {
 			next = at
 		}
-	} else if err := r.showPause(ctx, run, at, e.Silence > limits.Inconclusive); err != nil {
-		return err
+	} else if err := r.showAside(ctx, run, s, t); err != nil {
+		return 0, err
 	}
+	hindered = errors.Join(hindered, unread)
 	if s.plan == nil {
-		return hindered
+		return tick, hindered
 	}
 	if err := r.act(ctx, s, w, next); err != nil {
 		s.hindrance = err.Error()
-		return err
+		return 0, err
 	}
 	if next.Phase != v1alpha1.PhasePreflight {
 		s.hindrance = "" // of preflight it says what preflight could not do
 	}
 	r.flush(run, s, time.Now())
-	return hindered
+	return s.pace(at, next, e), hindered
 }
 
 // coveredAs is what the coverage of a live step is counted under; empty: none.
@@ -267,20 +328,24 @@ func (r *RunReconciler) lastEvidence(ctx context.Context, run *v1alpha1.PolicyRo
 	return digest, head, err
 }
 
+// known is the session of a run; nil: there is none yet.
+func (r *RunReconciler) known(key types.NamespacedName) *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sessions[key]
+}
+
 // session returns what is remembered of the run; after a restart that is what
 // was written down: the armed plan and the report so far.
 func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (*session, error) {
 	key := client.ObjectKeyFromObject(run)
-	r.mu.Lock()
-	s := r.sessions[key]
-	r.mu.Unlock()
-	if s != nil {
+	if s := r.known(key); s != nil {
 		return s, nil
 	}
-	s = newSession(r.base, func() {
+	s := newSession(r.base, func() {
 		select {
 		case r.wake <- event.GenericEvent{Object: &v1alpha1.PolicyRolloutRun{ObjectMeta: run.ObjectMeta}}:
-		default: // the next tick sees it
+		default: // the next glance sees it
 		}
 	})
 	if armed := armedWith(run); armed != "" {
@@ -316,8 +381,12 @@ func (r *RunReconciler) drop(key types.NamespacedName) *session {
 	s := r.sessions[key]
 	delete(r.sessions, key)
 	r.mu.Unlock()
-	if s != nil {
-		s.close()
+	if s == nil {
+		return nil
 	}
+	if r.mirror != nil {
+		r.mirror.follow(key, nil, nil)
+	}
+	s.close()
 	return s
 }

@@ -33,19 +33,19 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 	return p
 }
 
-// compiled holds the policies of a world as verdicts want them, so that a pass
-// over a cluster in which nothing changed compiles nothing. The zero value holds
-// none.
+// compiled holds the policies that attempts of the run are judged by as verdicts
+// want them, so that a pass compiles nothing while those do not change. The zero
+// value holds none.
 type compiled struct {
-	version      uint64
-	live, before *verdict.Snapshot
+	version             uint64
+	live, before, apart *verdict.Snapshot
 }
 
 // live is the world as it is, compiled.
 func (s *session) live(w *world) *verdict.Snapshot {
 	c := s.compiledFor(w)
 	if c.live == nil {
-		c.live = s.plan.live(w)
+		c.live = verdict.Compile(within(s.plan.liveWorld(w), s.plan.judgedBy(w)), nil)
 	}
 	return c.live
 }
@@ -54,16 +54,60 @@ func (s *session) live(w *world) *verdict.Snapshot {
 func (s *session) without(w *world) *verdict.Snapshot {
 	c := s.compiledFor(w)
 	if c.before == nil {
-		c.before = verdict.Compile(s.plan.before(w), nil)
+		c.before = verdict.Compile(within(s.plan.before(w), s.plan.judgedBy(w)), nil)
 	}
 	return c.before
 }
 
+// unisolated is the same without the policies of others that appeared since the plan
+// was made, compiled: what those deny, nothing of ours has to do with.
+func (s *session) unisolated(w *world) *verdict.Snapshot {
+	c := s.compiledFor(w)
+	if c.apart == nil {
+		before, appeared := s.plan.before(w), map[string]bool{}
+		for _, x := range s.baselineChanges(w) {
+			appeared[x.key()] = x.was == nil
+		}
+		before.Policies = slices.DeleteFunc(before.Policies, func(p verdict.Policy) bool { return appeared[p.Key()] })
+		c.apart = verdict.Compile(before, nil)
+	}
+	return c.apart
+}
+
 func (s *session) compiledFor(w *world) *compiled {
-	if s.compiled.version != w.version || w.version == 0 {
-		s.compiled = compiled{version: w.version}
+	if version := w.versionOf(s.plan.judgedBy(w)); s.compiled.version != version || version == 0 {
+		s.compiled = compiled{version: version}
 	}
 	return &s.compiled
+}
+
+// judgedBy lists the namespaces whose policies judge what the run's pods try: those
+// of both ends of every attempt, and those that the run writes to. A policy judges
+// pods of its own namespace only.
+func (p *Plan) judgedBy(w *world) []string {
+	names := append(p.Namespaces(), v1alpha1.SystemNamespace, p.control().Namespace)
+	for _, id := range p.Identities {
+		names = append(names, id.Namespace)
+	}
+	for _, path := range p.Paths {
+		names = append(names, path.To.Service.Namespace)
+	}
+	if svc := w.nameService(); svc != nil {
+		names = append(names, svc.Namespace)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// within is the world with the policies of some namespaces, which are sorted.
+func within(w verdict.World, namespaces []string) verdict.World {
+	out := verdict.World{Namespaces: w.Namespaces}
+	for _, np := range w.Policies {
+		if _, found := slices.BinarySearch(namespaces, np.Namespace); found {
+			out.Policies = append(out.Policies, np)
+		}
+	}
+	return out
 }
 
 // gather is what the probes of the current step add up to. Nothing in it can
@@ -91,6 +135,7 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	cells := p.judge()
 	e = p.sum(e)
 	e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
+	s.lose(now)
 	if s.plan.hasStep(at) {
 		e.HeldFor, e.Unproved = s.soak(s.plan.Steps[at.Step].Gate, e, p.breached(cells), now)
 	}
@@ -234,6 +279,9 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	s.passed("every node shows the markers")
 	no := &refusal{}
 	if err := r.claim(ctx, s.plan.Namespaces(), run, no); err != nil {
+		return err
+	}
+	if err := r.gatesCanOpen(ctx, s.plan.Steps, no); err != nil {
 		return err
 	}
 	if len(no.reasons) > 0 {

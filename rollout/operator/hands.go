@@ -26,6 +26,21 @@ type hands struct {
 
 func (r *RunReconciler) ours() hands { return hands{r.Write, r.Logs} }
 
+// restoring is the link for what takes a change back. Nothing else is sent over it, so
+// that a rollback queues behind nothing: no watch, no log, no forward write, no status.
+func (r *RunReconciler) restoring() writer.Link { return r.or(r.Restoring) }
+
+// deciding is the link for reading a run and for recording what was decided, which
+// comes before it is acted upon.
+func (r *RunReconciler) deciding() writer.Link { return r.or(r.Deciding) }
+
+func (r *RunReconciler) or(own writer.Link) writer.Link {
+	if own == (writer.Link{}) {
+		return writer.Link{Read: r.Live, Write: r.Write}
+	}
+	return own
+}
+
 // handsOf are those of the plan's account.
 func (r *RunReconciler) handsOf(p *Plan) (hands, error) {
 	if p.Account == (types.NamespacedName{}) {

@@ -98,3 +98,37 @@ func TestClearingWaitsForMoreThanAFailure(t *testing.T) {
 		})
 	}
 }
+
+// Somebody isolates the client while everything that let it through before is there:
+// not clearing cuts it off, but that policy, whether or not a bridge still opens the
+// probe pod. What somebody took away is no less missed for it.
+func TestWhatAForeignIsolationDeniesIsNoHarmOfClearing(t *testing.T) {
+	reached := func() *probes.Count {
+		return &probes.Count{Last: probes.Reached, Outcomes: map[probes.Outcome]int{probes.Reached: 9}, Streak: 9, Since: time.Now()}
+	}
+	for _, tt := range []struct {
+		name string
+		said *probes.Count
+		back bool // the policy that the path rested on is there
+		harm bool
+	}{
+		{"isolated alone", reached(), true, false},
+		{"isolated alone, and nobody is heard", nil, true, false},
+		{"isolated, and the policy is gone too", reached(), false, true},
+		{"isolated, the policy is gone too, and nobody is heard", nil, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b, s := bereft(t, tt.said)
+			s.plan.Bridges = []plan.Bridge{{Bridge: rollout.Bridge{Namespace: "a", Direction: networkingv1.PolicyTypeEgress}, Object: theBridge}}
+			b.must(b.apply(t.Context(), b.Write, b.look().absent(s.plan.wideWishes(rollout.Bridged))))
+			if tt.back {
+				b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "broad"}, Spec: s.plan.Baseline[0].Spec}))
+			}
+			b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "isolated"},
+				Spec: networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "client"}}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}))
+			if harm := s.harmOfClearing(b.look()); (harm != "") != tt.harm {
+				t.Errorf("harm of clearing: %q, want some: %v", harm, tt.harm)
+			}
+		})
+	}
+}

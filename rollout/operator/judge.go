@@ -94,9 +94,9 @@ func (p *picture) fresh(s sight) bool {
 	return p.now.Sub(s.state.LastReceived) < p.freshness()
 }
 
-func (p *picture) freshness() time.Duration {
-	return 4*(p.plan.Interval+p.plan.Timeout) + 2*time.Second
-}
+func (p *picture) freshness() time.Duration { return p.plan.freshness() }
+
+func (p *Plan) freshness() time.Duration { return 4*(p.Interval+p.Timeout) + 2*time.Second }
 
 func (p *picture) needed(via v1alpha1.Via) int { return evidence.Needed(p.threshold, via) }
 

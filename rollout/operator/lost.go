@@ -69,7 +69,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 		if err := r.widenSparing(ctx, run, w, bridges, originals); err != nil {
 			return false, err
 		}
-		if err := r.apply(ctx, r.Write, bare); err != nil {
+		if err := r.apply(ctx, r.restoring().Write, bare); err != nil {
 			return false, err
 		}
 		live := len(neutral(run, w.policies, roleCandidate, roleFinal))
@@ -86,7 +86,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleCandidate, roleFinal)); len(unmet) > 0 {
-			return false, r.apply(ctx, r.Write, unmet)
+			return false, r.apply(ctx, r.restoring().Write, unmet)
 		}
 		s.reach(restoreClear)
 	case restoreClear:
@@ -94,7 +94,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleBridge)); len(unmet) > 0 {
-			return false, r.apply(ctx, r.Write, unmet)
+			return false, r.apply(ctx, r.restoring().Write, unmet)
 		}
 		s.reach(restoreVerify)
 	case restoreVerify:

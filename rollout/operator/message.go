@@ -52,6 +52,8 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 		return cmp.Or(t.evidence.Foreign, "what the plan rests on was changed by somebody else") + ", so the plan no longer holds"
 	case rollout.CausePaused:
 		return fmt.Sprintf("paused in %s by spec.intent of the run: nothing goes forward until it is Run again, and a path that is cut is given back", cmp.Or(s.stepName(t.next), string(t.next.Phase)))
+	case rollout.CauseWaiting:
+		return waitsFor(s.plan.Rollout, s.plan.Steps[t.next.Step])
 	case rollout.CauseBaselineChanged:
 		return cmp.Or(t.evidence.Unclearable, "the policies of others allow every path again that works now, so the rollback goes on")
 	}

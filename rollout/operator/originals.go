@@ -237,12 +237,12 @@ func (r *RunReconciler) release(ctx context.Context, s *session, w *world) (bool
 	return len(unmet) > 0, eachWish("give back", unmet, func(x wish) error {
 		np := x.have.DeepCopy()
 		if slices.Equal(managers(np.ManagedFields), managers(x.original.Fields)) { // else somebody has come to own something meanwhile
-			if err := r.Write.GiveBack(ctx, np, x.original.Fields); err != nil {
+			if err := r.restoring().Write.GiveBack(ctx, np, x.original.Fields); err != nil {
 				return err
 			}
 		}
 		x.have = np
-		return r.Write.Update(ctx, x.noted())
+		return r.restoring().Write.Update(ctx, x.noted())
 	})
 }
 
@@ -316,7 +316,7 @@ func (r *RunReconciler) settleOriginal(ctx context.Context, run *v1alpha1.Policy
 		if x, ok := o.wish(rollout.Whole, keyOf(run)).upon(np); ok && !equality.Semantic.DeepEqual(x.spec, np.Spec) {
 			whole := x.noted() // the marks go once it is whole
 			whole.Spec = x.spec
-			return r.Write.Update(ctx, whole)
+			return r.restoring().Write.Update(ctx, whole)
 		}
 	}
 	annotations := map[string]*string{v1alpha1.AnnotationOriginal: nil}

@@ -28,6 +28,7 @@ func (s *session) hold(paused bool, now time.Time) {
 	if s.paused {
 		passed := now.Sub(s.passedAt)
 		s.soaking.entered, s.soaking.complete = s.soaking.entered.Add(passed), s.soaking.complete.Add(passed)
+		s.soaking.looked, s.soaking.watched = now, 0
 		s.pods.Excuse(passed)
 		s.resumedAt = now
 	}
@@ -74,7 +75,7 @@ func (r *RunReconciler) showPause(ctx context.Context, run *v1alpha1.PolicyRollo
 	if now == nil || was != nil && was.Reason == now.Reason {
 		return nil
 	}
-	if err := r.Write.UpdateStatus(ctx, run); err != nil {
+	if err := r.deciding().Write.UpdateStatus(ctx, run); err != nil {
 		return fmt.Errorf("record that run %s is paused: %w", run.Name, err)
 	}
 	reason, kind := "Paused", corev1.EventTypeNormal

@@ -2,10 +2,8 @@ package operator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,7 +27,6 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
-	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/literal"
@@ -56,7 +54,9 @@ type plane struct {
 	plans      corelisters.ConfigMapLister
 	policies   networkinglisters.NetworkPolicyLister
 
-	beats sync.WaitGroup // of the nodes
+	nodes   []string       // that it keeps alive
+	kubelet kubeletAddress // of all of them
+	beats   sync.WaitGroup // of the nodes
 
 	verdicts sync.Map // of string to bool: what was allowed, by all that it follows from
 
@@ -67,15 +67,24 @@ type plane struct {
 	nextIP  uint32
 }
 
-func newPlane(ctx context.Context, kube kubernetes.Interface) (*plane, error) {
+// kubeletAddress is where a kubelet serves logs; the zero value is nowhere.
+type kubeletAddress struct {
+	ip   string
+	port int32
+}
+
+func newPlane(ctx context.Context, kube kubernetes.Interface, nodes []string, kubelet kubeletAddress) (*plane, error) {
 	f := informers.NewSharedInformerFactory(kube, 0)
 	p := &plane{
-		kube: kube, factory: f, bends: map[string]bend{}, touched: map[string][]string{}, active: map[string][]string{},
+		kube: kube, nodes: nodes, kubelet: kubelet, factory: f, bends: map[string]bend{}, touched: map[string][]string{}, active: map[string][]string{},
 		pods: f.Core().V1().Pods().Lister(), namespaces: f.Core().V1().Namespaces().Lister(),
 		services: f.Core().V1().Services().Lister(), plans: f.Core().V1().ConfigMaps().Lister(),
 		policies: f.Networking().V1().NetworkPolicies().Lister(),
 	}
 	start := func(o any) { p.run(ctx, o.(*corev1.Pod)) }
+	err3 := f.Core().V1().Services().Informer().AddIndexers(cache.Indexers{byAddress: func(o any) ([]string, error) {
+		return []string{o.(*corev1.Service).Spec.ClusterIP}, nil
+	}})
 	err := f.Core().V1().Pods().Informer().AddIndexers(cache.Indexers{byAddress: func(o any) ([]string, error) {
 		return []string{o.(*corev1.Pod).Status.PodIP}, nil
 	}})
@@ -88,7 +97,7 @@ func newPlane(ctx context.Context, kube kubernetes.Interface) (*plane, error) {
 	})
 	f.Start(ctx.Done())
 	f.WaitForCacheSync(ctx.Done())
-	return p, errors.Join(err, err1, err2, p.join(ctx))
+	return p, errors.Join(err, err1, err2, err3, p.join(ctx))
 }
 
 func (p *plane) wait() {
@@ -102,9 +111,15 @@ var theNodes = []string{"node-1", "node-2"}
 // join makes the nodes, and keeps them alive until ctx ends.
 func (p *plane) join(ctx context.Context) error {
 	leases := p.kube.CoordinationV1().Leases(corev1.NamespaceNodeLease)
-	for _, name := range theNodes {
+	for _, name := range p.nodes {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+		if p.kubelet.ip != "" {
+			node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: p.kubelet.ip}}
+			node.Status.DaemonEndpoints.KubeletEndpoint.Port = p.kubelet.port
+			node.Status.Capacity = corev1.ResourceList{corev1.ResourcePods: resource.MustParse("10000"), corev1.ResourceCPU: resource.MustParse("1000"), corev1.ResourceMemory: resource.MustParse("10Ti")}
+			node.Status.Allocatable = node.Status.Capacity
+		}
 		if _, err := p.kube.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
 			return err
 		}
@@ -136,7 +151,7 @@ func (p *plane) run(ctx context.Context, pod *corev1.Pod) {
 		now := metav1.DeleteOptions{GracePeriodSeconds: ptr.To[int64](0), Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
 		_ = p.kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, now) // gone already is fine
 	}
-	if pod.Status.PodIP != "" || pod.DeletionTimestamp != nil {
+	if pod.Status.PodIP != "" || pod.DeletionTimestamp != nil || p.kubelet.ip != "" && !slices.Contains(p.nodes, pod.Spec.NodeName) {
 		return
 	}
 	p.mu.Lock()
@@ -147,7 +162,8 @@ func (p *plane) run(ctx context.Context, pod *corev1.Pod) {
 	if len(pod.Spec.ReadinessGates) > 0 {
 		is = corev1.ConditionFalse
 	}
-	patch := fmt.Sprintf(`{"status":{"phase":"Running","podIP":%q,"podIPs":[{"ip":%q}],"conditions":[{"type":"Ready","status":%q}]}}`, ip, ip, is)
+	patch := fmt.Sprintf(`{"status":{"phase":"Running","podIP":%q,"podIPs":[{"ip":%q}],"conditions":[{"type":"Ready","status":%q}],
+		"containerStatuses":[{"name":%q,"image":"none","imageID":"none","containerID":"plane://%s"}]}}`, ip, ip, is, pod.Spec.Containers[0].Name, pod.UID)
 	// A pod that is gone by now needs no address; any other trouble shows as a story that waits in vain.
 	_, _ = p.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, []byte(patch), patchOptions, "status")
 }
@@ -194,84 +210,6 @@ func (p *plane) bendOf(run string) bend {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.bends[run]
-}
-
-// Follow implements LogReader: it is the agent that runs in the pod.
-func (p *plane) Follow(ctx context.Context, pod types.NamespacedName) (io.ReadCloser, error) {
-	if _, err := p.pods.Pods(pod.Namespace).Get(pod.Name); err != nil {
-		return nil, err
-	}
-	r, w := io.Pipe()
-	go func() { w.CloseWithError((&fakeAgent{plane: p, pod: pod, out: w}).serve(ctx)) }()
-	return r, nil
-}
-
-// fakeAgent is one probe pod's process.
-type fakeAgent struct {
-	plane *plane
-	pod   types.NamespacedName
-	out   io.Writer
-	seq   uint64
-	last  map[string]*probes.Count
-
-	plan    probes.Plan
-	version string // of the ConfigMap it was read from
-}
-
-func (a *fakeAgent) serve(ctx context.Context) error {
-	a.last = map[string]*probes.Count{}
-	every := 20 * time.Millisecond
-	for {
-		from := time.Now()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(every):
-		}
-		me, err := a.plane.pods.Pods(a.pod.Namespace).Get(a.pod.Name)
-		if err != nil {
-			return io.EOF // deleted: its log ends
-		}
-		cm, err := a.plane.plans.ConfigMaps(a.pod.Namespace).Get(a.pod.Name)
-		if err != nil || me.Status.PodIP == "" || a.plane.bendOf(me.Labels[v1alpha1.LabelRun]).silent {
-			continue
-		}
-		if a.version != cm.ResourceVersion {
-			if a.plan, err = probes.ParsePlan([]byte(cm.Data[pods.PlanKey])); err != nil {
-				return fmt.Errorf("agent %s: %w", a.pod, err)
-			}
-			a.version = cm.ResourceVersion
-		}
-		if a.plan.Interval > 0 {
-			every = a.plan.Interval
-		}
-		if err := a.say(me, a.plan, from); err != nil {
-			return err
-		}
-	}
-}
-
-func (a *fakeAgent) say(me *corev1.Pod, plan probes.Plan, from time.Time) error {
-	a.seq++
-	line := probes.Line{Agent: plan.Agent, Seq: a.seq, Digest: plan.Digest(), From: from, To: time.Now()}
-	for _, c := range plan.Checks {
-		got := a.plane.attempt(me, c, int(a.seq))
-		n := a.last[c.ID]
-		if n == nil || n.Last.Connected() != got.Connected() {
-			n = &probes.Count{ID: c.ID, Since: from}
-			a.last[c.ID] = n
-		}
-		n.Last, n.Newest = got, line.To
-		n.Streak++
-		n.Outcomes = map[probes.Outcome]int{got: 1}
-		line.Counts = append(line.Counts, *n)
-	}
-	raw, err := json.Marshal(line)
-	if err != nil {
-		return err
-	}
-	_, err = a.out.Write(append(raw, '\n'))
-	return err
 }
 
 // attempt is one attempt of a check, through the ideal data plane.
@@ -349,7 +287,7 @@ func (p *plane) resolve(c probes.Check, turn int) (*corev1.Pod, int32) {
 	var behind []*corev1.Pod
 	pods, _ := p.pods.Pods(ns).List(labels.Everything())
 	for _, pod := range pods {
-		if pod.Labels["app"] == name && ready(pod) {
+		if (pod.Labels["app"] == name || pod.Labels["k8s-app"] == name) && ready(pod) {
 			behind = append(behind, pod)
 		}
 	}
@@ -361,13 +299,11 @@ func (p *plane) resolve(c probes.Check, turn int) (*corev1.Pod, int32) {
 
 // serviceAt is the Service that has an address; nil: none.
 func (p *plane) serviceAt(address string) *corev1.Service {
-	all, _ := p.services.List(labels.Everything()) // a synced cache never fails
-	for _, svc := range all {
-		if svc.Spec.ClusterIP == address {
-			return svc
-		}
+	found, _ := p.factory.Core().V1().Services().Informer().GetIndexer().ByIndex(byAddress, address) // the index exists
+	if len(found) == 0 || address == "" {
+		return nil
 	}
-	return nil
+	return found[0].(*corev1.Service)
 }
 
 // isolated reports whether a policy of ours selects the pod: a data plane that

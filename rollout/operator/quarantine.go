@@ -102,7 +102,7 @@ func (r *RunReconciler) spare(ctx context.Context, run string, w *world, acting,
 	var unspared error
 	if len(strangers) > 0 {
 		acting = slices.DeleteFunc(sparing(acting, strangers, run), func(x wish) bool { return plan.SumOf(x.spec) == plan.SumOf(x.have.Spec) })
-		unspared = r.apply(ctx, r.Write, acting)
+		unspared = r.apply(ctx, r.restoring().Write, acting)
 	}
 	return errors.Join(unmarked, unspared, r.widen(ctx, w, bridges))
 }
@@ -127,7 +127,7 @@ func (r *RunReconciler) markSpared(ctx context.Context, w *world, run string, st
 			return p.Namespace == pod.Namespace && len(requirements(p.Spec.PodSelector)) > 1 && selects(&p.Spec.PodSelector, pod.Labels)
 		})
 	}
-	if _, err := labelPods(ctx, r.Write, w, v1alpha1.LabelSpared, run, spared); err != nil {
+	if _, err := labelPods(ctx, r.restoring().Write, w, v1alpha1.LabelSpared, run, spared); err != nil {
 		return fmt.Errorf("spare pods that somebody isolated: %w", err)
 	}
 	return nil

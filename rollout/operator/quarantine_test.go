@@ -203,3 +203,38 @@ func TestAPodThatIsIsolatedDuringARollbackIsSpared(t *testing.T) {
 		t.Errorf("the candidate still selects the pod: %+v", np.Spec.PodSelector)
 	}
 }
+
+// A bridge that waits to go, once the candidates are gone, opens no pod that somebody
+// isolates meanwhile. One that selects nothing already stays so.
+func TestABridgeThatIsAboutToGoSparesToo(t *testing.T) {
+	for _, labels := range []map[string]string{{"app": "bad"}, {"app": "bad", "tier": "web"}} {
+		for _, activation := range []rollout.Activation{rollout.Live, rollout.Inert} {
+			p := aPlan()
+			p.Steps = []rollout.StepPlan{{Name: "all", Phase: v1alpha1.PhaseEnforce, Scope: rollout.Everyone}}
+			b := newBench(t, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "bad", Labels: labels}})
+			bridges := p.bridgeWishes(activation)
+			if activation == rollout.Live {
+				bridges = p.wideWishes(rollout.Everyone)
+			}
+			b.must(b.apply(t.Context(), b.Write, b.look().absent(bridges)))
+			b.must(b.api.Create(t.Context(), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "quarantine"},
+				Spec: networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: labels}, PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}}}))
+			s := newSession(t.Context(), func() {})
+			s.plan = p
+			s.record.begin(p, time.Now())
+			s.enter(place{kind: rollback})
+			s.reach(restoreClear)
+			b.must(b.restore(t.Context(), s, b.look(), rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseForeign}))
+			var bad corev1.Pod
+			b.must(b.api.Get(t.Context(), client.ObjectKey{Namespace: "a", Name: "bad"}, &bad))
+			np := b.get(theBridge)
+			if selects(&np.Spec.PodSelector, bad.Labels) {
+				t.Errorf("bridge %v: it opens the pod %v: %+v", activation, bad.Labels, np.Spec.PodSelector)
+			}
+			if selects(&np.Spec.PodSelector, map[string]string{"app": "fine"}) != (activation == rollout.Live) {
+				t.Errorf("bridge %v: it selects other pods: %+v", activation, np.Spec.PodSelector)
+			}
+			s.close()
+		}
+	}
+}

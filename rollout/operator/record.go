@@ -26,8 +26,9 @@ type record struct {
 
 	seen   map[string]seen // by agent and check: totals at the last pass
 	window map[counted]*evidence.Count
-	ended  time.Time // when the newest window ended
-	cells  []cell    // of the rows
+	lines  map[types.NamespacedName]uint64 // of agents, that are missing and not written down yet
+	ended  time.Time                       // when the newest window ended
+	cells  []cell                          // of the rows
 	rowOf  map[cell]int
 	rows   map[cell]*report.Path
 	chain
@@ -180,8 +181,20 @@ func (r *record) closeWindow(now time.Time) {
 	r.ended = now
 }
 
+// missing notes that lines of an agent are missing. They are written down with the next window or decision.
+func (r *record) missing(agent types.NamespacedName, lines uint64) {
+	if r.lines == nil {
+		r.lines = map[types.NamespacedName]uint64{}
+	}
+	r.lines[agent] += lines
+}
+
 // remember writes down what a restarted controller goes on from.
 func (r *record) remember(now time.Time) {
+	for _, agent := range slices.SortedFunc(maps.Keys(r.lines), func(a, b types.NamespacedName) int { return compareText(a.String(), b.String()) }) {
+		r.log(evidence.Entry{Lost: &evidence.Lost{Agent: agent.String(), Lines: r.lines[agent]}}, now)
+	}
+	clear(r.lines)
 	raw, err := json.Marshal(r.State)
 	if err != nil {
 		panic(err) // plain data always marshals

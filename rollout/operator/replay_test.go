@@ -70,7 +70,6 @@ type replay struct {
 	stored  stored
 	world   *world // nil: something has changed since it was read
 	at      rollout.State
-	due     time.Time // of the next pass
 
 	cells    map[cell]*judged
 	picture  *picture
@@ -83,8 +82,8 @@ type replay struct {
 func newReplay(ctx context.Context, rec *recording) *replay {
 	p := &replay{rec: rec, stored: stored{}, left: map[place]bool{}}
 	s := newSession(ctx, func() { // a pass that is asked for comes soon, but not one for every line
-		if soon := p.session.soaking.looked.Add(tick); soon.Before(p.due) {
-			p.due = soon
+		if soon := p.session.soaking.looked.Add(tick); soon.Before(p.session.due) {
+			p.session.due = soon
 		}
 	})
 	s.plan, s.settleTime, s.record.State.Settle = rec.Plan, rec.Settle, rec.Settle
@@ -125,12 +124,24 @@ func (p *replay) play(t *testing.T) {
 // slowestLine is how much later than the operator a recorder may hear a line.
 const slowestLine = time.Second
 
-// until makes passes until a moment.
+// until makes passes and glances until a moment.
 func (p *replay) until(t *testing.T, moment time.Time) {
-	for p.due.Before(moment) && time.Now().Before(moment) {
-		time.Sleep(time.Until(p.due))
-		p.pass(t)
-		p.due = time.Now().Add(p.session.pace(p.at))
+	s := p.session
+	for time.Now().Before(moment) {
+		next := s.due
+		if glance := s.soaking.looked.Add(glanceEvery); p.inStep() && glance.Before(next) {
+			next = glance
+		}
+		if !next.Before(moment) {
+			break
+		}
+		time.Sleep(time.Until(next))
+		if now := time.Now(); s.resting(now) {
+			s.glance(now)
+			continue
+		}
+		s.begin()
+		s.due = time.Now().Add(p.pass(t))
 	}
 	time.Sleep(time.Until(moment))
 }
@@ -159,6 +170,7 @@ func (p *replay) early(next *rollout.State) bool {
 // as its write.
 func (p *replay) change(f *form) {
 	o, s := f.object(), p.session
+	s.wake()
 	was := p.stored.put(o, f.Gone)
 	p.world = nil
 	now := time.Now()
@@ -214,11 +226,12 @@ func (p *replay) inStep() bool {
 	return here.kind == stage || here.kind == commit
 }
 
-// pass does what a pass of the operator does, but for writing.
-func (p *replay) pass(t *testing.T) {
+// pass does what a pass of the operator does, but for writing, and returns how long
+// the run may rest.
+func (p *replay) pass(t *testing.T) time.Duration {
 	p.look(t)
 	if !p.inStep() {
-		return
+		return tick
 	}
 	s := p.session
 	e, cells, picture := s.gather(p.world, p.at)
@@ -229,6 +242,7 @@ func (p *replay) pass(t *testing.T) {
 		p.back, p.cuts = next, findCuts(picture, cells, s.stepName(p.at), s.tightened)
 	}
 	p.watchWrites()
+	return s.pace(p.at, p.at, e)
 }
 
 // watchWrites does what acting does once everything is written.

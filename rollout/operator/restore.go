@@ -10,6 +10,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -84,7 +85,7 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	case restoreRecover:
 		return r.recover(ctx, s, w, at)
 	case restoreClear:
-		return r.clear(ctx, s, w)
+		return r.clear(ctx, s, w, at)
 	case restoreVerify:
 		if s.verified(w) {
 			s.reach(restoreDone)
@@ -176,11 +177,14 @@ func (s *session) harmOfClearing(w *world) string {
 }
 
 // cutByClearing are the paths that must work and are not known to be dead, which
-// what is live allows and what would be left denies, with the rules.
+// what is live allows and what would be left denies, with the rules. What a policy
+// that appeared denies by itself is not cut by clearing: somebody isolated a pod.
 func (s *session) cutByClearing(w *world) map[string]string {
 	p := s.look(w, rollout.Bridged, time.Now())
 	without := *p
 	without.live, without.sights = s.without(w), nil // what is seen now says nothing of that world
+	planned := without
+	planned.live = s.unisolated(w)
 	cut := map[string]string{}
 	tried := map[cell]bool{}
 	for _, x := range p.sights {
@@ -189,19 +193,16 @@ func (s *session) cutByClearing(w *world) map[string]string {
 		if !p.mustWork(x) || p.dead(x) || slices.Contains(s.acceptCuts, path.Name) {
 			continue
 		}
-		if v, ok := without.explain(x, path); ok && v.Decision == verdict.Deny && p.predicted(x, path) != verdict.Deny {
-			cut[path.Name] = v.Rule()
-		} else if part := without.partly(x, path); part.denied != nil && p.partly(x, path).denied == nil {
-			cut[path.Name] = part.why.Rule()
-		} else if path.To.Service.Name != "" && x.route.via == v1alpha1.ViaService && without.namesDenied(x) && !p.namesDenied(x) {
-			cut[path.Name] = "the source could not look names up"
+		if rule := p.losesBy(&without, x, path); rule != "" && p.losesBy(&planned, x, path) != "" {
+			cut[path.Name] = rule
 		}
 	}
 	for c := range s.record.rows { // nobody is heard of it: what the policies say has to do
 		path := s.plan.Paths[c.path]
 		if !tried[c] && p.mustWork(sight{route: route{path: c.path, via: c.via}}) && !slices.Contains(s.acceptCuts, path.Name) {
 			for _, conn := range s.plan.connections(w, path) {
-				if v := without.live.Judge(conn); v.Decision == verdict.Deny && p.live.Judge(conn).Decision != verdict.Deny {
+				v := without.live.Judge(conn)
+				if v.Decision == verdict.Deny && p.live.Judge(conn).Decision != verdict.Deny && planned.live.Judge(conn).Decision == verdict.Deny {
 					cut[path.Name] = v.Rule()
 				}
 			}
@@ -210,22 +211,44 @@ func (s *session) cutByClearing(w *world) map[string]string {
 	return cut
 }
 
+// losesBy is the rule by which another world denies a check what this one allows;
+// empty: it does not.
+func (p *picture) losesBy(other *picture, x sight, path plan.Path) string {
+	if v, ok := other.explain(x, path); ok && v.Decision == verdict.Deny && p.predicted(x, path) != verdict.Deny {
+		return v.Rule()
+	}
+	if part := other.partly(x, path); part.denied != nil && p.partly(x, path).denied == nil {
+		return part.why.Rule()
+	}
+	if path.To.Service.Name != "" && x.route.via == v1alpha1.ViaService && other.namesDenied(x) && !p.namesDenied(x) {
+		return "the source could not look names up"
+	}
+	return ""
+}
+
 // dead reports whether a path has failed for so long that nothing is lost with it.
 // A target that restarts and a probe pod that is not heard say no such thing.
 func (p *picture) dead(x sight) bool {
 	return p.fresh(x) && x.state.Last.Blocked() && x.state.Newest.Sub(x.state.StreakSince) >= recoverDeadline
 }
 
-// clear takes one kind of object away per pass, inert before gone.
-func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
+// clear takes one kind of object away per pass, inert before gone. Until the bridges
+// are, they leave alone what somebody isolates meanwhile.
+func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, at rollout.State) error {
+	if strangers := s.strangers(w); len(strangers) > 0 {
+		open := slices.DeleteFunc(w.unmet(s.wide(at, strangers)), func(x wish) bool { return x.have == nil || inert(x.have) })
+		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), open, strangers); err != nil {
+			return err
+		}
+	}
 	candidates := append(s.plan.candidateWishes(rollout.Inert), s.plan.finalWishes(rollout.Inert)...)
 	if there := w.exists(candidates); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			return r.apply(ctx, r.Write, unmet)
+			return r.apply(ctx, r.restoring().Write, unmet)
 		}
 		return r.remove(ctx, there)
 	}
-	if _, err := labelPods(ctx, r.Write, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
+	if _, err := labelPods(ctx, r.restoring().Write, w, v1alpha1.LabelEnforced, s.plan.Run, nil); err != nil {
 		return err
 	}
 	if wrote, err := r.release(ctx, s, w); err != nil || wrote {
@@ -236,7 +259,7 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world) error {
 	}
 	if there := w.exists(s.plan.bridgeWishes(rollout.Inert)); len(there) > 0 {
 		if unmet := w.unmet(there); len(unmet) > 0 {
-			if err := r.apply(ctx, r.Write, unmet); err != nil {
+			if err := r.apply(ctx, r.restoring().Write, unmet); err != nil {
 				return err
 			}
 			s.bridgesAt = time.Now()

@@ -15,7 +15,7 @@ import (
 type session struct {
 	ctx  context.Context // of what runs aside
 	stop context.CancelFunc
-	wake func() // asks for a pass at once
+	waking
 
 	plan      *Plan
 	waves     []rollout.Wave // of a run that found its wave in force, and has no plan
@@ -66,15 +66,17 @@ type session struct {
 	forms map[types.NamespacedName][]wish // what the run's policies may look like; nil: not asked yet
 	own   map[types.NamespacedName]string // those that were seen, and their roles
 
+	gaps map[heardOf]uint64 // lines that are known to be missing, in all
+
 	stages map[types.UID]int // how far each original was seen to have come
 }
 
-func newSession(ctx context.Context, wake func()) *session {
+func newSession(ctx context.Context, ask func()) *session {
 	ctx, stop := context.WithCancel(ctx)
-	return &session{
-		ctx: ctx, stop: stop, wake: wake, pods: pods.NewSet(ctx, wake),
-		settleTime: defaultSettle, labelTime: defaultSettle,
-	}
+	s := &session{ctx: ctx, stop: stop, settleTime: defaultSettle, labelTime: defaultSettle}
+	s.ask = ask
+	s.pods = pods.NewSet(ctx, s.wake)
+	return s
 }
 
 // close stops what runs aside, the followers above all, and waits for it.

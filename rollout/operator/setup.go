@@ -55,8 +55,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return err
 	}
 	write := writer.New(cached, writer.Options{})
+	restoring, err := lanes(mgr)
+	if err != nil {
+		return err
+	}
+	deciding, err := lanes(mgr)
+	if err != nil {
+		return err
+	}
 	runs := &RunReconciler{
-		Reader: cached, Write: write, Others: others, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops, As: accounts{mgr, own, given}.hands, SingleTenant: o.SingleTenant,
+		Reader: cached, Write: write, Restoring: restoring, Deciding: deciding, Others: others, Live: mgr.GetAPIReader(), Logs: o.Logs, Drops: o.Drops, As: accounts{mgr, own, given}.hands, SingleTenant: o.SingleTenant,
 		Events: mgr.GetEventRecorder("tightrope"), Pods: o.Pods,
 		ClusterDomain: clusterDomain(o.ResolvConf),
 	}
@@ -64,6 +72,19 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return err
 	}
 	return (&RolloutReconciler{Write: write, Live: mgr.GetAPIReader(), Events: runs.Events}).SetupWithManager(mgr)
+}
+
+// lanes is a link to the API server over connections that carry nothing else, warm for
+// as long as the manager runs.
+func lanes(mgr ctrl.Manager) (writer.Link, error) {
+	own, err := writer.NewLanes(mgr.GetConfig())
+	if err != nil {
+		return writer.Link{}, err
+	}
+	if err := mgr.Add(own); err != nil {
+		return writer.Link{}, err
+	}
+	return own.Link(client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()}, writer.Options{})
 }
 
 // accounts gives the operator the hands of service accounts.

@@ -5,12 +5,14 @@ import (
 	"log/slog"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
 )
 
-// longestLook is the most time that one pass may add to a soak: a controller that
-// was asleep for longer saw nothing of it.
+// longestLook is the most time that may pass between two looks at a run and count for
+// its soak: a controller that was asleep for longer saw nothing of it.
 const longestLook = 2 * time.Second
 
 // soaking is how far the current step has come with its proof. It goes by this
@@ -18,8 +20,10 @@ const longestLook = 2 * time.Second
 type soaking struct {
 	at       place
 	entered  time.Time     // when this process first saw the run there
-	looked   time.Time     // the newest pass
-	complete time.Time     // the newest pass that found the proof complete, or the entry
+	judged   time.Time     // the newest pass
+	looked   time.Time     // the newest pass or glance
+	watched  time.Duration // from that pass to that glance, without what nobody looked at
+	complete time.Time     // the newest look that found the proof complete, or the entry
 	acting   time.Duration // of the time since then, how long writes of ours had not acted yet
 	broken   time.Time     // the newest cut, leak or forbidden connection
 }
@@ -76,7 +80,7 @@ func placeOf(at rollout.State) place {
 // inStep is how long the run has been where it is, as far as this process saw.
 func (s *session) inStep(at rollout.State, now time.Time) time.Duration {
 	if here := placeOf(at); s.soaking.at != here {
-		s.soaking = soaking{at: here, entered: now, looked: now, complete: now}
+		s.soaking = soaking{at: here, entered: now, judged: now, looked: now, complete: now}
 	}
 	return now.Sub(s.soaking.entered)
 }
@@ -90,7 +94,7 @@ func (s *session) inStep(at rollout.State, now time.Time) time.Duration {
 // to act does not count: nothing can be proved meanwhile.
 func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, now time.Time) (held, unproved time.Duration) {
 	st := &s.soaking
-	breach := breached.After(st.looked)
+	breach := breached.After(st.judged)
 	passed := now.Sub(st.looked)
 	if s.settledAt.IsZero() {
 		st.acting += passed
@@ -98,8 +102,8 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 	if s.record.State.Soaked.For == 0 {
 		passed = max(passed, since(later(later(s.settledAt, s.resumedAt), st.broken), now)) // the samples that complete the proof are of that time
 	}
-	passed = min(passed, longestLook)
-	st.looked = now
+	passed = st.watched + min(passed, longestLook)
+	st.judged, st.looked, st.watched = now, now, 0
 	soaked := &s.record.State.Soaked
 	if soaked.Place != st.at.String() {
 		*soaked = soakedState{Place: st.at.String()}
@@ -121,6 +125,45 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 		st.prove(now)
 	}
 	return soaked.For, max(0, now.Sub(st.complete)-min(st.acting, s.effectTime()))
+}
+
+// heardOf is an agent and the plan that it is heard of.
+type heardOf struct {
+	agent types.NamespacedName
+	plan  string
+}
+
+// lose makes the soak start anew where lines of an agent are missing, because a log was
+// rotated, a line was lost, or the agent was started again: nobody knows what it saw.
+func (s *session) lose(now time.Time) {
+	if s.gaps == nil {
+		s.gaps = map[heardOf]uint64{}
+	}
+	for a := range s.pods.Agents() {
+		key := heardOf{a.Spec.Name, a.Digest()}
+		if lines := a.Gaps() - s.gaps[key]; lines > 0 {
+			s.gaps[key] += lines
+			s.missed(a.Spec.Name, lines, now)
+		}
+	}
+}
+
+// missed notes that so many lines of an agent are missing.
+func (s *session) missed(agent types.NamespacedName, lines uint64, now time.Time) {
+	s.record.State.Soaked.For, s.soaking.broken, s.soaking.watched = 0, now, 0
+	s.record.missing(agent, lines)
+	slog.Warn("lines of a probe pod are missing: its coverage is lost, and the soak starts anew", "run", s.plan.Run, "agent", agent, "lines", lines)
+}
+
+// glance notes that nothing has changed since the newest pass, which found the proof
+// complete. A pause adds nothing.
+func (s *session) glance(now time.Time) {
+	st := &s.soaking
+	if !s.paused {
+		st.watched += min(now.Sub(st.looked), longestLook)
+	}
+	st.looked = now
+	st.prove(now)
 }
 
 func (s *soaking) prove(now time.Time) { s.complete, s.acting = now, 0 }

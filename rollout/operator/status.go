@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
@@ -53,7 +54,8 @@ type turn struct {
 	intent   v1alpha1.Intent
 	cells    map[cell]*judged
 	picture  *picture // nil before there are agents
-	message  string   // as it was written down; empty: it was not
+	granted  granted
+	message  string // as it was written down; empty: it was not
 }
 
 // forward reports whether a decision takes a path away, or leads to one that does.
@@ -80,7 +82,7 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 		head := s.record.links.Flight().Head
 		run.Status.Evidence.Head, run.Status.Evidence.Chunks = head.Digest, int32(head.Chunks)
 	}
-	if err := r.Write.UpdateStatus(ctx, run); err != nil {
+	if err := r.deciding().Write.UpdateStatus(ctx, run); err != nil {
 		return false, fmt.Errorf("record phase %s of run %s: %w", t.next.Phase, run.Name, err)
 	}
 	now := time.Now()
@@ -116,6 +118,9 @@ func (s *session) planAgain() {
 func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foundCut) {
 	st := &run.Status
 	st.ObservedGeneration = run.Generation
+	if st.Phase != t.next.Phase || st.Step != int32(t.next.Step) || st.StageSince == nil { // a pause, and waiting, are the same visit
+		st.StageSince = ptr.To(metav1.NewMicroTime(time.Now().Truncate(time.Microsecond)))
+	}
 	st.Phase, st.Step, st.Cause = t.next.Phase, int32(t.next.Step), string(t.next.Cause)
 	st.Stage, st.Result = s.stepName(t.next), t.next.Result()
 	if t.next.Phase == v1alpha1.PhasePreflight {
@@ -145,6 +150,7 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 		st.History = st.History[n-maxHistory:]
 	}
 	setConditions(run, t.next)
+	s.setWaiting(run, t.next, t.granted)
 }
 
 // clip bounds a text to n bytes, and cuts no character in two: names of paths have

@@ -207,7 +207,7 @@ func (s *story) rollout(candidates []v1alpha1.CandidatePolicy) *v1alpha1.PolicyR
 		Suites:   []v1alpha1.SuiteRef{{Name: s.ns}},
 		Stages: []v1alpha1.Stage{
 			{Name: "observe", Mode: v1alpha1.ModeObserve},
-			{Name: "shadow", Mode: v1alpha1.ModeCanary, Scope: v1alpha1.Scope{ProbePodsOnly: true}},
+			{Name: "shadow", Mode: v1alpha1.ModeShadow},
 			{Name: "few", Mode: v1alpha1.ModeCanary, Scope: v1alpha1.Scope{MaxPods: &one}},
 			{Name: "all", Mode: v1alpha1.ModeEnforce},
 		},

@@ -32,7 +32,7 @@ func TestARollbackTakesAwayACandidateWithoutItsAnnotation(t *testing.T) {
 			s.plan = p
 			s.reach(restoreClear)
 			for range 3 {
-				b.must(b.clear(t.Context(), s, b.look()))
+				b.must(b.clear(t.Context(), s, b.look(), rollout.State{Phase: v1alpha1.PhaseRollingBack}))
 			}
 			var left networkingv1.NetworkPolicyList
 			b.must(b.api.List(t.Context(), &left))

@@ -227,7 +227,7 @@ func (r *record) recovered(p *picture) {
 
 // decision is a decision as it is written down.
 func (s *session) decision(t turn, message string, cuts []evidence.Cut) *evidence.Turn {
-	d := &evidence.Turn{At: t.at, Next: t.next, Evidence: t.evidence, Limits: t.limits, Intent: t.intent, Blind: s.lost != nil, Message: message, Cuts: cuts}
+	d := &evidence.Turn{At: t.at, Next: t.next, Evidence: t.evidence, Limits: t.limits, Intent: t.intent, Blind: s.lost != nil, Message: message, Cuts: cuts, Approvals: t.granted.counting}
 	if t.picture != nil {
 		d.Look = t.picture.looked(nil, s.coveredAs(t.at), s.stepName(t.at))
 		if t.at.Phase == v1alpha1.PhaseObserve && t.next.Phase != v1alpha1.PhaseObserve {

@@ -35,7 +35,7 @@ func (r *RunReconciler) tell(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		reason = "Resumed"
 	}
 	r.Events.Eventf(run, nil, kind, reason, "Advance", "%s", message)
-	if !bad && !t.next.Phase.Terminal() && !t.toggles() {
+	if !bad && !t.next.Phase.Terminal() && !t.toggles() && t.next.Cause != rollout.CauseWaiting {
 		return
 	}
 	ro := &v1alpha1.PolicyRollout{}

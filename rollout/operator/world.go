@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -26,14 +27,50 @@ const maxStrays = 50
 // maxBackends bounds how many pods behind one Service are tried by address.
 const maxBackends = 8
 
-// world is the cluster as one pass sees it.
+// world is the cluster as one pass sees it. It is never changed.
 type world struct {
-	version  uint64 // of all that verdicts depend on but pods
-	verdict  verdict.World
-	policies []networkingv1.NetworkPolicy
-	pods     map[types.NamespacedName]*corev1.Pod
-	services map[types.NamespacedName]*corev1.Service
-	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
+	version   uint64            // of the namespaces' labels; 0: nothing is known of what two worlds have in common
+	revisions map[string]uint64 // of the policies of each namespace
+	verdict   verdict.World
+	policies  []networkingv1.NetworkPolicy
+	pods      map[types.NamespacedName]*corev1.Pod
+	services  map[types.NamespacedName]*corev1.Service
+	slices    map[types.NamespacedName][]*discoveryv1.EndpointSlice
+
+	grouped sync.Once
+	inSpace map[string][]*corev1.Pod // by namespace; see podsIn
+}
+
+// podsIn lists the pods of a namespace, in no order. Those of a world that many passes
+// see are grouped once.
+func (w *world) podsIn(namespace string) []*corev1.Pod {
+	if w.version == 0 {
+		return w.bySpace()[namespace]
+	}
+	w.grouped.Do(func() { w.inSpace = w.bySpace() })
+	return w.inSpace[namespace]
+}
+
+func (w *world) bySpace() map[string][]*corev1.Pod {
+	pods := map[string][]*corev1.Pod{}
+	for key, pod := range w.pods {
+		pods[key.Namespace] = append(pods[key.Namespace], pod)
+	}
+	return pods
+}
+
+// versionOf tells two states of the policies of some namespaces apart, and of the
+// labels of all; 0: it does not.
+func (w *world) versionOf(namespaces []string) uint64 {
+	if w.version == 0 {
+		return 0
+	}
+	version := fnv.New64a()
+	fmt.Fprint(version, w.version)
+	for _, ns := range namespaces {
+		fmt.Fprint(version, " ", ns, "/", w.revisions[ns])
+	}
+	return version.Sum64()
 }
 
 // readWorld reads what verdicts depend on. The client is the manager's, so the
@@ -58,16 +95,12 @@ func readWorld(ctx context.Context, c client.Reader) (*world, error) {
 		services: map[types.NamespacedName]*corev1.Service{},
 		slices:   map[types.NamespacedName][]*discoveryv1.EndpointSlice{},
 	}
-	version := fnv.New64a()
 	for _, ns := range namespaces.Items {
 		w.verdict.Namespaces[ns.Name] = ns.Labels
-		fmt.Fprint(version, ns.UID, ns.ResourceVersion, " ")
 	}
 	for i := range policies.Items {
 		w.verdict.Policies = append(w.verdict.Policies, verdict.PolicyOf(&policies.Items[i]))
-		fmt.Fprint(version, policies.Items[i].UID, policies.Items[i].ResourceVersion, " ")
 	}
-	w.version = version.Sum64()
 	for i := range pods.Items {
 		w.pods[client.ObjectKeyFromObject(&pods.Items[i])] = &pods.Items[i]
 	}
@@ -223,16 +256,18 @@ func slicePort(slice *discoveryv1.EndpointSlice, port corev1.ServicePort) int32 
 // running, not ours, not on the host's network.
 func (w *world) selected(p *Plan) []*corev1.Pod {
 	var out []*corev1.Pod
-	for _, pod := range w.pods {
-		if pod.Labels[v1alpha1.LabelRole] != "" || pod.Spec.HostNetwork || finished(pod) || pod.DeletionTimestamp != nil {
-			continue
+	for _, ns := range p.Namespaces() {
+		on := func(policy plan.Policy, pod *corev1.Pod) bool {
+			return policy.Namespace == ns && selects(&policy.Spec.PodSelector, pod.Labels)
 		}
-		on := func(policy plan.Policy) bool {
-			return policy.Namespace == pod.Namespace && selects(&policy.Spec.PodSelector, pod.Labels)
-		}
-		if slices.ContainsFunc(p.Candidates, func(c plan.Candidate) bool { return on(c.Policy) }) ||
-			slices.ContainsFunc(p.Originals, func(o plan.Original) bool { return on(o.Policy) }) {
-			out = append(out, pod)
+		for _, pod := range w.podsIn(ns) {
+			if pod.Labels[v1alpha1.LabelRole] != "" || pod.Spec.HostNetwork || finished(pod) || pod.DeletionTimestamp != nil {
+				continue
+			}
+			if slices.ContainsFunc(p.Candidates, func(c plan.Candidate) bool { return on(c.Policy, pod) }) ||
+				slices.ContainsFunc(p.Originals, func(o plan.Original) bool { return on(o.Policy, pod) }) {
+				out = append(out, pod)
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b *corev1.Pod) int {

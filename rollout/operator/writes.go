@@ -67,7 +67,7 @@ func (r *RunReconciler) updatePolicy(ctx context.Context, write *writer.Writer, 
 // moment behind our own last write.
 func (r *RunReconciler) already(ctx context.Context, x wish, refused error) error {
 	var now networkingv1.NetworkPolicy
-	switch err := r.Live.Get(ctx, x.key(), &now); {
+	switch err := r.restoring().Read.Get(ctx, x.key(), &now); {
 	case err != nil:
 		return errors.Join(refused, err)
 	case x.original == nil && !x.run.Made(&now), x.original != nil && !x.ours(&now):
@@ -115,7 +115,7 @@ func (r *RunReconciler) widenOne(ctx context.Context, x wish) error {
 			return err
 		}
 		var now networkingv1.NetworkPolicy
-		switch err := r.Live.Get(ctx, x.key(), &now); {
+		switch err := r.restoring().Read.Get(ctx, x.key(), &now); {
 		case apierrors.IsNotFound(err):
 			x.have = nil
 		case err != nil:
@@ -138,7 +138,7 @@ func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
 		inert := x
 		inert.spec.PodSelector = rollout.MatchNothing()
 		np := inert.object()
-		if err := r.Write.Create(ctx, np); err != nil {
+		if err := r.restoring().Write.Create(ctx, np); err != nil {
 			return err
 		}
 		x.have = np
@@ -148,7 +148,7 @@ func (r *RunReconciler) widenOnce(ctx context.Context, x wish) error {
 	}
 	np := x.marked()
 	np.Spec = x.spec
-	return r.Write.Update(ctx, np)
+	return r.restoring().Write.Update(ctx, np)
 }
 
 // remove deletes the wished policies as they were read, side by side; gone
@@ -158,7 +158,7 @@ func (r *RunReconciler) remove(ctx context.Context, wishes []wish) error {
 		if x.have == nil || !x.ours(x.have) {
 			return nil
 		}
-		return r.Write.DeleteAsRead(ctx, x.have.DeepCopy())
+		return r.restoring().Write.DeleteAsRead(ctx, x.have.DeepCopy())
 	})
 }
 

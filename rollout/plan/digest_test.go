@@ -64,7 +64,7 @@ var fields = map[string]bool{
 	"Bridge.Bridge": true, "Bridge.Object": false,
 	"Original.Policy": true, "Original.Becomes": true, "Original.UID": false, "Original.Fields": false,
 	"Policy.Namespace": true, "Policy.Name": true, "Policy.Spec": true,
-	"StepPlan.Name": true, "StepPlan.Phase": true, "StepPlan.Scope": true, "StepPlan.MaxPods": true, "StepPlan.Gate": true,
+	"StepPlan.Name": true, "StepPlan.Phase": true, "StepPlan.Scope": true, "StepPlan.MaxPods": true, "StepPlan.Gate": true, "StepPlan.Gates": true,
 	"Limits.Preflight": true, "Limits.Inconclusive": true, "Limits.Rollback": true, "Limits.Silence": true,
 	"Gate.Soak": true, "Gate.MinCoveragePercent": true,
 }

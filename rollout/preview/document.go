@@ -116,6 +116,15 @@ type StepDocument struct {
 	MaxPods            string `json:"maxPods"`            // of a workload, where the step enforces a few pods
 	Soak               string `json:"soak"`               // how long nothing may be cut or leak, as 30s
 	MinCoveragePercent int32  `json:"minCoveragePercent"` // 0 means 100
+	// Gates must be open, beside the proof, before the rollout leaves the step.
+	Gates []GateDocument `json:"gates"`
+}
+
+// GateDocument is a gate of a step.
+type GateDocument struct {
+	Name      string `json:"name"`
+	Type      string `json:"type" jsonschema:"enum=Approval"`
+	Approvers int    `json:"approvers"` // how many different people have to open it
 }
 
 // During is what does not hold in every combination of the states (baseline,

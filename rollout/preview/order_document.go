@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
@@ -33,7 +34,8 @@ func (d *Document) orderDocument(p Preview) {
 	})
 	d.Steps = mapped(p.Steps, func(s rollout.StepPlan) StepDocument {
 		return StepDocument{Name: s.Name, Phase: string(s.Phase), Scope: s.Scope.String(), MaxPods: s.MaxPods.String(),
-			Soak: s.Gate.Soak.String(), MinCoveragePercent: s.Gate.MinCoveragePercent}
+			Soak: s.Gate.Soak.String(), MinCoveragePercent: s.Gate.MinCoveragePercent,
+			Gates: mapped(s.Gates, func(g v1alpha1.Gate) GateDocument { return GateDocument{g.Name, string(g.Type), g.Approvers()} })}
 	})
 }
 

@@ -195,6 +195,9 @@ func (p Preview) writeOrder(out *page) {
 	out.line("ORDER: %s; a rollback writes each once", count(len(p.Summary.Bridges), "bridge"))
 	for i, s := range p.Steps {
 		out.line("  %d. %s: %s", i+1, s.Name, s.Scope.String())
+		for _, g := range s.Gates {
+			out.line("     then gate %s waits for %s", g.Name, count(g.Approvers(), "approver"))
+		}
 	}
 	if waves := p.Summary.Proof.Waves; len(waves) > 1 {
 		for i, w := range waves {

@@ -119,3 +119,15 @@ func (s *Steerer) Report(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (*
 	r.Result, r.Cause = report.Result(run), run.Status.Cause // the status is the last word
 	return r, nil
 }
+
+// Evidence is a run with the chunks that its status leads to.
+func (s *Steerer) Evidence(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (*report.Bundle, error) {
+	return report.Gather(run, func(name string) ([]byte, error) {
+		var cm corev1.ConfigMap
+		err := s.get(ctx, "ConfigMap", client.ObjectKey{Namespace: run.Namespace, Name: name}, &cm)
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return report.Packed(&cm), err
+	})
+}

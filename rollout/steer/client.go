@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -35,7 +36,7 @@ type Steerer struct{ c client.WithWatch }
 // New makes a Steerer for the cluster that the configuration reaches.
 func New(cfg *rest.Config) (*Steerer, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, authenticationv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}
@@ -51,6 +52,7 @@ func New(cfg *rest.Config) (*Steerer, error) {
 var resources = map[string]string{
 	"PolicyRollout": "policyrollouts.tightrope.dev", "PolicyRolloutRun": "policyrolloutruns.tightrope.dev",
 	"ConnectivitySuite": "connectivitysuites.tightrope.dev", "ConfigMap": "configmaps",
+	"RolloutApproval": "rolloutapprovals.tightrope.dev", "SelfSubjectReview": "selfsubjectreviews.authentication.k8s.io",
 }
 
 // explain says of a refused request which right is missing, and of a cluster without

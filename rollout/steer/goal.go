@@ -14,20 +14,23 @@ type Goal struct {
 	stage string // reached or passed
 	phase v1alpha1.Phase
 	ended bool
+	waits bool // for an approval
 }
 
-// ParseGoal reads stage=NAME, committed or complete.
+// ParseGoal reads stage=NAME, approval, committed or complete.
 func ParseGoal(text string) (Goal, error) {
 	stage, isStage := strings.CutPrefix(text, "stage=")
 	switch {
 	case isStage && stage != "":
 		return Goal{stage: stage}, nil
+	case text == "approval":
+		return Goal{waits: true}, nil
 	case text == "committed":
 		return Goal{phase: v1alpha1.PhaseCommitted}, nil
 	case text == "complete":
 		return Goal{ended: true}, nil
 	}
-	return Goal{}, fmt.Errorf("--for=%s: write stage=NAME, committed or complete", strict.Show(text))
+	return Goal{}, fmt.Errorf("--for=%s: write stage=NAME, approval, committed or complete", strict.Show(text))
 }
 
 // places are the steps of every run that no stage names.
@@ -53,6 +56,8 @@ func (g Goal) Reached(run *v1alpha1.PolicyRolloutRun) bool {
 	switch st := run.Status; {
 	case g.ended:
 		return Ended(run)
+	case g.waits:
+		return Waits(run)
 	case g.phase != "":
 		return st.Phase == g.phase && !run.GoesOn() && !run.CalledOff()
 	case g.stage != "":

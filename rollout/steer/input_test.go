@@ -93,8 +93,14 @@ func TestMistakesAreFoundBeforeAnythingIsApplied(t *testing.T) {
 		want      string
 	}{
 		{"a field of a rollout", "", []string{with(aRollout, "suites:", "suite:")}, `in.yaml:7: PolicyRollout ai/r: spec.suite: unknown field; did you mean suites?`},
-		{"a mode", "", []string{with(aRollout, "mode: Enforce", "mode: Enforced")}, `in.yaml:10: PolicyRollout ai/r: spec.stages[1].mode: "Enforced" is not Observe, Canary or Enforce; did you mean Enforce?`},
+		{"a mode", "", []string{with(aRollout, "mode: Enforce", "mode: Enforced")}, `in.yaml:10: PolicyRollout ai/r: spec.stages[1].mode: "Enforced" is not Observe, Shadow, Canary or Enforce; did you mean Enforce?`},
 		{"a scope that has no effect", "", []string{with(aRollout, "mode: Enforce,", "mode: Enforce, scope: {maxPods: 1},")}, "spec.stages[1].scope: only a Canary stage has a scope"},
+		{"a scope of an earlier version", "", []string{with(aRollout, "mode: Enforce,", "mode: Canary, scope: {probePodsOnly: true},")}, "in.yaml:10: PolicyRollout ai/r: spec.stages[1].scope.probePodsOnly: this version has no such field: write mode: Shadow, without a scope"},
+		{"a canary of nobody knows how many", "", []string{with(aRollout, "mode: Enforce,", "mode: Canary,")}, "spec.stages[1].scope: state maxPods"},
+		{"a gate of no type", "", []string{with(aRollout, "mode: Enforce,", "mode: Enforce, gates: [{name: g, type: Metric}],")}, `spec.stages[1].gates[0].type: "Metric" is not Approval`},
+		{"a gate without what goes with its type", "", []string{with(aRollout, "mode: Enforce,", "mode: Enforce, gates: [{name: g, type: Approval}],")}, "spec.stages[1].gates[0].approval: is missing"},
+		{"a gate twice", "", []string{with(aRollout, "mode: Enforce,", "mode: Enforce, gates: [{name: g, type: Approval, approval: {}}, {name: g, type: Approval, approval: {}}],")}, "gate g is listed twice"},
+		{"more approvers than can be", "", []string{with(aRollout, "mode: Enforce,", "mode: Enforce, gates: [{name: g, type: Approval, approval: {count: 11}}],")}, "11 is not a number of approvers"},
 		{"a stage twice", "", []string{with(aRollout, "name: all", "name: observe")}, "stage observe is listed twice"},
 		{"no stage", "", []string{with(aRollout, "  stages:\n  - {name: observe, mode: Observe}\n  - {name: all, mode: Enforce, minDuration: 5s}\n", "")}, "spec.stages: is missing"},
 		{"a path that is negative for long", "", []string{with(aRollout, "minDuration: 5s", "minDuration: -5s")}, "spec.stages[1].minDuration: -5s is negative"},

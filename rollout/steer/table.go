@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -129,6 +130,9 @@ func writeRun(say func(key, format string, args ...any), run *v1alpha1.PolicyRol
 	say("Phase:", "%s%s%s", cmp.Or(st.Phase, v1alpha1.PhasePending), prefixed(", stage ", st.Stage), prefixed(", cause ", st.Cause))
 	if Paused(run) {
 		say("Paused:", "yes")
+	}
+	if c := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionWaitingForApproval); c != nil {
+		say("Approvals:", "%s", c.Message)
 	}
 	if st.Result != "" {
 		say("Result:", "%s", st.Result)

@@ -23,7 +23,10 @@ type Options struct {
 }
 
 // Writer writes objects. It may be used by several goroutines at once.
-type Writer struct{ api client.Client }
+type Writer struct {
+	api   client.Client
+	twice bool // a write may reach the API server twice: see Lanes
+}
 
 // New returns a writer that writes with the rights of a client.
 func New(api client.Client, o Options) *Writer {
@@ -31,12 +34,12 @@ func New(api client.Client, o Options) *Writer {
 	if o.DryRun {
 		api = client.NewDryRunClient(api)
 	}
-	return &Writer{api}
+	return &Writer{api: api}
 }
 
 // Create makes an object. One of that name is an error, whoever made it.
 func (w *Writer) Create(ctx context.Context, o client.Object) error {
-	return w.api.Create(ctx, o)
+	return w.unlessStored(ctx, o, says, w.api.Create(ctx, o))
 }
 
 // Rehearse has the API server default and check an object that is to be created,
@@ -71,7 +74,7 @@ func (w *Writer) Update(ctx context.Context, o client.Object) error {
 	if err := wasRead(o); err != nil {
 		return err
 	}
-	return w.api.Update(ctx, o)
+	return w.unlessStored(ctx, o, says, w.api.Update(ctx, o))
 }
 
 // UpdateStatus is Update of the status subresource.
@@ -79,7 +82,7 @@ func (w *Writer) UpdateStatus(ctx context.Context, o client.Object) error {
 	if err := wasRead(o); err != nil {
 		return err
 	}
-	return w.api.Status().Update(ctx, o)
+	return w.unlessStored(ctx, o, saysStatus, w.api.Status().Update(ctx, o))
 }
 
 // wasRead refuses a write that would pass over whatever the object is by now.
@@ -106,7 +109,8 @@ func (w *Writer) Relabel(ctx context.Context, o client.Object, labels, annotatio
 	if err != nil {
 		return err
 	}
-	return client.IgnoreNotFound(w.merge(ctx, o.DeepCopyObject().(client.Object), patch)) // what a cache holds is only read
+	own := o.DeepCopyObject().(client.Object) // what a cache holds is only read
+	return client.IgnoreNotFound(w.unlessStored(ctx, own, wears(labels, annotations), w.merge(ctx, own, patch)))
 }
 
 // Set merges fields into the spec of that very object, whatever else it says by
@@ -155,7 +159,8 @@ func (w *Writer) DeleteAsRead(ctx context.Context, o client.Object) error {
 		return err
 	}
 	uid, version := o.GetUID(), o.GetResourceVersion()
-	return client.IgnoreNotFound(w.api.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version}))
+	err := w.api.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version})
+	return client.IgnoreNotFound(w.unlessStored(ctx, o, leaves, err))
 }
 
 // SetStatus merges fields into the status of an object as it was read; an edit by
