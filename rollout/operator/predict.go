@@ -13,6 +13,7 @@ import (
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/repair"
 )
@@ -110,9 +111,7 @@ func (p *Plan) predict(w *world, to prospect, spec *v1alpha1.PolicyRolloutSpec, 
 			p.predictCut(w, to, path, spec, no)
 		}
 	}
-	if p.Waves = p.prove(w, spec, no); len(p.Waves) == 1 && spec.Waves.By != v1alpha1.WaveByNamespace {
-		p.Waves = nil // the rollout is one, as most are
-	}
+	p.Waves = planner.Waves(p.prove(w, spec, no), spec.Waves)
 }
 
 func (p *Plan) predictLeak(w *world, to prospect, path plan.Path) {

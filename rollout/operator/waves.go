@@ -13,7 +13,7 @@ import (
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/evidence"
-	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -38,7 +38,7 @@ func (r *RunReconciler) settleWave(ctx context.Context, p *Plan, run *v1alpha1.P
 		return nil
 	}
 	whole := verdict.Compile(p.after(w), nil)
-	if p.narrow(p.Waves[p.Wave-1]); len(p.Candidates)+len(p.Originals) == 0 {
+	if planner.Narrow(&p.Plan, p.Waves[p.Wave-1]); len(p.Candidates)+len(p.Originals) == 0 {
 		return errInPlace
 	}
 	write, err := r.forward(p)
@@ -108,13 +108,6 @@ func (p *Plan) refuseReverted(no *refusal) {
 			}
 		}
 	}
-}
-
-// narrow leaves in the plan what a wave changes.
-func (p *Plan) narrow(wave rollout.Wave) {
-	other := func(key string) bool { return !slices.Contains(wave.Policies, key) }
-	p.Candidates = slices.DeleteFunc(p.Candidates, func(c plan.Candidate) bool { return other(c.Key()) })
-	p.Originals = slices.DeleteFunc(p.Originals, func(o plan.Original) bool { return other(o.Key()) })
 }
 
 // leaveToLaterWaves takes the vote of paths that must not work, which this wave leaves

@@ -11,6 +11,7 @@ import (
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/evidence"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -42,7 +43,7 @@ func TestAPlanIsNarrowedToItsWave(t *testing.T) {
 	for i, originals := range []int{0, 1, 0} {
 		p := inWaves(1)
 		wave := p.Waves[i]
-		if p.narrow(wave); len(p.Candidates) != 1 || p.Candidates[0].Namespace != wave.Name || len(p.Originals) != originals {
+		if planner.Narrow(&p.Plan, wave); len(p.Candidates) != 1 || p.Candidates[0].Namespace != wave.Name || len(p.Originals) != originals {
 			t.Errorf("wave %s has %+v and %+v", wave.Name, p.Candidates, p.Originals)
 		}
 	}

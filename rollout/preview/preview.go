@@ -135,7 +135,6 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 		}
 	}
 	slices.SortFunc(change.Candidates, func(a, b verdict.Policy) int { return strings.Compare(a.Key(), b.Key()) })
-	p.Digest = digest(set, r, change.Candidates)
 	t := targets{set: set, world: &change.World}
 	paths, edges, err := t.edges(r)
 	if err != nil {
@@ -145,6 +144,7 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.name = workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
 		ProofOptions: rollout.ProofOptions{Ports: t.ports, AllowUnisolation: rollout.AllowedUnisolations(&r.Object.Spec), Waves: r.Object.Spec.Waves}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
+	p.Digest = digest(set, r, change.Candidates, p.Summary.Proof.Waves)
 	p.Summary.Refusals = append(p.Summary.Refusals, rollout.UnknownFirst(r.Object.Spec.Waves, namespaces(change))...)
 	for _, np := range set.Objects.NetworkPolicies {
 		if why := rollout.WrittenOver(np.Object, &r.Object.Spec); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
@@ -177,8 +177,9 @@ func namespaces(c rollout.Change) []string {
 	return slices.Compact(all)
 }
 
-// digest is that of the plan that the controller would make.
-func digest(set *manifest.Set, r manifest.Rollout, candidates []verdict.Policy) string {
+// digest is that of the plan that the controller would make: of the first wave, where
+// there are several.
+func digest(set *manifest.Set, r manifest.Rollout, candidates []verdict.Policy, waves []rollout.Wave) string {
 	ro := *r.Object
 	ro.Namespace = r.Namespace // a manifest may leave it out
 	decided, _ := planner.Begin(&ro)
@@ -204,6 +205,9 @@ func digest(set *manifest.Set, r manifest.Rollout, candidates []verdict.Policy) 
 		change.Policies = append(change.Policies, *np.Object)
 	}
 	planner.Settle(&decided, change)
+	if decided.Wave, decided.Waves = 1, planner.Waves(waves, ro.Spec.Waves); len(decided.Waves) > 1 {
+		planner.Narrow(&decided, decided.Waves[0])
+	}
 	_ = planner.Bridge(&decided, change.Policies) // the summary plans the same bridges, and says why there are none
 	return decided.Digest()
 }
