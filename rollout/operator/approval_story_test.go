@@ -166,7 +166,7 @@ func TestAHeldRunIsResumedAndPromoted(t *testing.T) {
 	t.Parallel()
 	s := aTenant(t, 33)
 	ro := s.theirs()
-	ro.Spec.Stages[1].MinDuration.Duration = 10 * time.Minute // longer than the story: only a promotion passes it
+	ro.Spec.Stages[3].MinDuration.Duration = 10 * time.Minute // longer than the story: only a promotion passes it
 	alice, name := s.approver("alice")
 	s.begin(ro)
 	s.reach("shadow")
@@ -184,13 +184,13 @@ func TestAHeldRunIsResumedAndPromoted(t *testing.T) {
 	})
 	s.must(alice.Create(s.ctx, s.approval("resume", name, v1alpha1.ActionResume)))
 	s.c.plane.bend(s.run(), bend{})
-	s.until("shadow", func(st *v1alpha1.PolicyRolloutRunStatus) bool {
-		return st.Phase == v1alpha1.PhaseCanary && st.Stage == "shadow"
+	s.until("all", func(st *v1alpha1.PolicyRolloutRunStatus) bool {
+		return st.Phase == v1alpha1.PhaseEnforce && st.Stage == "all"
 	})
 	s.c.plane.bend(s.run(), bend{silent: true})
 	s.must(alice.Create(s.ctx, s.approval("promote", name, v1alpha1.ActionPromote)))
 	time.Sleep(8 * time.Second) // what is not proved anew is not passed over
-	s.until("still shadow", func(st *v1alpha1.PolicyRolloutRunStatus) bool { return st.Stage == "shadow" })
+	s.until("still all", func(st *v1alpha1.PolicyRolloutRunStatus) bool { return st.Phase == v1alpha1.PhaseEnforce })
 	s.c.plane.bend(s.run(), bend{})
 	rep := s.wantEnd(s.end(), v1alpha1.PhaseCommitted, "", "Committed")
 	var actions []string

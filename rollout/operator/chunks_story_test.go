@@ -12,13 +12,7 @@ import (
 // verify holds a report against the evidence of its run.
 func (s *story) verify(run *v1alpha1.PolicyRolloutRun, rep *report.Report) {
 	s.t.Helper()
-	size := 0
-	b, err := report.Gather(run, func(name string) ([]byte, error) {
-		var cm corev1.ConfigMap
-		err := s.c.client.Get(s.ctx, types.NamespacedName{Namespace: run.Namespace, Name: name}, &cm)
-		size += cm.Size()
-		return cm.BinaryData[evidence.Key], err
-	})
+	b, size, err := s.evidence(run)
 	if err != nil {
 		s.t.Fatalf("evidence: %v", err)
 	}
@@ -26,4 +20,26 @@ func (s *story) verify(run *v1alpha1.PolicyRolloutRun, rep *report.Report) {
 		s.t.Errorf("the report is not verified: %v", err)
 	}
 	s.t.Logf("evidence: %d chunks, %d bytes in etcd", len(b.Chunks), size)
+}
+
+// evidence of a run, and its bytes in etcd.
+func (s *story) evidence(run *v1alpha1.PolicyRolloutRun) (*report.Bundle, int, error) {
+	size := 0
+	b, err := report.Gather(run, func(name string) ([]byte, error) {
+		var cm corev1.ConfigMap
+		err := s.c.client.Get(s.ctx, types.NamespacedName{Namespace: run.Namespace, Name: name}, &cm)
+		size += cm.Size()
+		return cm.BinaryData[evidence.Key], err
+	})
+	return b, size, err
+}
+
+// written reports whether the evidence that a status names has the status' own state.
+func (s *story) written(st *v1alpha1.PolicyRolloutRunStatus) bool {
+	run := &v1alpha1.PolicyRolloutRun{}
+	if err := s.c.client.Get(s.ctx, types.NamespacedName{Namespace: s.ns, Name: s.run()}, run); err != nil || run.Status.Phase != st.Phase {
+		return false
+	}
+	b, _, err := s.evidence(run)
+	return err == nil && report.Verify(b, nil).Err() == nil
 }
