@@ -94,7 +94,8 @@ func (r *RunReconciler) wavesBefore(ctx context.Context, run *v1alpha1.PolicyRol
 
 // refuseReverted refuses to go on after somebody changed what an earlier wave
 // committed: this wave was planned to follow that one, and only a person knows which
-// of the two is to be.
+// of the two is to be. So it does where a policy is to change that no wave has: the
+// rollout would be committed without it.
 func (p *Plan) refuseReverted(no *refusal) {
 	var changed []string
 	for _, c := range p.Candidates {
@@ -106,6 +107,12 @@ func (p *Plan) refuseReverted(no *refusal) {
 			if int64(i+1) < p.Wave && slices.Contains(changed, key) {
 				no.add("policy %s is not as wave %s committed it: somebody changed it since; retry the rollout, which brings it about again, or edit the rollout", key, wave.Name)
 			}
+		}
+	}
+	slices.Sort(changed)
+	for _, key := range slices.Compact(changed) {
+		if !slices.ContainsFunc(p.Waves, func(w rollout.Wave) bool { return slices.Contains(w.Policies, key) }) {
+			no.add("policy %s is to change, and no wave of the rollout has it: it, or the rollout's source of it, was changed since the waves were planned; retry the rollout, which plans its waves anew", key)
 		}
 	}
 }

@@ -39,6 +39,16 @@ func TestAWaveDoesNotFollowOneThatSomebodyHasChanged(t *testing.T) {
 	}
 }
 
+// What was in force when the waves were planned is in none of them. If somebody changes
+// it, or a source brings a policy more, no wave would ever bring it about.
+func TestAWaveDoesNotLeaveOutWhatNoWaveHas(t *testing.T) {
+	p, no := inWaves(2), &refusal{}
+	p.Candidates = append(p.Candidates[1:], plan.Candidate{Policy: plan.Policy{Namespace: "apps", Name: "late"}})
+	if p.refuseReverted(no); len(no.reasons) != 1 || !strings.Contains(no.reasons[0], "policy apps/late is to change, and no wave of the rollout has it") {
+		t.Errorf("got %q", no.reasons)
+	}
+}
+
 func TestAPlanIsNarrowedToItsWave(t *testing.T) {
 	for i, originals := range []int{0, 1, 0} {
 		p := inWaves(1)
