@@ -45,10 +45,12 @@ func (r *RunReconciler) tidy(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	return r.nothingLeft(ctx, keyOf(run))
 }
 
-// tidyPolicies deletes the run's policies, or hands them over, and returns how
-// many were there to be deleted.
+// tidyPolicies deletes the run's policies, or hands them over, and returns how many
+// were there for that. Those that are handed over count: who plans next, the next wave
+// above all, goes by a cache that shows it.
 func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRolloutRun, w *world) (int, error) {
 	key := keyOf(run)
+	handed := 0
 	var gone []wish
 	for i := range w.policies {
 		np := &w.policies[i]
@@ -59,6 +61,7 @@ func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRo
 			if err := r.handOver(ctx, np, run.Name); err != nil {
 				return 0, err
 			}
+			handed++
 			continue
 		}
 		gone = append(gone, wishFor(key, np, np.Spec))
@@ -66,7 +69,7 @@ func (r *RunReconciler) tidyPolicies(ctx context.Context, run *v1alpha1.PolicyRo
 	if others := slices.DeleteFunc(slices.Clone(gone), func(x wish) bool { return x.role == roleBridge }); len(others) > 0 {
 		gone = others // bridges go last: a rollback that failed may have left live candidates under them
 	}
-	return len(gone), r.remove(ctx, gone)
+	return handed + len(gone), r.remove(ctx, gone)
 }
 
 // handOver takes our marks off a committed policy: it is the author's now.

@@ -63,6 +63,23 @@ func TestTidiedIsTidy(t *testing.T) {
 	}
 }
 
+// The next wave plans by the cache: one that still shows a committed policy with the
+// marks of the run would have it refused, as left by a run that has ended.
+func TestARunIsNotTidiedBeforeTheCacheShowsWhatItHandedOver(t *testing.T) {
+	key := runKey{Name: "r-1", UID: "u"}
+	np := policyOf(key, "final", roleFinal)
+	b := newBench(t, &np)
+	old := b.look()
+	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: key.Name, UID: key.UID}}
+	run.Status.Phase = v1alpha1.PhaseCommitted
+	if done, err := b.tidy(t.Context(), run, old); done || err != nil {
+		t.Errorf("done %v, %v, and the cache does not show that the policy is handed over", done, err)
+	}
+	if done, err := b.tidy(t.Context(), run, b.look()); !done || err != nil {
+		t.Errorf("done %v, %v; nothing is left", done, err)
+	}
+}
+
 func TestAnOldCacheDoesNotHideWhatIsLeft(t *testing.T) {
 	key := runKey{Name: "r-1", UID: "u"}
 	b := newBench(t)
