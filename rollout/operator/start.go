@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -66,10 +67,28 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if !tries(run, &ro) {
 		run = refusedRun("run %s exists and does not try this rollout: it is of rollout %s (UID %s), generation %d; delete it", name, run.Spec.RolloutRef.Name, run.Spec.RolloutRef.UID, run.Spec.Generation)
 	}
+	if err := r.callOff(ctx, waves, run); err != nil {
+		return ctrl.Result{}, err
+	}
 	if err := r.summarise(ctx, &ro, run, progressOf(&ro, runs.Items, run), ignored); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{}, r.prune(ctx, &ro, runs.Items, name)
+}
+
+// callOff aborts a run whose wave somebody called off, in the run before it, while it was
+// being made.
+func (r *RolloutReconciler) callOff(ctx context.Context, waves []*v1alpha1.PolicyRolloutRun, run *v1alpha1.PolicyRolloutRun) error {
+	off := slices.ContainsFunc(waves, func(before *v1alpha1.PolicyRolloutRun) bool {
+		return before.CalledOff() && waveNumber(before) < waveNumber(run)
+	})
+	if !off || run.UID == "" || run.Status.Phase.Terminal() || run.Spec.Intent == v1alpha1.IntentAbort {
+		return nil
+	}
+	if err := r.Write.Set(ctx, run, map[string]any{"intent": v1alpha1.IntentAbort}); err != nil {
+		return fmt.Errorf("abort run %s, whose wave was called off: %w", run.Name, err)
+	}
+	return nil
 }
 
 // ensureRun returns the run of that name, made for the rollout if there was none.

@@ -108,6 +108,7 @@ func TestAWaveFollowsTheOneBefore(t *testing.T) {
 		{"a rollback that failed is the word", "", runs{run(1, 1, "Committed"), run(1, 2, "RollbackFailed")}, 1, 2, "Run", "RollbackFailed", "RollbackFailed", "data Committed, ai RollbackFailed, apps"},
 		{"a pause goes over to the next wave", "", runs{but(run(1, 1, "Committed"), intends("Pause"))}, 1, 2, "Pause", "Pending", "", "data Committed, ai Pending, apps"},
 		{"after an abort that came too late none follows", "", runs{but(run(1, 1, "Committed"), intends("Abort"))}, 1, 1, "Abort", "RolledBack", "PartlyCommitted", "data Committed, ai, apps"},
+		{"an abort of the first that came when the second was there ends the second", "", runs{but(run(1, 1, "Committed"), intends("Abort")), run(1, 2, "Canary")}, 1, 2, "Abort", "Canary", "", "data Committed, ai Canary, apps"},
 		{"a retry goes on from what is committed", waveRunName("r", "u", 1, 1, 2), runs{run(1, 1, "Committed"), run(1, 2, "RolledBack")}, 2, 1, "Run", "Pending", "", "data Committed"},
 		{"and says what is", "", runs{run(1, 1, "Committed"), run(1, 2, "RolledBack"), run(2, 1, "RolledBack")}, 2, 1, "Run", "RolledBack", "PartlyCommitted", "data Committed, data RolledBack, ai, apps"},
 		{"a retry of what was called off", waveRunName("r", "u", 1, 1, 1), runs{but(run(1, 1, "Committed"), intends("Abort"))}, 2, 1, "Run", "Pending", "", "data Committed"},
