@@ -143,7 +143,8 @@ const freshStreak = time.Second
 
 // Hear adds one line up, which came in at a time. It wakes the owner when the agent
 // is heard of its plan for the first time, when lines are missing, and when a check's
-// newest attempts disagree with the ones before: that may be a cut.
+// newest attempts disagree with the ones before: that may be a cut. A line that comes
+// late, from a node that is busy, may tell of one that is not young any more.
 func (s *Set) Hear(agent types.NamespacedName, line probes.Line, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,6 +153,10 @@ func (s *Set) Hear(agent types.NamespacedName, line probes.Line, at time.Time) {
 		return
 	}
 	first, gaps := !a.current, a.ledger.Gaps()
+	news := func(c probes.Count) bool {
+		return c.Newest.Sub(c.Since) < freshStreak || !c.Since.Equal(a.ledger.State(c.ID).StreakSince)
+	}
+	told := slices.ContainsFunc(line.Counts, news)
 	if a.ledger.Add(line, at) != nil {
 		return
 	}
@@ -159,8 +164,7 @@ func (s *Set) Hear(agent types.NamespacedName, line probes.Line, at time.Time) {
 	for _, c := range line.Counts {
 		a.heard(c, at)
 	}
-	young := func(c probes.Count) bool { return c.Newest.Sub(c.Since) < freshStreak }
-	if first || a.ledger.Gaps() != gaps || slices.ContainsFunc(line.Counts, young) {
+	if told || first || a.ledger.Gaps() != gaps {
 		s.wake()
 	}
 }
