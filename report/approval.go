@@ -2,6 +2,7 @@ package report
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -19,8 +20,14 @@ func (b *Book) approvals(t *evidence.Turn) error {
 		}
 	}
 	var gates []v1alpha1.Gate
+	stage := ""
 	if t.At.Step >= 0 && t.At.Step < len(b.steps) {
-		gates = b.steps[t.At.Step].Gates
+		gates, stage = b.steps[t.At.Step].Gates, b.steps[t.At.Step].Name
+	}
+	for _, a := range t.Approvals {
+		if a.Stage != stage {
+			return fmt.Errorf("approval %s is of stage %q, and the decision of stage %q", Sanitize(a.Name), Sanitize(a.Stage), Sanitize(stage))
+		}
 	}
 	got, want := t.Evidence.Approvals, evidence.Granted(gates, t.Approvals)
 	if got.Promoted != want.Promoted || got.Resumed != want.Resumed || !maps.Equal(got.Open, want.Open) {

@@ -33,6 +33,8 @@ type Book struct {
 	Lost uint64
 	// Gaps are when decisions were made that nothing but the run's status tells of.
 	Gaps []time.Time
+	// unproved is when such a decision committed the run: that is no proof. Zero: none did.
+	unproved time.Time
 
 	rows  []evidence.Row
 	steps []rollout.StepPlan
@@ -268,6 +270,9 @@ func (b *Book) gap(g *evidence.Gap, at time.Time) {
 	b.State = g.Next
 	b.Phase(b.phaseName(t), b.scope(t.Next).String(), leaving(t), at)
 	b.Report.Message, b.Report.Cause, b.Report.Result = g.Message, string(g.Next.Cause), g.Next.Result()
+	if g.Next.Phase == v1alpha1.PhaseCommitted && g.Next.Cause != rollout.CauseInPlace {
+		b.unproved = at
+	}
 	if g.Next.Phase.Terminal() {
 		b.End(at)
 	}

@@ -150,13 +150,41 @@ func TestAGateThatNobodyOpenedIsFound(t *testing.T) {
 	if err := b.approvals(turn); err == nil {
 		t.Error("a gate that nobody opened is open")
 	}
-	turn.Approvals = []evidence.Approval{{UID: "1", Action: v1alpha1.ActionProceed, Gate: "gate", Approver: "alice"}}
+	turn.Approvals = []evidence.Approval{{UID: "1", Action: v1alpha1.ActionProceed, Stage: "few", Gate: "gate", Approver: "alice"}}
 	if err := b.approvals(turn); err != nil || len(b.Report.Approvals) != 1 {
 		t.Errorf("%v, %d approvals", err, len(b.Report.Approvals))
 	}
 	turn.Evidence.Promoted = true
 	if err := b.approvals(turn); err == nil {
 		t.Error("a soak is over that nobody promoted")
+	}
+	turn.Evidence.Promoted = false
+	turn.Approvals[0].Stage = "all"
+	if err := b.approvals(turn); err == nil {
+		t.Error("an approval of another stage opens a gate")
+	}
+}
+
+// A controller that is stopped before it wrote down what a decision rests on leaves a gap.
+// Going back needs no proof. A commit without one is not believed.
+func TestACommitThatRestsOnNothingIsFound(t *testing.T) {
+	for phase, fine := range map[v1alpha1.Phase]bool{v1alpha1.PhaseCommitted: false, v1alpha1.PhaseRolledBack: true} {
+		x := aRolledBackRun(t)
+		x.add(t, evidence.Entry{Gap: &evidence.Gap{Next: rollout.State{Phase: phase}}})
+		x.store(t)
+		raw, err := x.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := ParseBundle(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := Verify(b, nil)
+		found := v.Err() != nil && strings.Contains(v.Err().Error(), "what the commit of")
+		if found == fine {
+			t.Errorf("a gap into %s: %v", phase, v.Err())
+		}
 	}
 }
 

@@ -132,8 +132,8 @@ func (m *mirror) tell(o client.Object) {
 	case *corev1.Namespace:
 		of = o.GetName()
 	}
-	if of == v1alpha1.SystemNamespace {
-		of = "run " + o.GetLabels()[v1alpha1.LabelRun]
+	if run := o.GetLabels()[v1alpha1.LabelRun]; of == v1alpha1.SystemNamespace && run != "" {
+		of = "run " + run
 	}
 	for _, wake := range m.wakes[of] {
 		wake()

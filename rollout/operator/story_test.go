@@ -301,28 +301,6 @@ func (s *story) accepting(policies []v1alpha1.CandidatePolicy) *v1alpha1.PolicyR
 	return ro
 }
 
-// report of the run, verified. A decision to go back is in the status before it is in the
-// evidence, so of a run that goes on the report is waited for.
-func (s *story) report() report.Report {
-	s.t.Helper()
-	run := s.until("that the evidence has the newest decision", func(st *v1alpha1.PolicyRolloutRunStatus) bool {
-		return st.Phase.Terminal() || st.Evidence != nil && s.written(st)
-	})
-	var cm corev1.ConfigMap
-	key := types.NamespacedName{Namespace: s.ns, Name: s.run()} // of both
-	for _, o := range []client.Object{run, &cm} {
-		if err := s.c.client.Get(s.ctx, key, o); err != nil {
-			s.t.Fatalf("report: %v", err)
-		}
-	}
-	rep, err := report.OfRun(run, &cm)
-	if err != nil {
-		s.t.Fatalf("report: %v", err)
-	}
-	s.verify(run, rep)
-	return *rep
-}
-
 func (s *story) wantPolicies(committed bool) {
 	s.t.Helper()
 	want := map[string]string{}
