@@ -99,7 +99,7 @@ var _ = Describe("a rollout in waves", Ordered, func() {
 			Expect(path.Finding).To(Equal(report.Holds), "%s by %s: %s", path.Name, path.Via, path.Note)
 		}
 		GinkgoWriter.Printf("three waves took %v\n", time.Since(began).Round(time.Second))
-		expectCalls(ctx, clientset, "product", "chat-api")
+		expectCallsSince(ctx, clientset, "product", "chat-api", began) // the stories before cut it on purpose
 		expectPolicies(ctx, clientset, "storage", "default-deny", "vector-db", "feature-store")
 		expectPolicies(ctx, clientset, "inference", "default-deny", "llm-gateway", "model")
 		expectPolicies(ctx, clientset, "product", "default-deny", "chat-api", "rag-worker", "batch")
