@@ -19,7 +19,6 @@ type Entry struct {
 	Gap     *Gap      `json:"gap,omitempty"`
 	Stamp   *Stamp    `json:"stamp,omitempty"`
 	Write   *Write    `json:"write,omitempty"`
-	Settled *Settled  `json:"settled,omitempty"`
 	Lost    *Lost     `json:"lost,omitempty"`
 	Timings *string   `json:"timings,omitempty"` // where the run knew from how long to wait
 	// Memory is what a restarted controller goes on from. It proves nothing.
@@ -137,12 +136,6 @@ type Stamp struct {
 type Write struct {
 	What   string    `json:"what"`
 	Issued time.Time `json:"issued"` // the entry's own time is when it was acknowledged
-}
-
-// Settled says that what was written for a step has taken effect, on every node that
-// shows it.
-type Settled struct {
-	Place string `json:"place"`
 }
 
 // Lost is coverage that is lost: nobody knows what an agent saw. Soak starts anew.
