@@ -2,5 +2,7 @@
 // the controller and for tightrope plan alike: there is no second planner, so both
 // have one digest. It reads nothing but its arguments.
 //
-//	rollout ─► Begin ─► AddIdentity, AddPath (of each suite) ─► Settle, Bridge (policies) ─► plan.Plan
+//	rollout ─► Begin ─► AddIdentity, PathOf (of each suite) ─► Settle, Bridge (policies) ─► plan.Plan
+//
+// Where there are several waves, Narrow leaves one of them, and Bridge comes again.
 package planner
