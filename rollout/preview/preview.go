@@ -146,6 +146,9 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 		ProofOptions: rollout.ProofOptions{Ports: t.ports, AllowUnisolation: rollout.AllowedUnisolations(&r.Object.Spec), Waves: r.Object.Spec.Waves}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
 	p.Digest = digest(set, r, change.Candidates, p.Summary.Proof.Waves)
 	p.Summary.Refusals = append(p.Summary.Refusals, rollout.UnknownFirst(r.Object.Spec.Waves, namespaces(change))...)
+	if why := planner.TooManyPaths(len(paths)); why != "" {
+		p.Summary.Refusals = append(p.Summary.Refusals, why)
+	}
 	for _, np := range set.Objects.NetworkPolicies {
 		if why := rollout.WrittenOver(np.Object, &r.Object.Spec); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
 			p.Summary.Refusals = append(p.Summary.Refusals, why)
