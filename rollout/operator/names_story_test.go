@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,7 +35,7 @@ func calledAsOurs() []v1alpha1.Stage {
 func longest(suite *v1alpha1.ConnectivitySuite) {
 	for i := range suite.Spec.Paths {
 		p := &suite.Spec.Paths[i]
-		p.Name += strings.Repeat("→", 120-len(p.Name))
+		p.Name += strings.Repeat("→", 120-utf8.RuneCountInString(p.Name))
 	}
 }
 
