@@ -67,7 +67,7 @@ func (s *story) throughManyPaths() *v1alpha1.PolicyRollout {
 // A rollout may have as many paths as a suite: each is proved in every stage, and the
 // evidence and the report of all of them are stored, and verified.
 func TestARolloutOfAsManyPathsAsASuiteHas(t *testing.T) {
-	n := 256
+	n := 64
 	if os.Getenv("TIGHTROPE_TEST_ALL") != "" {
 		n = planner.MaxPaths
 	}
