@@ -22,13 +22,15 @@ type aRunsEvidence struct {
 	book  Book
 	chain evidence.Chain
 	at    time.Time
+
+	unchecked bool // what is added may contradict what was there
 }
 
 func (x *aRunsEvidence) add(t *testing.T, e evidence.Entry) {
 	t.Helper()
 	x.at = x.at.Add(1234567 * time.Nanosecond)
 	e.At = x.at
-	if err := x.book.Add(e); err != nil {
+	if err := x.book.Add(e); err != nil && !x.unchecked {
 		t.Fatal(err)
 	}
 	x.chain.Add(e)
@@ -78,10 +80,16 @@ func looking(scope rollout.Scope, name string) *evidence.Look {
 		Flags: evidence.Fresh | evidence.Known | evidence.Denied | evidence.Witnessed}
 	other := works
 	other.Row = 2
-	return &evidence.Look{Scope: scope, Settled: true, Whole: true, Place: "stage/" + name, Name: name, Confirm: 3, Checks: []evidence.Check{works, shut, other}}
+	checks := []evidence.Check{works, shut, other}
+	for _, c := range checks {
+		c.Agent = "apps/rear"
+		checks = append(checks, c)
+	}
+	return &evidence.Look{Scope: scope, Settled: true, Whole: true, Place: "stage/" + name, Name: name, Confirm: 3, Checks: checks}
 }
 
-func aRolledBackRun(t *testing.T) *aRunsEvidence {
+// begun is a run whose preflight has passed.
+func begun(t *testing.T) *aRunsEvidence {
 	t.Helper()
 	x := &aRunsEvidence{at: time.Date(2026, 5, 4, 3, 2, 1, 7, time.UTC)}
 	x.Run = &v1alpha1.PolicyRolloutRun{}
@@ -100,11 +108,22 @@ func aRolledBackRun(t *testing.T) *aRunsEvidence {
 	x.add(t, evidence.Entry{Timings: &timings})
 	x.turn(t, nil, func(turn *evidence.Turn) { turn.Evidence.Preflight = rollout.PreflightPassed })
 	x.store(t)
-	x.turn(t, looking(rollout.Nobody, "watch"), func(turn *evidence.Turn) {
+	return x
+}
+
+// approved lets a turn rest on what somebody approved.
+func approved(x *aRunsEvidence) func(*evidence.Turn) {
+	return func(turn *evidence.Turn) {
 		turn.Approvals = []evidence.Approval{{Name: "lockdown-1-x", UID: "uid-2", Action: v1alpha1.ActionProceed, Stage: "watch", Gate: "gate",
 			Approver: "alice", At: x.at, Reason: "CHG-1", PlanDigest: "plan-1"}}
 		turn.Evidence.Approvals = evidence.Granted(x.book.steps[0].Gates, turn.Approvals)
-	})
+	}
+}
+
+func aRolledBackRun(t *testing.T) *aRunsEvidence {
+	t.Helper()
+	x := begun(t)
+	x.turn(t, looking(rollout.Nobody, "watch"), approved(x))
 	x.store(t)
 	x.add(t, evidence.Entry{Look: looking(rollout.Everyone, "commit")})
 	leaks := looking(rollout.Everyone, "commit")
@@ -165,6 +184,69 @@ func TestAGateThatNobodyOpenedIsFound(t *testing.T) {
 	}
 }
 
+// A path that a look leaves out asks for no proof, and a probe pod that it leaves out
+// cannot say that it was cut off: a run whose other paths hold would be committed.
+func TestACommitOnPartOfThePathsIsFound(t *testing.T) {
+	leave := func(out func(evidence.Check) bool) func(*evidence.Look) {
+		return func(l *evidence.Look) { l.Checks = slices.DeleteFunc(l.Checks, out) }
+	}
+	for name, tt := range map[string]struct {
+		edit func(*evidence.Look)
+		says string
+	}{
+		"all there": {func(*evidence.Look) {}, ""},
+		"nobody tries one": {func(l *evidence.Look) {
+			l.Checks = append(l.Checks[:5], evidence.Check{Row: 2, Gone: "its Service is gone"})
+		}, ""},
+		"a path left out":   {leave(func(c evidence.Check) bool { return c.Row == 2 }), `leaves out path "q" by PodIP`},
+		"a pod left out":    {leave(func(c evidence.Check) bool { return c.Agent == "apps/rear" }), `leaves out what probe pod apps/rear saw of path "p"`},
+		"named as partial":  {func(l *evidence.Look) { l.Whole = false }, "not at all of them"},
+		"of another scope":  {func(l *evidence.Look) { l.Scope = rollout.Bridged }, "judges scope everyone bridged"},
+		"a look of nothing": {func(l *evidence.Look) { l.Checks = nil }, `leaves out path "p"`},
+	} {
+		x := begun(t)
+		x.turn(t, looking(rollout.Nobody, "watch"), approved(x))
+		for range 2 { // to Committing, and to Committed
+			look := looking(rollout.Everyone, "commit")
+			tt.edit(look)
+			x.unchecked = true
+			x.turn(t, look, func(turn *evidence.Turn) { turn.Evidence.HeldFor, turn.Evidence.Finalised = 2*time.Hour, true })
+		}
+		x.store(t)
+		err := Verify(&x.Bundle, nil).Err()
+		switch {
+		case tt.says == "" && (err != nil || x.Run.Status.Phase != v1alpha1.PhaseCommitted && name == "all there"):
+			t.Errorf("%s: %s, %v", name, x.Run.Status.Phase, err)
+		case tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)):
+			t.Errorf("%s: %s, %v; want it to say %q", name, x.Run.Status.Phase, err, tt.says)
+		}
+	}
+}
+
+// A gap that leads forward leaves the step without proof that it leads out of, however
+// well the last decision is founded. One that a run of itself comes back from proves as
+// much as before.
+func TestACommitAfterAStepThatNothingShowsIsFound(t *testing.T) {
+	for name, tt := range map[string]struct {
+		gap  rollout.State
+		fine bool
+	}{
+		"past a step":      {rollout.State{Phase: v1alpha1.PhaseCommitting, Step: 1}, false},
+		"held where it is": {rollout.State{Phase: v1alpha1.PhaseHeld, Step: 1, Cause: rollout.CauseLeak}, true},
+	} {
+		x := begun(t)
+		x.turn(t, looking(rollout.Nobody, "watch"), approved(x))
+		x.add(t, evidence.Entry{Gap: &evidence.Gap{Next: tt.gap}})
+		for x.book.State.Phase != v1alpha1.PhaseCommitted {
+			x.turn(t, looking(rollout.Everyone, "commit"), func(turn *evidence.Turn) { turn.Evidence.HeldFor, turn.Evidence.Finalised = 2*time.Hour, true })
+		}
+		x.store(t)
+		if err := Verify(&x.Bundle, nil).Err(); (err == nil) != tt.fine {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A controller that is stopped before it wrote down what a decision rests on leaves a gap.
 // Going back needs no proof. A commit without one is not believed.
 func TestACommitThatRestsOnNothingIsFound(t *testing.T) {
@@ -181,7 +263,7 @@ func TestACommitThatRestsOnNothingIsFound(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := Verify(b, nil)
-		found := v.Err() != nil && strings.Contains(v.Err().Error(), "what the commit of")
+		found := v.Err() != nil && strings.Contains(v.Err().Error(), "what the decision to go forward of")
 		if found == fine {
 			t.Errorf("a gap into %s: %v", phase, v.Err())
 		}
@@ -355,6 +437,9 @@ func TestADecisionThatDoesNotFollowIsFound(t *testing.T) {
 		"no cut named":     {func(turn *evidence.Turn) { turn.Cuts = nil }, "names 0 cuts, and 1 rows"},
 		"nobody looked":    {func(turn *evidence.Turn) { turn.Look, turn.Cuts = nil, nil }, "nobody looked at"},
 		"the row was fine": {func(turn *evidence.Turn) { turn.Look.Checks[0].Flags &^= evidence.Explained }, "do not add up"},
+		"a look at some":   {func(turn *evidence.Turn) { turn.Look.Whole = false }, "not at all of them"},
+		"another scope":    {func(turn *evidence.Turn) { turn.Look.Scope = rollout.Nobody }, "a look judges scope nobody"},
+		"unseen before":    {func(turn *evidence.Turn) { turn.Look.Unseen = true }, "a run sees that"},
 	} {
 		x := aRolledBackRun(t)
 		var stored []evidence.Stored
