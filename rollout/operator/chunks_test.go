@@ -144,11 +144,11 @@ func TestLostLinesStartTheSoakAnew(t *testing.T) {
 		first := probes.Line{Agent: agent.String(), Boot: "one", Seq: 1, Digest: digest, From: now, To: now.Add(time.Second)}
 		s.pods.Hear(agent, first, now)
 		s.lose(now)
-		s.record.State.Soaked.For = time.Hour
+		s.soaking.held = time.Hour
 		second.Agent, second.Digest, second.From, second.To = first.Agent, digest, now.Add(time.Second), now.Add(2*time.Second)
 		s.pods.Hear(agent, second, now.Add(2*time.Second))
 		s.lose(now)
-		if anew, want := s.record.State.Soaked.For == 0, name != "the next line"; anew != want {
+		if anew, want := s.soaking.held == 0, name != "the next line"; anew != want {
 			t.Errorf("%s: the soak starts anew: %v, want %v", name, anew, want)
 		}
 		s.close()
