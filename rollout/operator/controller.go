@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -346,9 +347,11 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 	if s := r.known(key); s != nil {
 		return s, nil
 	}
+	// Whoever has news shares this object with no pass: a pass changes the run that it read.
+	named := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: run.Namespace, Name: run.Name}}
 	s := newSession(r.base, func() {
 		select {
-		case r.wake <- event.GenericEvent{Object: &v1alpha1.PolicyRolloutRun{ObjectMeta: run.ObjectMeta}}:
+		case r.wake <- event.GenericEvent{Object: named}:
 		default: // the next glance sees it
 		}
 	})
