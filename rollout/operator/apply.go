@@ -31,6 +31,7 @@ const (
 	roleSnapshot  = "snapshot"
 	roleReport    = "report"
 	roleEvidence  = "evidence"
+	roleClaim     = "claim"
 )
 
 // wish is a NetworkPolicy as it should be.

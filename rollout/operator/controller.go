@@ -24,9 +24,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes/pods"
-	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
-	"github.com/tightrope-dev/tightrope/rollout/evidence"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -290,47 +288,6 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 	}
 	r.drop(key)
 	return ctrl.Result{}, nil
-}
-
-// lastEvidence writes the end of a run down and publishes its report. It returns the
-// digest of that and the head of the chain, which the status is to name. An operator
-// that was stopped between the status and the evidence left a chain that does not
-// know the end.
-func (r *RunReconciler) lastEvidence(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (string, evidence.Head, error) {
-	head := report.HeadOf(run)
-	if run.Status.Evidence == nil || run.Status.Evidence.ReportDigest != "" {
-		return digestOfReport(run), head, nil
-	}
-	s, err := r.session(ctx, run)
-	if err != nil {
-		return "", head, err
-	}
-	s.close()
-	rec := &s.record
-	if err := s.seeEvidence(run); err != nil {
-		r.drop(client.ObjectKeyFromObject(run))
-		return "", head, err
-	}
-	if !rec.Begun() {
-		return "", head, nil
-	}
-	rec.catchUp(run)
-	rec.links.GiveUp()
-	if rec.links.Pending() > 0 {
-		rec.closeWindow(time.Now())
-	}
-	f, err := rec.links.Next(run.Status.PlanDigest)
-	if err != nil {
-		return "", head, err
-	}
-	if f != nil {
-		if err := r.storeChunk(ctx, run, f); err != nil {
-			return "", head, err
-		}
-		head = f.Head
-	}
-	digest, err := rec.publish(ctx, r.Write, r.Live, run)
-	return digest, head, err
 }
 
 // known is the session of a run; nil: there is none yet.

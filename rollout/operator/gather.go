@@ -290,6 +290,9 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	if len(no.reasons) > 0 {
 		return no
 	}
+	if err := r.takeClaims(ctx, run, s.plan); err != nil {
+		return err
+	}
 	s.preflight = rollout.PreflightPassed
 	return nil
 }
