@@ -12,6 +12,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/watch"
@@ -38,11 +39,12 @@ type story struct {
 	ctx context.Context
 	ns  string // also the name of the rollout and of its suite
 
-	also         []string     // namespaces of the story beside ns
-	uid          types.UID    // of the rollout; empty until begin
-	attempt      int64        // that the story is about; 0: the first
-	bent         bend         // what the data plane does from the start
-	controller   *rest.Config // the operator's; nil: an administrator's, of a single tenant
+	also         []string        // namespaces of the story beside ns
+	uid          types.UID       // of the rollout; empty until begin
+	attempt      int64           // that the story is about; 0: the first
+	bent         bend            // what the data plane does from the start
+	controller   *rest.Config    // the operator's; nil: an administrator's, of a single tenant
+	sees         labels.Selector // of policies that the operator's cache shows; nil: all
 	stopOperator func()
 	baseline     []networkingv1.NetworkPolicy
 }
@@ -123,10 +125,14 @@ func (s *story) operate() {
 	for _, ns := range s.namespaces() {
 		watched[ns] = cache.Config{}
 	}
+	shown := map[client.Object]cache.ByObject{}
+	if s.sees != nil {
+		shown[&networkingv1.NetworkPolicy{}] = cache.ByObject{Label: s.sees}
+	}
 	mgr, err := ctrl.NewManager(cmp.Or(s.controller, s.c.config), ctrl.Options{
 		Scheme: testScheme(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-		Cache:      cache.Options{DefaultNamespaces: watched},
+		Cache:      cache.Options{ByObject: shown, DefaultNamespaces: watched},
 	})
 	if err == nil {
 		err = Setup(ctx, mgr, Options{Logs: s.c.plane, SingleTenant: s.controller == nil})
