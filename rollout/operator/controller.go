@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -60,6 +59,10 @@ type RunReconciler struct {
 	sessions map[types.NamespacedName]*session
 }
 
+// runsAtOnce is how many runs are looked at side by side. Most of a pass that takes long
+// is waiting for the API server, and a run that has to go back waits for no other.
+const runsAtOnce = 64
+
 // mostAsked is how many runs may ask for a pass before one is looked at; more of them
 // wait for the next glance.
 const mostAsked = 4096
@@ -77,7 +80,7 @@ func (r *RunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 		Watches(&v1alpha1.RolloutApproval{}, handler.EnqueueRequestsFromMapFunc(r.newsTo(runOf))).
 		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{}, source.WithBufferSize[client.Object, reconcile.Request](mostAsked))).
 		WithOptions(controller.Options{
-			MaxConcurrentReconciles: 16,
+			MaxConcurrentReconciles: runsAtOnce,
 			RateLimiter:             retrySoon(),
 		}).
 		Complete(r)
@@ -149,23 +152,6 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	return ctrl.Result{RequeueAfter: min(rest, glanceEvery)}, nil
 }
 
-// read returns a run at least as new as what this process wrote to it last. One that
-// it knows nothing of is read from the API server: another process may have
-// written to it. So is one whose evidence is written down aside.
-func (r *RunReconciler) read(ctx context.Context, key types.NamespacedName, s *session) (*v1alpha1.PolicyRolloutRun, error) {
-	run := &v1alpha1.PolicyRolloutRun{}
-	if s == nil || s.version == "" || s.record.job != nil {
-		return run, r.deciding().Read.Get(ctx, key, run)
-	}
-	err := r.Reader.Get(ctx, key, run)
-	if err == nil && run.ResourceVersion != s.version {
-		if newer, bad := resourceversion.CompareResourceVersion(run.ResourceVersion, s.version); bad != nil || newer < 0 {
-			return run, r.deciding().Read.Get(ctx, key, run)
-		}
-	}
-	return run, err
-}
-
 // look is the cluster as the caches show it.
 func (r *RunReconciler) look(ctx context.Context) (*world, error) {
 	if r.mirror == nil {
@@ -215,7 +201,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	unread := r.decide(ctx, run, s, &t)
 	next := t.next
 	if next != at {
-		recorded, err := r.advance(ctx, run, s, t)
+		recorded, err := r.turnTo(ctx, run, s, w, t)
 		if err != nil {
 			return 0, err
 		}
@@ -227,7 +213,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	}
 	hindered = errors.Join(hindered, unread)
 	if s.plan == nil {
-		return tick, hindered
+		return s.pace(at, next, e), hindered
 	}
 	if err := r.act(ctx, s, w, next); err != nil {
 		s.hindrance = err.Error()
