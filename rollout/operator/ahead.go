@@ -46,15 +46,14 @@ func (r *RunReconciler) turnTo(ctx context.Context, run *v1alpha1.PolicyRolloutR
 	return recorded, err
 }
 
-// remember makes a turn the one that is owed, and reports whether there is one.
-func (a *ahead) remember(t *turn) bool {
-	if a.owed == nil || placeOf(a.owed.at) != placeOf(t.at) {
-		return false
+// owes is the decision that is owed to a run in a state; nil: none is.
+func (a *ahead) owes(at rollout.State) *turn {
+	if a.owed == nil || placeOf(a.owed.at) != placeOf(at) {
+		return nil
 	}
-	at := t.at
-	*t = *a.owed
+	t := *a.owed
 	t.at = at
-	return true
+	return &t
 }
 
 // goAhead sends one write for each bridge and original that the cluster shows, if a turn

@@ -97,10 +97,9 @@ func TestARollbackThatIsNotRecordedIsNotForgotten(t *testing.T) {
 		t.Fatalf("wide: %v, phase %s", b.isWide(s.plan), run.Status.Phase)
 	}
 	refused = false
-	next := turn{at: back.at, evidence: rollout.Evidence{Settled: true, Required: 1, Proved: 1}}
-	b.must(b.decide(t.Context(), run, s, &next))
-	if next.next != back.next {
-		t.Fatalf("decided %+v, want the rollback that is owed", next.next)
+	next, err := b.turn(t.Context(), run, s, b.look(), back.at)
+	if b.must(err); next.next != back.next || next.picture != back.picture {
+		t.Fatalf("decided %+v, want the rollback that is owed, and what it rests on", next.next)
 	}
 	if recorded, err := b.turnTo(t.Context(), run, s, b.look(), next); !recorded || err != nil || s.owed != nil {
 		t.Errorf("recorded %v, owed %+v: %v", recorded, s.owed, err)

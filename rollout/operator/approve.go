@@ -41,9 +41,6 @@ func (r *RunReconciler) approvalsOf(ctx context.Context, from client.Reader, run
 // approvals is made on what the API server holds at that moment: the cache may still show
 // one that was taken back. What cannot be read was not approved.
 func (r *RunReconciler) decide(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t *turn) error {
-	if s.remember(t) {
-		return nil
-	}
 	var steps []rollout.StepPlan
 	t.limits, t.intent = defaultLimits, intent(run)
 	if s.plan != nil {

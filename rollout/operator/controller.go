@@ -186,19 +186,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if at.Phase == v1alpha1.PhasePreflight {
 		hindered = r.advancePreflight(ctx, run, s, w)
 	}
-	e, cells, p := s.gather(w, at)
-	if p != nil {
-		s.record.tally(p, s.coveredAs(at), s.stepName(at))
-	}
-	if at.Phase == v1alpha1.PhaseRollingBack {
-		e.Restored = s.plan == nil || s.restore == restoreDone || !everLive(run)
-		if p != nil {
-			s.record.recovered(p)
-		}
-	}
-	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.place.kind == commit && e.Settled
-	t := turn{at: at, evidence: e, cells: cells, picture: p}
-	unread := r.decide(ctx, run, s, &t)
+	t, unread := r.turn(ctx, run, s, w, at)
 	next := t.next
 	if next != at {
 		recorded, err := r.turnTo(ctx, run, s, w, t)
@@ -213,7 +201,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	}
 	hindered = errors.Join(hindered, unread)
 	if s.plan == nil {
-		return s.pace(at, next, e), hindered
+		return s.pace(at, next, t.evidence), hindered
 	}
 	if err := r.act(ctx, s, w, next); err != nil {
 		s.hindrance = err.Error()
@@ -223,7 +211,29 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		s.hindrance = "" // of preflight it says what preflight could not do
 	}
 	r.flush(run, s, time.Now())
-	return s.pace(at, next, e), hindered
+	return s.pace(at, next, t.evidence), hindered
+}
+
+// turn gathers what the probes show and decides on it. A decision that is owed rests on
+// what was gathered then, and nothing is gathered in between.
+func (r *RunReconciler) turn(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world, at rollout.State) (turn, error) {
+	if t := s.owes(at); t != nil {
+		return *t, nil
+	}
+	e, cells, p := s.gather(w, at)
+	if p != nil {
+		s.record.tally(p, s.coveredAs(at), s.stepName(at))
+	}
+	if at.Phase == v1alpha1.PhaseRollingBack {
+		e.Restored = s.plan == nil || s.restore == restoreDone || !everLive(run)
+		if p != nil {
+			s.record.recovered(p)
+		}
+	}
+	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.place.kind == commit && e.Settled
+	t := turn{at: at, evidence: e, cells: cells, picture: p}
+	err := r.decide(ctx, run, s, &t)
+	return t, err
 }
 
 // coveredAs is what the coverage of a live step is counted under; empty: none.
