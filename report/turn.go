@@ -124,7 +124,8 @@ func (b *Book) cuts(t *evidence.Turn, judged []evidence.Judged, at time.Time) er
 
 // measuredLast makes the rows say what was seen last. A path that must work and
 // fails when the run ends, or is held, does not hold, whatever was proved before;
-// nor does one that the last step left without proof.
+// nor does one that the last step left without proof. What others alone deny is no
+// cut, and does not hold either.
 func (b *Book) measuredLast(l *evidence.Look, judged []evidence.Judged) {
 	b.UnprovedLast(l, judged)
 	for _, c := range l.Checks {
@@ -132,11 +133,16 @@ func (b *Book) measuredLast(l *evidence.Look, judged []evidence.Judged) {
 			continue
 		}
 		row, p := b.rows[c.Row], &b.Report.Paths[c.Row]
+		blame := cmp.Or(c.Blame, &evidence.Blame{})
+		if blame.Foreign != "" && p.Finding != CutFinding && !row.Advisory {
+			p.Finding, p.Rule, p.Note = Inconclusive, blame.Rule, "denied by others, which says nothing about the candidates: "+blame.Foreign
+			continue
+		}
 		qualified := !l.Scope.Live() || b.Qualified == nil || b.Qualified[c.Row]
 		if p.Finding == CutFinding || !row.Allow() || row.Advisory || !qualified || !c.Last.Blocked() || c.Streak < evidence.Needed(l.Confirm, row.Via) {
 			continue
 		}
-		p.Finding, p.Rule = CutFinding, cmp.Or(c.Blame, &evidence.Blame{}).Rule
+		p.Finding, p.Rule = CutFinding, blame.Rule
 		p.Note = fmt.Sprintf("it failed when last tried: the newest %d attempts ended %s", c.Streak, c.Last)
 	}
 }

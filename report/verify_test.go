@@ -207,6 +207,31 @@ func TestAReportIsVerifiedByItsEvidence(t *testing.T) {
 	}
 }
 
+// What others alone deny when a run ends neither holds nor is cut, whatever was proved
+// before, and whether an attempt has failed of it yet or not. A cut stays one.
+func TestWhatOthersDenyAtTheEndProvesNothing(t *testing.T) {
+	blame := &evidence.Blame{Cause: "Policy", Rule: "ai/isolated ingress: no rule allows it", Outcome: "TimedOut"}
+	for _, last := range []probes.Outcome{probes.TimedOut, probes.Reached} {
+		for foreign, want := range map[string]Finding{"policy ai/isolated appeared": Inconclusive, "": map[probes.Outcome]Finding{probes.TimedOut: CutFinding, probes.Reached: Holds}[last]} {
+			x := aRolledBackRun(t)
+			x.book.State = rollout.State{Phase: v1alpha1.PhaseRollingBack, Step: 1, Cause: rollout.CauseAborted}
+			end := looking(rollout.Nobody, "")
+			for _, i := range []int{0, 2} {
+				b := *blame
+				b.Foreign, end.Checks[i].Last, end.Checks[i].Blame = foreign, last, &b
+			}
+			x.turn(t, end, func(turn *evidence.Turn) { turn.Evidence.Restored = true })
+			rows := x.report(t).Paths
+			if rows[0].Finding != CutFinding {
+				t.Errorf("the path that the candidates cut: %s", rows[0].Finding)
+			}
+			if q := rows[2]; q.Finding != want || foreign != "" && (q.Rule != blame.Rule || !strings.Contains(q.Note, foreign)) {
+				t.Errorf("%s, others did %q: %s, %s, %s; want %s", last, foreign, q.Finding, q.Rule, q.Note, want)
+			}
+		}
+	}
+}
+
 // Every field of a report, whatever fields there come to be, is either held against
 // the evidence or named as not covered.
 func TestAnEditOfAnyFieldIsFound(t *testing.T) {

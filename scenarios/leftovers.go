@@ -127,7 +127,7 @@ func (l *leftovers) policies(s *Scenario) {
 		committed := func(have client.Object) bool { // a run is called after its rollout
 			return strings.HasPrefix(have.GetAnnotations()[v1alpha1.AnnotationCommittedBy], s.Metadata.Name+"-")
 		}
-		for range l.there([]client.Object{networkPolicy(p)}, committed) {
+		for range l.there([]client.Object{p.Manifest()}, committed) {
 			l.add("policy "+policyKey(p), "--namespace", p.Namespace, "delete", "networkpolicy", p.Name)
 		}
 	}

@@ -53,6 +53,7 @@ func (p *positions) checkPolicies(at string, policies []v1alpha1.CandidatePolicy
 		} else {
 			p.checkNamespace(at+".namespace", policy.Namespace, t)
 		}
+		p.addAll(strict.CheckMarks(at, policy.Labels, policy.Annotations))
 		p.addAll(strict.CheckPolicy(at+".spec", policy.Spec))
 	}
 }

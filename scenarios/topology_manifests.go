@@ -9,13 +9,11 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/catalog"
 )
 
@@ -52,17 +50,9 @@ func (s *Scenario) Manifests(image string) ([]client.Object, error) {
 		deployments = append(deployments, d)
 	}
 	for _, p := range t.Policies {
-		policies = append(policies, networkPolicy(p))
+		policies = append(policies, p.Manifest())
 	}
 	return slices.Concat(namespaces, accounts, services, policies, deployments), nil
-}
-
-func networkPolicy(p v1alpha1.CandidatePolicy) *networkingv1.NetworkPolicy {
-	return &networkingv1.NetworkPolicy{
-		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
-		Spec:       *p.Spec.DeepCopy(),
-	}
 }
 
 func (w Workload) meta(name string) metav1.ObjectMeta {

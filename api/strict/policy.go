@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -46,6 +47,14 @@ func CheckPolicy(at string, spec networkingv1.NetworkPolicySpec) Faults {
 func CheckLabels(at string, labels map[string]string) Faults {
 	f := Faults{}
 	f.Labels(at, labels)
+	return f
+}
+
+// CheckMarks holds the labels and annotations of an object, which stand at that path,
+// against what the API server accepts.
+func CheckMarks(at string, labels, annotations map[string]string) Faults {
+	f := CheckLabels(at+".labels", labels)
+	f.AddErrors(apivalidation.ValidateAnnotations(annotations, field.NewPath(at+".annotations")))
 	return f
 }
 

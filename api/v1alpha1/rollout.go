@@ -245,8 +245,25 @@ type CandidatePolicy struct {
 	// +kubebuilder:validation:MinLength=1
 	Namespace string `json:"namespace"`
 	// +kubebuilder:validation:MinLength=1
-	Name string                         `json:"name"`
-	Spec networkingv1.NetworkPolicySpec `json:"spec"`
+	Name string `json:"name"`
+	// Labels that the policy has from the commit on. Those that a policy of that name has beside
+	// them stay.
+	// +kubebuilder:validation:MaxProperties=64
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations, as Labels.
+	// +kubebuilder:validation:MaxProperties=64
+	Annotations map[string]string              `json:"annotations,omitempty"`
+	Spec        networkingv1.NetworkPolicySpec `json:"spec"`
+}
+
+// Manifest is the candidate as an object of the API.
+func (c CandidatePolicy) Manifest() *networkingv1.NetworkPolicy {
+	c = *c.DeepCopy()
+	return &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Name, Labels: c.Labels, Annotations: c.Annotations},
+		Spec:       c.Spec,
+	}
 }
 
 // SuiteRef names a ConnectivitySuite.

@@ -27,7 +27,7 @@ type Check struct {
 	Share float64 // of the ready pods behind the Service that the policies deny, 0 to 1
 	Poor  string  // why the path has no vote after the change; asked before it
 	Gone  string  // why nobody tries the row, in words; then the check stands for none
-	Blame *Blame  // of a check that fails, or that gets through and must not
+	Blame *Blame  // of a check that fails, that others have denied, or that gets through and must not
 }
 
 // Flags are facts that are true or not.
@@ -48,6 +48,7 @@ const (
 	Allowed                     // and that is Allow
 	Witnessed                   // somebody got through to the same target by the same way
 	Reopened                    // it got through since the look at these paths began
+	Others                      // the live policies deny it, and without what others did they would not
 )
 
 // Is reports whether all of some facts are true.
@@ -68,6 +69,7 @@ type Blame struct {
 	Outcome string   `json:"outcome,omitempty"`
 	Leak    string   `json:"leak,omitempty"`    // why it gets through
 	Through []string `json:"through,omitempty"` // policies of others that a leak goes through
+	Foreign string   `json:"foreign,omitempty"` // what others did, by which alone the policies deny the path; empty: they did nothing
 }
 
 // Look is the facts about the rows of a run at one moment.

@@ -106,7 +106,8 @@ func (l *Look) judgeAllow(i int, row Row, j *Judged, q Qualified) {
 
 // judgeFailure says whose trouble the failures of a path are. Those that the
 // live policies deny are theirs, and nothing excuses them: not a target that is
-// down, because a policy may have brought it down. Any others must last, because
+// down, because a policy may have brought it down. Those that policies of others deny
+// alone are not ours to take back, and prove nothing. Any others must last, because
 // a target that restarts and a node that is busy fail too; then they are a cut
 // as well, because a data plane may differ from the specification, unless paths
 // that nothing of ours selects fail alike.
@@ -115,6 +116,8 @@ func (l *Look) judgeFailure(i int, row Row, j *Judged) {
 	switch explained := c.Is(Explained); {
 	case c.Is(Moved):
 		j.Note = "the target's address has changed, so a failure says nothing about the policy"
+	case c.Is(Others):
+		j.Note = "policies of others deny it, which says nothing about the candidates"
 	case explained && c.Streak >= Needed(l.Confirm, row.Via):
 		j.Cut = i + 1
 	case explained:
@@ -155,7 +158,7 @@ func (l *Look) judgePartly(i int, row Row, j *Judged) {
 		return
 	}
 	j.Proved, j.Note = false, c.Part
-	if row.Advisory || !l.Settled || c.Blocked == 0 {
+	if row.Advisory || c.Is(Others) || !l.Settled || c.Blocked == 0 {
 		return
 	}
 	expected := c.Share * float64(c.Blocked+c.Connected)

@@ -41,6 +41,7 @@ type wish struct {
 	original              *Original                   // that is to be so; nil: the run made the policy
 	hold                  rollout.Hold                // of the original, unless it becomes the candidate
 	release               bool                        // take off what the run wrote on the original
+	marks                 plan.Marks                  // that a policy of that role has beside ours
 }
 
 // bridgeWishes are the bridges in a given activation.
@@ -85,7 +86,7 @@ func (p *Plan) finalWishes(a rollout.Activation) []wish {
 	var out []wish
 	for i, x := range p.candidateWishes(a) {
 		c := p.Candidates[i]
-		x.name, x.role, x.original = c.Name, roleFinal, p.original(c.Namespace, c.Name)
+		x.name, x.role, x.original, x.marks = c.Name, roleFinal, p.original(c.Namespace, c.Name), c.Marks
 		if x.original == nil || a == rollout.Live {
 			out = append(out, x)
 		}
@@ -156,6 +157,7 @@ func (x wish) key() types.NamespacedName {
 
 func (x wish) object() *networkingv1.NetworkPolicy {
 	np := &networkingv1.NetworkPolicy{ObjectMeta: x.run.Meta(x.namespace, x.name, x.role), Spec: x.spec}
+	x.marks.On(np)
 	if x.selector != nil {
 		np.Annotations[v1alpha1.AnnotationSelector] = selectorText(x.selector)
 	}

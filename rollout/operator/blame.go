@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,22 @@ func (p *picture) blame(s sight) (cause, rule string) {
 		return cause, part.why.Rule()
 	}
 	return "Unexplained", "the live policies allow it, yet it does not work: the data plane differs from the specification, or the target failed"
+}
+
+// deniedByOthers says by which rule the live policies deny a path that must work, and
+// what others did that brought this about, without which they would not; empty: they
+// do not deny it, or would all the same.
+func (p *picture) deniedByOthers(s sight) (rule, did string) {
+	path := p.plan.Paths[s.route.path]
+	if p.planned == nil || path.Expect != v1alpha1.ExpectAllow {
+		return "", ""
+	}
+	planned := *p
+	planned.live = p.planned
+	if rule = planned.losesBy(p, s, path); rule == "" {
+		return "", ""
+	}
+	return rule, cmp.Or(p.foreign, "a policy of a namespace that the rollout does not write to denies it")
 }
 
 // blameLeak says why a path that must not work does. Where policies of others let

@@ -54,6 +54,10 @@ func (p *picture) allowFacts(s sight, path plan.Path, c *evidence.Check) {
 		c.Share = part.share
 		c.Part = fmt.Sprintf("a Service may send any attempt to pod %s/%s, and the live policies deny that: %s", part.denied.pod.Namespace, part.denied.pod.Name, part.why.Rule())
 	}
+	if c.Part != "" || s.state.Last.Blocked() {
+		rule, _ := p.deniedByOthers(s)
+		c.Set(evidence.Others, rule != "")
+	}
 	if !s.state.Last.Blocked() || !path.Votes() {
 		return
 	}
@@ -175,7 +179,8 @@ func (p *picture) blamed(i int, s sight, news bool) *evidence.Blame {
 	c := &p.facted.Checks[i]
 	j, allow := p.weighed[c.Row], p.rows[c.Row].Allow()
 	leak := !allow && j.Leak != 0 && news
-	if !leak && (!allow || !c.Last.Blocked() && j.Cut != i+1 && j.Failing != i+1) {
+	rule, did := p.deniedByOthers(s)
+	if !leak && rule == "" && (!allow || !c.Last.Blocked() && j.Cut != i+1 && j.Failing != i+1) {
 		return nil
 	}
 	if leak {
@@ -184,6 +189,9 @@ func (p *picture) blamed(i int, s sight, news bool) *evidence.Blame {
 	b := p.blameOf(s)
 	if leak {
 		b.Leak, b.Through = p.blameLeak(s)
+	}
+	if b.Foreign = did; rule != "" && b.Cause != "DNS" {
+		b.Rule = rule
 	}
 	return b
 }

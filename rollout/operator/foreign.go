@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,12 @@ func (c baselineChange) key() string {
 		return c.was.Key()
 	}
 	return c.now.Key()
+}
+
+// where is the namespace and the name of the policy.
+func (c baselineChange) where() (namespace, name string) {
+	x := cmp.Or(c.was, c.now)
+	return x.Namespace, x.Name
 }
 
 // digest tells one change of a policy from another.
@@ -79,6 +86,31 @@ func (s *session) baselineChanges(w *world) []baselineChange {
 	}
 	slices.SortFunc(out, func(a, b baselineChange) int { return strings.Compare(a.key(), b.key()) })
 	return out
+}
+
+// planned is the world as it is without what others did since the plan was made,
+// compiled; and what they did, in words. While candidates act, an original is what the
+// run makes of it. Where the run writes nothing it cuts nothing: those namespaces are
+// left out.
+func (s *session) planned(w *world) (*verdict.Snapshot, string) {
+	c := s.compiledFor(w)
+	if c.planned != nil {
+		return c.planned, c.foreign
+	}
+	world := within(s.plan.liveWorld(w), s.plan.Namespaces())
+	var did []string
+	for _, x := range s.baselineChanges(w) {
+		did = append(did, x.what)
+		if s.plan.original(x.where()) != nil && len(s.acting(w)) > 0 {
+			continue
+		}
+		world.Policies = slices.DeleteFunc(world.Policies, func(p verdict.Policy) bool { return p.Key() == x.key() })
+		if x.was != nil {
+			world.Policies = append(world.Policies, *x.was)
+		}
+	}
+	c.planned, c.foreign = verdict.Compile(world, nil), strings.Join(did, "; ")
+	return c.planned, c.foreign
 }
 
 // foreignChange says what somebody else did to the policies that the plan rests

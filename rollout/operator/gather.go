@@ -21,6 +21,7 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 		settled: !s.settledAt.IsZero(), threshold: s.record.confirmations(s.plan),
 		dns: w.nameServers(), ours: w.ours(),
 	}
+	p.planned, p.foreign = s.planned(w)
 	if p.recent, p.rows, p.cells = s.wroteSoonBefore, s.record.Rows(), s.record.cells; scope.Live() {
 		p.qualified = s.record.qualified()
 	}
@@ -39,6 +40,8 @@ func (s *session) look(w *world, scope rollout.Scope, now time.Time) *picture {
 type compiled struct {
 	version             uint64
 	live, before, apart *verdict.Snapshot
+	planned             *verdict.Snapshot
+	foreign             string // what others changed of what that holds
 }
 
 // live is the world as it is, compiled.

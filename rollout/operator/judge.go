@@ -55,9 +55,11 @@ type picture struct {
 	unseen bool
 	since  time.Time // when a look at paths that nobody changes began; zero: it goes by marks alone
 	// recent reports whether failures that began at a time may be the effect of a write of ours; nil: they may not.
-	recent func(began time.Time) bool
-	rows   []evidence.Row // of the plan; nil: judge lists them
-	cells  []cell         // of the rows
+	recent  func(began time.Time) bool
+	planned *verdict.Snapshot // what is live, without what others did meanwhile; nil: not known
+	foreign string            // what they did, in words
+	rows    []evidence.Row    // of the plan; nil: judge lists them
+	cells   []cell            // of the rows
 
 	// What judge made of it.
 	facted  evidence.Look

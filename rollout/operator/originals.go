@@ -38,7 +38,12 @@ type note struct {
 	Becomes string                         `json:"becomes,omitempty"` // see Original
 	Stage   int                            `json:"stage,omitempty"`   // see Original.stage: that the run wrote last
 	Spec    networkingv1.NetworkPolicySpec `json:"spec"`              // as it was before the run
+	Set     plan.Marks                     `json:"set,omitzero"`      // see plan.Original
+	Was     plan.Marks                     `json:"was,omitzero"`
 }
+
+// becameCandidate is the stage of an original that its candidate has taken the place of.
+const becameCandidate = int(rollout.Gone) + 1
 
 // noteOf reads what a policy carries of a run that changes it; false: nothing, or
 // nothing that can be read.
@@ -53,7 +58,7 @@ func noteOf(np *networkingv1.NetworkPolicy) (note, bool) {
 
 // original is what the policy was, by what it carries.
 func (n note) original(np *networkingv1.NetworkPolicy) *Original {
-	return &Original{Policy: plan.Policy{Namespace: np.Namespace, Name: np.Name, Spec: n.Spec}, UID: np.UID, Becomes: n.Becomes}
+	return &Original{Policy: plan.Policy{Namespace: np.Namespace, Name: np.Name, Spec: n.Spec}, UID: np.UID, Becomes: n.Becomes, Set: n.Set, Was: n.Was}
 }
 
 // heldBy reports whether the run changes the policy, by what the policy carries.
@@ -111,7 +116,7 @@ func (o *Original) stage(np *networkingv1.NetworkPolicy, run runKey) int {
 		return -1
 	}
 	if o.became(np) {
-		return int(rollout.Gone) + 1
+		return becameCandidate
 	}
 	return slices.IndexFunc([]rollout.Hold{rollout.Whole, rollout.Unenforced, rollout.Gone}, func(h rollout.Hold) bool {
 		return equality.Semantic.DeepEqual(o.wish(h, run).spec, np.Spec)
@@ -197,9 +202,14 @@ func (x wish) noted() *networkingv1.NetworkPolicy {
 		delete(np.Annotations, v1alpha1.AnnotationOriginal)
 		return np
 	}
-	n := note{Run: x.run.Name, RunUID: x.run.UID, Becomes: x.original.Becomes, Spec: x.original.Spec, Stage: int(x.hold)}
-	if x.role == roleFinal {
-		n.Stage = int(rollout.Gone) + 1
+	o := x.original
+	n := note{Run: x.run.Name, RunUID: x.run.UID, Becomes: o.Becomes, Spec: o.Spec, Stage: int(x.hold), Set: o.Set, Was: o.Was}
+	switch before, held := noteOf(np); {
+	case x.role == roleFinal:
+		n.Stage = becameCandidate
+		o.Set.On(np)
+	case held && before.heldBy(x.run) && before.Stage == becameCandidate:
+		o.Was.Instead(o.Set, np)
 	}
 	raw, err := json.Marshal(n)
 	if err != nil {
@@ -298,7 +308,7 @@ func (p *Plan) noteOn(np *networkingv1.NetworkPolicy, run runKey) (note, bool) {
 	if o == nil || o.UID != np.UID {
 		return note{}, false
 	}
-	return note{Run: run.Name, RunUID: run.UID, Becomes: o.Becomes, Spec: o.Spec}, true
+	return note{Run: run.Name, RunUID: run.UID, Becomes: o.Becomes, Spec: o.Spec, Set: o.Set, Was: o.Was}, true
 }
 
 // settleOriginal does so for one; the zero note says that only its label is the run's.

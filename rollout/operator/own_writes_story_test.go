@@ -132,6 +132,7 @@ func TestTheControllerItselfWritesOverNothingOfOthers(t *testing.T) {
 			theirs.Spec.PodSelector = rollout.MatchNothing()
 		}), "changes and deletes policies and ConfigMaps that a run made, or that it noted how to give back"},
 		{"a borrowed policy with the candidate's rules", all(borrowed, func() { borrowed.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}} }), ""},
+		{"a label of others on a borrowed policy", all(borrowed, func() { borrowed.Labels["team"] = "b" }), ""},
 		{"a borrowed policy given back", all(borrowed, func() { delete(borrowed.Labels, v1alpha1.LabelOriginal) }), ""},
 		{"a borrowed policy given back as another", all(borrowed, func() {
 			delete(borrowed.Labels, v1alpha1.LabelOriginal)

@@ -12,15 +12,13 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
-
-	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
 // policiesFrom reads every value of a ConfigMap as a YAML stream of
 // NetworkPolicies, strictly: a misspelt field would otherwise allow or deny
 // what nobody meant.
-func policiesFrom(cm *corev1.ConfigMap, no *refusal) []v1alpha1.CandidatePolicy {
-	var out []v1alpha1.CandidatePolicy
+func policiesFrom(cm *corev1.ConfigMap, no *refusal) []*networkingv1.NetworkPolicy {
+	var out []*networkingv1.NetworkPolicy
 	for _, key := range sortedKeys(cm.Data) {
 		where := fmt.Sprintf("ConfigMap %s/%s, key %s", cm.Namespace, cm.Name, key)
 		docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader([]byte(cm.Data[key]))))
@@ -44,7 +42,7 @@ func policiesFrom(cm *corev1.ConfigMap, no *refusal) []v1alpha1.CandidatePolicy 
 			case np.Namespace == "" || np.Name == "":
 				no.add("%s, document %d: metadata.namespace and metadata.name must be set", where, n)
 			default:
-				out = append(out, v1alpha1.CandidatePolicy{Namespace: np.Namespace, Name: np.Name, Spec: np.Spec})
+				out = append(out, &np)
 			}
 		}
 	}

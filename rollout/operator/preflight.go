@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -192,8 +193,11 @@ func denied(err error) bool {
 
 // readCandidates reads the policies, inline or from a ConfigMap, which becomes a source
 // of the plan.
-func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyRollout, p *Plan, no *refusal) ([]v1alpha1.CandidatePolicy, error) {
-	out := ro.Spec.Policies.Inline
+func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyRollout, p *Plan, no *refusal) ([]*networkingv1.NetworkPolicy, error) {
+	var out []*networkingv1.NetworkPolicy
+	for _, c := range ro.Spec.Policies.Inline {
+		out = append(out, c.Manifest())
+	}
 	if ref := ro.Spec.Policies.ConfigMapRef; ref != nil {
 		var cm corev1.ConfigMap
 		key := types.NamespacedName{Namespace: ro.Namespace, Name: ref.Name}
@@ -212,12 +216,15 @@ func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyR
 		out = policiesFrom(&cm, no)
 	}
 	no.addMisplaced(ro, out)
+	for _, c := range out {
+		no.reasons = append(no.reasons, rollout.Unkept(c, &ro.Spec)...)
+	}
 	return out, nil
 }
 
 // addMisplaced refuses policies where no rollout may write, and those that the rollout
 // names twice.
-func (no *refusal) addMisplaced(ro *v1alpha1.PolicyRollout, candidates []v1alpha1.CandidatePolicy) {
+func (no *refusal) addMisplaced(ro *v1alpha1.PolicyRollout, candidates []*networkingv1.NetworkPolicy) {
 	protected := append(slices.Clone(always), ro.Spec.ProtectedNamespaces...)
 	seen := map[string]bool{}
 	check := func(key, namespace, twice string) {

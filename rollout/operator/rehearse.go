@@ -19,7 +19,7 @@ import (
 
 // rehearse has the API server default and check every write of the rollout without
 // storing it. In between the plan is settled: by the same code as in tightrope plan.
-func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1alpha1.CandidatePolicy, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
+func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []*networkingv1.NetworkPolicy, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
 	write, err := r.forward(p)
 	if err != nil {
 		return err
@@ -28,7 +28,11 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []v1al
 	if err != nil {
 		return err
 	}
-	planner.Settle(&p.Plan, planner.Change{Candidates: defaulted, Remove: spec.Policies.Remove, Policies: w.policies})
+	change := planner.Change{Candidates: defaulted, Remove: spec.Policies.Remove, Policies: w.policies}
+	planner.Settle(&p.Plan, change)
+	for _, key := range change.Unmarked() {
+		p.Unprobeable = append(p.Unprobeable, report.NotTested{What: "the labels and annotations of policy " + key, Reason: "its spec is in force already, so the rollout does not write it; no traffic depends on the rest: write that with kubectl label or annotate"})
+	}
 	p.noteRemovals(spec, w)
 	for i := range p.Originals {
 		if err := r.rehearseOriginal(ctx, p, write, (*Original)(&p.Originals[i]), spec, w, no); err != nil {
@@ -60,18 +64,19 @@ var errInPlace = errors.New("every policy of the rollout is in place already")
 
 // rehearseCandidates returns the policies as the API server defaults them, without
 // those that it refuses.
-func (p *Plan) rehearseCandidates(ctx context.Context, write *writer.Writer, candidates []v1alpha1.CandidatePolicy, no *refusal) ([]plan.Policy, error) {
-	var out []plan.Policy
+func (p *Plan) rehearseCandidates(ctx context.Context, write *writer.Writer, candidates []*networkingv1.NetworkPolicy, no *refusal) ([]plan.Candidate, error) {
+	var out []plan.Candidate
 	for i, c := range candidates {
 		// With the marks that it will have: admission may ask for them.
 		np := &networkingv1.NetworkPolicy{ObjectMeta: p.key().Meta(c.Namespace, plan.ObjectName(p.Run, "rehearsal", i), roleCandidate), Spec: *c.Spec.DeepCopy()}
+		plan.MarksOf(c).On(np)
 		switch err := write.Rehearse(ctx, np); {
 		case denied(err):
 			no.add("policy %s/%s: the API server refuses it: %v", c.Namespace, c.Name, err)
 		case err != nil:
 			return nil, fmt.Errorf("rehearse policy %s/%s: %w", c.Namespace, c.Name, err)
 		default:
-			out = append(out, plan.Policy{Namespace: c.Namespace, Name: c.Name, Spec: np.Spec})
+			out = append(out, plan.Candidate{Policy: plan.Policy{Namespace: c.Namespace, Name: c.Name, Spec: np.Spec}, Marks: plan.MarksOf(c)})
 		}
 	}
 	return out, nil
@@ -103,12 +108,19 @@ func (r *RunReconciler) rehearseOriginal(ctx context.Context, p *Plan, write *wr
 		no.add("%s", why)
 		return nil
 	}
-	for _, x := range []struct {
+	type try struct {
 		write *writer.Writer
-		hold  rollout.Hold
+		wish  wish
 		to    string
-	}{{write, rollout.Unenforced, "changed"}, {write, rollout.Gone, "changed"}, {r.Write, rollout.Whole, "given back"}} {
-		wish := o.wish(x.hold, p.key())
+	}
+	tries := []try{{write, o.wish(rollout.Unenforced, p.key()), "changed"}, {write, o.wish(rollout.Gone, p.key()), "changed"}, {r.Write, o.wish(rollout.Whole, p.key()), "given back"}}
+	for _, x := range p.finalWishes(rollout.Live) {
+		if x.original != nil && x.original.UID == o.UID && p.Account.Name != "" { // admission lets the controller do so with what it has in hand only
+			tries = append(tries, try{write, x, "changed"})
+		}
+	}
+	for _, x := range tries {
+		wish := x.wish
 		wish.have = have
 		np := wish.noted()
 		np.Spec = wish.spec
@@ -136,7 +148,7 @@ func (w *world) unmarked(namespace, name string) *networkingv1.NetworkPolicy {
 // some away there.
 type writes map[string]bool
 
-func writesOf(candidates []v1alpha1.CandidatePolicy, remove []v1alpha1.PolicyRef) writes {
+func writesOf(candidates []*networkingv1.NetworkPolicy, remove []v1alpha1.PolicyRef) writes {
 	out := writes{}
 	for _, c := range candidates {
 		out[c.Namespace] = false

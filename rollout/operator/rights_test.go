@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -74,7 +75,7 @@ func TestACommandOfARefusalHasNamesOnly(t *testing.T) {
 			Identities: []v1alpha1.Identity{{Name: "x", Namespace: ns}},
 			Paths:      []v1alpha1.Path{{To: v1alpha1.Target{Service: v1alpha1.ServiceTarget{Namespace: ns, Name: "s"}}}},
 		}}
-		candidates := writesOf([]v1alpha1.CandidatePolicy{{Namespace: ns, Name: "p"}}, []v1alpha1.PolicyRef{{Namespace: ns, Name: "q"}})
+		candidates := writesOf([]*networkingv1.NetworkPolicy{{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "p"}}}, []v1alpha1.PolicyRef{{Namespace: ns, Name: "q"}})
 		suites := []v1alpha1.ConnectivitySuite{suite}
 		if d := forwardDemands(candidates, suites, &world{}); len(d)+len(backDemands(candidates, suites)) > 0 {
 			t.Errorf("%q gets commands: %v", ns, d)

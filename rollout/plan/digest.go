@@ -28,7 +28,7 @@ type decided struct {
 	Budget     float64
 	Identities []v1alpha1.Identity
 	Paths      []v1alpha1.Path
-	Candidates []Policy
+	Candidates []decidedCandidate
 	Bridges    []rollout.Bridge
 	Originals  []decidedOriginal
 	Baseline   []Policy
@@ -37,6 +37,13 @@ type decided struct {
 	// Of a rollout in waves; empty where there is one only.
 	Waves []rollout.Wave `json:",omitempty"`
 	Wave  int64          `json:",omitempty"`
+}
+
+// decidedCandidate is a Candidate without the name of its temporary object.
+type decidedCandidate struct {
+	Policy
+	Labels      map[string]*string `json:",omitempty"` // a plan that has none has the digest that it had before there were any
+	Annotations map[string]*string `json:",omitempty"`
 }
 
 // decidedOriginal is an Original without what the API server made of it.
@@ -64,7 +71,7 @@ func (p *Plan) decided() decided {
 		d.Paths = append(d.Paths, path.defaulted())
 	}
 	for _, c := range p.Candidates {
-		d.Candidates = append(d.Candidates, c.Policy)
+		d.Candidates = append(d.Candidates, decidedCandidate{c.Policy, c.Marks.Labels, c.Marks.Annotations})
 	}
 	for _, b := range p.Bridges {
 		d.Bridges = append(d.Bridges, b.Bridge)
@@ -73,7 +80,7 @@ func (p *Plan) decided() decided {
 		d.Originals = append(d.Originals, decidedOriginal{o.Policy, o.Becomes})
 	}
 	d.Paths = sorted(d.Paths, func(path v1alpha1.Path) string { return path.Name }) // a plan has each name once
-	d.Candidates = sorted(d.Candidates, Policy.Key)
+	d.Candidates = sorted(d.Candidates, func(c decidedCandidate) string { return c.Key() })
 	d.Bridges = sorted(d.Bridges, func(b rollout.Bridge) string { return b.Namespace + "/" + string(b.Direction) })
 	d.Originals = sorted(d.Originals, func(o decidedOriginal) string { return o.Key() })
 	return d

@@ -37,10 +37,11 @@ func aPlan() *Plan {
 		Limits: rollout.Limits{Inconclusive: time.Minute}, Interval: time.Second, Timeout: time.Second, Budget: 1e-6,
 		Identities: []v1alpha1.Identity{{Name: "one", Namespace: "a"}, {Name: "two", Namespace: "a"}},
 		Paths:      []Path{path("p1"), path("p2")},
-		Candidates: []Candidate{{policy("c1"), "o1"}, {policy("c2"), "o2"}},
+		Candidates: []Candidate{{Policy: policy("c1"), Object: "o1",
+			Marks: Marks{Labels: map[string]*string{"l": new("v")}, Annotations: map[string]*string{"a": new("v")}}}, {Policy: policy("c2"), Object: "o2"}},
 		Bridges: []Bridge{{rollout.Bridge{Namespace: "a", Direction: "Ingress", Selector: policy("x").Spec.PodSelector}, "b1"},
 			{rollout.Bridge{Namespace: "a", Direction: "Ingress", Selector: policy("y").Spec.PodSelector}, "b2"}},
-		Originals:  []Original{{Policy: policy("c1"), UID: "1", Becomes: "sum"}, {Policy: policy("gone"), UID: "2"}},
+		Originals:  []Original{{Policy: policy("c1"), UID: "1", Becomes: "sum", Set: Marks{Labels: map[string]*string{"l": new("v")}}, Was: Marks{Labels: map[string]*string{"l": nil}}}, {Policy: policy("gone"), UID: "2"}},
 		Baseline:   []Policy{policy("c1"), policy("gone")},
 		Exceptions: []v1alpha1.Exception{{Type: v1alpha1.ExceptionPredictedCut, Path: "p1", Reason: "x"}, {Type: v1alpha1.ExceptionPredictedCut, Path: "p2", Reason: "y"}},
 		Protected:  []string{"n", "m"},
@@ -60,9 +61,10 @@ var fields = map[string]bool{
 
 	"Path.Path": true, "Path.Asked": true,
 	"Path.WitnessPath": false, "Path.WitnessIdentity": false, "Path.WitnessWays": false, "Path.MayFail": false, // by today's pods, or by Exceptions
-	"Candidate.Policy": true, "Candidate.Object": false,
+	"Candidate.Policy": true, "Candidate.Marks": true, "Candidate.Object": false,
+	"Marks.Labels": true, "Marks.Annotations": true,
 	"Bridge.Bridge": true, "Bridge.Object": false,
-	"Original.Policy": true, "Original.Becomes": true, "Original.UID": false, "Original.Fields": false,
+	"Original.Policy": true, "Original.Becomes": true, "Original.UID": false, "Original.Fields": false, "Original.Set": false, "Original.Was": false,
 	"Policy.Namespace": true, "Policy.Name": true, "Policy.Spec": true,
 	"StepPlan.Name": true, "StepPlan.Phase": true, "StepPlan.Scope": true, "StepPlan.MaxPods": true, "StepPlan.Gate": true, "StepPlan.Gates": true,
 	"Limits.Preflight": true, "Limits.Inconclusive": true, "Limits.Rollback": true, "Limits.Silence": true,
@@ -157,6 +159,12 @@ func change(v reflect.Value) bool {
 			return v.Type().Elem().Kind() != reflect.String || change(v.Index(0))
 		}
 		v.Set(v.Slice(0, v.Len()-1))
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			v.SetMapIndex(key, reflect.Zero(v.Type().Elem()))
+			return true
+		}
+		return false
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if change(v.Field(i)) {
@@ -244,7 +252,8 @@ func TestADigestSurvivesTheCodec(t *testing.T) {
 func TestDigestsStayAsTheyAre(t *testing.T) {
 	const want = "sha256:58aba8d17627f3289cc334c9e745df53473051b6331bd2703206df35b160c511"
 	p := aPlan()
-	p.Waves, p.Wave = nil, 1 // a rollout that is one wave has the digest that it had before there were waves
+	p.Candidates[0].Marks = Marks{} // one without labels has the digest that it had before they were kept
+	p.Waves, p.Wave = nil, 1        // a rollout that is one wave has the digest that it had before there were waves
 	if got := p.Digest(); got != want {
 		t.Errorf("got %s, want %s: name the change in the notes of the release", got, want)
 	}

@@ -63,6 +63,8 @@ func (p Policy) Key() string { return p.Namespace + "/" + p.Name }
 // carries it until the commit.
 type Candidate struct {
 	Policy
+	// Marks that the policy has from the commit on.
+	Marks  Marks  `json:"marks,omitzero"`
 	Object string `json:"object"`
 }
 
@@ -80,6 +82,9 @@ type Original struct {
 	Fields []metav1.ManagedFieldsEntry `json:"fields,omitempty"`
 	// Becomes is the digest of the spec that the commit gives it; empty: it goes.
 	Becomes string `json:"becomes,omitempty"`
+	// Set are the marks that the commit changes on it, and Was what it had in their place.
+	Set Marks `json:"set,omitzero"`
+	Was Marks `json:"was,omitzero"`
 }
 
 // Namespaces that the plan writes policies to, sorted.

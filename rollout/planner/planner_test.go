@@ -64,7 +64,7 @@ func planned(t *testing.T, in input) plan.Plan {
 	}
 	c := Change{Remove: in.rollout.Spec.Policies.Remove, Policies: in.policies}
 	for _, candidate := range in.rollout.Spec.Policies.Inline {
-		c.Candidates = append(c.Candidates, plan.Policy{Namespace: candidate.Namespace, Name: candidate.Name, Spec: verdict.Defaulted(candidate.Spec)})
+		c.Candidates = append(c.Candidates, plan.Candidate{Policy: plan.Policy{Namespace: candidate.Namespace, Name: candidate.Name, Spec: verdict.Defaulted(candidate.Spec)}, Marks: plan.MarksOf(candidate.Manifest())})
 	}
 	Settle(&p, c)
 	if err := Bridge(&p, in.policies); err != nil {
@@ -147,5 +147,38 @@ func TestWhatIsWrongWithARollout(t *testing.T) {
 	spec.Stages, spec.Analysis.FalseRollbackBudget, spec.Analysis.Interval.Duration = nil, "none", time.Millisecond
 	if _, wrong := Begin(&in.rollout); len(wrong) != 3 {
 		t.Errorf("got %q, want three things", wrong)
+	}
+}
+
+// The marks of a candidate are part of what is decided, where its spec is to be written;
+// what a policy had in their place is remembered, for the way back.
+func TestACandidateKeepsItsLabelsAndAnnotations(t *testing.T) {
+	was := planned(t, anInput())
+	in := anInput()
+	for i := range in.rollout.Spec.Policies.Inline {
+		in.rollout.Spec.Policies.Inline[i].Labels = map[string]string{"team": "b"}
+	}
+	in.policies[0].Labels = map[string]string{"team": "a", "other": "x"}
+	p := planned(t, in)
+	if p.Digest() == was.Digest() {
+		t.Error("the digest does not cover them")
+	}
+	for _, c := range p.Candidates {
+		if c.Marks.Labels["team"] == nil || *c.Marks.Labels["team"] != "b" {
+			t.Errorf("%s has %v", c.Key(), c.Marks)
+		}
+	}
+	if o := p.Originals[0]; o.Key() != "a/old" || len(o.Was.Labels) != 1 || *o.Was.Labels["team"] != "a" {
+		t.Errorf("%s had %v", o.Key(), o.Was)
+	}
+	in.policies[0].Labels["other"] = "y"
+	if again := planned(t, in); again.Digest() != p.Digest() {
+		t.Error("labels of others change the digest")
+	}
+	c := Change{Policies: in.policies, Candidates: []plan.Candidate{
+		{Policy: plan.Policy(defaulted(&in.policies[3])), Marks: plan.MarksOf(in.rollout.Spec.Policies.Inline[0].Manifest())},
+		{Policy: plan.Policy(defaulted(&in.policies[2]))}}}
+	if got := c.Unmarked(); !slices.Equal(got, []string{"a/same"}) {
+		t.Errorf("in force with other labels are %q", got)
 	}
 }

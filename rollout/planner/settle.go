@@ -14,23 +14,26 @@ import (
 
 // Change is what a rollout does to the policies that are there.
 type Change struct {
-	Candidates []plan.Policy // as the API server defaults them
+	Candidates []plan.Candidate // as the API server defaults them, with the marks that their author wants
 	Remove     []v1alpha1.PolicyRef
 	Policies   []networkingv1.NetworkPolicy // of the cluster; those that a run has made are no baseline
 }
 
 // Settle sorts the policies of a rollout into those that are added, changed and
-// removed. A candidate that is in force already is no work, and neither is a removal of
-// what is not there. Bridge comes next.
+// removed. A candidate that is in force already is no work, whatever its marks: those
+// need no rollout. Neither is a removal of what is not there. Bridge comes next.
 func Settle(p *plan.Plan, c Change) {
 	for _, candidate := range c.Candidates {
 		if have := c.unmarked(candidate.Namespace, candidate.Name); have != nil {
 			if rollout.SameSpec(have.Spec, candidate.Spec) {
 				continue
 			}
-			p.Originals = append(p.Originals, originalOf(have, plan.SumOf(candidate.Spec)))
+			o := originalOf(have, plan.SumOf(candidate.Spec))
+			o.Set, o.Was = candidate.Marks.Changing(have)
+			p.Originals = append(p.Originals, o)
 		}
-		p.Candidates = append(p.Candidates, plan.Candidate{Policy: candidate, Object: plan.ObjectName(p.Run, plan.RoleCandidate, len(p.Candidates))})
+		candidate.Object = plan.ObjectName(p.Run, plan.RoleCandidate, len(p.Candidates))
+		p.Candidates = append(p.Candidates, candidate)
 	}
 	for _, ref := range c.Remove {
 		if have := c.unmarked(ref.Namespace, ref.Name); have != nil {
@@ -89,4 +92,20 @@ func defaulted(np *networkingv1.NetworkPolicy) verdict.Policy {
 	policy := verdict.PolicyOf(np)
 	policy.Spec = verdict.Defaulted(policy.Spec)
 	return policy
+}
+
+// Unmarked are the keys of candidates that are in force already with other labels or
+// annotations than their author wants, which stay as they are.
+func (c Change) Unmarked() []string {
+	var out []string
+	for _, candidate := range c.Candidates {
+		have := c.unmarked(candidate.Namespace, candidate.Name)
+		if have == nil || !rollout.SameSpec(have.Spec, candidate.Spec) {
+			continue
+		}
+		if set, _ := candidate.Marks.Changing(have); !set.IsZero() {
+			out = append(out, candidate.Key())
+		}
+	}
+	return out
 }

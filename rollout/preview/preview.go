@@ -144,7 +144,14 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.name = workloads(set)
 	p.Summary = rollout.Summarize(change, edges, rollout.SummaryOptions{
 		ProofOptions: rollout.ProofOptions{Ports: t.ports, AllowUnisolation: rollout.AllowedUnisolations(&r.Object.Spec), Waves: r.Object.Spec.Waves}, Name: p.name, DeclaredOnly: true, PodsOnly: true})
-	p.Digest = digest(set, r, change.Candidates, p.Summary.Proof.Waves)
+	settled := settledBy(set, r)
+	p.Digest = digest(set, r, settled, p.Summary.Proof.Waves)
+	for _, key := range settled.Unmarked() {
+		p.Notes = append(p.Notes, fmt.Sprintf("policy %s is in force with other labels or annotations: the rollout leaves those as they are, because no traffic depends on them; write them with kubectl label or annotate", key))
+	}
+	for _, c := range r.Candidates {
+		p.Summary.Refusals = append(p.Summary.Refusals, rollout.Unkept(c.Object, &r.Object.Spec)...)
+	}
 	p.Summary.Refusals = append(p.Summary.Refusals, rollout.UnknownFirst(r.Object.Spec.Waves, namespaces(change))...)
 	for _, np := range set.Objects.NetworkPolicies {
 		if why := rollout.WrittenOver(np.Object, &r.Object.Spec); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
@@ -177,9 +184,24 @@ func namespaces(c rollout.Change) []string {
 	return slices.Compact(all)
 }
 
+// settledBy is what the planner settles of a rollout.
+func settledBy(set *manifest.Set, r manifest.Rollout) planner.Change {
+	change := planner.Change{Remove: r.Object.Spec.Policies.Remove}
+	for _, c := range r.Candidates {
+		policy := verdict.PolicyOf(c.Object)
+		policy.Spec = verdict.Defaulted(policy.Spec)
+		change.Candidates = append(change.Candidates, plan.Candidate{Policy: plan.Policy(policy), Marks: plan.MarksOf(c.Object)})
+	}
+	slices.SortFunc(change.Candidates, func(a, b plan.Candidate) int { return strings.Compare(a.Key(), b.Key()) })
+	for _, np := range set.Objects.NetworkPolicies {
+		change.Policies = append(change.Policies, *np.Object)
+	}
+	return change
+}
+
 // digest is that of the plan that the controller would make: of the first wave, where
 // there are several.
-func digest(set *manifest.Set, r manifest.Rollout, candidates []verdict.Policy, waves []rollout.Wave) string {
+func digest(set *manifest.Set, r manifest.Rollout, change planner.Change, waves []rollout.Wave) string {
 	ro := *r.Object
 	ro.Namespace = r.Namespace // a manifest may leave it out
 	decided, _ := planner.Begin(&ro)
@@ -196,13 +218,6 @@ func digest(set *manifest.Set, r manifest.Rollout, candidates []verdict.Policy, 
 				decided.Paths = append(decided.Paths, planner.PathOf(path))
 			}
 		}
-	}
-	change := planner.Change{Remove: ro.Spec.Policies.Remove}
-	for _, c := range candidates {
-		change.Candidates = append(change.Candidates, plan.Policy(c))
-	}
-	for _, np := range set.Objects.NetworkPolicies {
-		change.Policies = append(change.Policies, *np.Object)
 	}
 	planner.Settle(&decided, change)
 	if decided.Wave, decided.Waves = 1, planner.Waves(waves, ro.Spec.Waves); len(decided.Waves) > 1 {

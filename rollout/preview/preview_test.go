@@ -261,3 +261,20 @@ func TestTheConclusionNamesTheExceptionsThatAccept(t *testing.T) {
 		}
 	}
 }
+
+// Labels of a candidate are decided with it, and some are refused, as the controller does.
+func TestLabelsOfACandidateAreDecided(t *testing.T) {
+	with := func(labels string) Preview {
+		return preview(t, "FROM", "app", "TO", "gateway", "EXPECT", "Allow", "    - name: gateway\n", "    - name: gateway\n      labels: "+labels+"\n")
+	}
+	none, one, other := with("{}"), with("{team: a}"), with("{team: b}")
+	if none.Digest == one.Digest || one.Digest == other.Digest {
+		t.Errorf("digests %s, %s, %s", none.Digest, one.Digest, other.Digest)
+	}
+	if one.Result() != Clean {
+		t.Errorf("with a label it is %s: %q", one.Result(), one.Summary.Refusals)
+	}
+	if p := with("{tightrope.dev/run: r}"); p.Result() != Refused || !strings.Contains(p.Summary.Refusals[0], "has label tightrope.dev/run in the rollout") {
+		t.Errorf("with a label of ours it is %s: %q", p.Result(), p.Summary.Refusals)
+	}
+}

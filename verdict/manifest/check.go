@@ -21,7 +21,7 @@ import (
 // matters for verdicts: selectors, labels, ports and addresses.
 
 func checkNetworkPolicy(p *networkingv1.NetworkPolicy) strict.Faults {
-	return strict.CheckPolicy("spec", p.Spec)
+	return append(strict.CheckMarks("metadata", p.Labels, p.Annotations), strict.CheckPolicy("spec", p.Spec)...)
 }
 
 func checkClusterPolicy(p *v1alpha2.ClusterNetworkPolicy) strict.Faults {

@@ -9,7 +9,6 @@ import (
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/tightrope-dev/tightrope/api/strict"
@@ -43,6 +42,7 @@ func checkRollout(r *v1alpha1.PolicyRollout) strict.Faults {
 		} else {
 			seen[k] = true
 		}
+		f = append(f, strict.CheckMarks(at, p.Labels, p.Annotations)...)
 		f = append(f, strict.CheckPolicy(at+".spec", p.Spec)...)
 	}
 	f = append(f, strict.CheckRemove(at+".remove", policies.Remove, func(key string) bool { return seen[key] })...)
@@ -128,9 +128,7 @@ func inline(rollout Typed[v1alpha1.PolicyRollout]) []Typed[networkingv1.NetworkP
 		at.path = at.join(index("spec.policies.inline", i))
 		at.APIVersion, at.Kind, at.Namespace, at.Name = networkingv1.SchemeGroupVersion.String(), "NetworkPolicy", p.Namespace, p.Name
 		at.Position = at.Where("")
-		all = append(all, Typed[networkingv1.NetworkPolicy]{Source: at, Object: &networkingv1.NetworkPolicy{
-			ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}, Spec: p.Spec,
-		}})
+		all = append(all, Typed[networkingv1.NetworkPolicy]{Source: at, Object: p.Manifest()})
 	}
 	return all
 }
