@@ -33,13 +33,15 @@ type Book struct {
 	Lost uint64
 	// Gaps are when decisions were made that nothing but the run's status tells of.
 	Gaps []time.Time
-	// unproved is when such a decision committed the run: that is no proof. Zero: none did.
+	// unproved is when such a decision took the run forward: a commit that follows rests on
+	// what nobody wrote down. Zero: none did.
 	unproved time.Time
 
-	rows  []evidence.Row
-	steps []rollout.StepPlan
-	cells map[string]Coverage // by place
-	cutAt map[int]int         // index in Report.Cuts by row
+	rows   []evidence.Row
+	access []evidence.Access
+	steps  []rollout.StepPlan
+	cells  map[string]Coverage // by place
+	cutAt  map[int]int         // index in Report.Cuts by row
 }
 
 // Begun reports whether the run wrote down what it is about.
@@ -97,7 +99,7 @@ func (b *Book) begin(x *evidence.Begin, at time.Time) error {
 		return fmt.Errorf("%w: %d rows are more than %d", errBook, len(x.Rows), MaxRows)
 	}
 	timings, memory := b.Report.Timings, b.Memory
-	*b = Book{rows: append([]evidence.Row{}, x.Rows...), steps: x.Steps, cells: map[string]Coverage{}, cutAt: map[int]int{},
+	*b = Book{rows: append([]evidence.Row{}, x.Rows...), access: x.Access, steps: x.Steps, cells: map[string]Coverage{}, cutAt: map[int]int{},
 		State: rollout.State{Phase: v1alpha1.PhasePreflight}, Memory: memory}
 	rep := &b.Report
 	rep.SchemaVersion, rep.Run, rep.Rollout, rep.Started, rep.Timings = SchemaVersion, x.Run, x.Rollout, at, timings
@@ -190,9 +192,22 @@ func (b *Book) leaked(row int) (Cut, bool) {
 	return Cut{}, false
 }
 
-// look carries what a look says into the report.
+// look carries what a look says into the report, and says whether it can be of where the
+// run is.
 func (b *Book) look(l *evidence.Look, at time.Time) error {
 	b.See(l, b.Judge(l), at)
+	return b.lookedFrom(b.State, l)
+}
+
+// lookedFrom says whether a look is one that a run takes in a state: how much must be
+// proved depends on the scope, and on whether anybody saw the paths work before.
+func (b *Book) lookedFrom(at rollout.State, l *evidence.Look) error {
+	switch scope := b.scope(at); {
+	case l.Unseen:
+		return errors.New("a look says that nobody saw the paths work before, and a run sees that")
+	case l.Scope != scope:
+		return fmt.Errorf("a look judges scope %s, and in %s the run's is %s", l.Scope, told(at), scope)
+	}
 	return nil
 }
 
@@ -267,15 +282,38 @@ func (b *Book) date(l *Latencies, s *evidence.Stamp) {
 func (b *Book) gap(g *evidence.Gap, at time.Time) {
 	b.Gaps = append(b.Gaps, at)
 	t := &evidence.Turn{At: b.State, Next: g.Next}
+	if g.Next.Cause != rollout.CauseInPlace && b.along(g.Next) > b.along(b.State) {
+		b.unproved = at
+	}
 	b.State = g.Next
 	b.Phase(b.phaseName(t), b.scope(t.Next).String(), leaving(t), at)
 	b.Report.Message, b.Report.Cause, b.Report.Result = g.Message, string(g.Next.Cause), g.Next.Result()
-	if g.Next.Phase == v1alpha1.PhaseCommitted && g.Next.Cause != rollout.CauseInPlace {
-		b.unproved = at
-	}
 	if g.Next.Phase.Terminal() {
 		b.End(at)
 	}
+}
+
+// along is how far a state is along the forward road. Where the run goes back, or is over
+// without a commit, nothing more is proved, so that is nowhere.
+func (b *Book) along(at rollout.State) int {
+	switch at.Phase {
+	case v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseHeld:
+		return 1 + at.Step
+	case v1alpha1.PhaseCommitting:
+		return 1 + len(b.steps)
+	case v1alpha1.PhaseCommitted:
+		return 2 + len(b.steps)
+	}
+	return 0
+}
+
+// restsOnNothing says that the run is committed, and that nothing shows what a decision on
+// the way there rests on; nil: it is not, or everything does.
+func (b *Book) restsOnNothing() error {
+	if b.unproved.IsZero() || b.State.Phase != v1alpha1.PhaseCommitted {
+		return nil
+	}
+	return fmt.Errorf("nothing shows what the decision to go forward of %s rests on: the controller was stopped before it had written that down", stamp(b.unproved))
 }
 
 // Phase opens a phase of the report and closes the one before.

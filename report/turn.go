@@ -61,6 +61,7 @@ func (b *Book) sum(t *evidence.Turn, wrong *[]error) []evidence.Judged {
 		}
 		return nil
 	}
+	*wrong = append(*wrong, t.Look.Misses(b.rows, b.access), b.lookedFrom(t.At, t.Look))
 	judged := b.Judge(t.Look)
 	if !evidence.SameSum(t.Evidence, t.Look.Sum(b.rows, judged)) {
 		*wrong = append(*wrong, errors.New("the rows that were seen do not add up to what a decision rests on"))

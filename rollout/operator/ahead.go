@@ -13,7 +13,7 @@ import (
 )
 
 // The first restoring writes of a rollback are sent side by side with the record of why
-// they are made (docs/adr/0044-restoring-waits-for-no-record.md).
+// they are made (docs/adr/0047-restoring-waits-for-no-record.md).
 
 // ahead is what a session remembers of a rollback that is not written down yet, or was a
 // moment ago. The zero value is none.

@@ -277,6 +277,53 @@ func ambiguous(err error) bool {
 	return apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || errors.Is(err, context.DeadlineExceeded) && err != nil
 }
 
+// lastEvidence writes the end of a run down and publishes its report. It returns the
+// digest of that and the head of the chain, which the status is to name. An operator
+// that was stopped between the status and the evidence left a chain that does not
+// know the end.
+func (r *RunReconciler) lastEvidence(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (string, evidence.Head, error) {
+	head := report.HeadOf(run)
+	if run.Status.Evidence == nil || run.Status.Evidence.ReportDigest != "" {
+		return digestOfReport(run), head, nil
+	}
+	s, err := r.session(ctx, run)
+	if err != nil {
+		return "", head, err
+	}
+	s.close()
+	rec := &s.record
+	if rec.job != nil { // what it did may be newer than what was read of the run
+		if err := r.deciding().Read.Get(ctx, client.ObjectKeyFromObject(run), run); err != nil {
+			return "", head, err
+		}
+		head = report.HeadOf(run)
+	}
+	if err := s.seeEvidence(run); err != nil {
+		r.drop(client.ObjectKeyFromObject(run))
+		return "", head, err
+	}
+	if !rec.Begun() {
+		return "", head, nil
+	}
+	rec.catchUp(run)
+	rec.links.GiveUp()
+	if rec.links.Pending() > 0 {
+		rec.closeWindow(time.Now())
+	}
+	f, err := rec.links.Next(run.Status.PlanDigest)
+	if err != nil {
+		return "", head, err
+	}
+	if f != nil {
+		if err := r.storeChunk(ctx, run, f); err != nil {
+			return "", head, err
+		}
+		head = f.Head
+	}
+	digest, err := rec.publish(ctx, r.Write, r.Live, run)
+	return digest, head, err
+}
+
 // readChunks follows the chain of a run back from the head that its status names.
 func readChunks(ctx context.Context, live client.Reader, run *v1alpha1.PolicyRolloutRun) ([]*evidence.Chunk, evidence.Spent, error) {
 	head := report.HeadOf(run)

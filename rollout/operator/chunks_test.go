@@ -19,7 +19,9 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/probes/pods"
+	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 )
 
 func isChunk(o client.Object) bool {
@@ -123,6 +125,52 @@ func TestALostAnswerNeverForksTheChain(t *testing.T) {
 	}
 }
 
+// A run ends while a chunk of it is being written, and the status comes to name that chunk
+// after the run was read. The end is in the chain all the same.
+func TestTheEndIsWrittenDownThoughAChunkIsUnderWay(t *testing.T) {
+	ended := make(chan struct{}) // the run was read, and its session is being closed
+	f := interceptor.Funcs{SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+		<-ended
+		return c.SubResource(sub).Patch(context.WithoutCancel(ctx), o, p, opts...)
+	}}
+	run := aRun(v1alpha1.PhaseRollingBack, v1alpha1.IntentRun)
+	run.Status.Cause = string(rollout.CauseAborted)
+	r, s := runningOver(t, f, run)
+	s.record.catchUp(run)
+	writtenDown(t, r, s, run)
+	s.record.missing(types.NamespacedName{Namespace: "a", Name: "agent"}, 1)
+	s.record.urgent = true
+	r.flush(run, s, time.Now())
+	at, next := stateOf(run), rollout.State{Phase: v1alpha1.PhaseRolledBack, Cause: rollout.CauseAborted}
+	s.record.log(evidence.Entry{Turn: &evidence.Turn{At: at, Next: next, Evidence: rollout.Evidence{Restored: true}, Message: "it is over"}}, time.Now())
+	run.Status.Phase, run.Status.Message, run.Status.Result = next.Phase, "it is over", next.Result()
+	if err := r.Write.UpdateStatus(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	context.AfterFunc(s.ctx, func() { close(ended) })
+	for range 3 { // the first may meet a conflict
+		digest, head, err := r.lastEvidence(t.Context(), run)
+		if err == nil {
+			err = r.setTidied(t.Context(), run, digest, head)
+		}
+		if err == nil {
+			break
+		}
+		t.Log(err)
+		if err := r.Live.Get(t.Context(), client.ObjectKeyFromObject(run), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	chunks, _, err := readChunks(t.Context(), r.Live, run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := report.Weigh(chunks)
+	if err != nil || book.State != next || len(book.Gaps) != 1 || book.Lost != 1 {
+		t.Errorf("%d chunks, %v: the run ends in %+v with %d gaps and %d lost lines; want %+v, 1 and 1", len(chunks), err, book.State, len(book.Gaps), book.Lost, next)
+	}
+}
+
 // A gap in the numbers of an agent's lines, as a lost line and a rotated log leave, and
 // an agent that was started again are lost coverage: the soak starts anew.
 func TestLostLinesStartTheSoakAnew(t *testing.T) {
@@ -144,11 +192,11 @@ func TestLostLinesStartTheSoakAnew(t *testing.T) {
 		first := probes.Line{Agent: agent.String(), Boot: "one", Seq: 1, Digest: digest, From: now, To: now.Add(time.Second)}
 		s.pods.Hear(agent, first, now)
 		s.lose(now)
-		s.record.State.Soaked.For = time.Hour
+		s.soaking.held = time.Hour
 		second.Agent, second.Digest, second.From, second.To = first.Agent, digest, now.Add(time.Second), now.Add(2*time.Second)
 		s.pods.Hear(agent, second, now.Add(2*time.Second))
 		s.lose(now)
-		if anew, want := s.record.State.Soaked.For == 0, name != "the next line"; anew != want {
+		if anew, want := s.soaking.held == 0, name != "the next line"; anew != want {
 			t.Errorf("%s: the soak starts anew: %v, want %v", name, anew, want)
 		}
 		s.close()

@@ -24,9 +24,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes/pods"
-	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
-	"github.com/tightrope-dev/tightrope/rollout/evidence"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -139,7 +137,8 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	defer func() { s.version = run.ResourceVersion }()
+	s.saw(run)
+	defer func() { s.saw(run) }()
 	if s.lost != nil {
 		return r.passWithoutPlan(ctx, run, s, w)
 	}
@@ -186,7 +185,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if at.Phase == v1alpha1.PhasePreflight {
 		hindered = r.advancePreflight(ctx, run, s, w)
 	}
-	t, unread := r.turn(ctx, run, s, w, at)
+	t, undecided := r.turn(ctx, run, s, w, at)
 	next := t.next
 	if next != at {
 		recorded, err := r.turnTo(ctx, run, s, w, t)
@@ -199,7 +198,8 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	} else if err := r.showAside(ctx, run, s, t); err != nil {
 		return 0, err
 	}
-	hindered = errors.Join(hindered, unread)
+	hindered = errors.Join(hindered, undecided)
+	s.saw(run)
 	if s.plan == nil {
 		return s.pace(at, next, t.evidence), hindered
 	}
@@ -210,7 +210,9 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if next.Phase != v1alpha1.PhasePreflight {
 		s.hindrance = "" // of preflight it says what preflight could not do
 	}
-	r.flush(run, s, time.Now())
+	if !t.waits { // what was decided is written down, perhaps, and holds
+		r.flush(run, s, time.Now())
+	}
 	return s.pace(at, next, t.evidence), hindered
 }
 
@@ -232,8 +234,10 @@ func (r *RunReconciler) turn(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	}
 	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.place.kind == commit && e.Settled
 	t := turn{at: at, evidence: e, cells: cells, picture: p}
-	err := r.decide(ctx, run, s, &t)
-	return t, err
+	unread := r.decide(ctx, run, s, &t)
+	waits, unlisted := r.waitToCommit(s, w, &t)
+	t.waits = waits
+	return t, errors.Join(unread, unlisted)
 }
 
 // coveredAs is what the coverage of a live step is counted under; empty: none.
@@ -284,47 +288,6 @@ func (r *RunReconciler) finish(ctx context.Context, run *v1alpha1.PolicyRolloutR
 	return ctrl.Result{}, nil
 }
 
-// lastEvidence writes the end of a run down and publishes its report. It returns the
-// digest of that and the head of the chain, which the status is to name. An operator
-// that was stopped between the status and the evidence left a chain that does not
-// know the end.
-func (r *RunReconciler) lastEvidence(ctx context.Context, run *v1alpha1.PolicyRolloutRun) (string, evidence.Head, error) {
-	head := report.HeadOf(run)
-	if run.Status.Evidence == nil || run.Status.Evidence.ReportDigest != "" {
-		return digestOfReport(run), head, nil
-	}
-	s, err := r.session(ctx, run)
-	if err != nil {
-		return "", head, err
-	}
-	s.close()
-	rec := &s.record
-	if err := s.seeEvidence(run); err != nil {
-		r.drop(client.ObjectKeyFromObject(run))
-		return "", head, err
-	}
-	if !rec.Begun() {
-		return "", head, nil
-	}
-	rec.catchUp(run)
-	rec.links.GiveUp()
-	if rec.links.Pending() > 0 {
-		rec.closeWindow(time.Now())
-	}
-	f, err := rec.links.Next(run.Status.PlanDigest)
-	if err != nil {
-		return "", head, err
-	}
-	if f != nil {
-		if err := r.storeChunk(ctx, run, f); err != nil {
-			return "", head, err
-		}
-		head = f.Head
-	}
-	digest, err := rec.publish(ctx, r.Write, r.Live, run)
-	return digest, head, err
-}
-
 // known is the session of a run; nil: there is none yet.
 func (r *RunReconciler) known(key types.NamespacedName) *session {
 	r.mu.Lock()
@@ -347,6 +310,7 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 		default: // the next glance sees it
 		}
 	})
+	s.of = key
 	if armed := armedWith(run); armed != "" {
 		plan, err := loadPlan(ctx, r.Live, run.Name, armed)
 		if errors.Is(err, errPlanLost) {

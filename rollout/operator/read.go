@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
@@ -15,32 +14,27 @@ import (
 func (r *RunReconciler) read(ctx context.Context, key types.NamespacedName, s *session) (*v1alpha1.PolicyRolloutRun, error) {
 	run, known := &v1alpha1.PolicyRolloutRun{}, ""
 	if s != nil && s.version != "" {
-		known = s.record.job.newer(s.version)
+		known = s.record.job.after(s.version)
 	}
 	if known == "" {
 		return run, r.deciding().Read.Get(ctx, key, run)
 	}
 	err := r.Reader.Get(ctx, key, run)
-	if err == nil && run.ResourceVersion != known {
-		if newer, bad := resourceversion.CompareResourceVersion(run.ResourceVersion, known); bad != nil || newer < 0 {
-			return run, r.deciding().Read.Get(ctx, key, run)
-		}
+	if err == nil && newer(known, run.ResourceVersion) {
+		return run, r.deciding().Read.Get(ctx, key, run)
 	}
 	return run, err
 }
 
-// newer is the version of a run that is known to have been, of the one that is known
-// otherwise and of what a write aside has made of it; empty: the API server knows. While
-// such a write is under way, nothing rests on what came of it.
-func (j *job) newer(known string) string {
+// after is the newest version that a run is known to have had, of the one that is known
+// otherwise and of the one that a write aside made; empty: the API server knows. While
+// such a write is under way, nothing rests on what comes of it.
+func (j *job) after(known string) string {
 	switch {
 	case j == nil, !j.names, !j.over():
 		return known
-	case j.version == "":
-		return ""
+	case j.version == "" || newer(j.version, known):
+		return j.version
 	}
-	if later, err := resourceversion.CompareResourceVersion(j.version, known); err == nil && later < 0 {
-		return known
-	}
-	return j.version
+	return known
 }

@@ -39,8 +39,6 @@ type record struct {
 
 // recordState is what proves nothing and must survive a restart.
 type recordState struct {
-	// Soaked is how much of the current step's soak is over.
-	Soaked soakedState `json:"soaked"`
 	// Settle is the slowest effect of a policy that preflight measured; 0: not measured.
 	Settle time.Duration `json:"settle,omitempty"`
 	// Label is the same of a label of a pod.
@@ -49,12 +47,6 @@ type recordState struct {
 	Profile timings `json:"profile,omitzero"`
 	// Tolerated are changes of the baseline that a held run goes on with: by policy, the digest of what it is now.
 	Tolerated map[string]string `json:"tolerated,omitempty"`
-}
-
-// soakedState is how long the proof of a step was complete.
-type soakedState struct {
-	Place string        `json:"place"`
-	For   time.Duration `json:"for"`
 }
 
 // counted is whose attempts a window counts.

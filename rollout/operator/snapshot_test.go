@@ -61,7 +61,8 @@ func TestWhatAnArmedPlanMayLookLike(t *testing.T) {
 		{"an older one's, with a field less", strings.Replace(text, `"clusterDomain":"",`, "", 1), false},
 		{"a newer one's, with a field more", strings.Replace(text, `{`, `{"quorum":[{"name":"data"}],`, 1), false},
 		{"a newer one's of the same major version", strings.Replace(text, plan.Schema, plan.Schema+".7", 1), false},
-		{"of another major version", strings.Replace(text, plan.Schema, "tightrope.dev/plan/v10", 1), true},
+		{"an older one's, of the major version before", strings.Replace(text, plan.Schema, "tightrope.dev/plan/v1", 1), false},
+		{"a newer one's of another major version", strings.Replace(text, plan.Schema, "tightrope.dev/plan/v10", 1), true},
 		{"no JSON", text[:len(text)/2], true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

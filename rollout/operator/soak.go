@@ -16,9 +16,12 @@ import (
 const longestLook = 2 * time.Second
 
 // soaking is how far the current step has come with its proof. It goes by this
-// process's monotonic clock, so that a step of the wall clock ends nothing.
+// process's monotonic clock, so that a step of the wall clock ends nothing. It is never
+// written down: nobody read the lines between two processes, and a reset that the first
+// one had no time to write down must not be forgotten.
 type soaking struct {
 	at       place
+	held     time.Duration // how long, in all, the proof was complete since the last cut or leak
 	entered  time.Time     // when this process first saw the run there
 	judged   time.Time     // the newest pass
 	looked   time.Time     // the newest pass or glance
@@ -88,10 +91,10 @@ func (s *session) inStep(at rollout.State, now time.Time) time.Duration {
 // soak is how long the proof of the step was complete, in all, since the last cut
 // or leak, and how long ago it was complete last; breached is when a forbidden path
 // was last seen to get through, if only once. What interrupts the proof for a
-// moment (a backend that is replaced, a node that joins, a controller that starts
-// anew) makes the soak longer by that moment; it does not start it again, nor
-// does it end the run. So does a pause. The time that writes of ours are known to take
-// to act does not count: nothing can be proved meanwhile.
+// moment (a backend that is replaced, a node that joins) makes the soak longer by that
+// moment; it does not start it again, nor does it end the run. So does a pause. A
+// controller that starts anew starts the soak anew. The time that writes of ours are known
+// to take to act does not count: nothing can be proved meanwhile.
 func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, now time.Time) (held, unproved time.Duration) {
 	st := &s.soaking
 	breach := breached.After(st.judged)
@@ -99,32 +102,28 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 	if s.settledAt.IsZero() {
 		st.acting += passed
 	}
-	if s.record.State.Soaked.For == 0 {
+	if st.held == 0 {
 		passed = max(passed, since(later(later(s.settledAt, s.resumedAt), st.broken), now)) // the samples that complete the proof are of that time
 	}
 	passed = st.watched + min(passed, longestLook)
 	st.judged, st.looked, st.watched = now, now, 0
-	soaked := &s.record.State.Soaked
-	if soaked.Place != st.at.String() {
-		*soaked = soakedState{Place: st.at.String()}
-	}
 	switch {
 	case len(e.Cut) > 0 || len(e.Leaks) > 0:
-		soaked.For = 0
+		st.held = 0
 		st.prove(now)
 		st.broken = now // a leak is an answer: the run is held, not blind
 	case breach:
-		soaked.For, st.broken = 0, breached
+		st.held, st.broken = 0, breached
 	case s.paused && g.Complete(e):
 		st.prove(now)
 	case g.Complete(e):
-		if soaked.For == 0 {
+		if st.held == 0 {
 			slog.Info("proved", "run", s.plan.Run, "at", st.at, "afterStep", now.Sub(st.entered), "cells", e.Required)
 		}
-		soaked.For += passed
+		st.held += passed
 		st.prove(now)
 	}
-	return soaked.For, max(0, now.Sub(st.complete)-min(st.acting, s.effectTime()))
+	return st.held, max(0, now.Sub(st.complete)-min(st.acting, s.effectTime()))
 }
 
 // heardOf is an agent and the plan that it is heard of.
@@ -150,7 +149,7 @@ func (s *session) lose(now time.Time) {
 
 // missed notes that so many lines of an agent are missing.
 func (s *session) missed(agent types.NamespacedName, lines uint64, now time.Time) {
-	s.record.State.Soaked.For, s.soaking.broken, s.soaking.watched = 0, now, 0
+	s.soaking.held, s.soaking.broken, s.soaking.watched = 0, now, 0
 	s.record.missing(agent, lines)
 	slog.Warn("lines of a probe pod are missing: its coverage is lost, and the soak starts anew", "run", s.plan.Run, "agent", agent, "lines", lines)
 }

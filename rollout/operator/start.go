@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -94,7 +93,7 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if !tries(run, &ro) {
 		run = refusedRun("run %s exists and does not try this rollout: it is of rollout %s (UID %s), generation %d; delete it", name, run.Spec.RolloutRef.Name, run.Spec.RolloutRef.UID, run.Spec.Generation)
 	}
-	if err := r.callOff(ctx, waves, run); err != nil {
+	if err := r.carryOver(ctx, waves, run); err != nil {
 		return ctrl.Result{}, err
 	}
 	if err := r.summarise(ctx, &ro, run, progressOf(&ro, runs.Items, run), ignored); err != nil {
@@ -103,17 +102,30 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	return ctrl.Result{}, r.prune(ctx, &ro, runs.Items, name)
 }
 
-// callOff aborts a run whose wave somebody called off, in the run before it, while it was
-// being made.
-func (r *RolloutReconciler) callOff(ctx context.Context, waves []*v1alpha1.PolicyRolloutRun, run *v1alpha1.PolicyRolloutRun) error {
-	off := slices.ContainsFunc(waves, func(before *v1alpha1.PolicyRolloutRun) bool {
-		return before.CalledOff() && waveNumber(before) < waveNumber(run)
-	})
-	if !off || run.UID == "" || run.Status.Phase.Terminal() || run.Spec.Intent == v1alpha1.IntentAbort {
-		return nil
-	}
-	if err := r.Write.Set(ctx, run, map[string]any{"intent": v1alpha1.IntentAbort}); err != nil {
-		return fmt.Errorf("abort run %s, whose wave was called off: %w", run.Name, err)
+// carryOver makes what somebody wanted of the run of an earlier wave, when that was
+// committed already, hold for the run that follows. An abort ends it. A pause goes over to
+// it: it is taken off the earlier run, so that whoever resumes the rollout does so for good.
+func (r *RolloutReconciler) carryOver(ctx context.Context, waves []*v1alpha1.PolicyRolloutRun, run *v1alpha1.PolicyRolloutRun) error {
+	for _, before := range waves {
+		if waveNumber(before) >= waveNumber(run) || run.Name == "" || run.Status.Phase.Terminal() || run.Spec.Intent == v1alpha1.IntentAbort {
+			continue
+		}
+		switch {
+		case before.CalledOff():
+			if err := r.Write.Set(ctx, run, map[string]any{"intent": v1alpha1.IntentAbort}); err != nil {
+				return fmt.Errorf("abort run %s, whose wave was called off: %w", run.Name, err)
+			}
+		case before.Spec.Intent == v1alpha1.IntentPause:
+			if run.Spec.Intent != v1alpha1.IntentPause {
+				if err := r.Write.Set(ctx, run, map[string]any{"intent": v1alpha1.IntentPause}); err != nil {
+					return fmt.Errorf("pause run %s, as somebody wanted of run %s before it: %w", run.Name, before.Name, err)
+				}
+			}
+			before.Spec.Intent = v1alpha1.IntentRun
+			if err := r.Write.Update(ctx, before); err != nil { // as read: it may be wanted to abort by now
+				return fmt.Errorf("take the pause off run %s, which run %s has now: %w", before.Name, run.Name, err)
+			}
+		}
 	}
 	return nil
 }

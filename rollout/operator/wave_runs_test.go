@@ -107,6 +107,8 @@ func TestAWaveFollowsTheOneBefore(t *testing.T) {
 		{"the second is refused", "", runs{run(1, 1, "Committed"), but(run(1, 2, "Refused"), unplanned)}, 1, 2, "Run", "Refused", "PartlyCommitted", "data Committed, ai Refused, apps"},
 		{"a rollback that failed is the word", "", runs{run(1, 1, "Committed"), run(1, 2, "RollbackFailed")}, 1, 2, "Run", "RollbackFailed", "RollbackFailed", "data Committed, ai RollbackFailed, apps"},
 		{"a pause goes over to the next wave", "", runs{but(run(1, 1, "Committed"), intends("Pause"))}, 1, 2, "Pause", "Pending", "", "data Committed, ai Pending, apps"},
+		{"a pause of the first that came when the second was there pauses the second", "", runs{but(run(1, 1, "Committed"), intends("Pause")), run(1, 2, "Canary")}, 1, 2, "Pause", "Canary", "", "data Committed, ai Canary, apps"},
+		{"and takes no abort back", "", runs{but(run(1, 1, "Committed"), intends("Pause")), but(run(1, 2, "Canary"), intends("Abort"))}, 1, 2, "Abort", "Canary", "", "data Committed, ai Canary, apps"},
 		{"after an abort that came too late none follows", "", runs{but(run(1, 1, "Committed"), intends("Abort"))}, 1, 1, "Abort", "RolledBack", "PartlyCommitted", "data Committed, ai, apps"},
 		{"an abort of the first that came when the second was there ends the second", "", runs{but(run(1, 1, "Committed"), intends("Abort")), run(1, 2, "Canary")}, 1, 2, "Abort", "Canary", "", "data Committed, ai Canary, apps"},
 		{"a retry goes on from what is committed", waveRunName("r", "u", 1, 1, 2), runs{run(1, 1, "Committed"), run(1, 2, "RolledBack")}, 2, 1, "Run", "Pending", "", "data Committed"},
@@ -137,6 +139,32 @@ func TestAWaveFollowsTheOneBefore(t *testing.T) {
 				t.Errorf("ready %v", ready)
 			}
 		})
+	}
+}
+
+// A pause of a wave that is committed goes over to the next one once. Who lets that go on
+// does so for good.
+func TestAPauseGoesOverOnce(t *testing.T) {
+	ro := aRollout("r", "u")
+	first := waveRun(ro, 1, 1, v1alpha1.PhaseCommitted)
+	for name, second := range map[string]*v1alpha1.PolicyRolloutRun{"made for it": nil, "there already": waveRun(ro, 1, 2, v1alpha1.PhaseCanary)} {
+		first.Spec.Intent = v1alpha1.IntentPause
+		objects := []*v1alpha1.PolicyRolloutRun{first}
+		if second != nil {
+			objects = append(objects, second)
+		}
+		_, all := reconciled(t, ro, objects...)
+		var again []*v1alpha1.PolicyRolloutRun
+		for i := range all {
+			if want := map[bool]v1alpha1.Intent{true: v1alpha1.IntentRun, false: v1alpha1.IntentPause}[all[i].Name == first.Name]; all[i].Spec.Intent != want {
+				t.Errorf("%s: run %s has intent %s, want %s", name, all[i].Name, all[i].Spec.Intent, want)
+			}
+			all[i].Spec.Intent, all[i].ResourceVersion = v1alpha1.IntentRun, "" // somebody resumes it
+			again = append(again, &all[i])
+		}
+		if _, all = reconciled(t, ro, again...); len(all) != 2 || all[0].Spec.Intent != v1alpha1.IntentRun || all[1].Spec.Intent != v1alpha1.IntentRun {
+			t.Errorf("%s: %d runs, and one that was resumed is held again", name, len(all))
+		}
 	}
 }
 

@@ -7,15 +7,25 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
 const (
-	// Schema is the major version of Plan's stored form. A minor version may
-	// follow a dot: it adds fields, and older releases pass over them.
-	Schema = "tightrope.dev/plan/v1"
+	// Schema is the version of Plan's stored form that this release writes. Its major
+	// version rises with every field that nobody may pass over who carries the plan out: an
+	// older release refuses it then, and takes the run back. A minor version may follow a
+	// dot: it adds fields that older releases may pass over.
+	//
+	//	v2	gates of stages, which hold a run until people let it go on; waves; labels and
+	//		annotations, which a commit writes and its rollback takes back
+	Schema = schemaOf + "2"
+	// oldest and newest are the major versions that this release reads.
+	oldest, newest = 1, 2
+	schemaOf       = "tightrope.dev/plan/v"
 	// maxPlan bounds what a stored plan unfolds to.
 	maxPlan = 64 << 20
 )
@@ -45,8 +55,24 @@ func Encode(plan any) (string, error) {
 	return base64.StdEncoding.EncodeToString(text.Bytes()), nil
 }
 
+// ErrNewer says that a newer release stored a plan, with what this one must not pass over.
+var ErrNewer = errors.New("a newer release stored it, with what this one must not pass over")
+
+// readable says why this release does not read a schema; nil: it does.
+func readable(schema string) error {
+	version, ours := strings.CutPrefix(schema, schemaOf)
+	major, _, _ := strings.Cut(version, ".")
+	switch n, err := strconv.Atoi(major); {
+	case !ours, err != nil, n < oldest:
+		return fmt.Errorf("it has schema %.80q, and this release reads %s%d to v%d", schema, schemaOf, oldest, newest)
+	case n > newest:
+		return fmt.Errorf("%w: it has schema %.80q, and this release reads %s%d to v%d; run a controller that reads it", ErrNewer, schema, schemaOf, oldest, newest)
+	}
+	return nil
+}
+
 // Decode reads a stored plan into what has one embedded. Fields that this release
-// does not know are passed over: a newer one wrote them.
+// does not know are passed over: a newer one wrote them, of the same major version.
 func Decode(text string, into any) error {
 	zipped, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
@@ -69,8 +95,8 @@ func Decode(text string, into any) error {
 	if err := json.Unmarshal(raw, &head); err != nil {
 		return err
 	}
-	if head.Schema != Schema && !strings.HasPrefix(head.Schema, Schema+".") {
-		return fmt.Errorf("it has schema %q, this release reads %q", head.Schema, Schema)
+	if err := readable(head.Schema); err != nil {
+		return err
 	}
 	return json.Unmarshal(raw, into)
 }
