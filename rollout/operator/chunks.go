@@ -48,6 +48,8 @@ type job struct {
 	seen    bool   // to be over, by a pass before
 	names   bool   // it writes to the status of the run
 	version string // of the run, once it is done and did; empty: it may have, or not
+	// What is known of the published report once it is done; nil: it did not change that.
+	published *publishing
 }
 
 func (j *job) over() bool {
@@ -117,6 +119,9 @@ func (s *session) seeEvidence(run *v1alpha1.PolicyRolloutRun) error {
 	if r.turn == nil || r.job.err != nil {
 		r.links.GiveUp()
 		r.turn = nil
+	}
+	if known := r.job.published; known != nil {
+		r.publishing = *known
 	}
 	r.job = nil
 	return nil

@@ -72,19 +72,19 @@ func (r *RunReconciler) startPublishing(run *v1alpha1.PolicyRolloutRun, s *sessi
 		slog.Error("report", "run", run.Name, "error", err)
 		return
 	}
-	run = run.DeepCopy()
-	s.aside(false, func(ctx context.Context, _ *job) error {
-		last, err := store(ctx, r.Write, r.Live, keyOf(run), cm, rec.published)
+	run, before := run.DeepCopy(), rec.publishing
+	s.aside(false, func(ctx context.Context, j *job) error {
+		last, err := store(ctx, r.Write, r.Live, keyOf(run), cm, before.published)
 		if err == nil {
-			rec.published, rec.refused = last, ""
+			j.published = &publishing{published: last}
 			return nil
 		}
 		err = fmt.Errorf("write the report of run %s: %w", run.Name, err)
 		if unpublishable(err) {
-			if rec.refused != err.Error() {
-				rec.refused = err.Error()
+			if before.refused != err.Error() {
 				r.unpublished(run, err)
 			}
+			j.published = &publishing{published: before.published, refused: err.Error()}
 			return nil
 		}
 		return err

@@ -148,6 +148,25 @@ func TestARunEndsThoughTheNameOfItsReportIsTaken(t *testing.T) {
 	}
 }
 
+// A run plans again while its report is being published: only a pass changes what the
+// session knows, and it does so once the report is out.
+func TestARunPlansAgainWhileItsReportIsPublished(t *testing.T) {
+	run := aRun(v1alpha1.PhaseObserve, v1alpha1.IntentRun)
+	r, s := runningOver(t, interceptor.Funcs{}, run)
+	r.startPublishing(run, s)
+	s.planAgain() // the race detector sees what the write aside shares with it
+	s.record.wait()
+	if s.record.published != nil {
+		t.Error("a write aside changed the record of a session")
+	}
+	if err := s.seeEvidence(run); err != nil {
+		t.Fatal(err)
+	}
+	if s.record.published == nil || s.record.published.ResourceVersion == "" || s.record.refused != "" {
+		t.Errorf("after the write: published %+v, refused %q", s.record.published, s.record.refused)
+	}
+}
+
 // A run under way is not hindered by it, and it is told once.
 func TestARunGoesOnThoughItsReportIsNotPublished(t *testing.T) {
 	run := aRun(v1alpha1.PhaseCanary, v1alpha1.IntentRun)
@@ -161,6 +180,9 @@ func TestARunGoesOnThoughItsReportIsNotPublished(t *testing.T) {
 		s.record.wait()
 		if s.record.job.err != nil {
 			t.Errorf("it is tried again with every pass: %v", s.record.job.err)
+		}
+		if err := s.seeEvidence(run); err != nil {
+			t.Fatal(err)
 		}
 	}
 	told := r.Events.(*events.FakeRecorder).Events
