@@ -27,7 +27,8 @@ type Set struct {
 	mu      sync.Mutex    // guards what follows: followers write, the owner reads
 	excused time.Duration // in all: see Excuse
 	agents  map[types.NamespacedName]*Agent
-	voided  map[types.NamespacedName]bool // agents that are not heard
+	voided  map[types.NamespacedName]bool   // agents that are not heard
+	missing map[types.NamespacedName]uint64 // lines of agents that were dropped: see Agent.Gaps
 }
 
 // Agent is what is heard of one agent.
@@ -35,7 +36,7 @@ type Agent struct {
 	Spec      Spec
 	digest    string
 	ledger    *probes.Ledger
-	missing   uint64 // lines of its plan that are missing in ledgers before that one
+	missing   uint64 // lines that are missing in ledgers before that one
 	follower  *Follower
 	created   time.Time
 	lastHeard time.Time     // of the right plan
@@ -56,7 +57,7 @@ func NewSet(ctx context.Context, wake func()) *Set {
 		pods:   map[types.NamespacedName]*keptPod{},
 		plans:  map[types.NamespacedName]string{},
 		agents: map[types.NamespacedName]*Agent{},
-		voided: map[types.NamespacedName]bool{},
+		voided: map[types.NamespacedName]bool{}, missing: map[types.NamespacedName]uint64{},
 	}
 }
 
@@ -92,12 +93,12 @@ func (s *Set) Listen(logs LogReader, grace time.Duration, specs []Spec) {
 		digest := spec.digest()
 		a := s.agents[spec.Name]
 		if a == nil {
-			a = &Agent{created: time.Now(), excused: s.excused}
+			a = &Agent{created: time.Now(), excused: s.excused, missing: s.missing[spec.Name]}
 			s.agents[spec.Name] = a
 			a.follower = s.follow(logs, spec.Name)
 		}
 		if a.digest != digest || a.ledger == nil {
-			a.digest, a.ledger, a.missing, a.current, a.judged = digest, probes.NewLedger(digest), 0, false, false
+			a.digest, a.missing, a.ledger, a.current, a.judged = digest, a.Gaps(), probes.NewLedger(digest), false, false
 			a.failedAt, a.connectedAt = map[string]time.Time{}, map[string]time.Time{}
 			a.spokenAt = map[string]time.Time{}
 			a.grant(grace)
@@ -129,6 +130,7 @@ func (s *Set) drop(specs []Spec) []*Follower {
 	for name, a := range s.agents {
 		if !wanted[name] {
 			gone = append(gone, a.follower)
+			s.missing[name] = a.Gaps()
 			delete(s.agents, name)
 		}
 	}
@@ -201,9 +203,14 @@ func (s *Set) Agents() iter.Seq[*Agent] {
 // Digest is that of the plan that the agent is heard of.
 func (a *Agent) Digest() string { return a.digest }
 
-// Gaps is how many lines of the agent are missing, of the plan that it is heard of: see
+// Gaps is how many lines of the agent are missing, of all the plans that it was heard of: see
 // probes.Ledger. It never falls: what a pod said that was started or made again is missing.
-func (a *Agent) Gaps() uint64 { return a.missing + a.ledger.Gaps() }
+func (a *Agent) Gaps() uint64 {
+	if a.ledger == nil { // it was heard of no plan yet
+		return a.missing
+	}
+	return a.missing + a.ledger.Gaps()
+}
 
 // State is what is known of a check; the zero state if nothing is.
 func (a *Agent) State(id string) probes.CheckState { return a.ledger.State(id) }

@@ -202,3 +202,46 @@ func TestLostLinesStartTheSoakAnew(t *testing.T) {
 		s.close()
 	}
 }
+
+// A pod behind a Service comes and goes, so an agent has the plan of before again: lines
+// that are missing then are not taken for those that were missing at the first time.
+func TestLostLinesOfAPlanOfBeforeStartTheSoakAnew(t *testing.T) {
+	agent, now := types.NamespacedName{Namespace: "a", Name: "agent"}, time.Now()
+	for name, lost := range map[string]uint64{"none": 0, "as many as before": 2, "fewer": 1} {
+		s := newSession(t.Context(), func() {})
+		s.plan = aPlan()
+		listen := func(interval time.Duration) (digest string) {
+			s.pods.Listen(mute{}, 0, []pods.Spec{{Name: agent, Plan: &probes.Plan{Interval: interval}}})
+			for a := range s.pods.Agents() {
+				digest = a.Digest()
+			}
+			s.soaking.held = time.Hour
+			s.lose(now)
+			return digest
+		}
+		hear := func(boot, digest string, seq uint64) {
+			now = now.Add(time.Second)
+			s.pods.Hear(agent, probes.Line{Agent: agent.String(), Boot: boot, Seq: seq, Digest: digest, From: now.Add(-time.Second), To: now}, now)
+			s.lose(now)
+		}
+		before := listen(time.Second)
+		hear("one", before, 1)
+		hear("one", before, 4)
+		if s.record.lines[agent] != 2 || s.soaking.held != 0 {
+			t.Fatalf("%d lines are missing and the soak is at %v, want 2 and 0", s.record.lines[agent], s.soaking.held)
+		}
+		listen(2 * time.Second)
+		if again := listen(time.Second); again != before {
+			t.Fatalf("digest %s, before %s", again, before)
+		}
+		hear("one", before, 5)
+		if s.soaking.held == 0 {
+			t.Errorf("%s: a plan of before alone starts the soak anew", name)
+		}
+		hear("one", before, 6+lost)
+		if got := s.record.lines[agent]; got != 2+lost || (s.soaking.held == 0) != (lost > 0) {
+			t.Errorf("%s: %d lines are missing in all and the soak is at %v", name, got, s.soaking.held)
+		}
+		s.close()
+	}
+}

@@ -70,7 +70,7 @@ type session struct {
 	forms map[types.NamespacedName][]wish // what the run's policies may look like; nil: not asked yet
 	own   map[types.NamespacedName]string // those that were seen, and their roles
 
-	gaps map[heardOf]uint64 // lines that are known to be missing, in all
+	gaps map[types.NamespacedName]uint64 // lines of each agent that are known to be missing, in all
 
 	stages map[types.UID]int // how far each original was seen to have come
 }

@@ -126,22 +126,15 @@ func (s *session) soak(g rollout.Gate, e rollout.Evidence, breached time.Time, n
 	return st.held, max(0, now.Sub(st.complete)-min(st.acting, s.effectTime()))
 }
 
-// heardOf is an agent and the plan that it is heard of.
-type heardOf struct {
-	agent types.NamespacedName
-	plan  string
-}
-
 // lose makes the soak start anew where lines of an agent are missing, because a log was
 // rotated, a line was lost, or the agent was started again: nobody knows what it saw.
 func (s *session) lose(now time.Time) {
 	if s.gaps == nil {
-		s.gaps = map[heardOf]uint64{}
+		s.gaps = map[types.NamespacedName]uint64{}
 	}
 	for a := range s.pods.Agents() {
-		key := heardOf{a.Spec.Name, a.Digest()}
-		if lines := a.Gaps() - s.gaps[key]; lines > 0 {
-			s.gaps[key] += lines
+		if lines := a.Gaps() - s.gaps[a.Spec.Name]; lines > 0 {
+			s.gaps[a.Spec.Name] += lines
 			s.missed(a.Spec.Name, lines, now)
 		}
 	}
