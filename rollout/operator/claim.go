@@ -104,9 +104,13 @@ func (r *RunReconciler) takeClaim(ctx context.Context, run *v1alpha1.PolicyRollo
 		return nil, err
 	}
 	claim := &corev1.ConfigMap{ObjectMeta: p.key().Meta(ns, plan.ClaimName, roleClaim), Data: map[string]string{"run": run.Name}}
-	if err := h.write.Create(ctx, claim); err == nil {
+	switch err := h.write.Create(ctx, claim); {
+	case err == nil:
 		return claim, nil
-	} else if !apierrors.IsAlreadyExists(err) {
+	case apierrors.IsAlreadyExists(err):
+	case denied(err):
+		return nil, &refusal{reasons: []string{fmt.Sprintf("the API server refuses the claim of namespace %s, a ConfigMap called %s: %v", ns, plan.ClaimName, err)}}
+	default:
 		return nil, fmt.Errorf("claim namespace %s: %w", ns, err)
 	}
 	var theirs corev1.ConfigMap

@@ -115,6 +115,31 @@ func TestNamespacesAreClaimedAllOrNone(t *testing.T) {
 	}
 }
 
+// A quota that is used up is for a person to raise: the run says so at once, and keeps no
+// claim.
+func TestAClaimThatTheAPIServerRefusesIsARefusal(t *testing.T) {
+	run := aRun(v1alpha1.PhasePreflight, v1alpha1.IntentRun)
+	c := fakeAPI(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+		if o.GetNamespace() == "b" {
+			return apierrors.NewForbidden(corev1.Resource("configmaps"), o.GetName(), errors.New("exceeded quota: few"))
+		}
+		return c.Create(ctx, o, opts...)
+	}}, run)
+	r := &RunReconciler{Write: writer.New(c, writer.Options{}), Live: c}
+	p := &Plan{Plan: plan.Plan{Run: run.Name, RunUID: run.UID}}
+	for _, ns := range []string{"a", "b"} {
+		p.Candidates = append(p.Candidates, plan.Candidate{Policy: plan.Policy{Namespace: ns, Name: "p"}})
+	}
+	err := r.takeClaims(t.Context(), run, p)
+	if !errors.As(err, new(*refusal)) || !strings.Contains(err.Error(), "the claim of namespace b") || !strings.Contains(err.Error(), "exceeded quota") {
+		t.Errorf("%v, want a refusal", err)
+	}
+	var all corev1.ConfigMapList
+	if err := c.List(t.Context(), &all); err != nil || len(all.Items) > 0 {
+		t.Errorf("%d claims are left, %v", len(all.Items), err)
+	}
+}
+
 // A claim goes last: when nothing else of the run is left.
 func TestAClaimIsGivenUpLast(t *testing.T) {
 	run := runKey{Name: "r-1", UID: "u"}
