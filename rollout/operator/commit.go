@@ -9,16 +9,22 @@ import (
 )
 
 // waitToCommit takes a decision to commit back for as long as it is not known that the
-// cluster is as the pass sees it, and reports whether it did.
+// cluster is as the pass sees it, and reports whether it did. What nobody can tell for as
+// long as the deadline of the step allows takes the run back, as missing proof does.
 func (r *RunReconciler) waitToCommit(s *session, w *world, t *turn) (bool, error) {
 	if t.at.Phase != v1alpha1.PhaseCommitting || t.next.Phase != v1alpha1.PhaseCommitted {
+		s.unsure = time.Time{}
 		return false, nil
 	}
 	may, err := r.mayTighten(s, w, t.at)
-	if !may {
-		t.next = t.at
+	if may {
+		s.unsure = time.Time{}
+		return false, err
 	}
-	return !may, err
+	if t.next = t.at; s.unsure.IsZero() {
+		s.unsure = time.Now()
+	}
+	return true, err
 }
 
 // finalise puts the candidates in force under their own names and then makes

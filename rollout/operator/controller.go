@@ -223,6 +223,7 @@ func (r *RunReconciler) turn(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		return *t, nil
 	}
 	e, cells, p := s.gather(w, at)
+	e.Unproved = max(e.Unproved, since(s.unsure, time.Now()))
 	if p != nil {
 		s.record.tally(p, s.coveredAs(at), s.stepName(at))
 	}

@@ -51,10 +51,13 @@ func (r *RunReconciler) list(ctx context.Context, of types.NamespacedName, p *Pl
 	go func() {
 		defer then()
 		defer close(l.done)
-		if l.run, l.policies, l.err = r.listOwn(ctx, of, namespaces); l.err == nil && len(bridged) > 0 {
+		if len(bridged) > 0 { // before the policies, which are not to grow old meanwhile
 			if l.others, l.err = r.Others.list(ctx, bridged); l.err != nil {
 				l.err = fmt.Errorf("policies of other kinds: %w", l.err)
 			}
+		}
+		if l.err == nil {
+			l.run, l.policies, l.err = r.listOwn(ctx, of, namespaces)
 		}
 		l.at = time.Now()
 	}()

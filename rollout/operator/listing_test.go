@@ -17,6 +17,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // hidden is a policy that isolates pods, and that no cache of a behind shows.
@@ -240,6 +241,72 @@ func TestACommitWaitsForTheList(t *testing.T) {
 			t.Errorf("foreign %v: waits %v, appeared %q, error %v", foreign, waits, b.s.appeared, err)
 		}
 	}
+}
+
+// A commit that nobody can tell is right to make ends at the deadline, as one without
+// proof does: it holds no namespace for ever.
+func TestACommitThatCannotBeListedIsTakenBackInTheEnd(t *testing.T) {
+	b := newBehind(t, v1alpha1.PhaseCommitting, rollout.Everyone)
+	b.s.enter(place{kind: commit})
+	b.broken = errors.New("conversion webhook failed")
+	w, err := b.look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := stateOf(b.run)
+	for range 2 {
+		decided := turn{at: at, next: rollout.State{Phase: v1alpha1.PhaseCommitted}}
+		if waits, _ := b.waitToCommit(b.s, w, &decided); !waits || b.s.unsure.IsZero() {
+			t.Fatalf("waits %v, since %v", waits, b.s.unsure)
+		}
+		if b.s.listing != nil { // what failed is asked anew
+			<-b.s.listing.done
+		}
+	}
+	if got, _ := b.turn(t.Context(), b.run, b.s, w, at); got.next != at {
+		t.Fatalf("decided %+v at once", got.next)
+	}
+	b.s.unsure = time.Now().Add(-b.s.plan.Limits.Inconclusive - time.Second)
+	got, _ := b.turn(t.Context(), b.run, b.s, w, at)
+	if want := (rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseSilent}); got.next != want {
+		t.Errorf("decided %+v on %+v, want %+v", got.next, got.evidence, want)
+	}
+}
+
+// A list of another kind takes long: the policies are listed after it, and are not old
+// when a write rests on them.
+func TestPoliciesAreListedLast(t *testing.T) {
+	b := newBehind(t, v1alpha1.PhaseEnforce, rollout.Everyone)
+	b.s.plan.Bridges = append(b.s.plan.Bridges, plan.Bridge{Bridge: rollout.Bridge{Namespace: "a"}})
+	var before int
+	b.Others, _ = fakeKinds(&fakeDiscovery{})
+	b.Others.discovery = asking{b.Others.discovery, func() { before = b.listed }}
+	w, err := b.look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.mayTighten(b.s, w, stateOf(b.run)); err != nil {
+		t.Fatal(err)
+	}
+	if <-b.s.listing.done; before != 0 || b.listed != 1 || b.s.listing.err != nil {
+		t.Errorf("%d lists of policies before those of other kinds, %d in all: %v", before, b.listed, b.s.listing.err)
+	}
+}
+
+// asking is a discovery that tells when it is asked.
+type asking struct {
+	discovers
+	told func()
+}
+
+// discovers is what tells which kinds a cluster serves.
+type discovers interface {
+	ServerPreferredResourcesWithContext(context.Context) ([]*metav1.APIResourceList, error)
+}
+
+func (a asking) ServerPreferredResourcesWithContext(ctx context.Context) ([]*metav1.APIResourceList, error) {
+	a.told()
+	return a.discovers.ServerPreferredResourcesWithContext(ctx)
 }
 
 // A write rests on nothing old, and a run that writes nothing asks for nothing.

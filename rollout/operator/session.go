@@ -62,6 +62,7 @@ type session struct {
 	listing  *listing             // what the API server says of its namespaces; nil: it was not asked
 	appeared string               // what it says that others did and the cache did not show, in words; empty: nothing
 	unshown  []verdict.Policy     // likewise, the policies of others that select pods
+	unsure   time.Time            // since when a commit waits for what it says; zero: none does
 
 	undated []foundCut // cuts whose first drop was not looked for yet
 
