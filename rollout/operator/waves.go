@@ -41,7 +41,7 @@ func (r *RunReconciler) settleWave(ctx context.Context, p *Plan, run *v1alpha1.P
 	if planner.Narrow(&p.Plan, p.Waves[p.Wave-1]); len(p.Candidates)+len(p.Originals) == 0 {
 		return errInPlace
 	}
-	write, err := r.forward(p)
+	write, err := r.rehearsing(p)
 	if err != nil {
 		return err
 	}
