@@ -105,7 +105,7 @@ func foreseeing(cfg *rest.Config, via *http.Client) (client.Reader, error) {
 
 func foresee(ctx context.Context, api client.Reader, others *OtherKinds, c Cluster, made Made, singleTenant bool) (Foreseen, error) {
 	made = made.pinned()
-	seen := &ahead{Reader: api, made: made}
+	seen := &applied{Reader: api, made: made}
 	no := &refusal{}
 	if ro := made.Rollout; len(ro.Name) > maxRolloutName {
 		no.add("%s", longName(ro.Name))
@@ -198,16 +198,16 @@ func (m Made) pinned() Made {
 	return m
 }
 
-// ahead reads a cluster as it would be once a rollout is applied. What its reader may
+// applied reads a cluster as it would be once a rollout is applied. What its reader may
 // not read is as if it were not there, and is told.
-type ahead struct {
+type applied struct {
 	client.Reader
 	made   Made
 	missed []string
 }
 
 // Get implements client.Reader.
-func (a *ahead) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+func (a *applied) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 	switch o := o.(type) {
 	case *v1alpha1.PolicyRollout:
 		a.made.Rollout.DeepCopyInto(o)
@@ -236,7 +236,7 @@ func (a *ahead) Get(ctx context.Context, key client.ObjectKey, o client.Object, 
 }
 
 // List implements client.Reader.
-func (a *ahead) List(ctx context.Context, l client.ObjectList, opts ...client.ListOption) error {
+func (a *applied) List(ctx context.Context, l client.ObjectList, opts ...client.ListOption) error {
 	switch err := a.Reader.List(ctx, l, opts...); {
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err): // Tightrope is not installed: there are none
 		return nil
