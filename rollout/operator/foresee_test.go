@@ -97,6 +97,16 @@ func (f *outlook) aRunThatHas(phase v1alpha1.Phase, tidied bool) {
 	f.stored = append(f.stored, run, rev)
 }
 
+// paths has the client try the server by so many paths, each of which is tried so often.
+func (f *outlook) paths(n int, every time.Duration) {
+	f.ro.Spec.Analysis.Interval.Duration = every
+	for i := range n {
+		path := *f.suite.Spec.Paths[0].DeepCopy()
+		path.Name = fmt.Sprint("p", i)
+		f.suite.Spec.Paths = append(f.suite.Spec.Paths, path)
+	}
+}
+
 func (f *outlook) foresee() Foreseen {
 	f.t.Helper()
 	f.made.Rollout = f.ro
@@ -209,6 +219,8 @@ var foreseeable = []struct {
 			f.suite.Spec.Identities, f.suite.Spec.Paths = append(f.suite.Spec.Identities, id), append(f.suite.Spec.Paths, path)
 		}
 	}, "probe pods would try pod a/server with"},
+	{"more checks than a probe pod tells of in time", func(f *outlook) { f.paths(600, 250*time.Millisecond) }, "checks, and tells in time of at most 750 with spec.analysis.interval 250ms"},
+	{"more checks than a probe pod takes", func(f *outlook) { f.paths(2050, 10*time.Second) }, "would have a plan of 410"},
 	{"a gate that nobody can hold people to", func(f *outlook) {
 		f.ro.Spec.Stages[2].Gates = []v1alpha1.Gate{{Name: "team", Type: v1alpha1.GateApproval}}
 	}, "stage few has gate team of type Approval: approvals do not count"},
@@ -270,7 +282,8 @@ var unforeseen = map[string]string{
 	"%s may not do everything that this rollout needs in %s%s: what is missing stands below":                                                                                                 "rights of others cannot be asked for; plan says so",
 	"rollout %s was edited or replaced before its run %s had planned: the run tries generation %d (UID %s), the rollout is at %d (UID %s); look at the rollout's newer run":                  "a race",
 	"rollout %s/%s does not say with which digest it names %s, and it must where there are tenants: whoever edits that may have no right to the account of the rollout":                      "tightrope rollout apply states it",
-	"%s, document %d: %v": "text that is no YAML is bad input of plan",
+	"the plan of probe pod %s: %v": "plain data always marshals",
+	"%s, document %d: %v":          "text that is no YAML is bad input of plan",
 	"the plan takes %d KiB and a snapshot holds %d: split the rollout, or its suites": "the same function; a mebibyte of plan is too much for a test",
 }
 
