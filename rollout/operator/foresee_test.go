@@ -219,8 +219,7 @@ var foreseeable = []struct {
 			f.suite.Spec.Identities, f.suite.Spec.Paths = append(f.suite.Spec.Identities, id), append(f.suite.Spec.Paths, path)
 		}
 	}, "probe pods would try pod a/server with"},
-	{"more checks than a probe pod tells of in time", func(f *outlook) { f.paths(600, 250*time.Millisecond) }, "checks, and tells in time of at most 750 with spec.analysis.interval 250ms"},
-	{"more checks than a probe pod takes", func(f *outlook) { f.paths(2050, 10*time.Second) }, "would have a plan of 410"},
+	{"more checks than a probe pod tells of in time", func(f *outlook) { f.paths(1500, 250*time.Millisecond) }, "checks, and tells in time of at most"},
 	{"a gate that nobody can hold people to", func(f *outlook) {
 		f.ro.Spec.Stages[2].Gates = []v1alpha1.Gate{{Name: "team", Type: v1alpha1.GateApproval}}
 	}, "stage few has gate team of type Approval: approvals do not count"},
@@ -282,6 +281,7 @@ var unforeseen = map[string]string{
 	"%s may not do everything that this rollout needs in %s%s: what is missing stands below":                                                                                                 "rights of others cannot be asked for; plan says so",
 	"rollout %s was edited or replaced before its run %s had planned: the run tries generation %d (UID %s), the rollout is at %d (UID %s); look at the rollout's newer run":                  "a race",
 	"rollout %s/%s does not say with which digest it names %s, and it must where there are tenants: whoever edits that may have no right to the account of the rollout":                      "tightrope rollout apply states it",
+	"probe pod %s would have a plan of %d checks in %d KiB, and takes at most %d in %d KiB: let another identity of the same labels have some of its paths, or leave some out":               "the same function; a rollout has too many paths before, unless their names are long",
 	"the plan of probe pod %s: %v": "plain data always marshals",
 	"%s, document %d: %v":          "text that is no YAML is bad input of plan",
 	"the plan takes %d KiB and a snapshot holds %d: split the rollout, or its suites": "the same function; a mebibyte of plan is too much for a test",
