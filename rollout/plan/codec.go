@@ -20,7 +20,8 @@ const (
 	// older release refuses it then, and takes the run back. A minor version may follow a
 	// dot: it adds fields that older releases may pass over.
 	//
-	//	v2	gates of stages, which hold a run until people let it go on; waves
+	//	v2	gates of stages, which hold a run until people let it go on; waves; labels and
+	//		annotations that a commit sets and a rollback puts back
 	Schema = schemaOf + "2"
 	// oldest and newest are the major versions that this release reads.
 	oldest, newest = 1, 2
