@@ -21,7 +21,7 @@ const (
 
 // Label keys that describe an object of ours.
 const (
-	// LabelRole says what an object of ours is for: bridge, candidate, final, marker, check, probe, snapshot, report.
+	// LabelRole says what an object of ours is for: bridge, candidate, final, marker, check, probe, snapshot, report, evidence, claim.
 	LabelRole = "tightrope.dev/role"
 	// LabelIdentity names the identity that a probe pod wears.
 	LabelIdentity = "tightrope.dev/identity"

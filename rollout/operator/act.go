@@ -24,12 +24,12 @@ func (r *RunReconciler) act(ctx context.Context, s *session, w *world, at rollou
 		if _, err := r.ensureAgents(ctx, s, w); err != nil {
 			return err
 		}
-		return r.enforce(ctx, s, w, placeOf(at), s.plan.Steps[at.Step])
+		return r.enforce(ctx, s, w, at, s.plan.Steps[at.Step])
 	case v1alpha1.PhaseCommitting:
 		if _, err := r.ensureAgents(ctx, s, w); err != nil {
 			return err
 		}
-		return r.finalise(ctx, s, w)
+		return r.finalise(ctx, s, w, at)
 	}
 	return nil
 }
@@ -38,7 +38,8 @@ func (r *RunReconciler) act(ctx context.Context, s *session, w *world, at rollou
 // before candidates, labels last, so that no pod is ever judged by a candidate
 // that its bridge does not know yet. Originals let go of pods once the candidates
 // have those.
-func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here place, step rollout.StepPlan) error {
+func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, at rollout.State, step rollout.StepPlan) error {
+	here := placeOf(at)
 	s.enter(here)
 	if !step.Scope.Live() {
 		s.acknowledge(time.Now())
@@ -49,9 +50,6 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 		s.settle(w, time.Now(), true)
 		return nil
 	}
-	if clear, err := r.noOthers(s, w); err != nil || !clear {
-		return err
-	}
 	write, err := r.forward(s.plan)
 	if err != nil {
 		return err
@@ -59,7 +57,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 	bridges, candidates := activations(step.Scope)
 	wishes := append(s.plan.bridgeWishes(rollout.Inert), s.plan.candidateWishes(rollout.Inert)...)
 	if missing := w.absent(wishes); len(missing) > 0 {
-		if err := r.apply(ctx, write, missing); err != nil {
+		if wrote, err := r.tightens(ctx, s, w, at, write, missing); err != nil || !wrote {
 			return err
 		}
 	}
@@ -69,7 +67,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return err
 		}
 		s.acked, s.settledAt, s.bridgesAt = time.Time{}, time.Time{}, time.Time{}
-		if err := r.apply(ctx, write, unmet); err != nil {
+		if wrote, err := r.tightens(ctx, s, w, at, write, unmet); err != nil || !wrote {
 			return err
 		}
 		s.bridgesAt = time.Now()
@@ -88,7 +86,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 			return nil // no node may see a candidate before its bridge
 		}
 		s.acked, s.settledAt = time.Time{}, time.Time{}
-		if err := r.apply(ctx, write, unmet); err != nil {
+		if wrote, err := r.tightens(ctx, s, w, at, write, unmet); err != nil || !wrote {
 			return err
 		}
 		s.tighten(here.String()+"/candidates", began)
@@ -96,17 +94,19 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, here 
 	}
 	if unmet := w.unmet(s.plan.originalWishes(w, rollout.HoldOf(step.Scope))); len(unmet) > 0 {
 		s.acked, s.settledAt = time.Time{}, time.Time{}
-		if err := r.apply(ctx, write, unmet); err != nil {
+		if wrote, err := r.tightens(ctx, s, w, at, write, unmet); err != nil || !wrote {
 			return err
 		}
 		s.tighten(here.String()+"/originals", began)
 		return nil
 	}
-	wrote, err := labelPods(ctx, write, w, v1alpha1.LabelEnforced, s.plan.Run, s.enforced(w, step))
-	if err != nil {
-		return err
-	}
-	if wrote {
+	if enforced := s.enforced(w, step); len(w.mislabelled(v1alpha1.LabelEnforced, s.plan.Run, enforced)) > 0 {
+		if may, err := r.mayTighten(s, w, at); err != nil || !may {
+			return err
+		}
+		if _, err := labelPods(ctx, write, w, v1alpha1.LabelEnforced, s.plan.Run, enforced); err != nil {
+			return err
+		}
 		s.acked, s.settledAt = time.Time{}, time.Time{}
 		s.labelledAt = time.Now()
 		s.tighten(here.String()+"/labels", began)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +31,7 @@ const (
 	roleSnapshot  = "snapshot"
 	roleReport    = "report"
 	roleEvidence  = "evidence"
+	roleClaim     = "claim"
 )
 
 // wish is a NetworkPolicy as it should be.
@@ -197,24 +199,29 @@ func (x wish) marked() *networkingv1.NetworkPolicy {
 // reports whether it had to write.
 func labelPods(ctx context.Context, write *writer.Writer, w *world, label, run string, want map[types.NamespacedName]bool) (bool, error) {
 	wrote := false
-	for key, pod := range w.pods {
-		if pod.Labels[v1alpha1.LabelRole] != "" {
-			continue // probe pods carry their labels from birth
-		}
-		has := pod.Labels[label] == run
-		if has == want[key] {
-			continue
-		}
+	for _, pod := range w.mislabelled(label, run, want) {
 		value := &run
-		if has {
+		if pod.Labels[label] == run {
 			value = nil
 		}
 		if err := write.Relabel(ctx, pod, map[string]*string{label: value}, nil); err != nil {
-			return wrote, fmt.Errorf("label pod %s: %w", key, err)
+			return wrote, fmt.Errorf("label pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		wrote = true
 	}
 	return wrote, nil
+}
+
+// mislabelled lists the production pods that wear a label of the run and should not, or
+// the other way round. Probe pods carry their labels from birth.
+func (w *world) mislabelled(label, run string, want map[types.NamespacedName]bool) []*corev1.Pod {
+	var out []*corev1.Pod
+	for key, pod := range w.pods {
+		if pod.Labels[v1alpha1.LabelRole] == "" && (pod.Labels[label] == run) != want[key] {
+			out = append(out, pod)
+		}
+	}
+	return out
 }
 
 func selects(s *metav1.LabelSelector, l map[string]string) bool {

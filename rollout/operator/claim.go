@@ -2,12 +2,17 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // claim refuses a run that would share a namespace with another one under way.
@@ -65,4 +70,76 @@ func older(a, b *v1alpha1.PolicyRolloutRun) bool {
 		return a.CreationTimestamp.Before(&b.CreationTimestamp)
 	}
 	return a.Namespace+"/"+a.Name < b.Namespace+"/"+b.Name
+}
+
+// A claim is a ConfigMap of one name in each namespace that a run writes policies to.
+// The API server lets one run create it, whatever two controllers believe of each other,
+// and shows people whose the namespace is. It is taken before the run is armed, and given
+// up once nothing else of the run is left. The resourceVersion of its creation only grows
+// from one claim of a namespace to the next.
+
+// takeClaims claims every namespace that the plan writes policies to: all, or none.
+// They are claimed in one order, so that of two runs that meet one gets all.
+func (r *RunReconciler) takeClaims(ctx context.Context, run *v1alpha1.PolicyRolloutRun, p *Plan) error {
+	var took []client.Object
+	for _, ns := range p.Namespaces() {
+		claim, err := r.takeClaim(ctx, run, p, ns)
+		if err != nil {
+			for _, mine := range took {
+				err = errors.Join(err, r.Write.Delete(ctx, mine))
+			}
+			return err
+		}
+		if claim != nil {
+			took = append(took, claim)
+		}
+	}
+	return nil
+}
+
+// takeClaim claims one namespace; nil: the run has it already. A refusal names who has it.
+func (r *RunReconciler) takeClaim(ctx context.Context, run *v1alpha1.PolicyRolloutRun, p *Plan, ns string) (client.Object, error) {
+	h, err := r.handsIn(p, ns)
+	if err != nil {
+		return nil, err
+	}
+	claim := &corev1.ConfigMap{ObjectMeta: p.key().Meta(ns, plan.ClaimName, roleClaim), Data: map[string]string{"run": run.Name}}
+	if err := h.write.Create(ctx, claim); err == nil {
+		return claim, nil
+	} else if !apierrors.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("claim namespace %s: %w", ns, err)
+	}
+	var theirs corev1.ConfigMap
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(claim), &theirs); err != nil {
+		return nil, fmt.Errorf("claim of namespace %s: %w", ns, err) // gone meanwhile: the next pass takes it
+	}
+	if p.key().Made(&theirs) {
+		return nil, nil
+	}
+	return nil, r.askClaimant(ctx, run, &theirs)
+}
+
+// askClaimant refuses a run whose namespace another one has claimed, and says which. It
+// takes away what a run left that is gone, and waits for one that is being tidied up.
+func (r *RunReconciler) askClaimant(ctx context.Context, run *v1alpha1.PolicyRolloutRun, claim *corev1.ConfigMap) error {
+	runs, err := r.others(ctx, run)
+	if err != nil {
+		return err
+	}
+	no := &refusal{}
+	at := slices.IndexFunc(runs, func(other v1alpha1.PolicyRolloutRun) bool { return keyOf(&other).Made(claim) })
+	switch {
+	case claim.Labels[v1alpha1.LabelRole] != roleClaim:
+		no.add("ConfigMap %s/%s is there, and no run made it: by that name a run claims a namespace, so delete it", claim.Namespace, claim.Name)
+	case at < 0, meta.IsStatusConditionTrue(runs[at].Status.Conditions, v1alpha1.ConditionTidied):
+		if err := r.Write.DeleteAsRead(ctx, claim); err != nil {
+			return fmt.Errorf("claim of namespace %s, by a run that is gone: %w", claim.Namespace, err)
+		}
+		return fmt.Errorf("namespace %s was claimed by run %s, which is gone: the claim was taken away", claim.Namespace, claim.Labels[v1alpha1.LabelRun])
+	case runs[at].Status.Phase.Terminal():
+		return fmt.Errorf("run %s has ended and not yet given up namespace %s", runs[at].Name, claim.Namespace)
+	default:
+		no.add("namespace %s is claimed by %s", claim.Namespace, r.claimant(&runs[at], run))
+	}
+	return no
 }

@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -134,7 +133,8 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	defer func() { s.version = run.ResourceVersion }()
+	s.saw(run)
+	defer func() { s.saw(run) }()
 	if s.lost != nil {
 		return r.passWithoutPlan(ctx, run, s, w)
 	}
@@ -157,7 +157,7 @@ func (r *RunReconciler) read(ctx context.Context, key types.NamespacedName, s *s
 	}
 	err := r.Reader.Get(ctx, key, run)
 	if err == nil && run.ResourceVersion != s.version {
-		if newer, bad := resourceversion.CompareResourceVersion(run.ResourceVersion, s.version); bad != nil || newer < 0 {
+		if newer(s.version, run.ResourceVersion) {
 			return run, r.deciding().Read.Get(ctx, key, run)
 		}
 	}
@@ -211,6 +211,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	e.Finalised = at.Phase == v1alpha1.PhaseCommitting && s.place.kind == commit && e.Settled
 	t := turn{at: at, evidence: e, cells: cells, picture: p}
 	unread := r.decide(ctx, run, s, &t)
+	waits, unlisted := r.waitToCommit(s, w, &t)
 	next := t.next
 	if next != at {
 		recorded, err := r.advance(ctx, run, s, t)
@@ -223,7 +224,8 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	} else if err := r.showAside(ctx, run, s, t); err != nil {
 		return 0, err
 	}
-	hindered = errors.Join(hindered, unread)
+	hindered = errors.Join(hindered, unread, unlisted)
+	s.saw(run)
 	if s.plan == nil {
 		return tick, hindered
 	}
@@ -234,7 +236,9 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if next.Phase != v1alpha1.PhasePreflight {
 		s.hindrance = "" // of preflight it says what preflight could not do
 	}
-	r.flush(run, s, time.Now())
+	if !waits { // what was decided is written down, perhaps, and holds
+		r.flush(run, s, time.Now())
+	}
 	return s.pace(at, next, e), hindered
 }
 
@@ -308,6 +312,7 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 		default: // the next glance sees it
 		}
 	})
+	s.of = key
 	if armed := armedWith(run); armed != "" {
 		plan, err := loadPlan(ctx, r.Live, run.Name, armed)
 		if errors.Is(err, errPlanLost) {

@@ -7,6 +7,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -165,5 +166,31 @@ func TestABaselineThatChangesInObserveIsPlannedForAgain(t *testing.T) {
 	plan, err := loadPlan(s.ctx, s.c.client, s.run(), "")
 	if err != nil || len(plan.Baseline) != 1 || plan.Baseline[0].Name != "late" {
 		t.Errorf("plan %+v, %v; want the late policy as its baseline", plan, err)
+	}
+}
+
+// The operator's watch never shows what somebody did; the API server does. So the run
+// ends before a candidate selects any pod.
+func TestAForeignPolicyThatTheCacheHasNotShownEndsTheRun(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	unseen := map[string]string{"unseen": "yes"}
+	var err error
+	if s.sees, err = labels.Parse("unseen!=yes"); err != nil {
+		t.Fatal(err)
+	}
+	s.begin(s.rollout(s.good()))
+	s.reach("observe")
+	late := &networkingv1.NetworkPolicy{ObjectMeta: s.meta("late"), Spec: s.policy("late", map[string]string{"app": "other"}, networkingv1.PolicyTypeIngress, "client", 8080).Spec}
+	late.Labels = unseen
+	s.create(late)
+	s.baseline = append(s.baseline, *late)
+	st := s.end()
+	s.wantEnd(st, v1alpha1.PhaseRolledBack, "Foreign", "RolledBack")
+	if want := "policy " + s.ns + "/late appeared while the rollout was under way"; !strings.Contains(st.Message, want) {
+		t.Errorf("message %q, want %q", st.Message, want)
+	}
+	if touched := s.c.plane.touchedBy(s.run()); len(touched) > 0 {
+		t.Errorf("production pods were selected by candidates: %v", touched)
 	}
 }

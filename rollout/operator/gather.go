@@ -125,7 +125,7 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	if s.pods.Len() == 0 { // they may never come: what nobody sees is silent, too
 		e.Silence, e.Unproved = e.InStep, e.InStep
 		if at.Phase != v1alpha1.PhasePreflight {
-			e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
+			e.Foreign = cmp.Or(s.foreignChange(w, at), s.appeared)
 		}
 		return e, nil, nil
 	}
@@ -137,7 +137,7 @@ func (s *session) gather(w *world, at rollout.State) (rollout.Evidence, map[cell
 	p := s.look(w, s.scope(at), now)
 	cells := p.judge()
 	e = p.sum(e)
-	e.Foreign = cmp.Or(s.foreignChange(w, at), s.otherKinds)
+	e.Foreign = cmp.Or(s.foreignChange(w, at), s.appeared)
 	s.lose(now)
 	if s.plan.hasStep(at) {
 		e.HeldFor, e.Unproved = s.soak(s.plan.Steps[at.Step].Gate, e, p.breached(cells), now)
@@ -289,6 +289,9 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 	}
 	if len(no.reasons) > 0 {
 		return no
+	}
+	if err := r.takeClaims(ctx, run, s.plan); err != nil {
+		return err
 	}
 	s.preflight = rollout.PreflightPassed
 	return nil

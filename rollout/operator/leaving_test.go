@@ -39,10 +39,12 @@ func runningOver(t *testing.T, f interceptor.Funcs, run *v1alpha1.PolicyRolloutR
 	if err := c.Status().Update(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
-	r := &RunReconciler{Reader: c, Write: writer.New(c, writer.Options{}), Live: c, Logs: mute{}, Events: events.NewFakeRecorder(1000),
+	others, _ := fakeKinds(&fakeDiscovery{})
+	r := &RunReconciler{Reader: c, Write: writer.New(c, writer.Options{}), Live: c, Logs: mute{}, Events: events.NewFakeRecorder(1000), Others: others,
 		base: t.Context(), sessions: map[types.NamespacedName]*session{}}
 	s := newSession(t.Context(), func() {})
 	t.Cleanup(s.close)
+	s.of = client.ObjectKeyFromObject(run)
 	s.plan = aPlan()
 	s.plan.Interval, s.plan.Timeout, s.plan.Limits = time.Second, time.Second, defaultLimits
 	s.record.open(run)

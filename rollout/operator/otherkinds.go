@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -179,39 +178,4 @@ func (p *Plan) bridged() []string {
 		names = append(names, b.Namespace)
 	}
 	return distinct(names)
-}
-
-// othersCheck lists the policies of other kinds once more, aside from the passes:
-// while a slow API server answers, evidence must go on being judged.
-type othersCheck struct {
-	done   chan struct{} // closed when the fields below are set
-	others otherPolicies
-	err    error
-}
-
-// noOthers reports whether a live step may write: no policy of another kind that
-// appeared since preflight may be opened by a bridge. It asks once per step and
-// answers false until it knows. What it finds is left in the session as a foreign
-// change, which takes the run back. Where it cannot tell, which is an error, the
-// step writes nothing and its deadline decides.
-func (r *RunReconciler) noOthers(s *session, w *world) (bool, error) {
-	if s.noOthers || len(s.plan.Bridges) == 0 {
-		return true, nil
-	}
-	if s.others == nil {
-		s.others = r.Others.check(s.ctx, s.plan.bridged(), s.wake)
-	}
-	select {
-	case <-s.others.done:
-	default:
-		return false, nil
-	}
-	c := s.others
-	s.others = nil
-	if err := cmp.Or(c.err, c.others.doubt()); err != nil {
-		return false, fmt.Errorf("step %s writes nothing: policies of other kinds: %w", s.place.String(), err)
-	}
-	s.otherKinds = strings.Join(openedByBridges(c.others.found, s.plan.Bridges, w), "; ")
-	s.noOthers = s.otherKinds == ""
-	return s.noOthers, nil
 }

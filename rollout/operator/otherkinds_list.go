@@ -74,17 +74,6 @@ func newOtherKinds(cfg *rest.Config, via *http.Client) (*OtherKinds, error) {
 	return &OtherKinds{discovery: d, objects: objects}, nil
 }
 
-// check lists aside and calls then when it is done.
-func (k *OtherKinds) check(ctx context.Context, namespaces []string, then func()) *othersCheck {
-	c := &othersCheck{done: make(chan struct{})}
-	go func() {
-		defer then()
-		defer close(c.done)
-		c.others, c.err = k.list(ctx, namespaces)
-	}()
-	return c
-}
-
 // list reads every policy of another kind that may select pods of the namespaces,
 // from the API server, one list per kind.
 func (k *OtherKinds) list(ctx context.Context, namespaces []string) (otherPolicies, error) {

@@ -32,6 +32,11 @@ func (s *session) strangers(w *world) []verdict.Policy {
 			out = append(out, *c.now)
 		}
 	}
+	for _, p := range s.unshown { // the cache need not show them yet
+		if !slices.ContainsFunc(out, func(q verdict.Policy) bool { return q.Key() == p.Key() }) {
+			out = append(out, p)
+		}
+	}
 	return out
 }
 

@@ -9,8 +9,10 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // TestPreflightRefusesInOneSentence plays the good rollout with one mistake each.
@@ -138,8 +140,15 @@ const misspelt = `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metada
 func TestANamespaceHasOneRunAtATime(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
+	dead := runKey{Name: "gone-1", UID: "gone"} // whose controller and run are no more
+	s.create(claimOf(dead, s.ns))
 	s.begin(s.rollout(s.good()))
 	s.reach("shadow")
+	var claim corev1.ConfigMap
+	s.must(s.c.client.Get(s.ctx, client.ObjectKey{Namespace: s.ns, Name: plan.ClaimName}, &claim))
+	if claim.Data["run"] != s.run() {
+		t.Errorf("the namespace is claimed by %q, want %s", claim.Data["run"], s.run())
+	}
 	second := s.rollout(s.good())
 	second.ObjectMeta = metav1.ObjectMeta{Namespace: s.ns, Name: s.ns + "-second"}
 	s.create(second)
@@ -151,4 +160,5 @@ func TestANamespaceHasOneRunAtATime(t *testing.T) {
 		t.Errorf("the second run ended %s; want Refused: %s", describe(run), want)
 	}
 	s.wantEnd(s.end(), v1alpha1.PhaseCommitted, "", "Committed")
+	s.wantNothingLeft()
 }

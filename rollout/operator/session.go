@@ -6,8 +6,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // session is what the operator remembers of a run between two passes. All of it
@@ -55,9 +57,10 @@ type session struct {
 	pods   *pods.Set                          // the probe pods and what they say
 	agents map[types.NamespacedName]agentSpec // that are listened to
 
-	others     *othersCheck // under way; nil: none is
-	noOthers   bool         // checked for the step: no policy of another kind is in the way
-	otherKinds string       // what of other kinds appeared, in words; empty: nothing
+	of       types.NamespacedName // the run
+	listing  *listing             // what the API server says of its namespaces; nil: it was not asked
+	appeared string               // what it says that others did and the cache did not show, in words; empty: nothing
+	unshown  []verdict.Policy     // likewise, the policies of others that select pods
 
 	undated []foundCut // cuts whose first drop was not looked for yet
 
@@ -79,11 +82,18 @@ func newSession(ctx context.Context, ask func()) *session {
 	return s
 }
 
+// saw takes note of a version of the run. It never goes back.
+func (s *session) saw(run *v1alpha1.PolicyRolloutRun) {
+	if s.version == "" || newer(run.ResourceVersion, s.version) {
+		s.version = run.ResourceVersion
+	}
+}
+
 // close stops what runs aside, the followers above all, and waits for it.
 func (s *session) close() {
 	s.stop()
-	if s.others != nil {
-		<-s.others.done
+	if s.listing != nil {
+		<-s.listing.done
 	}
 	s.pods.Close()
 	s.record.wait()
@@ -100,7 +110,6 @@ func (s *session) enter(p place) {
 		s.labelledAt, s.resumed = time.Now(), false // what is waited for by time is waited for again
 	}
 	s.restoring = restoring{}
-	s.noOthers = false
 }
 
 // listen makes the session hear exactly the given agents. One that is heard for the

@@ -110,7 +110,8 @@ func (s *session) planAgain() {
 	known := recordState{Settle: s.record.State.Settle, Label: s.record.State.Label}
 	s.record.closeWindow(time.Now())
 	s.plan, s.waves, s.preflight, s.refused, s.record = nil, nil, rollout.PreflightRunning, nil, record{chain: s.record.chain}
-	s.forms, s.own, s.compiled, s.otherKinds = nil, nil, compiled{}, ""
+	s.forms, s.own, s.compiled = nil, nil, compiled{}
+	s.appeared, s.unshown = "", nil
 	s.isolatedAt, s.releasedAt = time.Time{}, time.Time{}
 	s.record.State = known
 }

@@ -14,6 +14,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/watch"
@@ -40,10 +41,11 @@ type story struct {
 	ctx context.Context
 	ns  string // also the name of the rollout and of its suite
 
-	uid          types.UID    // of the rollout; empty until begin
-	attempt      int64        // that the story is about; 0: the first
-	bent         bend         // what the data plane does from the start
-	controller   *rest.Config // the operator's; nil: an administrator's, of a single tenant
+	uid          types.UID       // of the rollout; empty until begin
+	attempt      int64           // that the story is about; 0: the first
+	bent         bend            // what the data plane does from the start
+	controller   *rest.Config    // the operator's; nil: an administrator's, of a single tenant
+	sees         labels.Selector // of policies that the operator's cache shows; nil: all
 	stopOperator func()
 	baseline     []networkingv1.NetworkPolicy
 }
@@ -137,10 +139,14 @@ func describe(o any) string {
 func (s *story) operate() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	shown := map[client.Object]cache.ByObject{}
+	if s.sees != nil {
+		shown[&networkingv1.NetworkPolicy{}] = cache.ByObject{Label: s.sees}
+	}
 	mgr, err := ctrl.NewManager(cmp.Or(s.controller, s.c.config), ctrl.Options{
 		Scheme: testScheme(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{s.ns: {}, v1alpha1.SystemNamespace: {}}},
+		Cache:      cache.Options{ByObject: shown, DefaultNamespaces: map[string]cache.Config{s.ns: {}, v1alpha1.SystemNamespace: {}}},
 	})
 	if err == nil {
 		err = Setup(ctx, mgr, Options{Logs: s.c.plane, SingleTenant: s.controller == nil})

@@ -126,9 +126,11 @@ var leavings = []struct {
 
 // nothingLeft asks the API server for everything that carries the run's label,
 // and reports whether nothing of the run is among it. Plans of probe pods that
-// never came to be are found here only, and deleted. The report and the evidence stay.
+// never came to be are found here only, and deleted, and so are the claims: those go
+// last, when nothing else of the run is in the namespace. The report and the evidence stay.
 func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, error) {
 	nothing := true
+	var claims []*metav1.PartialObjectMetadata
 	for _, l := range leavings {
 		var list metav1.PartialObjectMetadataList
 		list.SetGroupVersionKind(l.kind)
@@ -141,6 +143,10 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 			if kept := o.Labels[v1alpha1.LabelRole]; !marked && !run.Made(o) || kept == roleReport || kept == roleEvidence {
 				continue
 			}
+			if kept := o.Labels[v1alpha1.LabelRole]; kept == roleClaim {
+				claims = append(claims, o)
+				continue
+			}
 			nothing = false
 			if o.Labels[v1alpha1.LabelRole] != roleProbe {
 				continue // the cache shows it in a later pass
@@ -150,7 +156,15 @@ func (r *RunReconciler) nothingLeft(ctx context.Context, run runKey) (bool, erro
 			}
 		}
 	}
-	return nothing, nil
+	if !nothing {
+		return false, nil
+	}
+	for _, o := range claims {
+		if err := deleteOf(ctx, r.Write, run, o); err != nil {
+			return false, fmt.Errorf("give up namespace %s, which run %s has claimed: %w", o.Namespace, run.Name, err)
+		}
+	}
+	return true, nil
 }
 
 // forget deletes the snapshot and the record of a run that is being deleted. The

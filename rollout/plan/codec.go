@@ -21,7 +21,7 @@ const (
 	// dot: it adds fields that older releases may pass over.
 	//
 	//	v2	gates of stages, which hold a run until people let it go on; waves; labels and
-	//		annotations that a commit sets and a rollback puts back
+	//		annotations, which a commit writes and its rollback takes back
 	Schema = schemaOf + "2"
 	// oldest and newest are the major versions that this release reads.
 	oldest, newest = 1, 2

@@ -18,6 +18,9 @@ func Revision(run string) types.NamespacedName {
 	return types.NamespacedName{Namespace: v1alpha1.SystemNamespace, Name: "tightrope-" + run + "-plan"}
 }
 
+// ClaimName is the name of the ConfigMap by which a run has a namespace to itself.
+const ClaimName = "tightrope-claim"
+
 // ObjectName is the name of a numbered object of a run: short, so that it fits
 // wherever a name does.
 func ObjectName(run, kind string, i int) string {

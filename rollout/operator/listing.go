@@ -1,0 +1,191 @@
+package operator
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
+	"github.com/tightrope-dev/tightrope/verdict"
+)
+
+// A cache shows the cluster as it was a moment ago, or, where a watch hangs, much
+// longer ago. So before a run tightens or commits, the API server itself is asked for
+// the run and for the policies of the namespaces that it writes to, of every kind.
+// What takes a change back asks for nothing first. See
+// docs/adr/0044-what-tightens-asks-the-api-server.md.
+
+const (
+	// listedWithin is how old what the API server listed may be when a write rests on it.
+	listedWithin = time.Second
+	// listPatience bounds the lists of one kind.
+	listPatience = 30 * time.Second
+)
+
+// listing is what the API server says of a run and its namespaces. It is made aside:
+// while a slow API server answers, evidence must go on being judged.
+type listing struct {
+	done     chan struct{} // closed when the fields below are set
+	at       time.Time
+	run      string // resourceVersion
+	policies []networkingv1.NetworkPolicy
+	others   otherPolicies
+	err      error
+}
+
+// list asks the API server, and calls then when it has answered.
+func (r *RunReconciler) list(ctx context.Context, of types.NamespacedName, p *Plan, then func()) *listing {
+	l := &listing{done: make(chan struct{})}
+	namespaces, bridged := p.Namespaces(), p.bridged()
+	go func() {
+		defer then()
+		defer close(l.done)
+		if l.run, l.policies, l.err = r.listOwn(ctx, of, namespaces); l.err == nil && len(bridged) > 0 {
+			if l.others, l.err = r.Others.list(ctx, bridged); l.err != nil {
+				l.err = fmt.Errorf("policies of other kinds: %w", l.err)
+			}
+		}
+		l.at = time.Now()
+	}()
+	return l
+}
+
+// listOwn reads a run and the NetworkPolicies of its namespaces.
+func (r *RunReconciler) listOwn(ctx context.Context, of types.NamespacedName, namespaces []string) (string, []networkingv1.NetworkPolicy, error) {
+	ctx, stop := context.WithTimeout(ctx, listPatience)
+	defer stop()
+	var run v1alpha1.PolicyRolloutRun
+	if err := r.deciding().Read.Get(ctx, of, &run); err != nil {
+		return "", nil, fmt.Errorf("run %s: %w", of, err)
+	}
+	var all []networkingv1.NetworkPolicy
+	for _, ns := range namespaces {
+		var policies networkingv1.NetworkPolicyList
+		if err := r.deciding().Read.List(ctx, &policies, client.InNamespace(ns)); err != nil {
+			return "", nil, fmt.Errorf("policies of namespace %s: %w", ns, err)
+		}
+		all = append(all, policies.Items...)
+	}
+	return run.ResourceVersion, all, nil
+}
+
+// over reports whether the API server has answered.
+func (l *listing) over() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// mayTighten reports whether the cluster that a pass sees is the one that the API
+// server has, so that a write which tightens may rest on it. It asks, and answers false
+// until it knows. What others did that the cache does not show yet is left in the
+// session, which takes the run back. Where it cannot be told, which is an error, nothing
+// is written, and the deadline of the step decides.
+func (r *RunReconciler) mayTighten(s *session, w *world, at rollout.State) (bool, error) {
+	l := s.listing
+	switch {
+	case l == nil:
+		s.listing = r.list(s.ctx, s.of, s.plan, s.wake)
+		return false, nil
+	case !l.over():
+		return false, nil
+	}
+	old := time.Since(l.at) > listedWithin
+	if err := cmp.Or(l.err, l.others.doubt()); err != nil || old {
+		s.listing = nil
+		if err == nil && !w.shows(s.plan.Namespaces(), l.policies) {
+			err = fmt.Errorf("the cache is more than %v behind the API server", listedWithin)
+		}
+		if err != nil {
+			return false, fmt.Errorf("step %s writes nothing before the cluster is known: %w", s.place.String(), err)
+		}
+		return r.mayTighten(s, w, at)
+	}
+	if newer(l.run, s.version) {
+		s.version = l.run // the next pass reads that one
+		return false, nil
+	}
+	s.appeared = strings.Join(openedByBridges(l.others.found, s.plan.Bridges, w), "; ")
+	shown := w.shows(s.plan.Namespaces(), l.policies)
+	if !shown {
+		live := w.with(s.plan.Namespaces(), l.policies)
+		s.appeared = cmp.Or(s.foreseen(live, at), s.appeared)
+		s.unshown = s.strangers(live)
+	}
+	return shown && s.appeared == "", nil
+}
+
+// tightens makes wished policies be there as wished, once the cluster is known to be as
+// the pass sees it, and reports whether they were written.
+func (r *RunReconciler) tightens(ctx context.Context, s *session, w *world, at rollout.State, write *writer.Writer, wishes []wish) (bool, error) {
+	if may, err := r.mayTighten(s, w, at); err != nil || !may {
+		return false, err
+	}
+	s.listing = nil // it was before this write
+	return true, r.apply(ctx, write, wishes)
+}
+
+// foreseen is foreignChange in a world that the cache does not show yet, so nothing of
+// it is remembered.
+func (s *session) foreseen(live *world, at rollout.State) string {
+	own, stages := maps.Clone(s.own), maps.Clone(s.stages)
+	defer func() { s.own, s.stages = own, stages }()
+	return s.foreignChange(live, at)
+}
+
+// shows reports whether the policies of some namespaces are exactly the listed ones.
+func (w *world) shows(namespaces []string, listed []networkingv1.NetworkPolicy) bool {
+	type version struct {
+		uid types.UID
+		rv  string
+	}
+	have := map[types.NamespacedName]version{}
+	for i := range w.policies {
+		if np := &w.policies[i]; slices.Contains(namespaces, np.Namespace) {
+			have[client.ObjectKeyFromObject(np)] = version{np.UID, np.ResourceVersion}
+		}
+	}
+	for i := range listed {
+		if np := &listed[i]; have[client.ObjectKeyFromObject(np)] != (version{np.UID, np.ResourceVersion}) {
+			return false
+		}
+	}
+	return len(have) == len(listed)
+}
+
+// with is the world with other policies in some namespaces.
+func (w *world) with(namespaces []string, policies []networkingv1.NetworkPolicy) *world {
+	elsewhere := func(ns string) bool { return !slices.Contains(namespaces, ns) }
+	out := &world{verdict: verdict.World{Namespaces: w.verdict.Namespaces}, pods: w.pods, services: w.services, slices: w.slices}
+	for i := range w.policies {
+		if elsewhere(w.policies[i].Namespace) {
+			out.policies = append(out.policies, w.policies[i])
+		}
+	}
+	out.policies = append(out.policies, policies...)
+	for i := range out.policies {
+		out.verdict.Policies = append(out.verdict.Policies, verdict.PolicyOf(&out.policies[i]))
+	}
+	return out
+}
+
+// newer reports whether a resourceVersion is newer than another; one that cannot be
+// compared is, unless it is the same.
+func newer(a, b string) bool {
+	order, err := resourceversion.CompareResourceVersion(a, b)
+	return a != b && (err != nil || order > 0)
+}
