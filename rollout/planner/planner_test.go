@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,6 +148,15 @@ func TestWhatIsWrongWithARollout(t *testing.T) {
 	spec.Stages, spec.Analysis.FalseRollbackBudget, spec.Analysis.Interval.Duration = nil, "none", time.Millisecond
 	if _, wrong := Begin(&in.rollout); len(wrong) != 3 {
 		t.Errorf("got %q, want three things", wrong)
+	}
+}
+
+func TestMorePathsThanARolloutTests(t *testing.T) {
+	if why := TooManyPaths(MaxPaths); why != "" {
+		t.Errorf("%d paths: %s", MaxPaths, why)
+	}
+	if why := TooManyPaths(MaxPaths + 1); !strings.Contains(why, "2049 paths, and a rollout tests at most 2048") {
+		t.Errorf("one more: %q", why)
 	}
 }
 
