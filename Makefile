@@ -91,6 +91,8 @@ bench: build bench-verdict ## the figures, as ratios where they can be; BENCH=lo
 		$(GO) test -trimpath -count=1 -timeout 30m -run '^TestBars$$' ./clusters/lab && cat reports/bench/lab.md
 	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BENCH=$(BENCH) TIGHTROPE_BENCH_REPORT='$(CURDIR)/reports/bench' \
 		$(GO) test -trimpath -count=1 -timeout 90m -run '^TestAtSize$$' ./rollout/operator && cat reports/bench/controller.md
+	@CGO_ENABLED=0 TIGHTROPE_BIN='$(CURDIR)/bin' TIGHTROPE_BENCH=$(BENCH) TIGHTROPE_BENCH_REPORT='$(CURDIR)/reports/bench' \
+		$(GO) test -trimpath -count=1 -timeout 30m -run '^TestScenarios$$' ./scenarios/e2e -ginkgo.focus 'how soon a pod is isolated' && cat reports/bench/isolated.md
 	@hack/rollout-cost.sh
 
 SETS ?= 2000

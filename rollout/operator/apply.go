@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -112,19 +111,12 @@ func activations(s rollout.Scope) (bridges, candidates rollout.Activation) {
 
 // policy is the policy of that name; nil: there is none.
 func (w *world) policy(key types.NamespacedName) *networkingv1.NetworkPolicy {
-	i := slices.IndexFunc(w.policies, func(np networkingv1.NetworkPolicy) bool { return client.ObjectKeyFromObject(&np) == key })
-	if i < 0 {
-		return nil
-	}
-	return &w.policies[i]
+	return w.named()[key]
 }
 
 // seen returns the wishes with what is there of each: a policy of the run, or nil.
 func (w *world) seen(wishes []wish) []wish {
-	have := map[types.NamespacedName]*networkingv1.NetworkPolicy{}
-	for i := range w.policies {
-		have[client.ObjectKeyFromObject(&w.policies[i])] = &w.policies[i]
-	}
+	have := w.named()
 	out := slices.Clone(wishes)
 	for i, x := range out {
 		if np := have[x.key()]; np != nil && x.ours(np) {

@@ -43,9 +43,11 @@ type chain struct {
 
 // job is a write aside.
 type job struct {
-	done chan struct{}
-	err  error // once it is done
-	seen bool  // to be over, by a pass before
+	done    chan struct{}
+	err     error  // once it is done
+	seen    bool   // to be over, by a pass before
+	names   bool   // it writes to the status of the run
+	version string // of the run, once it is done and did; empty: it may have, or not
 }
 
 func (j *job) over() bool {
@@ -103,7 +105,7 @@ func (s *session) seeEvidence(run *v1alpha1.PolicyRolloutRun) error {
 	if r.job == nil || !r.job.over() {
 		return nil
 	}
-	if !settled && !r.job.seen { // it may have ended after the status was read: the next pass reads what came of it
+	if !settled && !r.job.seen && r.job.names { // it may have ended after the status was read: the next pass reads what came of it
 		r.job.seen = true
 		s.wake()
 		return nil
@@ -188,11 +190,13 @@ func (r *RunReconciler) startChunk(run *v1alpha1.PolicyRolloutRun, s *session, n
 		return err
 	}
 	run = run.DeepCopy()
-	s.aside(func(ctx context.Context) error {
+	s.aside(named, func(ctx context.Context, j *job) error {
 		if err := r.storeChunk(ctx, run, f); err != nil || !named {
 			return err
 		}
-		return r.name(ctx, run, base, f.Head)
+		version, err := r.name(ctx, run, base, f.Head)
+		j.version = version
+		return err
 	})
 	return nil
 }
@@ -205,14 +209,14 @@ func (s *session) planDigest() string {
 }
 
 // aside does a write of evidence beside the passes, which go on. The next pass sees
-// what came of it.
-func (s *session) aside(do func(context.Context) error) {
-	j := &job{done: make(chan struct{})}
+// what came of it. names says whether the status of the run is written, too.
+func (s *session) aside(names bool, do func(context.Context, *job) error) {
+	j := &job{done: make(chan struct{}), names: names}
 	s.record.job = j
 	ctx, stop := context.WithTimeout(s.ctx, writeWithin)
 	go func() {
 		defer stop()
-		j.err = do(ctx)
+		j.err = do(ctx, j)
 		close(j.done)
 		s.wake()
 	}()
@@ -239,28 +243,31 @@ func (r *RunReconciler) storeChunk(ctx context.Context, run *v1alpha1.PolicyRoll
 	return nil
 }
 
-// name has the status of a run name a chunk. An answer that is lost is asked for: the
-// status says what came of the write. One that names something else by now stays.
-func (r *RunReconciler) name(ctx context.Context, run *v1alpha1.PolicyRolloutRun, base, head evidence.Head) error {
-	for {
-		var live v1alpha1.PolicyRolloutRun
-		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(run), &live); err != nil {
-			return err
-		}
-		switch now := report.HeadOf(&live); {
+// name has the status of a run name a chunk, and returns the version of the run that
+// does. An answer that is lost is asked for: the status says what came of the write. One
+// that names something else by now stays.
+func (r *RunReconciler) name(ctx context.Context, run *v1alpha1.PolicyRolloutRun, base, head evidence.Head) (string, error) {
+	for live := run.DeepCopy(); ; {
+		switch now := report.HeadOf(live); {
 		case live.UID != run.UID:
-			return fmt.Errorf("run %s was deleted and made again", run.Name)
+			return "", fmt.Errorf("run %s was deleted and made again", run.Name)
 		case now == head:
-			return nil
+			return live.ResourceVersion, nil
 		case now != base:
-			return fmt.Errorf("%w: the status of run %s names chunk %d by now", evidence.ErrChain, run.Name, now.Chunks)
+			return "", fmt.Errorf("%w: the status of run %s names chunk %d by now", evidence.ErrChain, run.Name, now.Chunks)
 		}
-		err := r.Write.SetStatus(ctx, &live, map[string]any{"evidence": map[string]any{"head": head.Digest, "chunks": head.Chunks}})
-		if err != nil && !apierrors.IsConflict(err) && !ambiguous(err) {
-			return err
+		err := r.Write.SetStatus(ctx, live, map[string]any{"evidence": map[string]any{"head": head.Digest, "chunks": head.Chunks}})
+		if err == nil {
+			return live.ResourceVersion, nil
+		}
+		if !apierrors.IsConflict(err) && !ambiguous(err) {
+			return "", err
 		}
 		if err := ctx.Err(); err != nil {
-			return err
+			return "", err
+		}
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(run), live); err != nil {
+			return "", err
 		}
 	}
 }

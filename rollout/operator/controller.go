@@ -57,6 +57,10 @@ type RunReconciler struct {
 	sessions map[types.NamespacedName]*session
 }
 
+// runsAtOnce is how many runs are looked at side by side. Most of a pass that takes long
+// is waiting for the API server, and a run that has to go back waits for no other.
+const runsAtOnce = 64
+
 // mostAsked is how many runs may ask for a pass before one is looked at; more of them
 // wait for the next glance.
 const mostAsked = 4096
@@ -74,7 +78,7 @@ func (r *RunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 		Watches(&v1alpha1.RolloutApproval{}, handler.EnqueueRequestsFromMapFunc(r.newsTo(runOf))).
 		WatchesRawSource(source.Channel(r.wake, &handler.EnqueueRequestForObject{}, source.WithBufferSize[client.Object, reconcile.Request](mostAsked))).
 		WithOptions(controller.Options{
-			MaxConcurrentReconciles: 16,
+			MaxConcurrentReconciles: runsAtOnce,
 			RateLimiter:             retrySoon(),
 		}).
 		Complete(r)
@@ -147,23 +151,6 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	return ctrl.Result{RequeueAfter: min(rest, glanceEvery)}, nil
 }
 
-// read returns a run at least as new as what this process wrote to it last. One that
-// it knows nothing of is read from the API server: another process may have
-// written to it. So is one whose evidence is written down aside.
-func (r *RunReconciler) read(ctx context.Context, key types.NamespacedName, s *session) (*v1alpha1.PolicyRolloutRun, error) {
-	run := &v1alpha1.PolicyRolloutRun{}
-	if s == nil || s.version == "" || s.record.job != nil {
-		return run, r.deciding().Read.Get(ctx, key, run)
-	}
-	err := r.Reader.Get(ctx, key, run)
-	if err == nil && run.ResourceVersion != s.version {
-		if newer(s.version, run.ResourceVersion) {
-			return run, r.deciding().Read.Get(ctx, key, run)
-		}
-	}
-	return run, err
-}
-
 // look is the cluster as the caches show it.
 func (r *RunReconciler) look(ctx context.Context) (*world, error) {
 	if r.mirror == nil {
@@ -198,6 +185,43 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	if at.Phase == v1alpha1.PhasePreflight {
 		hindered = r.advancePreflight(ctx, run, s, w)
 	}
+	t, undecided := r.turn(ctx, run, s, w, at)
+	next := t.next
+	if next != at {
+		recorded, err := r.turnTo(ctx, run, s, w, t)
+		if err != nil {
+			return 0, err
+		}
+		if !recorded {
+			next = at
+		}
+	} else if err := r.showAside(ctx, run, s, t); err != nil {
+		return 0, err
+	}
+	hindered = errors.Join(hindered, undecided)
+	s.saw(run)
+	if s.plan == nil {
+		return s.pace(at, next, t.evidence), hindered
+	}
+	if err := r.act(ctx, s, w, next); err != nil {
+		s.hindrance = err.Error()
+		return 0, err
+	}
+	if next.Phase != v1alpha1.PhasePreflight {
+		s.hindrance = "" // of preflight it says what preflight could not do
+	}
+	if !t.waits { // what was decided is written down, perhaps, and holds
+		r.flush(run, s, time.Now())
+	}
+	return s.pace(at, next, t.evidence), hindered
+}
+
+// turn gathers what the probes show and decides on it. A decision that is owed rests on
+// what was gathered then, and nothing is gathered in between.
+func (r *RunReconciler) turn(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world, at rollout.State) (turn, error) {
+	if t := s.owes(at); t != nil {
+		return *t, nil
+	}
 	e, cells, p := s.gather(w, at)
 	if p != nil {
 		s.record.tally(p, s.coveredAs(at), s.stepName(at))
@@ -212,34 +236,8 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	t := turn{at: at, evidence: e, cells: cells, picture: p}
 	unread := r.decide(ctx, run, s, &t)
 	waits, unlisted := r.waitToCommit(s, w, &t)
-	next := t.next
-	if next != at {
-		recorded, err := r.advance(ctx, run, s, t)
-		if err != nil {
-			return 0, err
-		}
-		if !recorded {
-			next = at
-		}
-	} else if err := r.showAside(ctx, run, s, t); err != nil {
-		return 0, err
-	}
-	hindered = errors.Join(hindered, unread, unlisted)
-	s.saw(run)
-	if s.plan == nil {
-		return tick, hindered
-	}
-	if err := r.act(ctx, s, w, next); err != nil {
-		s.hindrance = err.Error()
-		return 0, err
-	}
-	if next.Phase != v1alpha1.PhasePreflight {
-		s.hindrance = "" // of preflight it says what preflight could not do
-	}
-	if !waits { // what was decided is written down, perhaps, and holds
-		r.flush(run, s, time.Now())
-	}
-	return s.pace(at, next, e), hindered
+	t.waits = waits
+	return t, errors.Join(unread, unlisted)
 }
 
 // coveredAs is what the coverage of a live step is counted under; empty: none.

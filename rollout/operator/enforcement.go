@@ -56,27 +56,35 @@ var moves = []move{
 // step makes one move further and reports whether the check is over. The error
 // is a *refusal, or errNotEnforced, or worth a retry.
 func (c *enforcementCheck) step(ctx context.Context, r *RunReconciler, s *session, w *world, twin types.NamespacedName) (bool, error) {
+	if over, err := c.wait(s); !over {
+		return false, err
+	}
 	run := s.plan.key()
 	if c.move == len(moves) {
 		return true, r.remove(ctx, w.exists(checkWishes(run, move{})))
 	}
-	m := moves[c.move]
-	if c.written.IsZero() {
-		if err := c.write(ctx, r, w, run, m, twin); err != nil {
-			return false, err
-		}
-		c.written = time.Now()
-		s.pods.Mark(c.written)
-		return false, nil
+	if err := c.write(ctx, r, w, run, moves[c.move], twin); err != nil {
+		return false, err
 	}
-	waited := time.Since(c.written)
+	c.written = time.Now()
+	s.pods.Mark(c.written)
+	return false, nil
+}
+
+// wait reports whether the current move has taken effect, and goes on to the next; no
+// move needs no waiting.
+func (c *enforcementCheck) wait(s *session) (over bool, err error) {
+	if c.written.IsZero() {
+		return true, nil
+	}
+	m, waited := moves[c.move], time.Since(c.written)
 	if took, seen := c.seen(s, m); seen {
 		if c.move > 0 {
 			s.noteEffect(m.label, took)
 		}
 		c.move++
 		c.written = time.Time{}
-		return false, nil
+		return true, nil
 	}
 	if within := s.actsWithin(m.label); waited >= within {
 		return false, c.failed(m, within)

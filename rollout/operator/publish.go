@@ -73,7 +73,7 @@ func (r *RunReconciler) startPublishing(run *v1alpha1.PolicyRolloutRun, s *sessi
 		return
 	}
 	run = run.DeepCopy()
-	s.aside(func(ctx context.Context) error {
+	s.aside(false, func(ctx context.Context, _ *job) error {
 		last, err := store(ctx, r.Write, r.Live, keyOf(run), cm, rec.published)
 		if err == nil {
 			rec.published, rec.refused = last, ""

@@ -74,11 +74,14 @@ func (r *RunReconciler) restore(ctx context.Context, s *session, w *world, at ro
 	case restoreWiden:
 		strangers := s.strangers(w)
 		s.stages = nil // they go back
-		wide := append(s.wide(at, strangers), s.plan.wholeWishes(w)...)
+		wide := slices.DeleteFunc(append(s.wide(at, strangers), s.plan.wholeWishes(w)...), func(x wish) bool { return s.widened[x.key()] })
+		s.reaction.send()
 		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), wide, strangers); err != nil {
 			return err
 		}
 		s.reach(restoreRecover)
+		s.widened = nil
+		s.reaction.restored()
 		s.note(s.restoreAt)
 		s.record.restored(s.restoreAt)
 		s.pods.Mark(s.restoreAt)

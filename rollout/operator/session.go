@@ -52,6 +52,7 @@ type session struct {
 	resumed    bool          // from what a process before this one wrote down
 
 	restoring
+	ahead
 	acceptCuts []string // paths that a person accepts to be cut by a rollback
 
 	pods   *pods.Set                          // the probe pods and what they say
@@ -78,7 +79,7 @@ func newSession(ctx context.Context, ask func()) *session {
 	ctx, stop := context.WithCancel(ctx)
 	s := &session{ctx: ctx, stop: stop, settleTime: defaultSettle, labelTime: defaultSettle}
 	s.ask = ask
-	s.pods = pods.NewSet(ctx, s.wake)
+	s.pods = pods.NewSet(ctx, s.hear)
 	return s
 }
 

@@ -11,8 +11,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
@@ -29,8 +32,32 @@ type RolloutReconciler struct {
 
 // SetupWithManager registers the reconciler.
 func (r *RolloutReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.PolicyRollout{}).Owns(&v1alpha1.PolicyRolloutRun{}).
-		WithOptions(controller.Options{RateLimiter: retrySoon()}).Complete(r)
+	return ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.PolicyRollout{}).
+		Owns(&v1alpha1.PolicyRolloutRun{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: tellsMore})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: rolloutsAtOnce, RateLimiter: retrySoon()}).Complete(r)
+}
+
+// rolloutsAtOnce is how many rollouts are looked at side by side. Most of a look is
+// waiting for the API server.
+const rolloutsAtOnce = 8
+
+// tellsMore reports whether a run says anything new but that more evidence of it is
+// stored. That happens for as long as a run lasts, and its rollout says nothing of it.
+func tellsMore(e event.UpdateEvent) bool {
+	was, ok1 := e.ObjectOld.(*v1alpha1.PolicyRolloutRun)
+	now, ok2 := e.ObjectNew.(*v1alpha1.PolicyRolloutRun)
+	if !ok1 || !ok2 || was.ResourceVersion == now.ResourceVersion {
+		return true // also the event that nothing has happened for long
+	}
+	told := func(run *v1alpha1.PolicyRolloutRun) *v1alpha1.PolicyRolloutRun {
+		run = run.DeepCopy()
+		run.ResourceVersion, run.ManagedFields = "", nil
+		if e := run.Status.Evidence; e != nil {
+			e.Head, e.Chunks = "", 0
+		}
+		return run
+	}
+	return !equality.Semantic.DeepEqual(told(was), told(now))
 }
 
 // Reconcile makes the run of the current generation be there. A run of an older

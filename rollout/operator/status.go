@@ -56,6 +56,7 @@ type turn struct {
 	picture  *picture // nil before there are agents
 	granted  granted
 	message  string // as it was written down; empty: it was not
+	waits    bool   // a commit that was decided waits for what it rests on
 }
 
 // forward reports whether a decision takes a path away, or leads to one that does.

@@ -39,6 +39,25 @@ type world struct {
 
 	grouped sync.Once
 	inSpace map[string][]*corev1.Pod // by namespace; see podsIn
+	indexed sync.Once
+	byName  map[types.NamespacedName]*networkingv1.NetworkPolicy // see named
+}
+
+// named are the policies by their names. Those of a world that many passes see are
+// indexed once.
+func (w *world) named() map[types.NamespacedName]*networkingv1.NetworkPolicy {
+	index := func() map[types.NamespacedName]*networkingv1.NetworkPolicy {
+		policies := make(map[types.NamespacedName]*networkingv1.NetworkPolicy, len(w.policies))
+		for i := range w.policies {
+			policies[client.ObjectKeyFromObject(&w.policies[i])] = &w.policies[i]
+		}
+		return policies
+	}
+	if w.version == 0 {
+		return index()
+	}
+	w.indexed.Do(func() { w.byName = index() })
+	return w.byName
 }
 
 // podsIn lists the pods of a namespace, in no order. Those of a world that many passes

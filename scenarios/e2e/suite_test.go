@@ -34,6 +34,10 @@ func TestMain(m *testing.M) {
 		fmt.Println("skipped: TIGHTROPE_SKIP_LAB is set, so no scenario is played on the lab")
 		os.Exit(m.Run())
 	}
+	if len(os.Args) > 1 && os.Args[1] == callerWord {
+		fmt.Fprintln(os.Stderr, caller(os.Args[2:]))
+		os.Exit(1)
+	}
 	name := labName("enforce")
 	testenv = env.NewWithConfig(envconf.New())
 	testenv.Setup(func(ctx context.Context, cfg *envconf.Config) (context.Context, error) {
@@ -73,6 +77,11 @@ func labOptions(dataplane string) (lab.Options, error) {
 	images := map[string]string{}
 	for _, name := range []string{"agent", "controller", "twin", "standin"} {
 		images["tightrope.dev/"+name] = filepath.Join(bin, name)
+	}
+	if os.Getenv("TIGHTROPE_BENCH") != "" {
+		if images[callerImage], err = os.Executable(); err != nil {
+			return lab.Options{}, err
+		}
 	}
 	return lab.Options{Name: labName(dataplane), Nodes: 2, Dataplane: dataplane, Labd: filepath.Join(bin, "labd"), Images: images}, nil
 }
