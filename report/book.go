@@ -125,7 +125,7 @@ func (b *Book) begin(x *evidence.Begin, at time.Time) error {
 		rep.Paths = append(rep.Paths, Path{Name: r.Path, From: Workload{r.Namespace, r.From}, To: Service{r.ToNS, r.To},
 			Port: r.Port, Protocol: r.Protocol, Via: string(r.Via), Expect: string(r.Expect), Finding: Inconclusive})
 	}
-	b.Phase("preflight", rollout.Nobody.String(), "", at)
+	b.Phase(b.stepName(b.State), rollout.Nobody.String(), "", at)
 	return nil
 }
 

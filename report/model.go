@@ -70,7 +70,7 @@ func (r *Report) wanted() string {
 
 // Phase is one stretch of the run. To is zero while it lasts.
 type Phase struct {
-	Name    string    `json:"name"` // preflight, a stage's name, expand, commit, rollback, pause, approval
+	Name    string    `json:"name"` // a stage's name; or preflight, expand, commit, rollback, pause, approval: in brackets where a stage is called so too
 	From    time.Time `json:"from"`
 	To      time.Time `json:"to"`
 	Outcome string    `json:"outcome"` // Passed, Cut, Leak, Silent, Aborted, Failed, Refused, Paused, Resumed, Running

@@ -158,30 +158,16 @@ func (b *Book) UnprovedLast(l *evidence.Look, judged []evidence.Judged) {
 }
 
 // stepName of a state, for people.
-func (b *Book) stepName(at rollout.State) string {
-	switch at.Phase {
-	case v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseHeld:
-		if at.Step >= 0 && at.Step < len(b.steps) {
-			return b.steps[at.Step].Name
-		}
-	case v1alpha1.PhaseCommitting:
-		return "commit"
-	case v1alpha1.PhaseRollingBack:
-		return "rollback"
-	case v1alpha1.PhasePreflight:
-		return "preflight"
-	}
-	return ""
-}
+func (b *Book) stepName(at rollout.State) string { return rollout.StepName(b.steps, at) }
 
 // scope of a state.
 func (b *Book) scope(at rollout.State) rollout.Scope {
-	switch at.Phase {
-	case v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseHeld:
+	switch {
+	case at.Phase.Staged():
 		if at.Step >= 0 && at.Step < len(b.steps) {
 			return b.steps[at.Step].Scope
 		}
-	case v1alpha1.PhaseCommitting, v1alpha1.PhaseCommitted:
+	case at.Phase == v1alpha1.PhaseCommitting, at.Phase == v1alpha1.PhaseCommitted:
 		return rollout.Everyone
 	}
 	return rollout.Nobody
@@ -191,9 +177,9 @@ func (b *Book) scope(at rollout.State) rollout.Scope {
 func (b *Book) phaseName(t *evidence.Turn) string {
 	switch t.Next.Cause {
 	case rollout.CausePaused:
-		return "pause"
+		return rollout.PlaceName("pause", b.steps)
 	case rollout.CauseWaiting:
-		return "approval"
+		return rollout.PlaceName("approval", b.steps)
 	}
 	return b.stepName(t.Next)
 }

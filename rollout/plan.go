@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -56,9 +57,9 @@ type StepPlan struct {
 	Gates   []v1alpha1.Gate    `json:"gates,omitempty"` // that have to be open, beside the proof
 }
 
-// ExpandStep is the name of the step that takes the bridges from our own pods
+// expandStep is the name of the step that takes the bridges from our own pods
 // to production; no stage is declared for it because it should change nothing.
-const ExpandStep = "expand"
+const expandStep = "expand"
 
 // expandSoak is how long the expanded bridges are watched before the first
 // production pod is enforced.
@@ -72,6 +73,7 @@ func Steps(stages []v1alpha1.Stage) ([]StepPlan, error) {
 	var steps []StepPlan
 	expanded := false
 	last := Nobody
+	expand := apart(expandStep, slices.ContainsFunc(stages, func(st v1alpha1.Stage) bool { return st.Name == expandStep }))
 	for _, st := range stages {
 		if st.Mode == v1alpha1.ModeCanary && st.Scope.MaxPods == nil { // such as an older rollout's scope.probePodsOnly, which the API server has pruned
 			return nil, fmt.Errorf("stage %q has mode Canary and no scope.maxPods: write how many pods of each workload it enforces, such as maxPods: 10%%, or mode: Shadow to enforce probe pods only", st.Name)
@@ -80,12 +82,9 @@ func Steps(stages []v1alpha1.Stage) ([]StepPlan, error) {
 		if step.Scope < last {
 			return nil, fmt.Errorf("stage %q (%s) comes after a stage that reaches further (%s): order stages Observe, Shadow, Canary, Enforce", st.Name, step.Scope, last)
 		}
-		if st.Name == ExpandStep {
-			return nil, fmt.Errorf("stage %q: the name is taken by the step that expands the bridges; choose another", st.Name)
-		}
 		if step.Scope > Bridged && !expanded {
 			expanded = true
-			steps = append(steps, StepPlan{Name: ExpandStep, Phase: v1alpha1.PhaseCanary, Scope: Bridged, Gate: Gate{Soak: expandSoak, MinCoveragePercent: 100}})
+			steps = append(steps, StepPlan{Name: expand, Phase: v1alpha1.PhaseCanary, Scope: Bridged, Gate: Gate{Soak: expandSoak, MinCoveragePercent: 100}})
 		}
 		last = step.Scope
 		steps = append(steps, step)

@@ -34,3 +34,37 @@ func TestACanaryWithoutScopeIsRefused(t *testing.T) {
 		t.Errorf("a canary without maxPods: %v", err)
 	}
 }
+
+// Nothing tells steps apart by their names, so people may use ours. Only what is shown
+// differs then.
+func TestStagesMayBeCalledAsOurPlacesAre(t *testing.T) {
+	one := intstr.FromInt32(1)
+	stages := []v1alpha1.Stage{
+		{Name: "preflight", Mode: v1alpha1.ModeObserve},
+		{Name: "expand", Mode: v1alpha1.ModeCanary, Scope: v1alpha1.Scope{MaxPods: &one}},
+		{Name: "rollback", Mode: v1alpha1.ModeEnforce},
+		{Name: "commit", Mode: v1alpha1.ModeEnforce},
+	}
+	steps, err := Steps(stages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for i, want := range []string{"preflight", "(expand)", "expand", "rollback", "commit"} {
+		if names[steps[i].Name] = true; steps[i].Name != want {
+			t.Errorf("step %d is called %q, want %q", i, steps[i].Name, want)
+		}
+	}
+	for _, phase := range []v1alpha1.Phase{v1alpha1.PhasePreflight, v1alpha1.PhaseCommitting, v1alpha1.PhaseRollingBack} {
+		name := StepName(steps, State{Phase: phase})
+		if name == "" || names[name] {
+			t.Errorf("in %s the place is called %q, as a stage is", phase, name)
+		}
+		if plain := StepName(nil, State{Phase: phase}); "("+plain+")" != name {
+			t.Errorf("in %s the place is called %q, and %q where no stage is called so", phase, name, plain)
+		}
+	}
+	if StepName(steps, State{Phase: v1alpha1.PhaseHeld, Step: 4}) != "commit" || StepName(steps, State{Phase: v1alpha1.PhaseEnforce, Step: 5}) != "" {
+		t.Error("a run in a stage is not where it is")
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/strict"
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
 )
 
 // results that a scenario may expect.
@@ -101,16 +102,23 @@ func (p *positions) checkExpect(s *Scenario) {
 	}
 }
 
-// steps are the names a rollout's steps have: its stages, and expand, which
-// comes before the first that touches a production pod.
+// steps are the names of a rollout's steps: its stages, and expand, which comes before
+// the first that touches a production pod.
 func steps(r *v1alpha1.PolicyRolloutSpec) []string {
 	names := []string{}
-	if r != nil {
+	if r == nil {
+		return names
+	}
+	all, err := rollout.Steps(r.Stages)
+	for _, step := range all {
+		names = append(names, step.Name)
+	}
+	if err != nil { // which is said of the stages
 		for _, stage := range r.Stages {
 			names = append(names, stage.Name)
 		}
 	}
-	return append(names, "expand")
+	return names
 }
 
 // checkName wants what an object of Kubernetes can be called here: a DNS label,

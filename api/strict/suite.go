@@ -11,6 +11,9 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
+// MaxPaths of a suite, as the API server takes them.
+const MaxPaths = 2048
+
 // CheckSuite holds a ConnectivitySuite's spec, which stands at that path, against what
 // the API server and the controller accept of it: identities and paths, each once, and
 // every name in it leading somewhere. Where the Services are is not known here.
@@ -30,6 +33,9 @@ func CheckSuite(at string, suite v1alpha1.ConnectivitySuiteSpec) Faults {
 	}
 	if len(suite.Identities) == 0 {
 		f.Add(at+".identities", "is empty: without identities nobody tries a path")
+	}
+	if n := len(suite.Paths); n > MaxPaths {
+		f.Add(at+".paths", "has %d paths, and a suite at most %d: leave some out, or split the suite and the rollout", n, MaxPaths)
 	}
 	if len(suite.Paths) == 0 {
 		f.Add(at+".paths", "is empty: without paths nothing is proved")
@@ -70,8 +76,8 @@ func (f *Faults) path(at string, path v1alpha1.Path, identities []string) {
 			f.Add(at, "there is no identity %q%s", Show(name), DidYouMean(name, identities))
 		}
 	}
-	if path.Name == "" || len(path.Name) > 120 {
-		f.Add(at+".name", "a path needs a name of at most 120 bytes")
+	if path.Name == "" || utf8.RuneCountInString(path.Name) > 120 {
+		f.Add(at+".name", "a path needs a name of at most 120 characters")
 	} else if i := strings.IndexFunc(path.Name, unstorable); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(path.Name[i:])
 		f.Add(at+".name", "%s has the control character %U, which no API server takes: leave it out", Show(path.Name), r)

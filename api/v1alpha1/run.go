@@ -141,6 +141,16 @@ func (p Phase) Terminal() bool {
 	return false
 }
 
+// Staged reports whether a run in this phase is in one of the stages, or between two of
+// them where it expands the bridges.
+func (p Phase) Staged() bool {
+	switch p {
+	case PhaseObserve, PhaseCanary, PhaseEnforce, PhaseHeld:
+		return true
+	}
+	return false
+}
+
 // Conditions beside kstatus' own (Ready, Reconciling, Stalled).
 const (
 	// ConditionTidied is true once a finished run has left nothing behind and its

@@ -60,7 +60,7 @@ func newRolloutPauseCommand() *cobra.Command {
 			case o.wait && !steer.Paused(run):
 				return &exitError{exitUsage, fmt.Errorf("run %s was not paused any more: it is %s: %s", run.Name, run.Status.Phase, run.Status.Message)}
 			}
-			say(c.OutOrStdout(), "run %s paused%s", run.Name, stageOf(run))
+			say(c.OutOrStdout(), "run %s paused%s", run.Name, stageOf(&run.Status))
 			return nil
 		})
 }
@@ -73,7 +73,7 @@ func newRolloutResumeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			say(c.OutOrStdout(), "run %s resumed%s", run.Name, stageOf(run))
+			say(c.OutOrStdout(), "run %s resumed%s", run.Name, stageOf(&run.Status))
 			return nil
 		})
 }

@@ -37,7 +37,8 @@ func wants(t *testing.T, config string, code int, args []string, texts ...string
 }
 
 // aPlatform puts the smallest platform, its suite and the controller on the lab, and
-// writes two rollouts: a good one, and one that cuts a path.
+// writes two rollouts: a good one, and one that cuts a path. Stages of theirs are called
+// as places of a run are, which is nothing to anybody.
 func aPlatform(t *testing.T, config string) (good, bad, suite string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "small")
@@ -60,8 +61,11 @@ func aPlatform(t *testing.T, config string) (good, bad, suite string) {
 	if !strings.Contains(text, few) {
 		t.Fatalf("the rollout has no stage that can be left out:\n%s", text)
 	}
-	good = file(t, "good.yaml", strings.Replace(text, few, "", 1)) // two seconds less
-	broken := strings.NewReplacer("\n  name: good\n", "\n  name: bad\n", "app: app", "app: nobody",
+	if !strings.Contains(text, "    name: observe\n") {
+		t.Fatalf("the rollout has no stage that observes:\n%s", text)
+	}
+	good = file(t, "good.yaml", strings.NewReplacer(few, "", "    name: observe\n", "    name: rollback\n").Replace(text)) // two seconds less
+	broken := strings.NewReplacer("\n  name: good\n", "\n  name: bad\n", "    name: few\n", "    name: commit\n", "app: app", "app: nobody",
 		"\nspec:\n", "\nspec:\n  exceptions: [{type: PredictedCut, path: app→store, reason: packets are to show it}]\n").Replace(text)
 	return good, file(t, "bad.yaml", broken), filepath.Join(dir, "suite.yaml")
 }
@@ -84,7 +88,7 @@ func TestRolloutsAreSteeredOnACluster(t *testing.T) {
 	wants(t, config, exitOK, []string{"apply", "-f", suite, "-f", bad, "--dry-run=server"}, "policyrollout.tightrope.dev/bad serverside-applied (server dry run)")
 	wants(t, config, exitUsage, []string{"status", "bad"}, "no PolicyRollout and no run")
 
-	wants(t, config, exitCut, []string{"apply", "-f", suite, "-f", bad, "--wait", "--report", out}, "app→store was cut in few", "RollingBack", "Report in "+filepath.Join(out, "bad"))
+	wants(t, config, exitCut, []string{"apply", "-f", suite, "-f", bad, "--wait", "--report", out}, "app→store was cut in commit", "Canary (commit)", "RollingBack", "Report in "+filepath.Join(out, "bad"))
 	wants(t, config, exitCut, []string{"status", "bad", "--for=complete"}, "RolledBack")
 	for _, f := range report.Formats {
 		if info, err := os.Stat(filepath.Join(out, "bad", f.File)); err != nil || info.Size() == 0 {
@@ -95,7 +99,7 @@ func TestRolloutsAreSteeredOnACluster(t *testing.T) {
 	wantBaseline(t, config)
 
 	wants(t, config, exitOK, []string{"apply", "-f", good}, "policyrollout.tightrope.dev/good serverside-applied")
-	wants(t, config, exitOK, []string{"status", "good", "--for=stage=observe"}, "run good-")
+	wants(t, config, exitOK, []string{"status", "good", "--for=stage=rollback"}, "run good-")
 	wants(t, config, exitUsage, []string{"status", "good", "--for=stage=al"}, "did you mean all?")
 	wants(t, config, exitOK, []string{"pause", "good"}, "paused")
 	wants(t, config, exitUsage, []string{"pause", "good"}, "it is paused already")

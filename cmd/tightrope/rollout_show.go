@@ -130,7 +130,7 @@ func (o *statusOptions) run(c *cobra.Command, name string) error {
 		return err
 	}
 	if o.goal != "" {
-		if err := goal.Check(f.Rollout); err != nil {
+		if goal, err = goal.Of(f.Rollout); err != nil {
 			return err
 		}
 		return o.await(c, s, f, goal)
@@ -168,11 +168,11 @@ func (o *statusOptions) await(c *cobra.Command, s *steer.Steerer, f steer.Found,
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, nil}
 	case err != nil && run != nil:
-		return &exitError{exitInconclusive, fmt.Errorf("run %s is %s%s: %w", run.Name, run.Status.Phase, stageOf(run), err)}
+		return &exitError{exitInconclusive, fmt.Errorf("run %s is %s%s: %w", run.Name, run.Status.Phase, stageOf(&run.Status), err)}
 	case err != nil:
 		return err
 	}
-	say(c.OutOrStdout(), "run %s: %s%s: %s", run.Name, run.Status.Phase, stageOf(run), run.Status.Message)
+	say(c.OutOrStdout(), "run %s: %s%s: %s", run.Name, run.Status.Phase, stageOf(&run.Status), run.Status.Message)
 	if goal.Reached(run) && !goal.EndsWith() {
 		return nil
 	}
@@ -195,9 +195,11 @@ func (o *statusOptions) current(ctx context.Context, s *steer.Steerer, f steer.F
 	return s.Begun(ctx, f.Rollout, 0)
 }
 
-func stageOf(run *v1alpha1.PolicyRolloutRun) string {
-	if run.Status.Stage == "" {
+// stageOf is the stage of a run, for behind its phase. A phase that no stage is declared
+// for says all by itself.
+func stageOf(st *v1alpha1.PolicyRolloutRunStatus) string {
+	if st.Stage == "" || !st.Phase.Staged() {
 		return ""
 	}
-	return " (" + run.Status.Stage + ")"
+	return " (" + report.Sanitize(st.Stage) + ")"
 }

@@ -84,11 +84,7 @@ func (s *screen) status(st *v1alpha1.PolicyRolloutRunStatus) {
 	case "Committed", "RolledBack":
 		text = s.paint("32", text)
 	}
-	name := report.Sanitize(string(st.Phase))
-	if st.Stage != "" && st.Stage != "preflight" && st.Stage != "rollback" && st.Stage != "commit" {
-		name += " (" + report.Sanitize(st.Stage) + ")"
-	}
-	s.line("%-22s %s", name, text)
+	s.line("%-22s %s", report.Sanitize(string(st.Phase))+stageOf(st), text)
 }
 
 // result prints what a run proved.

@@ -28,6 +28,8 @@ func TestProgressIsALineForEachStep(t *testing.T) {
 		{"a step nobody knows has a name", func(s *screen) { s.progress(scenarios.Progress{Step: "warm-up"}) }, "setup     warm-up", ""},
 		{"a phase with its stage", func(s *screen) { s.progress(progressOf("Canary", "few", "1 of 11 pods")) }, "Canary (few)           1 of 11 pods", ""},
 		{"preflight is no stage of its own", func(s *screen) { s.progress(progressOf("Preflight", "preflight", "planning")) }, "Preflight              planning", ""},
+		{"a stage may be called commit", func(s *screen) { s.progress(progressOf("Canary", "commit", "1 of 11 pods")) }, "Canary (commit)        1 of 11 pods", ""},
+		{"and then the commit is none", func(s *screen) { s.progress(progressOf("Committing", "(commit)", "at last")) }, "Committing             at last", ""},
 		{"a rollback is red", func(s *screen) { s.progress(progressOf("RollingBack", "rollback", "cut")) },
 			"RollingBack            cut", "RollingBack            \x1b[31mcut\x1b[0m"},
 		{"the end is green", func(s *screen) { s.progress(progressOf("Committed", "commit", "done")) },

@@ -35,6 +35,7 @@ type Agent struct {
 	Spec      Spec
 	digest    string
 	ledger    *probes.Ledger
+	missing   uint64 // lines of its plan that are missing in ledgers before that one
 	follower  *Follower
 	created   time.Time
 	lastHeard time.Time     // of the right plan
@@ -96,7 +97,7 @@ func (s *Set) Listen(logs LogReader, grace time.Duration, specs []Spec) {
 			a.follower = s.follow(logs, spec.Name)
 		}
 		if a.digest != digest || a.ledger == nil {
-			a.digest, a.ledger, a.current, a.judged = digest, probes.NewLedger(digest), false, false
+			a.digest, a.ledger, a.missing, a.current, a.judged = digest, probes.NewLedger(digest), 0, false, false
 			a.failedAt, a.connectedAt = map[string]time.Time{}, map[string]time.Time{}
 			a.spokenAt = map[string]time.Time{}
 			a.grant(grace)
@@ -200,8 +201,9 @@ func (s *Set) Agents() iter.Seq[*Agent] {
 // Digest is that of the plan that the agent is heard of.
 func (a *Agent) Digest() string { return a.digest }
 
-// Gaps is how many lines of the agent are missing: see probes.Ledger.
-func (a *Agent) Gaps() uint64 { return a.ledger.Gaps() }
+// Gaps is how many lines of the agent are missing, of the plan that it is heard of: see
+// probes.Ledger. It never falls: what a pod said that was started or made again is missing.
+func (a *Agent) Gaps() uint64 { return a.missing + a.ledger.Gaps() }
 
 // State is what is known of a check; the zero state if nothing is.
 func (a *Agent) State(id string) probes.CheckState { return a.ledger.State(id) }

@@ -50,3 +50,35 @@ func TestALateLineThatTellsOfATurnIsNews(t *testing.T) {
 		}
 	}
 }
+
+// What a pod had not said when it was started or made again is missing, once for each
+// time that it was heard in between. The number never falls, whatever ledger tells it.
+func TestAPodThatIsStartedAgainHasSaidNotAll(t *testing.T) {
+	name := types.NamespacedName{Namespace: "a", Name: "agent"}
+	s := NewSet(t.Context(), func() {})
+	a := &Agent{digest: "d", ledger: probes.NewLedger("d"), failedAt: map[string]time.Time{}, connectedAt: map[string]time.Time{}, spokenAt: map[string]time.Time{}}
+	s.agents[name] = a
+	now := time.Now()
+	hear := func(boot string, seq uint64) {
+		now = now.Add(time.Second)
+		s.Hear(name, probes.Line{Digest: "d", Boot: boot, Seq: seq, From: now.Add(-time.Second), To: now}, now)
+	}
+	for _, step := range []struct {
+		what string
+		do   func()
+		want uint64
+	}{
+		{"nothing was heard", func() { s.restarted(name) }, 0},
+		{"it is heard", func() { hear("one", 1) }, 0},
+		{"two lines are lost", func() { hear("one", 4) }, 2},
+		{"its container was started again", func() { s.restarted(name) }, 3},
+		{"and once more, before it said anything", func() { s.restarted(name) }, 3},
+		{"it is heard again", func() { hear("two", 1) }, 3},
+		{"its process was started again", func() { hear("three", 1) }, 4},
+		{"its pod is made again", func() { s.void(name) }, 5},
+	} {
+		if step.do(); a.Gaps() != step.want {
+			t.Errorf("%s: %d lines are missing, want %d", step.what, a.Gaps(), step.want)
+		}
+	}
+}

@@ -133,10 +133,14 @@ func (s *Set) restarted(agent types.NamespacedName) {
 	s.anew(agent)
 }
 
-// anew gives an agent an empty ledger, which counts from now on. It is called
-// with mu held.
+// anew gives an agent an empty ledger, which counts from now on. What the agent had not
+// said yet is missing: a line at least, if it was heard at all. It is called with mu held.
 func (s *Set) anew(agent types.NamespacedName) {
 	if a := s.agents[agent]; a != nil {
+		a.missing += a.ledger.Gaps()
+		if a.current {
+			a.missing++
+		}
 		a.ledger, a.current, a.judged = probes.NewLedger(a.digest), false, false
 		a.ledger.MarkAll(time.Now())
 	}

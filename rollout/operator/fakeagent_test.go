@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,30 +17,74 @@ import (
 	"github.com/tightrope-dev/tightrope/probes/pods"
 )
 
+// mishap is what befalls a line of a probe pod.
+type mishap uint8
+
+const (
+	nothing     mishap = iota
+	streamEnds         // who follows the log has to take it up again, and misses nothing
+	logRotated         // as well, and what the log held until then is gone
+	lineLost           // it never comes
+	startedAnew        // the agent ends, and another process begins with its first line
+)
+
+// linesRead is how many lines are read again of a log that is taken up again, and
+// linesGone how many a rotation takes away that nobody has read.
+const (
+	linesRead = 8
+	linesGone = 3
+)
+
+// countsOfLine keeps a line within what an agent may print.
+const countsOfLine = 60
+
+// process is what the process in a probe pod knows, whoever follows its log.
+type process struct {
+	mu   sync.Mutex
+	boot string
+	seq  uint64
+	last map[string]*probes.Count
+	tail [][]byte // the newest lines of its log
+}
+
+func newProcess() *process { return &process{last: map[string]*probes.Count{}} }
+
 // Follow implements LogReader: it is the agent that runs in the pod.
 func (p *plane) Follow(ctx context.Context, pod types.NamespacedName) (io.ReadCloser, error) {
-	if _, err := p.pods.Pods(pod.Namespace).Get(pod.Name); err != nil {
+	is, err := p.pods.Pods(pod.Namespace).Get(pod.Name)
+	if err != nil {
 		return nil, err
 	}
+	proc := newProcess()
+	if p.bendOf(is.Labels[v1alpha1.LabelRun]).mishap != nil {
+		known, _ := p.processes.LoadOrStore(is.UID, proc)
+		proc = known.(*process)
+	}
 	r, w := io.Pipe()
-	go func() { w.CloseWithError((&fakeAgent{plane: p, pod: pod, out: w}).serve(ctx)) }()
+	go func() { w.CloseWithError((&fakeAgent{process: proc, plane: p, pod: pod, out: w}).serve(ctx)) }()
 	return r, nil
 }
 
-// fakeAgent is one probe pod's process.
+// fakeAgent is one probe pod's process, with its log.
 type fakeAgent struct {
+	*process
 	plane *plane
 	pod   types.NamespacedName
 	out   io.Writer
-	seq   uint64
-	last  map[string]*probes.Count
 
 	plan    probes.Plan
 	version string // of the ConfigMap it was read from
 }
 
 func (a *fakeAgent) serve(ctx context.Context) error {
-	a.last = map[string]*probes.Count{}
+	a.mu.Lock()
+	tail := slices.Clone(a.tail)
+	a.mu.Unlock()
+	for _, raw := range tail {
+		if _, err := a.out.Write(raw); err != nil {
+			return err
+		}
+	}
 	every := 20 * time.Millisecond
 	for {
 		from := time.Now()
@@ -70,11 +116,19 @@ func (a *fakeAgent) serve(ctx context.Context) error {
 	}
 }
 
+// say tries every check once and tells of it, in as many lines as that takes.
 func (a *fakeAgent) say(me *corev1.Pod, plan probes.Plan, from time.Time) error {
-	a.seq++
-	line := probes.Line{Agent: plan.Agent, Seq: a.seq, Digest: plan.Digest(), From: from, To: time.Now()}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	line := probes.Line{Agent: plan.Agent, Boot: a.boot, Digest: plan.Digest(), From: from, To: time.Now()}
 	for _, c := range plan.Checks {
-		got := a.plane.attempt(me, c, int(a.seq))
+		if len(line.Counts) == countsOfLine {
+			if err := a.print(me, line); err != nil {
+				return err
+			}
+			line.Counts = nil
+		}
+		got := a.plane.attempt(me, c, int(a.seq+1))
 		n := a.last[c.ID]
 		if n == nil || n.Last.Connected() != got.Connected() {
 			n = &probes.Count{ID: c.ID, Since: from}
@@ -85,10 +139,37 @@ func (a *fakeAgent) say(me *corev1.Pod, plan probes.Plan, from time.Time) error 
 		n.Outcomes = map[probes.Outcome]int{got: 1}
 		line.Counts = append(line.Counts, *n)
 	}
+	return a.print(me, line)
+}
+
+// print writes a line, or what a mishap leaves of it.
+func (a *fakeAgent) print(me *corev1.Pod, line probes.Line) error {
+	a.seq++
+	line.Seq = a.seq
 	raw, err := json.Marshal(line)
 	if err != nil {
 		return err
 	}
-	_, err = a.out.Write(append(raw, '\n'))
+	mishaps, what := a.plane.bendOf(me.Labels[v1alpha1.LabelRun]).mishap, nothing
+	if mishaps != nil {
+		what = mishaps(a.pod.String(), a.seq)
+	}
+	switch what {
+	case lineLost:
+		return nil
+	case startedAnew:
+		a.boot, a.seq, a.last, a.tail = a.boot+"again", 0, map[string]*probes.Count{}, nil
+		return io.EOF
+	case logRotated:
+		a.seq, a.tail = a.seq+linesGone, nil
+		return io.EOF
+	}
+	raw = append(raw, '\n')
+	if mishaps != nil {
+		a.tail = append(a.tail[max(0, len(a.tail)+1-linesRead):], raw)
+	}
+	if _, err = a.out.Write(raw); err == nil && what == streamEnds {
+		return io.EOF
+	}
 	return err
 }

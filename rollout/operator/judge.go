@@ -91,14 +91,18 @@ type judged struct {
 }
 
 // fresh reports whether the newest word of a check is young enough to prove
-// anything. An agent speaks of each of its checks at least once a second.
+// anything. An agent speaks of each of its checks at least once a second, or as often as
+// its lines have room: see toldInTime.
 func (p *picture) fresh(s sight) bool {
 	return p.now.Sub(s.state.LastReceived) < p.freshness()
 }
 
 func (p *picture) freshness() time.Duration { return p.plan.freshness() }
 
-func (p *Plan) freshness() time.Duration { return 4*(p.Interval+p.Timeout) + 2*time.Second }
+func (p *Plan) freshness() time.Duration { return 4*(p.Interval+p.Timeout) + freshSpare }
+
+// freshSpare is what a word may be older than four attempts take.
+const freshSpare = 2 * time.Second
 
 func (p *picture) needed(via v1alpha1.Via) int { return evidence.Needed(p.threshold, via) }
 

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
+	"github.com/tightrope-dev/tightrope/probes/pods"
 )
 
 // Bounds of what one run may send and make. They are far above what a platform of a
@@ -18,6 +21,7 @@ const (
 	maxProbePods     = 1000
 	maxAttemptsOfRun = 20000 // a second, of all probe pods together
 	maxAttemptsAtPod = 2000  // a second, at one pod: by its address, through Services, and as a name server
+	toldASecond      = 250   // checks of a probe pod: it prints four lines of 16 KiB a second
 )
 
 // limitLoad refuses a plan whose probes would be a load for somebody else. Attempts that
@@ -29,6 +33,7 @@ func (p *Plan) limitLoad(w *world, no *refusal) {
 	}
 	total, l := 0.0, p.newLoad(w)
 	for _, a := range agents {
+		p.limitChecks(a, no)
 		each := float64(time.Second) / float64(a.plan.Interval)
 		total += each * float64(len(a.plan.Checks))
 		l.add(a, each)
@@ -39,6 +44,32 @@ func (p *Plan) limitLoad(w *world, no *refusal) {
 			p.refuseRate(no, fmt.Sprintf("probe pods would try %s with", target), l.at[target], maxAttemptsAtPod)
 			return // a suite may have thousands of targets, and one tells enough
 		}
+	}
+}
+
+// toldInTime is of how many checks a probe pod can tell before its word on the first of
+// them is too old to prove anything, at an interval between attempts.
+func (p *Plan) toldInTime() int {
+	return min(probes.MaxChecks, int(toldASecond*p.freshness().Seconds()))
+}
+
+// limitChecks refuses more than one probe pod can try and tell of. The two pods of an
+// identity try the same, so the second is told of with the first.
+func (p *Plan) limitChecks(a agentSpec, no *refusal) {
+	n, most := len(a.plan.Checks), p.toldInTime()
+	raw, err := json.Marshal(a.plan)
+	size := len(raw) + len(pods.PlanKey)
+	switch {
+	case a.front:
+	case err != nil:
+		no.add("the plan of probe pod %s: %v", a.name, err)
+	case n > probes.MaxChecks || size > probes.MaxPlan:
+		no.add("probe pod %s would have a plan of %d checks in %d KiB, and takes at most %d in %d KiB: let another identity of the same labels have some of its paths, or leave some out",
+			a.name, n, size>>10, probes.MaxChecks, probes.MaxPlan>>10)
+	case n > most:
+		enough := (time.Duration(float64(n)/toldASecond*float64(time.Second))-freshSpare)/4 - p.Timeout
+		no.add("probe pod %s would have %d checks, and tells in time of at most %d with spec.analysis.interval %v: set it to %v, let another identity of the same labels have some of its paths, or leave some out",
+			a.name, n, most, p.Interval, enough.Truncate(10*time.Millisecond)+10*time.Millisecond)
 	}
 }
 

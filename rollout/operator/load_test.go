@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
@@ -78,6 +80,10 @@ func TestAStormOfAttemptsIsRefused(t *testing.T) {
 			path.Probe.Type = v1alpha1.ProbeDNS
 		}, "probe pods would try pod kube-system/kube-dns with 6100 attempts a second"},
 		{"too often altogether", 100, 30, 250 * time.Millisecond, nil, nil, "all probe pods together would make 48010 attempts a second, and one run makes at most 20000: set spec.analysis.interval to 610ms"},
+		{"as many paths of one identity as a suite has", 1, 2000, 10 * time.Second, nil, nil, ""},
+		{"more checks than a probe pod tells of in time", 1, 600, 250 * time.Millisecond, nil, nil,
+			"would have 1200 checks, and tells in time of at most 750 with spec.analysis.interval 250ms: set it to 710ms, let another identity"},
+		{"more checks than a probe pod takes", 1, 2050, 10 * time.Second, nil, nil, "would have a plan of 4100 checks in "},
 		{"too many pods", 501, 1, 10 * time.Second, nil, nil, "the suites need 1003 probe pods, and one run makes at most 1000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -143,5 +149,19 @@ func TestThePlatformIsFarFromAStorm(t *testing.T) {
 	no := &refusal{}
 	if rec.Plan.limitLoad(w, no); len(no.reasons) > 0 {
 		t.Error(no.reasons)
+	}
+}
+
+// A probe pod tells of as many checks a second as is reckoned with, though the pods
+// that they lead to have long names.
+func TestALineTellsOfSoManyChecks(t *testing.T) {
+	now := time.Now().UTC()
+	line := probes.Line{Agent: strings.Repeat("a", 63) + "/" + strings.Repeat("b", 120), Boot: "0123abcd", Seq: 1 << 40, Digest: strings.Repeat("d", 71), From: now, To: now}
+	for i := range toldASecond / 4 {
+		line.Counts = append(line.Counts, probes.Count{ID: fmt.Sprintf("p%d/%s", 1900+i, strings.Repeat("c", 63)), Outcomes: map[probes.Outcome]int{probes.Reached: 4},
+			Last: probes.Reached, Streak: 1 << 20, Since: now.Add(-time.Hour), Newest: now})
+	}
+	if raw, err := json.Marshal(line); err != nil || len(raw) > probes.MaxLine {
+		t.Errorf("a line about %d checks has %d bytes, more than %d (%v)", len(line.Counts), len(raw), probes.MaxLine, err)
 	}
 }

@@ -12,19 +12,10 @@ import (
 
 // stepName is what people call the place a state is in.
 func (s *session) stepName(at rollout.State) string {
-	switch at.Phase {
-	case v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce, v1alpha1.PhaseHeld:
-		if s.plan != nil && at.Step < len(s.plan.Steps) {
-			return s.plan.Steps[at.Step].Name
-		}
-	case v1alpha1.PhaseCommitting:
-		return "commit"
-	case v1alpha1.PhaseRollingBack:
-		return "rollback"
-	case v1alpha1.PhasePreflight:
-		return "preflight"
+	if s.plan == nil {
+		return rollout.StepName(nil, at)
 	}
-	return ""
+	return rollout.StepName(s.plan.Steps, at)
 }
 
 // message says in a few sentences where the run is, why, and what a person can do.

@@ -72,12 +72,9 @@ func TestAnEditOfTheRulesOfAnOriginalStaysAndOpensNothing(t *testing.T) {
 			if len(np.Spec.Ingress) != 3 || plan.SumOf(np.Spec.PodSelector) != plan.SumOf(s.baselineOf("server-ingress").Spec.PodSelector) || np.Labels[v1alpha1.LabelOriginal] != "" {
 				t.Errorf("it is %+v, labels %v; want the edit, and nothing of the run", np.Spec, np.Labels)
 			}
-			h.stop()
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			for _, m := range h.worlds {
+			for _, m := range h.worlds() {
 				for name := range m.labels {
-					if strings.HasPrefix(name, "server") && !strings.Contains(h.reaches(m.policies, m.labels, name, networkingv1.PolicyTypeIngress), "D") {
+					if strings.HasPrefix(name, s.ns+"/server") && !strings.Contains(h.reaches(m.policies, m.labels, name, networkingv1.PolicyTypeIngress), "D") {
 						t.Errorf("pod %s is open to all after %s", name, m.why)
 					}
 				}

@@ -60,21 +60,21 @@ func (s *story) wantAsBefore() {
 	s.t.Helper()
 	now := map[string]networkingv1.NetworkPolicy{}
 	for _, np := range s.policies() {
-		now[np.Name] = np
+		now[keyOfPolicy(&np)] = np
 	}
 	for _, was := range s.baseline {
-		is, ok := now[was.Name]
+		is, ok := now[keyOfPolicy(&was)]
 		if !ok {
-			s.t.Errorf("policy %s is gone", was.Name)
+			s.t.Errorf("policy %s is gone", keyOfPolicy(&was))
 			continue
 		}
 		if is.UID != was.UID || plan.SumOf(is.Spec) != plan.SumOf(was.Spec) || !maps.Equal(is.Labels, was.Labels) || !maps.Equal(is.Annotations, was.Annotations) {
-			s.t.Errorf("policy %s is %+v, was %+v", was.Name, is, was)
+			s.t.Errorf("policy %s is %+v, was %+v", keyOfPolicy(&was), is, was)
 		}
 		if a, b := owners(&is), owners(&was); a != b {
-			s.t.Errorf("the fields of policy %s are of %s, were of %s", was.Name, a, b)
+			s.t.Errorf("the fields of policy %s are of %s, were of %s", keyOfPolicy(&was), a, b)
 		}
-		delete(now, was.Name)
+		delete(now, keyOfPolicy(&was))
 	}
 	for name := range now {
 		s.t.Errorf("policy %s is left", name)

@@ -34,9 +34,10 @@ import (
 
 // bend changes what one attempt would see; the zero value changes nothing.
 type bend struct {
-	ignore bool // no policy has any effect
-	silent bool // the probe pods say nothing more
-	slow   *lag // what is written acts only later; nil: at once
+	ignore bool                                   // no policy has any effect
+	silent bool                                   // the probe pods say nothing more
+	mishap func(agent string, line uint64) mishap // what befalls a line of a probe pod; nil: nothing ever does
+	slow   *lag                                   // what is written acts only later; nil: at once
 	force  func(from, to *corev1.Pod, got probes.Outcome) probes.Outcome
 }
 
@@ -58,7 +59,8 @@ type plane struct {
 	kubelet kubeletAddress // of all of them
 	beats   sync.WaitGroup // of the nodes
 
-	verdicts sync.Map // of string to bool: what was allowed, by all that it follows from
+	verdicts  sync.Map // of string to bool: what was allowed, by all that it follows from
+	processes sync.Map // of UID to *process: of probe pods that something may befall
 
 	mu      sync.Mutex
 	bends   map[string]bend     // by run

@@ -52,8 +52,14 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if err != nil {
 		return nil, err
 	}
+	paths := 0
 	for i := range suites {
 		no.addReserved(&suites[i])
+		paths += len(suites[i].Spec.Paths)
+	}
+	if why := planner.TooManyPaths(paths); why != "" {
+		no.add("%s", why)
+		return nil, no // and compares them not with each other
 	}
 	writes := writesOf(candidates, ro.Spec.Policies.Remove)
 	if may, err := r.authorise(ctx, p, run, writes, suites, w, no); err != nil {

@@ -5,12 +5,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,6 +39,7 @@ type story struct {
 	ctx context.Context
 	ns  string // also the name of the rollout and of its suite
 
+	also         []string        // namespaces of the story beside ns
 	uid          types.UID       // of the rollout; empty until begin
 	attempt      int64           // that the story is about; 0: the first
 	bent         bend            // what the data plane does from the start
@@ -58,24 +57,7 @@ func newStory(t *testing.T) *story {
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(stop)
 	s := &story{t: t, c: c, ctx: ctx, ns: c.name("story")}
-	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.ns}})
-	var endpoints []discoveryv1.Endpoint
-	for _, name := range []string{"client", "other", "server-0", "server-1"} {
-		app, _, _ := strings.Cut(name, "-")
-		pod := s.pod(name, map[string]string{"app": app, "pod": name})
-		if app == "server" {
-			endpoints = append(endpoints, discoveryv1.Endpoint{
-				Addresses: []string{pod.Status.PodIP}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: s.ns, Name: name},
-			})
-		}
-	}
-	s.create(&corev1.Service{ObjectMeta: s.meta("server"), Spec: corev1.ServiceSpec{
-		Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}},
-	}})
-	slice := &discoveryv1.EndpointSlice{ObjectMeta: s.meta("server-x"), AddressType: discoveryv1.AddressTypeIPv4, Endpoints: endpoints,
-		Ports: []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080)}}}
-	slice.Labels = map[string]string{discoveryv1.LabelServiceName: "server"}
-	s.create(slice)
+	s.furnish()
 	return s
 }
 
@@ -139,6 +121,10 @@ func describe(o any) string {
 func (s *story) operate() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	watched := map[string]cache.Config{v1alpha1.SystemNamespace: {}}
+	for _, ns := range s.namespaces() {
+		watched[ns] = cache.Config{}
+	}
 	shown := map[client.Object]cache.ByObject{}
 	if s.sees != nil {
 		shown[&networkingv1.NetworkPolicy{}] = cache.ByObject{Label: s.sees}
@@ -146,7 +132,7 @@ func (s *story) operate() {
 	mgr, err := ctrl.NewManager(cmp.Or(s.controller, s.c.config), ctrl.Options{
 		Scheme: testScheme(), Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-		Cache:      cache.Options{ByObject: shown, DefaultNamespaces: map[string]cache.Config{s.ns: {}, v1alpha1.SystemNamespace: {}}},
+		Cache:      cache.Options{ByObject: shown, DefaultNamespaces: watched},
 	})
 	if err == nil {
 		err = Setup(ctx, mgr, Options{Logs: s.c.plane, SingleTenant: s.controller == nil})
@@ -277,11 +263,15 @@ func (s *story) abort() {
 
 func (s *story) policies() []networkingv1.NetworkPolicy {
 	s.t.Helper()
-	var list networkingv1.NetworkPolicyList
-	if err := s.c.client.List(s.ctx, &list, client.InNamespace(s.ns)); err != nil {
-		s.t.Fatal(err)
+	var all []networkingv1.NetworkPolicy
+	for _, ns := range s.namespaces() {
+		var list networkingv1.NetworkPolicyList
+		if err := s.c.client.List(s.ctx, &list, client.InNamespace(ns)); err != nil {
+			s.t.Fatal(err)
+		}
+		all = append(all, list.Items...)
 	}
-	return list.Items
+	return all
 }
 
 // wantEnd checks how a run ended, that the report says the same, and that the
@@ -343,7 +333,7 @@ func (s *story) wantPolicies(committed bool) {
 
 func (s *story) wantNothingLeft() {
 	s.t.Helper()
-	for _, ns := range []string{s.ns, v1alpha1.SystemNamespace} {
+	for _, ns := range append(s.namespaces(), v1alpha1.SystemNamespace) {
 		var pods corev1.PodList
 		var policies networkingv1.NetworkPolicyList
 		if err := s.c.client.List(s.ctx, &pods, client.InNamespace(ns)); err != nil {

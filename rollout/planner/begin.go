@@ -76,6 +76,18 @@ func PathOf(path v1alpha1.Path) plan.Path {
 	return plan.Path{Path: path, Asked: path.Via, WitnessPath: -1}
 }
 
+// MaxPaths of a rollout, over all its suites: as many as one suite may have. The plan,
+// the evidence and the report of so many fit into what etcd takes.
+const MaxPaths = 2048
+
+// TooManyPaths refuses a rollout whose suites have so many paths; empty: it may have them.
+func TooManyPaths(n int) string {
+	if n <= MaxPaths {
+		return ""
+	}
+	return fmt.Sprintf("the suites have %d paths, and a rollout tests at most %d: leave paths out, or split the rollout and its suites", n, MaxPaths)
+}
+
 // HasPath reports whether the plan has a path of that name: exceptions and reports tell
 // paths apart by it.
 func HasPath(p *plan.Plan, name string) bool {

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,6 +149,15 @@ func TestWhatIsWrongWithARollout(t *testing.T) {
 	spec.RollbackScope = v1alpha1.RollbackAll // it came in before admission refused it
 	if _, wrong := Begin(&in.rollout); len(wrong) != 4 {
 		t.Errorf("got %q, want four things", wrong)
+	}
+}
+
+func TestMorePathsThanARolloutTests(t *testing.T) {
+	if why := TooManyPaths(MaxPaths); why != "" {
+		t.Errorf("%d paths: %s", MaxPaths, why)
+	}
+	if why := TooManyPaths(MaxPaths + 1); !strings.Contains(why, "2049 paths, and a rollout tests at most 2048") {
+		t.Errorf("one more: %q", why)
 	}
 }
 

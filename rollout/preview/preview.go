@@ -153,6 +153,9 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 		p.Summary.Refusals = append(p.Summary.Refusals, rollout.Unkept(c.Object, &r.Object.Spec)...)
 	}
 	p.Summary.Refusals = append(p.Summary.Refusals, rollout.UnknownFirst(r.Object.Spec.Waves, namespaces(change))...)
+	if why := planner.TooManyPaths(len(paths)); why != "" {
+		p.Summary.Refusals = append(p.Summary.Refusals, why)
+	}
 	for _, np := range set.Objects.NetworkPolicies {
 		if why := rollout.WrittenOver(np.Object, &r.Object.Spec); why != "" && slices.Contains(p.Summary.Removed, np.Namespace+"/"+np.Name) {
 			p.Summary.Refusals = append(p.Summary.Refusals, why)

@@ -64,9 +64,8 @@ func (s *Steerer) Approve(ctx context.Context, a *v1alpha1.RolloutApproval) erro
 // unapprovable says why an approval would be without effect; empty: it would not.
 func unapprovable(run *v1alpha1.PolicyRolloutRun, want Approval) string {
 	st, held := run.Status, run.Status.Phase == v1alpha1.PhaseHeld
-	staged := held || slices.Contains([]v1alpha1.Phase{v1alpha1.PhaseObserve, v1alpha1.PhaseCanary, v1alpha1.PhaseEnforce}, st.Phase)
 	switch {
-	case !staged || st.PlanDigest == "" || st.StageSince == nil:
+	case !st.Phase.Staged() || st.PlanDigest == "" || st.StageSince == nil:
 		return fmt.Sprintf("it is in no stage that could be approved (%s)", phaseOf(run))
 	case want.Stage != "" && want.Stage != st.Stage:
 		return fmt.Sprintf("it is in stage %s, not in %s", st.Stage, strict.Show(want.Stage))

@@ -320,30 +320,6 @@ func TestWhatARolloutRefersToIsThere(t *testing.T) {
 	}
 }
 
-func TestGoals(t *testing.T) {
-	ro, run := pair(v1alpha1.PhaseEnforce, "")
-	ro.Spec.Stages = []v1alpha1.Stage{{Name: "observe"}, {Name: "few"}, {Name: "all"}}
-	run.Status.Stage = "all"
-	run.Status.History = []v1alpha1.PhaseChange{{Phase: "Observe", Stage: "observe"}, {Phase: "Canary", Stage: "few"}}
-	for text, want := range map[string]bool{"stage=few": true, "stage=all": true, "stage=expand": false, "stage=commit": false, "committed": false, "complete": false} {
-		goal, err := ParseGoal(text)
-		if err != nil || goal.Check(ro) != nil || goal.Reached(run) != want {
-			t.Errorf("%s: %v, %v, reached %v; want %v", text, err, goal.Check(ro), goal.Reached(run), want)
-		}
-	}
-	if (Goal{}).Reached(run) {
-		t.Error("the zero goal is reached")
-	}
-	for _, text := range []string{"", "stage=", "stage", "done", "Committed"} {
-		if _, err := ParseGoal(text); err == nil {
-			t.Errorf("%q is a goal", text)
-		}
-	}
-	if goal, _ := ParseGoal("stage=fev"); goal.Check(ro) == nil || !strings.Contains(goal.Check(ro).Error(), "did you mean few?") {
-		t.Errorf("got %v", goal.Check(ro))
-	}
-}
-
 func TestStatusIsForPeople(t *testing.T) {
 	ro, run := pair(v1alpha1.PhaseCanary, v1alpha1.IntentPause)
 	ro.CreationTimestamp = metav1.NewTime(time.Now().Add(-3 * time.Minute))
