@@ -120,7 +120,7 @@ type RollbackScope string
 const (
 	// RollbackWave restores what the last committed wave has left.
 	RollbackWave RollbackScope = "Wave"
-	// RollbackAll would restore what was there before the first wave. It is refused: see ADR 47.
+	// RollbackAll would restore what was there before the first wave. It is refused: see ADR 48.
 	RollbackAll RollbackScope = "All"
 )
 

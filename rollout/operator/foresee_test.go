@@ -223,6 +223,7 @@ var foreseeable = []struct {
 	{"a gate that nobody can hold people to", func(f *outlook) {
 		f.ro.Spec.Stages[2].Gates = []v1alpha1.Gate{{Name: "team", Type: v1alpha1.GateApproval}}
 	}, "stage few has gate team of type Approval: approvals do not count"},
+	{"a rollback of all waves", func(f *outlook) { f.ro.Spec.RollbackScope = v1alpha1.RollbackAll }, `spec.rollbackScope is "All", and only`},
 }
 
 // Whatever the controller refuses is named before anything is applied, each by what is
