@@ -25,9 +25,10 @@ import (
 )
 
 // shutWithin is when the first call of an isolated pod must have failed, after the API
-// server took the policy: a second until packets are denied, which is the goal; half a
-// second until the next call; and a second until that one gives up.
-const shutWithin = 2500 * time.Millisecond
+// server took the policy: half a second until the next call, a second until that one
+// gives up, and the rest until packets are denied, on a machine that does much else. The
+// benchmark measures how long that takes.
+const shutWithin = 5 * time.Second
 
 // isolation is a policy by somebody else that appears in the middle of a run.
 type isolation struct {
@@ -198,7 +199,8 @@ func (x *isolation) calls(ctx context.Context, from, to string) []called {
 	var out []called
 	for line := range logLines(ctx, x.clients, pods.Items[0], &corev1.PodLogOptions{}) {
 		var c called
-		if json.Unmarshal([]byte(line), &c) == nil && strings.HasPrefix(c.Target, to+"."+x.namespace+".") {
+		change := json.Unmarshal([]byte(line), &c) == nil && (c.Msg == "call works" || c.Msg == "call fails") // other lines sum calls up
+		if change && strings.HasPrefix(c.Target, to+"."+x.namespace+".") {
 			out = append(out, c)
 		}
 	}
