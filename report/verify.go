@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -110,7 +111,11 @@ func Verify(b *Bundle, rep *Report) *Verification {
 	book, err := Weigh(chunks)
 	v.Report = &book.Report
 	v.check("the decisions: each follows from what was seen, and from the one before it", err)
-	v.check("the run's status: phase, cause, result, message and plan", sameStatus(run, book, chunks))
+	same := sameStatus(run, book, chunks)
+	if same != nil && !meta.IsStatusConditionTrue(run.Status.Conditions, v1alpha1.ConditionTidied) {
+		same = fmt.Errorf("%w: %w", ErrAhead, same)
+	}
+	v.check("the run's status: phase, cause, result, message and plan", same)
 	if book.State.Phase == v1alpha1.PhaseCommitted {
 		v.check("the commit: it rests on what was seen", book.restsOnNothing())
 	}
@@ -144,6 +149,11 @@ func Weigh(chunks []*evidence.Chunk) (*Book, error) {
 	}
 	return book, errors.Join(wrong...)
 }
+
+// ErrAhead says that the status of a run that is not finished with is not that of its
+// evidence. A decision to go back is in the status first, so this is over a moment later;
+// if it stays, no controller is there to write it down, or somebody changed the status.
+var ErrAhead = errors.New("the run has not written its newest decision down yet")
 
 func sameStatus(run *v1alpha1.PolicyRolloutRun, b *Book, chunks []*evidence.Chunk) error {
 	st := run.Status

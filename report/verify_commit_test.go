@@ -1,10 +1,14 @@
 package report
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -93,6 +97,24 @@ func TestACommitThatRestsOnNothingIsFound(t *testing.T) {
 		found := v.Err() != nil && strings.Contains(v.Err().Error(), "what the decision to go forward of")
 		if found == fine {
 			t.Errorf("a gap into %s: %v", phase, v.Err())
+		}
+	}
+}
+
+// The status of a run under way may be ahead of its chunks for a moment: that is no edit.
+// Once the run is finished with, it is.
+func TestAStatusAheadOfItsEvidenceIsNoEdit(t *testing.T) {
+	for _, tidied := range []bool{false, true} {
+		x := aRolledBackRun(t)
+		if err := Verify(&x.Bundle, nil).Err(); err != nil {
+			t.Fatal(err)
+		}
+		x.Run.Status.Phase, x.Run.Status.Result = v1alpha1.PhaseRollbackFailed, "RollbackFailed"
+		if tidied {
+			meta.SetStatusCondition(&x.Run.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionTidied, Status: metav1.ConditionTrue})
+		}
+		if err := Verify(&x.Bundle, nil).Err(); err == nil || errors.Is(err, ErrAhead) == tidied {
+			t.Errorf("tidied %v: %v; want a refusal, and only then an edit", tidied, err)
 		}
 	}
 }

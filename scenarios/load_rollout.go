@@ -30,6 +30,7 @@ func (p *positions) checkRollout(s *Scenario) {
 	}
 	p.checkExceptions(at+".exceptions", r.Exceptions, s)
 	p.addAll(strict.CheckWaves(at+".waves", r.Waves))
+	p.addAll(strict.CheckRollbackScope(at+".rollbackScope", r.RollbackScope))
 	p.addAll(strict.CheckStages(at+".stages", r.Stages))
 	p.addAll(strict.CheckAnalysis(at+".analysis", r.Analysis))
 	if r.InconclusiveDeadline.Duration < 0 {

@@ -46,6 +46,7 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 		}
 	}
 	f = append(f, CheckWaves(at+".waves", spec.Waves)...)
+	f = append(f, CheckRollbackScope(at+".rollbackScope", spec.RollbackScope)...)
 	f = append(f, CheckStages(at+".stages", spec.Stages)...)
 	f = append(f, CheckAnalysis(at+".analysis", spec.Analysis)...)
 	if spec.InconclusiveDeadline.Duration < 0 {
@@ -61,7 +62,9 @@ func CheckRollout(at string, spec v1alpha1.PolicyRolloutSpec) Faults {
 func CheckWaves(at string, waves v1alpha1.Waves) Faults {
 	f := Faults{}
 	by := []v1alpha1.WaveBy{v1alpha1.WaveByNone, v1alpha1.WaveByNamespace}
-	if waves.By != "" && !slices.Contains(by, waves.By) {
+	if waves.By == "Workload" {
+		f.Add(at+".by", "Workload is not served: want %s; policies that share pods are in one wave, so a wave of each workload's own policies needs a rollout of its own", OneOf(by))
+	} else if waves.By != "" && !slices.Contains(by, waves.By) {
 		f.Add(at+".by", "%s: want %s", Show(string(waves.By)), OneOf(by))
 	}
 	if len(waves.First) > 0 && waves.By != v1alpha1.WaveByNamespace {
@@ -74,6 +77,19 @@ func CheckWaves(at string, waves v1alpha1.Waves) Faults {
 		case slices.Contains(waves.First[:i], ns):
 			f.Add(at, "%s is listed twice", Show(ns))
 		}
+	}
+	return f
+}
+
+// CheckRollbackScope wants the scope that is served.
+func CheckRollbackScope(at string, scope v1alpha1.RollbackScope) Faults {
+	f := Faults{}
+	switch scope {
+	case "", v1alpha1.RollbackWave:
+	case v1alpha1.RollbackAll:
+		f.Add(at, "All is not served: a rollback restores what the last committed wave has left; to take committed waves back, roll out the policies that were there before")
+	default:
+		f.Add(at, "%s: want Wave, or leave it out", Show(string(scope)))
 	}
 	return f
 }

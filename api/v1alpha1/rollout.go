@@ -58,6 +58,9 @@ type PolicyRolloutSpec struct {
 	ProtectedNamespaces []string `json:"protectedNamespaces,omitempty"`
 	// Waves cut the rollout into parts, each of which commits before the next begins.
 	Waves Waves `json:"waves,omitempty"`
+	// RollbackScope says how far a rollback goes once earlier waves are committed; empty means Wave.
+	// +kubebuilder:validation:XValidation:rule="self != 'All'",message="All is not served: a rollback restores what the last committed wave has left; to take committed waves back, roll out the policies that were there before"
+	RollbackScope RollbackScope `json:"rollbackScope,omitempty"`
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
@@ -106,6 +109,19 @@ const (
 	WaveByNone WaveBy = "None"
 	// WaveByNamespace makes a wave of each namespace whose policies change.
 	WaveByNamespace WaveBy = "Namespace"
+)
+
+// RollbackScope is how far a rollback goes once earlier waves are committed.
+//
+// +kubebuilder:validation:Enum=Wave;All
+type RollbackScope string
+
+// How far a rollback goes.
+const (
+	// RollbackWave restores what the last committed wave has left.
+	RollbackWave RollbackScope = "Wave"
+	// RollbackAll would restore what was there before the first wave. It is refused: see ADR 48.
+	RollbackAll RollbackScope = "All"
 )
 
 // PartlyCommitted is the result of a rollout of which some waves are committed and stay in

@@ -35,7 +35,8 @@ func newPlanCommand() *cobra.Command {
 			"of the steps, what is open for a while, and the mistakes in the policies. Nothing is sent and nothing\n" +
 			"is changed. It says what the controller would do: try the rollout, hold it for a leak, or refuse it\n" +
 			"for a cut that no exception of the rollout accepts, with the rule that repairs the cut and the\n" +
-			"exception that accepts it.\n\n" +
+			"exception that accepts it. With --live it runs the controller's own preflight as far as that writes\n" +
+			"nothing, names whatever would be refused, and says what it could not look at.\n\n" +
 			"Exit codes: 0 every critical path would keep working; 1 one would be cut or leak, accepted or not;\n" +
 			"3 one cannot be judged; 4 bad input, or the rollout would be refused for something else than a cut:\n" +
 			"unless an exception of type Unisolation or SuspendedSync accepts it, where that is what is refused.",
@@ -86,12 +87,13 @@ func (o *planOptions) previews(c *cobra.Command, args []string) ([]preview.Previ
 	if len(set.Objects.Rollouts) == 0 {
 		return nil, fmt.Errorf("no PolicyRollout is in %s: add one to plan", strings.Join(o.files, ", "))
 	}
+	files, cluster := set, (*manifest.Set)(nil)
 	if o.live {
-		cluster, _, err := readCluster(c.Context(), o.kubeconfig, o.context, false)
+		cluster, _, err = readCluster(c.Context(), o.kubeconfig, o.context, false)
 		if err != nil {
 			return nil, err
 		}
-		here := *cluster
+		here := *cluster // what the rollout is made of comes from the files
 		here.Objects.Rollouts, here.Objects.Suites = set.Objects.Rollouts, set.Objects.Suites
 		set = &here
 	}
@@ -102,6 +104,13 @@ func (o *planOptions) previews(c *cobra.Command, args []string) ([]preview.Previ
 		p, err := preview.Of(set, r)
 		if err != nil {
 			return nil, err
+		}
+		if o.live {
+			preflight, err := o.preflight(c.Context(), cluster, files, r)
+			if err != nil {
+				return nil, err
+			}
+			p.Confirm(preflight)
 		}
 		all = append(all, p)
 	}

@@ -83,6 +83,11 @@ func TestWhatPreflightRefusesIsBadInput(t *testing.T) {
 				t.Errorf("result %q: %q", rep.Result, rep.Message)
 			}
 			wantBaseline(t, config)
+			code, out, errs := said(t, "plan", path, "--live", "--kubeconfig", config) // which would have said so before
+			if code != exitUsage {
+				t.Errorf("plan --live: exit code %d, want %d: %s", code, exitUsage, errs)
+			}
+			contains(t, out, append(tt.says[1:], "WHAT THE CONTROLLER WOULD REFUSE: 1", "NOT LOOKED AT", "The controller would refuse it")...)
 		})
 	}
 }

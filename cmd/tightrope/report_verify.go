@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -61,8 +62,40 @@ func (t *target) meantLive(args []string, live bool) (string, bool, error) {
 	return t.meant("", args)
 }
 
+const (
+	// aheadFor is how long the status of a run may be ahead of its evidence before that is told.
+	aheadFor = 10 * time.Second
+	// aheadEvery is how often it is looked at meanwhile.
+	aheadEvery = 500 * time.Millisecond
+)
+
 // gathered is the evidence of a run of the cluster, and its report; nil: the run goes on.
-func (t *target) gathered(ctx context.Context, name string) (*report.Bundle, *report.Report, error) {
+// Where the status is ahead of the evidence, it waits a little for that.
+func (t *target) gathered(ctx context.Context, name string) (b *report.Bundle, rep *report.Report, err error) {
+	err = caughtUp(ctx, func() (*report.Bundle, error) {
+		b, rep, err = t.gatheredNow(ctx, name)
+		return b, err
+	})
+	return b, rep, err
+}
+
+// caughtUp gathers evidence until the status of its run is not ahead of it, for so long as
+// that may take.
+func caughtUp(ctx context.Context, gather func() (*report.Bundle, error)) error {
+	for began := time.Now(); ; {
+		b, err := gather()
+		if err != nil || !errors.Is(report.Verify(b, nil).Err(), report.ErrAhead) || time.Since(began) >= aheadFor {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(aheadEvery):
+		}
+	}
+}
+
+func (t *target) gatheredNow(ctx context.Context, name string) (*report.Bundle, *report.Report, error) {
 	s, f, err := t.run(ctx, name)
 	if err != nil {
 		return nil, nil, steerError(ctx, err)
@@ -122,6 +155,8 @@ func verified(w io.Writer, v *report.Verification, compared bool) error {
 		say(w, "? not covered: %s", report.Sanitize(what))
 	}
 	switch {
+	case errors.Is(v.Err(), report.ErrAhead):
+		return &exitError{exitInconclusive, errors.New("the status of the run is ahead of its evidence, so nothing is proved yet: try again in a moment; if it stays so, no controller is running, or somebody changed the status")}
 	case v.Err() != nil:
 		return &exitError{exitInconclusive, errors.New("the report is not what the evidence gives, or the evidence is not what the run wrote down: it proves nothing")}
 	case !compared:

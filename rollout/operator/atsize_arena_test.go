@@ -47,6 +47,7 @@ type arena struct {
 	client     client.WithWatch
 	controller *exec.Cmd
 	log        string // file with what the controller says
+	metrics    string // address of the controller's
 	observing  []string
 	cutting    int
 }
@@ -157,7 +158,8 @@ func (a *arena) rest(d time.Duration) {
 	}
 }
 
-// await waits until so many runs are as wanted.
+// await waits until so many runs are as wanted. It asks the more seldom the more there
+// are: each time, the API server sends them all.
 func (a *arena) await(n int, is func(*v1alpha1.PolicyRolloutRun) bool) {
 	a.t.Helper()
 	last, since := -1, time.Now()
@@ -179,7 +181,7 @@ func (a *arena) await(n int, is func(*v1alpha1.PolicyRolloutRun) bool) {
 		case time.Since(since) > 2*patience:
 			a.t.Fatalf("%d of %d runs are as wanted, and none more within %v; phases %v; the controller's log: %s", got, n, 2*patience, phases, a.tail())
 		}
-		a.rest(500 * time.Millisecond)
+		a.rest(500*time.Millisecond + time.Duration(len(runs.Items))*5*time.Millisecond)
 	}
 }
 
@@ -194,7 +196,9 @@ func (a *arena) start() {
 	a.t.Helper()
 	log, err := os.Create(a.log)
 	a.must(err)
-	args := []string{"--single-tenant", "--metrics-address", "0", "--health-address", "127.0.0.1:0"}
+	a.metrics, err = freeAddress()
+	a.must(err)
+	args := []string{"--single-tenant", "--metrics-address", a.metrics, "--health-address", "127.0.0.1:0"}
 	if at := os.Getenv("TIGHTROPE_BENCH_PPROF"); at != "" {
 		args = append(args, "--pprof-address", at)
 	}

@@ -26,12 +26,15 @@ func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.
 	for i := range runs {
 		other := &runs[i]
 		armed := armedWith(other) != ""
-		if other.Status.Phase.Terminal() || !armed && !older(other, run) {
+		if other.Status.Phase.Terminal() || !armed && !older(other, run) || r.unsent != nil && sameRollout(other, run) {
 			continue
 		}
 		theirs, err := loadPlan(ctx, r.Live, other.Name, armedWith(other))
 		if !armed && apierrors.IsNotFound(err) {
 			continue // it has no plan yet and will ask again before it changes anything
+		} else if errors.Is(err, errUnseen) {
+			no.unseen = append(no.unseen, fmt.Sprintf("whether run %s/%s, which is under way, has a namespace of this rollout: %v", other.Namespace, other.Name, err))
+			continue
 		} else if err != nil {
 			return err
 		}
@@ -42,6 +45,12 @@ func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.
 		}
 	}
 	return nil
+}
+
+// sameRollout reports whether two runs are of one rollout: the older one is aborted before
+// the other begins.
+func sameRollout(a, b *v1alpha1.PolicyRolloutRun) bool {
+	return a.Namespace == b.Namespace && a.Spec.RolloutRef.Name == b.Spec.RolloutRef.Name
 }
 
 // claimant names a run that is in the way. Where there are tenants it says no more of one in
@@ -119,6 +128,16 @@ func (r *RunReconciler) takeClaim(ctx context.Context, run *v1alpha1.PolicyRollo
 	return nil, r.askClaimant(ctx, run, &theirs)
 }
 
+// addSquatter refuses a namespace where no run can make its claim, and reports whether
+// it is such a one.
+func (no *refusal) addSquatter(claim *corev1.ConfigMap) bool {
+	if claim.Labels[v1alpha1.LabelRole] == roleClaim {
+		return false
+	}
+	no.add("ConfigMap %s/%s is there, and no run made it: by that name a run claims a namespace, so delete it", claim.Namespace, claim.Name)
+	return true
+}
+
 // askClaimant refuses a run whose namespace another one has claimed, and says which. It
 // takes away what a run left that is gone, and waits for one that is being tidied up.
 func (r *RunReconciler) askClaimant(ctx context.Context, run *v1alpha1.PolicyRolloutRun, claim *corev1.ConfigMap) error {
@@ -129,8 +148,7 @@ func (r *RunReconciler) askClaimant(ctx context.Context, run *v1alpha1.PolicyRol
 	no := &refusal{}
 	at := slices.IndexFunc(runs, func(other v1alpha1.PolicyRolloutRun) bool { return keyOf(&other).Made(claim) })
 	switch {
-	case claim.Labels[v1alpha1.LabelRole] != roleClaim:
-		no.add("ConfigMap %s/%s is there, and no run made it: by that name a run claims a namespace, so delete it", claim.Namespace, claim.Name)
+	case no.addSquatter(claim):
 	case at < 0, meta.IsStatusConditionTrue(runs[at].Status.Conditions, v1alpha1.ConditionTidied):
 		if err := r.Write.DeleteAsRead(ctx, claim); err != nil {
 			return fmt.Errorf("claim of namespace %s, by a run that is gone: %w", claim.Namespace, err)

@@ -49,6 +49,8 @@ type RunReconciler struct {
 	Pods          pods.Options
 	ClusterDomain string // of DNS; empty: not known
 
+	unsent rehearser // of a run that is only foreseen; nil: the writers rehearse
+
 	base   context.Context // of the sessions; ends with the manager
 	wake   chan event.GenericEvent
 	mirror *mirror // nil: the cluster is read through Reader for each pass

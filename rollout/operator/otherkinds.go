@@ -164,6 +164,11 @@ func (r *RunReconciler) refuseOtherKinds(ctx context.Context, p *Plan, w *world,
 		return fmt.Errorf("policies of other kinds: %w", err)
 	}
 	no.reasons = append(no.reasons, others.unknown...)
+	if r.unsent == nil {
+		no.reasons = append(no.reasons, others.hidden...)
+	} else if len(others.hidden) > 0 {
+		p.unseen = append(p.unseen, "policies of other kinds that a bridge may open: you may not list all of them, and the controller does")
+	}
 	if opened := openedByBridges(others.found, p.Bridges, w); len(opened) > 0 {
 		no.add("%s: a bridge allows everything, and this version knows what that changes for NetworkPolicies only: "+
 			"remove these policies, or make their selectors select other pods, or take the namespaces named out of the rollout", strings.Join(opened, "; "))

@@ -52,14 +52,15 @@ type servedKinds struct {
 type otherPolicies struct {
 	found   []otherPolicy
 	unknown []string // why there may be others, in words
+	hidden  []string // kinds that may not be listed, and what to do about it
 }
 
 // doubt is an error if there may be policies that were not found.
 func (o otherPolicies) doubt() error {
-	if len(o.unknown) == 0 {
+	if len(o.unknown)+len(o.hidden) == 0 {
 		return nil
 	}
-	return errors.New(strings.Join(o.unknown, "; "))
+	return errors.New(strings.Join(slices.Concat(o.unknown, o.hidden), "; "))
 }
 
 func newOtherKinds(cfg *rest.Config, via *http.Client) (*OtherKinds, error) {
@@ -92,7 +93,7 @@ func (k *OtherKinds) list(ctx context.Context, namespaces []string) (otherPolici
 		found, err := k.listKind(ctx, kind, within)
 		switch {
 		case apierrors.IsForbidden(err):
-			all.unknown = append(all.unknown, kind.forbidden())
+			all.hidden = append(all.hidden, kind.forbidden())
 		case apierrors.IsNotFound(err):
 			k.forget() // it is served no longer, or in another version
 			return otherPolicies{}, fmt.Errorf("list %s: %w", kind.GroupResource(), err)

@@ -19,6 +19,7 @@ type Plan struct {
 
 	hands  *hands   // of the account; nil: not needed so far
 	stored string   // digest of the text it was read from; empty: it was not
+	unseen []string // what whoever only foresees a run could not look at
 	down   []string // which paths lead to a Service without a ready pod, in words
 }
 
@@ -66,6 +67,9 @@ func (p *Plan) key() runKey { return runKey{Name: p.Run, UID: p.RunUID} }
 type refusal struct {
 	reasons []string
 	repairs []string // YAML or commands, with a line that says where it goes, or what for
+
+	cuts   []ForeseenCut // those of the reasons that are predicted cuts
+	unseen []string      // of a run that is only foreseen: what could not be looked at
 }
 
 func (r *refusal) Error() string {

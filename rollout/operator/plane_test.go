@@ -67,6 +67,7 @@ type plane struct {
 	touched map[string][]string // by run: production pods that a policy of it selected
 	active  map[string][]string // by run: roles of its policies that were not inert
 	nextIP  uint32
+	given   map[types.UID]string // addresses of pods
 }
 
 // kubeletAddress is where a kubelet serves logs; the zero value is nowhere.
@@ -78,12 +79,19 @@ type kubeletAddress struct {
 func newPlane(ctx context.Context, kube kubernetes.Interface, nodes []string, kubelet kubeletAddress) (*plane, error) {
 	f := informers.NewSharedInformerFactory(kube, 0)
 	p := &plane{
-		kube: kube, nodes: nodes, kubelet: kubelet, factory: f, bends: map[string]bend{}, touched: map[string][]string{}, active: map[string][]string{},
+		kube: kube, nodes: nodes, kubelet: kubelet, factory: f, bends: map[string]bend{}, touched: map[string][]string{}, active: map[string][]string{}, given: map[types.UID]string{},
 		pods: f.Core().V1().Pods().Lister(), namespaces: f.Core().V1().Namespaces().Lister(),
 		services: f.Core().V1().Services().Lister(), plans: f.Core().V1().ConfigMaps().Lister(),
 		policies: f.Networking().V1().NetworkPolicies().Lister(),
 	}
-	start := func(o any) { p.run(ctx, o.(*corev1.Pod)) }
+	slots := make(chan struct{}, kubeletHands)
+	start := func(o any) {
+		slots <- struct{}{}
+		p.beats.Go(func() {
+			defer func() { <-slots }()
+			p.run(ctx, o.(*corev1.Pod))
+		})
+	}
 	err3 := f.Core().V1().Services().Informer().AddIndexers(cache.Indexers{byAddress: func(o any) ([]string, error) {
 		return []string{o.(*corev1.Service).Spec.ClusterIP}, nil
 	}})
@@ -146,6 +154,21 @@ func (p *plane) join(ctx context.Context) error {
 	return nil
 }
 
+// kubeletHands are the pods that are started at a time: one after the other, ten
+// thousand of them take longer than whoever makes them.
+const kubeletHands = 16
+
+// addressOf a pod is the same each time.
+func (p *plane) addressOf(pod types.UID) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.given[pod] == "" {
+		p.nextIP++
+		p.given[pod] = netip.AddrFrom4([4]byte{10, byte(99 + p.nextIP>>16), byte(p.nextIP >> 8), byte(p.nextIP)}).String()
+	}
+	return p.given[pod]
+}
+
 // run is the kubelet: every new pod gets an address and runs; one with a
 // readiness gate never turns ready.
 func (p *plane) run(ctx context.Context, pod *corev1.Pod) {
@@ -156,10 +179,7 @@ func (p *plane) run(ctx context.Context, pod *corev1.Pod) {
 	if pod.Status.PodIP != "" || pod.DeletionTimestamp != nil || p.kubelet.ip != "" && !slices.Contains(p.nodes, pod.Spec.NodeName) {
 		return
 	}
-	p.mu.Lock()
-	p.nextIP++
-	ip := netip.AddrFrom4([4]byte{10, 99, byte(p.nextIP >> 8), byte(p.nextIP)}).String()
-	p.mu.Unlock()
+	ip := p.addressOf(pod.UID)
 	is := corev1.ConditionTrue
 	if len(pod.Spec.ReadinessGates) > 0 {
 		is = corev1.ConditionFalse

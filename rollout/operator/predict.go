@@ -135,21 +135,27 @@ func (p *Plan) predictCut(w *world, to prospect, path plan.Path, spec *v1alpha1.
 			accepted = cmp.Or(accepted, spec.Accepts(v1alpha1.ExceptionUnqualifiedPath, path.Name))
 		}
 		p.Predicted = append(p.Predicted, report.Prediction{Path: path.Name, Finding: "Cut", Rule: v.Rule(), Accepted: accepted})
-		switch {
-		case accepted != "" || !path.Votes():
+		if accepted != "" || !path.Votes() {
 			return
-		case before == verdict.Deny:
-			no.add("path %q must work, and neither the policies that are there nor the candidates allow it: %s", path.Name, v.Rule())
-		default:
-			no.add("path %q would be cut: %s", path.Name, v.Rule())
 		}
-		no.repairs = append(no.repairs, p.wayOn(w, c, path.Name))
+		why := "path %q would be cut: %s"
+		if before == verdict.Deny {
+			why = "path %q must work, and neither the policies that are there nor the candidates allow it: %s"
+		}
+		no.addCut(ForeseenCut{Path: path.Name, Rule: v.Rule(), Add: p.mend(w, c), reason: fmt.Sprintf(why, path.Name, v.Rule())})
 		return
 	}
 }
 
-// wayOn says what a person may do about a predicted cut.
-func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
+// addCut adds a predicted cut, with what a person may do about it.
+func (no *refusal) addCut(c ForeseenCut) {
+	c.repair = fmt.Sprintf("To allow %q, add %s\nTo see the data plane cut it all the same, add to the rollout:\n%s", c.Path, c.Add,
+		rollout.ExceptionYAML(v1alpha1.ExceptionPredictedCut, c.Path))
+	no.reasons, no.repairs, no.cuts = append(no.reasons, c.reason), append(no.repairs, c.repair), append(no.cuts, c)
+}
+
+// mend says what to add so that the candidates allow a connection.
+func (p *Plan) mend(w *world, c verdict.Conn) string {
 	own := func(key string) bool {
 		return slices.ContainsFunc(p.Candidates, func(c plan.Candidate) bool { return c.Key() == key })
 	}
@@ -159,9 +165,7 @@ func (p *Plan) wayOn(w *world, c verdict.Conn, path string) string {
 			pods = append(pods, verdict.PodOf(pod))
 		}
 	}
-	mend := repair.Of(p.after(w), c, repair.Options{Own: own, Inline: true, Pods: pods})
-	return fmt.Sprintf("To allow %q, add %s\nTo see the data plane cut it all the same, add to the rollout:\n%s", path, mend,
-		rollout.ExceptionYAML(v1alpha1.ExceptionPredictedCut, path))
+	return repair.Of(p.after(w), c, repair.Options{Own: own, Inline: true, Pods: pods}).String()
 }
 
 // connections are what a path stands for: one to every pod behind its target, and

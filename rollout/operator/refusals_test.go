@@ -2,10 +2,12 @@ package operator
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -109,7 +111,41 @@ func wantRefused(t *testing.T, cases []refusalCase) {
 			}
 			s.wantPolicies(false)
 			s.wantNothingLeft()
+			s.wantForeseen(ro, suite, strings.ReplaceAll(tt.want, "NS", s.ns))
 		})
+	}
+}
+
+// wantForeseen wants that the same is said, in the same words, of the same cluster before
+// anything of the rollout is applied. What the API server refuses is not looked at.
+func (s *story) wantForeseen(ro *v1alpha1.PolicyRollout, suite *v1alpha1.ConnectivitySuite, want string) {
+	s.t.Helper()
+	var (
+		namespaces corev1.NamespaceList
+		policies   networkingv1.NetworkPolicyList
+		pods       corev1.PodList
+		services   corev1.ServiceList
+		endpoints  discoveryv1.EndpointSliceList
+		maps       corev1.ConfigMapList
+	)
+	if err := s.c.client.List(s.ctx, &namespaces); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, l := range []client.ObjectList{&policies, &pods, &services, &endpoints, &maps} {
+		if err := s.c.client.List(s.ctx, l, client.InNamespace(s.ns)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	got, err := Foresee(s.ctx, s.c.config, Cluster{namespaces.Items, policies.Items, pods.Items, services.Items, endpoints.Items},
+		Made{Rollout: ro, Suites: []v1alpha1.ConnectivitySuite{*suite}, ConfigMaps: maps.Items}, true)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if strings.Contains(want, "the API server refuses") {
+		return
+	}
+	if !slices.ContainsFunc(got.Refused, func(why string) bool { return strings.Contains(why, want) }) {
+		s.t.Errorf("foreseen %+v\nwant %q", got, want)
 	}
 }
 

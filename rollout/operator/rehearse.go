@@ -6,21 +6,45 @@ import (
 	"fmt"
 	"slices"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/report"
 	"github.com/tightrope-dev/tightrope/rollout"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
 	"github.com/tightrope-dev/tightrope/rollout/planner"
-	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
+
+// rehearser has the API server check what a run would write, and stores nothing.
+type rehearser interface {
+	Rehearse(context.Context, client.Object) error
+	RehearseUpdate(context.Context, client.Object) error
+	May(context.Context, authorizationv1.ResourceAttributes) (bool, error)
+}
+
+// rehearsing is how what the account of a plan writes is rehearsed.
+func (r *RunReconciler) rehearsing(p *Plan) (rehearser, error) {
+	if r.unsent != nil {
+		return r.unsent, nil
+	}
+	return r.forward(p)
+}
+
+// rehearsingBack is how what the controller itself writes is rehearsed.
+func (r *RunReconciler) rehearsingBack() rehearser {
+	if r.unsent != nil {
+		return r.unsent
+	}
+	return r.Write
+}
 
 // rehearse has the API server default and check every write of the rollout without
 // storing it. In between the plan is settled: by the same code as in tightrope plan.
 func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []*networkingv1.NetworkPolicy, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
-	write, err := r.forward(p)
+	write, err := r.rehearsing(p)
 	if err != nil {
 		return err
 	}
@@ -47,7 +71,7 @@ func (r *RunReconciler) rehearse(ctx context.Context, p *Plan, candidates []*net
 
 // planBridges plans the bridges of what the plan changes, and has the API server check
 // them.
-func (r *RunReconciler) planBridges(ctx context.Context, p *Plan, write *writer.Writer, w *world, no *refusal) error {
+func (r *RunReconciler) planBridges(ctx context.Context, p *Plan, write rehearser, w *world, no *refusal) error {
 	if err := planner.Bridge(&p.Plan, w.policies); err != nil {
 		no.add("bridges: %v", err)
 	}
@@ -64,7 +88,7 @@ var errInPlace = errors.New("every policy of the rollout is in place already")
 
 // rehearseCandidates returns the policies as the API server defaults them, without
 // those that it refuses.
-func (p *Plan) rehearseCandidates(ctx context.Context, write *writer.Writer, candidates []*networkingv1.NetworkPolicy, no *refusal) ([]plan.Candidate, error) {
+func (p *Plan) rehearseCandidates(ctx context.Context, write rehearser, candidates []*networkingv1.NetworkPolicy, no *refusal) ([]plan.Candidate, error) {
 	var out []plan.Candidate
 	for i, c := range candidates {
 		// With the marks that it will have: admission may ask for them.
@@ -101,7 +125,7 @@ func (p *Plan) noteRemovals(spec *v1alpha1.PolicyRolloutSpec, w *world) {
 // the rollout's account, the way back as the controller. Whether it may be deleted is
 // asked with the rights of the account: that happens once it selects nothing and the run
 // is committed.
-func (r *RunReconciler) rehearseOriginal(ctx context.Context, p *Plan, write *writer.Writer, o *Original, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
+func (r *RunReconciler) rehearseOriginal(ctx context.Context, p *Plan, write rehearser, o *Original, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
 	key := types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
 	have := w.policy(key)
 	if why := rollout.WrittenOver(have, spec); why != "" {
@@ -109,11 +133,11 @@ func (r *RunReconciler) rehearseOriginal(ctx context.Context, p *Plan, write *wr
 		return nil
 	}
 	type try struct {
-		write *writer.Writer
+		write rehearser
 		wish  wish
 		to    string
 	}
-	tries := []try{{write, o.wish(rollout.Unenforced, p.key()), "changed"}, {write, o.wish(rollout.Gone, p.key()), "changed"}, {r.Write, o.wish(rollout.Whole, p.key()), "given back"}}
+	tries := []try{{write, o.wish(rollout.Unenforced, p.key()), "changed"}, {write, o.wish(rollout.Gone, p.key()), "changed"}, {r.rehearsingBack(), o.wish(rollout.Whole, p.key()), "given back"}}
 	for _, x := range p.finalWishes(rollout.Live) {
 		if x.original != nil && x.original.UID == o.UID && p.Account.Name != "" { // admission lets the controller do so with what it has in hand only
 			tries = append(tries, try{write, x, "changed"})

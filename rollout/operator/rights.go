@@ -133,7 +133,7 @@ func (r *RunReconciler) authorise(ctx context.Context, p *Plan, run *v1alpha1.Po
 	case !r.SingleTenant:
 		no.add("rollout %s names no service account: set spec.serviceAccountName to one of namespace %s that you may impersonate; only a single-tenant installation goes without", p.Rollout, run.Namespace)
 	}
-	lacks, err := shortfalls(ctx, r.Write, backDemands(writes, suites))
+	lacks, err := shortfalls(ctx, r.rehearsingBack(), backDemands(writes, suites))
 	if err != nil {
 		return false, fmt.Errorf("ask what the controller may do: %w", err)
 	}
@@ -143,7 +143,7 @@ func (r *RunReconciler) authorise(ctx context.Context, p *Plan, run *v1alpha1.Po
 
 // authoriseAccount refuses what the account of a rollout may not do.
 func (r *RunReconciler) authoriseAccount(ctx context.Context, p *Plan, d demands, no *refusal) error {
-	write, err := r.forward(p)
+	write, err := r.rehearsing(p)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ type shortfall struct {
 }
 
 // shortfalls asks for every right and returns what is missing, by namespace.
-func shortfalls(ctx context.Context, write *writer.Writer, d demands) ([]shortfall, error) {
+func shortfalls(ctx context.Context, write rehearser, d demands) ([]shortfall, error) {
 	var mu sync.Mutex
 	missing := map[string][]authorizationv1.ResourceAttributes{}
 	all := make([]authorizationv1.ResourceAttributes, 0, len(d))

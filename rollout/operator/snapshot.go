@@ -31,8 +31,9 @@ func savePlan(ctx context.Context, write *writer.Writer, live client.Reader, p *
 	if err != nil {
 		return "", fmt.Errorf("plan of run %s: %w", p.Run, err)
 	}
-	if len(text) > maxStored {
-		return "", &refusal{reasons: []string{fmt.Sprintf("the plan takes %d KiB and a snapshot holds %d: split the rollout, or its suites", len(text)>>10, maxStored>>10)}}
+	no := &refusal{}
+	if no.addLarge(text); len(no.reasons) > 0 {
+		return "", no
 	}
 	raw, err := json.Marshal(plan.Stored{Plan: text})
 	if err != nil {
@@ -52,6 +53,13 @@ func savePlan(ctx context.Context, write *writer.Writer, live client.Reader, p *
 		return "", fmt.Errorf("snapshot the plan of run %s: %w", p.Run, err)
 	}
 	return plan.DigestOfText(text), nil
+}
+
+// addLarge refuses a plan, as it would be stored, that no snapshot holds.
+func (no *refusal) addLarge(text string) {
+	if len(text) > maxStored {
+		no.add("the plan takes %d KiB and a snapshot holds %d: split the rollout, or its suites", len(text)>>10, maxStored>>10)
+	}
 }
 
 // replaceUnarmed replaces what an operator left that was stopped before it armed

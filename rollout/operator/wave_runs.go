@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout"
 )
 
 // isOf reports whether a run tries this generation of the rollout, under the name
@@ -67,14 +68,17 @@ type progress struct {
 }
 
 // progressOf reads from the runs of a rollout what has become of its waves. Those
-// that earlier attempts at the generation have committed are in force as well.
+// that earlier attempts at the generation have committed are in force as well, and so are
+// those whose run somebody has deleted since: the rollout's own status knows of them.
 func progressOf(ro *v1alpha1.PolicyRollout, runs []v1alpha1.PolicyRolloutRun, current *v1alpha1.PolicyRolloutRun) progress {
 	var p progress
-	var inForce []string
+	var in force
+	gone := goneWaves(ro, runs)
 	for attempt := int64(firstAttempt); attempt < attemptOf(current); attempt++ {
 		for _, run := range waveRuns(ro, runs, attempt) {
 			if w, ok := ownWave(run); ok && committedWave(run, ro) {
-				p.all, inForce = append(p.all, w), append(inForce, w.Name)
+				p.all = append(p.all, w)
+				in.add(run, w.Name)
 			}
 		}
 	}
@@ -91,12 +95,53 @@ func progressOf(ro *v1alpha1.PolicyRollout, runs []v1alpha1.PolicyRolloutRun, cu
 		if i := waveNumber(run) - 1; i < int64(len(planned)) {
 			planned[i].Phase, planned[i].Run = cmp.Or(run.Status.Phase, v1alpha1.PhasePending), run.Name
 			if run.Status.Phase == v1alpha1.PhaseCommitted {
-				inForce = append(inForce, planned[i].Name)
+				in.add(run, planned[i].Name)
 			}
 		}
 	}
+	for _, w := range gone {
+		i := slices.IndexFunc(planned, func(x v1alpha1.WaveStatus) bool {
+			return x.Name == w.Name && x.Run == "" && x.Phase == v1alpha1.PhaseCommitted
+		})
+		if i >= 0 {
+			planned[i].Run = w.Run
+		} else {
+			p.all = append(p.all, w)
+		}
+		in.names, in.ours = append(in.names, w.Name), true
+	}
 	p.all = append(p.all, planned...)
-	return p.end(current, inForce)
+	return p.end(current, in)
+}
+
+// force is which waves are in force.
+type force struct {
+	names []string
+	ours  bool // the rollout has committed one of them, and did not find all of them there
+}
+
+func (f *force) add(run *v1alpha1.PolicyRolloutRun, wave string) {
+	f.names = append(f.names, wave)
+	f.ours = f.ours || stateOf(run).Cause != rollout.CauseInPlace
+}
+
+// goneWaves are the waves of the current generation that are committed, and whose run is
+// not there any more.
+func goneWaves(ro *v1alpha1.PolicyRollout, runs []v1alpha1.PolicyRolloutRun) []v1alpha1.WaveStatus {
+	if ro.Status.ObservedGeneration != ro.Generation {
+		return nil
+	}
+	var gone []v1alpha1.WaveStatus
+	for _, w := range ro.Status.Waves {
+		known := slices.ContainsFunc(runs, func(run v1alpha1.PolicyRolloutRun) bool { // another may have its name by now
+			own, ok := ownWave(&run)
+			return ok && run.Name == w.Run && own.Name == w.Name && run.Status.Phase == v1alpha1.PhaseCommitted
+		})
+		if w.Phase == v1alpha1.PhaseCommitted && w.Run != "" && !known {
+			gone = append(gone, w)
+		}
+	}
+	return gone
 }
 
 // ownWave is the wave that a run made.
@@ -110,24 +155,27 @@ func ownWave(run *v1alpha1.PolicyRolloutRun) (v1alpha1.WaveStatus, bool) {
 	return w, true
 }
 
-// end says whether the rollout is over with its newest run, and how.
-func (p progress) end(run *v1alpha1.PolicyRolloutRun, inForce []string) progress {
-	switch phase := run.Status.Phase; {
+// end says whether the rollout is over with its newest run, and how. What is in force is
+// told as it is: a rollout that changed something was not in place, though its last wave was.
+func (p progress) end(run *v1alpha1.PolicyRolloutRun, in force) progress {
+	phase := run.Status.Phase
+	failed := phase.Terminal() && phase != v1alpha1.PhaseCommitted && len(in.names) > 0
+	switch {
 	case run.GoesOn():
 		p.phase, p.note = v1alpha1.PhaseCommitting, "; the next wave follows"
 	case run.CalledOff():
 		p.phase, p.result = v1alpha1.PhaseRolledBack, v1alpha1.PartlyCommitted
-	case !phase.Terminal():
-	case phase != v1alpha1.PhaseCommitted && len(inForce) > 0 && phase != v1alpha1.PhaseRollbackFailed:
+		p.note = fmt.Sprintf("; somebody asked to abort then, so the waves after it do not follow; in force stay: %s", strings.Join(in.names, ", "))
+	case failed && in.ours && phase != v1alpha1.PhaseRollbackFailed:
 		p.result = v1alpha1.PartlyCommitted
-	default:
+	case phase.Terminal():
 		p.result = stateOf(run).Result()
 	}
-	switch {
-	case run.CalledOff():
-		p.note = fmt.Sprintf("; somebody asked to abort then, so the waves after it do not follow; in force stay: %s", strings.Join(inForce, ", "))
-	case run.Status.Phase.Terminal() && run.Status.Phase != v1alpha1.PhaseCommitted && len(inForce) > 0:
-		p.note = fmt.Sprintf("; waves that are committed stay in force: %s", strings.Join(inForce, ", "))
+	if p.result == string(rollout.CauseInPlace) && in.ours {
+		p.result = string(v1alpha1.PhaseCommitted)
+	}
+	if failed {
+		p.note = fmt.Sprintf("; waves that are committed stay in force: %s", strings.Join(in.names, ", "))
 	}
 	return p
 }

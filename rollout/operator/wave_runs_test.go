@@ -47,6 +47,10 @@ func reconciled(t *testing.T, ro *v1alpha1.PolicyRollout, runs ...*v1alpha1.Poli
 		objects = append(objects, run.DeepCopy())
 	}
 	c := fakeAPI(interceptor.Funcs{}, objects...)
+	objects[0].(*v1alpha1.PolicyRollout).Status = ro.Status
+	if err := c.Status().Update(t.Context(), objects[0]); err != nil {
+		t.Fatal(err)
+	}
 	for _, o := range objects[1:] {
 		i := slices.IndexFunc(runs, func(run *v1alpha1.PolicyRolloutRun) bool { return run.Name == o.GetName() })
 		o.(*v1alpha1.PolicyRolloutRun).Status = runs[i].Status
@@ -84,6 +88,7 @@ func TestAWaveFollowsTheOneBefore(t *testing.T) {
 		return func(run *v1alpha1.PolicyRolloutRun) { run.Spec.Intent = i }
 	}
 	unplanned := func(run *v1alpha1.PolicyRolloutRun) { run.Status.Waves = nil }
+	inPlace := func(run *v1alpha1.PolicyRolloutRun) { run.Status.Cause = "InPlace" }
 	type runs = []*v1alpha1.PolicyRolloutRun
 	for _, tt := range []struct {
 		name    string
@@ -102,6 +107,10 @@ func TestAWaveFollowsTheOneBefore(t *testing.T) {
 		{"its plan is not made yet", "", runs{run(1, 1, "Committed"), but(run(1, 2, "Preflight"), unplanned)}, 1, 2, "Run", "Preflight", "", "data Committed, ai Preflight, apps"},
 		{"the third follows", "", runs{run(1, 1, "Committed"), run(1, 2, "Committed")}, 1, 3, "Run", "Pending", "", "data Committed, ai Committed, apps Pending"},
 		{"all are committed", "", runs{run(1, 1, "Committed"), run(1, 2, "Committed"), run(1, 3, "Committed")}, 1, 3, "Run", "Committed", "Committed", "data Committed, ai Committed, apps Committed"},
+		{"the last was there already", "", runs{run(1, 1, "Committed"), run(1, 2, "Committed"), but(run(1, 3, "Committed"), inPlace)}, 1, 3, "Run", "Committed", "Committed", "data Committed, ai Committed, apps Committed"},
+		{"the last is committed, after what was there", "", runs{but(run(1, 1, "Committed"), inPlace), but(run(1, 2, "Committed"), inPlace), run(1, 3, "Committed")}, 1, 3, "Run", "Committed", "Committed", "data Committed, ai Committed, apps Committed"},
+		{"all were there", "", runs{but(run(1, 1, "Committed"), inPlace), but(run(1, 2, "Committed"), inPlace), but(run(1, 3, "Committed"), inPlace)}, 1, 3, "Run", "Committed", "InPlace", "data Committed, ai Committed, apps Committed"},
+		{"the second fails, and the first was there", "", runs{but(run(1, 1, "Committed"), inPlace), run(1, 2, "RolledBack")}, 1, 2, "Run", "RolledBack", "RolledBack", "data Committed, ai RolledBack, apps"},
 		{"the first fails", "", runs{run(1, 1, "RolledBack")}, 1, 1, "Run", "RolledBack", "RolledBack", "data RolledBack, ai, apps"},
 		{"the second fails", "", runs{run(1, 1, "Committed"), run(1, 2, "RolledBack")}, 1, 2, "Run", "RolledBack", "PartlyCommitted", "data Committed, ai RolledBack, apps"},
 		{"the second is refused", "", runs{run(1, 1, "Committed"), but(run(1, 2, "Refused"), unplanned)}, 1, 2, "Run", "Refused", "PartlyCommitted", "data Committed, ai Refused, apps"},
@@ -135,10 +144,50 @@ func TestAWaveFollowsTheOneBefore(t *testing.T) {
 			if st.Phase != tt.phase || st.Result != tt.result || tell(st.Waves) != tt.waves {
 				t.Errorf("got  %s %q: %s\nwant %s %q: %s", st.Phase, st.Result, tell(st.Waves), tt.phase, tt.result, tt.waves)
 			}
-			if ready := meta.IsStatusConditionTrue(st.Conditions, "Ready"); ready != (tt.result == "Committed") {
+			if ready := meta.IsStatusConditionTrue(st.Conditions, "Ready"); ready != (tt.result == "Committed" || tt.result == "InPlace") {
 				t.Errorf("ready %v", ready)
 			}
 		})
+	}
+}
+
+// Somebody deletes the run of a wave that is committed. Its policies stay in force, and the
+// rollout says so, whatever becomes of the waves after it.
+func TestACommittedWaveOutlivesItsRun(t *testing.T) {
+	ro := aRollout("r", "u")
+	first, second := waveRun(ro, 1, 1, v1alpha1.PhaseCommitted), waveRun(ro, 1, 2, v1alpha1.PhaseCanary)
+	ro.Status, _ = reconciled(t, ro, first, second)
+	ro.Status.ObservedGeneration = ro.Generation
+	unplanned, anew := waveRun(ro, 1, 2, v1alpha1.PhaseRefused), waveRun(ro, 1, 1, v1alpha1.PhaseRolledBack)
+	unplanned.Status.Waves, anew.Status.Waves = nil, anew.Status.Waves[1:]
+	for name, tt := range map[string]struct {
+		run    *v1alpha1.PolicyRolloutRun
+		result string
+		waves  string
+	}{
+		"the next goes on":      {second, "", "data Committed, ai Canary, apps"},
+		"the next fails":        {waveRun(ro, 1, 2, v1alpha1.PhaseRolledBack), "PartlyCommitted", "data Committed, ai RolledBack, apps"},
+		"the next has no plan":  {unplanned, "PartlyCommitted", "data Committed"},
+		"another has its name":  {anew, "PartlyCommitted", "data Committed, ai RolledBack, apps"},
+		"of another generation": {nil, "RolledBack", "data RolledBack, ai, apps"},
+		"the last finds its work done": {func() *v1alpha1.PolicyRolloutRun {
+			run := waveRun(ro, 1, 3, v1alpha1.PhaseCommitted)
+			run.Status.Cause = "InPlace"
+			return run
+		}(), "Committed", "data Committed, ai Committed, apps Committed"},
+	} {
+		ro := ro.DeepCopy()
+		if tt.run == nil {
+			ro.Status.ObservedGeneration--
+			tt.run = waveRun(ro, 1, 1, v1alpha1.PhaseRolledBack)
+		}
+		st, _ := reconciled(t, ro, tt.run)
+		if st.Result != tt.result || tell(st.Waves) != tt.waves {
+			t.Errorf("%s: %q: %s; want %q: %s", name, st.Result, tell(st.Waves), tt.result, tt.waves)
+		}
+		if failed := tt.result == "PartlyCommitted"; failed != strings.Contains(st.Message, "stay in force: data") {
+			t.Errorf("%s: it says %q", name, st.Message)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (r *RunReconciler) settleWave(ctx context.Context, p *Plan, run *v1alpha1.P
 	if planner.Narrow(&p.Plan, p.Waves[p.Wave-1]); len(p.Candidates)+len(p.Originals) == 0 {
 		return errInPlace
 	}
-	write, err := r.forward(p)
+	write, err := r.rehearsing(p)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (r *RunReconciler) settleWave(ctx context.Context, p *Plan, run *v1alpha1.P
 func (r *RunReconciler) wavesBefore(ctx context.Context, run *v1alpha1.PolicyRolloutRun) ([]rollout.Wave, error) {
 	lost := func(format string, args ...any) error {
 		no := &refusal{}
-		no.add("nobody knows what the waves before this one left to do: %s; retry the rollout, which plans its waves anew", fmt.Sprintf(format, args...))
+		no.add("nobody knows what the waves before this one left to do: %s; what they committed stays in force; retry the rollout (tightrope rollout retry %s -n %s), which plans anew what is not in force yet", fmt.Sprintf(format, args...), run.Spec.RolloutRef.Name, run.Namespace)
 		return no
 	}
 	for after, n := run.Spec.After, waveNumber(run); after != nil && n > firstWave; n-- {
@@ -69,7 +69,7 @@ func (r *RunReconciler) wavesBefore(ctx context.Context, run *v1alpha1.PolicyRol
 		err := r.Live.Get(ctx, types.NamespacedName{Namespace: run.Namespace, Name: after.Name}, &before)
 		switch {
 		case apierrors.IsNotFound(err) || err == nil && before.UID != after.UID:
-			return nil, lost("run %s is gone", after.Name)
+			return nil, lost("run %s, which made the wave before, is gone: somebody deleted it", after.Name)
 		case err != nil:
 			return nil, fmt.Errorf("run %s, which made the wave before: %w", after.Name, err)
 		case before.Status.Phase != v1alpha1.PhaseCommitted:

@@ -107,30 +107,35 @@ func readWorld(ctx context.Context, c client.Reader) (*world, error) {
 			return nil, fmt.Errorf("list %T: %w", list, err)
 		}
 	}
+	return worldOf(Cluster{namespaces.Items, policies.Items, pods.Items, services.Items, endpoints.Items}), nil
+}
+
+// worldOf is the world of what was listed.
+func worldOf(c Cluster) *world {
 	w := &world{
 		verdict:  verdict.World{Namespaces: map[string]map[string]string{}},
-		policies: policies.Items,
+		policies: c.Policies,
 		pods:     map[types.NamespacedName]*corev1.Pod{},
 		services: map[types.NamespacedName]*corev1.Service{},
 		slices:   map[types.NamespacedName][]*discoveryv1.EndpointSlice{},
 	}
-	for _, ns := range namespaces.Items {
+	for _, ns := range c.Namespaces {
 		w.verdict.Namespaces[ns.Name] = ns.Labels
 	}
-	for i := range policies.Items {
-		w.verdict.Policies = append(w.verdict.Policies, verdict.PolicyOf(&policies.Items[i]))
+	for i := range c.Policies {
+		w.verdict.Policies = append(w.verdict.Policies, verdict.PolicyOf(&c.Policies[i]))
 	}
-	for i := range pods.Items {
-		w.pods[client.ObjectKeyFromObject(&pods.Items[i])] = &pods.Items[i]
+	for i := range c.Pods {
+		w.pods[client.ObjectKeyFromObject(&c.Pods[i])] = &c.Pods[i]
 	}
-	for i := range services.Items {
-		w.services[client.ObjectKeyFromObject(&services.Items[i])] = &services.Items[i]
+	for i := range c.Services {
+		w.services[client.ObjectKeyFromObject(&c.Services[i])] = &c.Services[i]
 	}
-	for i := range endpoints.Items {
-		key := types.NamespacedName{Namespace: endpoints.Items[i].Namespace, Name: endpoints.Items[i].Labels[discoveryv1.LabelServiceName]}
-		w.slices[key] = append(w.slices[key], &endpoints.Items[i])
+	for i := range c.Slices {
+		key := types.NamespacedName{Namespace: c.Slices[i].Namespace, Name: c.Slices[i].Labels[discoveryv1.LabelServiceName]}
+		w.slices[key] = append(w.slices[key], &c.Slices[i])
 	}
-	return w, nil
+	return w
 }
 
 // verdictPod is a pod as policies see it.

@@ -79,7 +79,7 @@ func (r *RunReconciler) already(ctx context.Context, x wish, refused error) erro
 }
 
 // rehearseWishes has the API server check the wishes without storing them.
-func rehearseWishes(ctx context.Context, write *writer.Writer, wishes []wish) error {
+func rehearseWishes(ctx context.Context, write rehearser, wishes []wish) error {
 	return eachWish("rehearse", wishes, func(x wish) error {
 		return write.Rehearse(ctx, x.object())
 	})

@@ -48,6 +48,9 @@ func Begin(ro *v1alpha1.PolicyRollout) (p plan.Plan, wrong []string) {
 	if p.Interval < 10*time.Millisecond || p.Timeout < 10*time.Millisecond {
 		refuse("analysis.interval %v and timeout %v must be at least 10ms: nothing could answer faster", p.Interval, p.Timeout)
 	}
+	if scope := ro.Spec.RollbackScope; scope != "" && scope != v1alpha1.RollbackWave {
+		refuse("spec.rollbackScope is %q, and only %s is served: a rollback restores what the last committed wave has left", scope, v1alpha1.RollbackWave)
+	}
 	steps, err := rollout.Steps(ro.Spec.Stages)
 	if err != nil {
 		refuse("rollout %s: %v", p.Rollout, err)

@@ -146,8 +146,9 @@ func TestWhatIsWrongWithARollout(t *testing.T) {
 	in := anInput()
 	spec := &in.rollout.Spec
 	spec.Stages, spec.Analysis.FalseRollbackBudget, spec.Analysis.Interval.Duration = nil, "none", time.Millisecond
-	if _, wrong := Begin(&in.rollout); len(wrong) != 3 {
-		t.Errorf("got %q, want three things", wrong)
+	spec.RollbackScope = v1alpha1.RollbackAll // it came in before admission refused it
+	if _, wrong := Begin(&in.rollout); len(wrong) != 4 {
+		t.Errorf("got %q, want four things", wrong)
 	}
 }
 

@@ -33,11 +33,11 @@ func (p *page) block(indent, text string) {
 // conclude says what the controller would do, and what to do before.
 func (p Preview) conclude(out *page) {
 	switch cuts := p.unaccepted(); {
-	case p.inForce():
-		out.line("Nothing was applied, and nothing is to be done: every policy of the rollout is in force already.")
 	case p.Result() == Refused:
 		out.line("Nothing was applied. The controller would refuse it, %s. Next: see what stands in the way, above.", p.unless())
-	case len(cuts) > 0:
+	case p.inForce():
+		out.line("Nothing was applied, and nothing is to be done: every policy of the rollout is in force already.")
+	case len(cuts) > 0 && p.Controller == Refuse:
 		would := "would be cut"
 		if !slices.ContainsFunc(p.Paths, func(path Path) bool { return path.Finding == Cut && path.Now != verdict.Deny }) {
 			would = "must work, and neither what is there nor the rollout allows it"
@@ -60,7 +60,7 @@ func (p Preview) conclude(out *page) {
 // they name, and nothing accepts an exposure.
 func (p Preview) unless() string {
 	var types []string
-	rest := len(p.Summary.Refusals) - p.applied
+	rest := len(p.Refusals()) - p.applied
 	for _, u := range p.Summary.Proof.Unisolated {
 		if !u.Allowed {
 			types, rest = []string{string(v1alpha1.ExceptionUnisolation)}, rest-1
@@ -74,7 +74,7 @@ func (p Preview) unless() string {
 		return "and no exception changes that"
 	case rest > 0:
 		return "and exceptions accept only some of what is refused"
-	case len(p.Summary.Refusals) == 1:
+	case len(p.Refusals()) == 1:
 		return "unless an exception of type " + types[0] + " accepts it"
 	}
 	return "unless exceptions of type " + strings.Join(types, " and ") + " accept all of it"

@@ -23,6 +23,7 @@ type Document struct {
 	Steps      []StepDocument   `json:"steps"`
 	During     During           `json:"during"`
 	Refusals   []string         `json:"refusals"` // why the rollout would not be tried
+	Unseen     []string         `json:"unseen"`   // what the controller's preflight looks at and plan could not; empty without --live
 	Findings   []lint.Finding   `json:"findings"` // mistakes in the candidates: errors and warnings
 	Notes      []string         `json:"notes"`    // what was assumed, and what is odd and stops nothing
 }
@@ -161,7 +162,7 @@ func (p Preview) Document() Document {
 		Rollout: p.Rollout, Digest: p.Digest, Pods: p.Pods, Result: p.Result().String(), Controller: p.Controller.String(),
 		Changes: Changes{Opened: c.Opened, Closed: c.Closed, BecameUnknown: c.BecameUnknown, BecameKnown: c.BecameKnown,
 			Workloads: concerned(p.Impacts), LeftOff: c.LeftOff, List: mapped(p.Impacts, changeDocument)},
-		Paths: mapped(p.Paths, pathDocument), Tested: p.testedDocument(), Replaced: list(p.Summary.Removed), Refusals: list(p.Summary.Refusals),
+		Paths: mapped(p.Paths, pathDocument), Tested: p.testedDocument(), Replaced: list(p.Summary.Removed), Refusals: list(p.Refusals()), Unseen: list(p.Unseen),
 		Findings: list(p.Findings), Notes: list(slices.Concat(p.Assumed, p.Notes)), During: p.duringDocument(),
 	}
 	d.orderDocument(p)

@@ -1,6 +1,7 @@
 package preview
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,13 +33,13 @@ func (a Act) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 // act says what the controller would do, from what is predicted.
 func (p Preview) act() Act {
 	worst := Try
-	if len(p.Summary.Refusals) > 0 {
+	if len(p.Refusals()) > 0 {
 		worst = Refuse
 	}
 	for _, path := range p.Paths {
 		switch {
 		case path.Warning:
-		case path.Finding == Cut && path.Accepted == "":
+		case path.Finding == Cut && path.Accepted == "" && !p.preflight.accepts():
 			worst = Refuse
 		case path.Finding == Leak:
 			worst = min(worst, Hold)
@@ -73,6 +74,8 @@ func (p *Preview) except(r manifest.Rollout) error {
 		}
 		path := &p.Paths[n]
 		switch {
+		case e.Type == v1alpha1.ExceptionUnqualifiedPath && path.Finding == Cut && path.Now == verdict.Deny:
+			path.Accepted = cmp.Or(path.Accepted, e.Reason) // what is there cuts it, too
 		case e.Type != v1alpha1.ExceptionPredictedCut: // only packets tell whether a path works now
 		case path.Finding == Cut:
 			path.Accepted = e.Reason

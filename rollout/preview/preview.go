@@ -37,9 +37,12 @@ type Preview struct {
 	Assumed []string
 	// Notes say what is odd about the rollout and stops nothing.
 	Notes []string
+	// Unseen is what the controller's preflight looks at, and nobody could look at here.
+	Unseen []string
 
-	applied int                       // refusals of policies that a tool applies
-	name    func(*verdict.Pod) string // of a pod's workload
+	preflight *Preflight                // nil: nobody ran it
+	applied   int                       // refusals of policies that a tool applies
+	name      func(*verdict.Pod) string // of a pod's workload
 }
 
 // Path is a path of a suite, judged for every pod behind its target.
@@ -108,7 +111,7 @@ func (p Preview) Result() Result {
 			worst = Unclear
 		}
 	}
-	if len(p.Summary.Refusals) > 0 {
+	if len(p.Refusals()) > 0 {
 		return Refused
 	}
 	return worst
@@ -264,8 +267,13 @@ func judged(paths []Path, edges []rollout.PathChange) []Path {
 			}
 		}
 	}
-	slices.SortStableFunc(paths, func(a, b Path) int { return severity(b.Finding) - severity(a.Finding) })
+	sortPaths(paths)
 	return paths
+}
+
+// sortPaths puts what is not as it should be first.
+func sortPaths(paths []Path) {
+	slices.SortStableFunc(paths, func(a, b Path) int { return severity(b.Finding) - severity(a.Finding) })
 }
 
 func finding(want v1alpha1.Expectation, got verdict.Decision) Finding {

@@ -51,6 +51,7 @@ func (p Preview) WriteText(w io.Writer) error {
 	p.writeSelected(out)
 	p.writeOrder(out)
 	p.writeProof(out)
+	p.writeRefusals(out)
 	p.writeFindings(out)
 	for _, note := range slices.Concat(p.Assumed, p.Notes) {
 		out.line("note: %s", note)
@@ -224,9 +225,6 @@ func (p Preview) writeProof(out *page) {
 			break
 		}
 		out.line("    %s → %s  %d/%s (enforce first: %s)", e.From.Key(), e.To.Key(), e.Port.Number, string(e.Port.Protocol), e.First.String())
-	}
-	for _, r := range p.Summary.Refusals {
-		out.line("  REFUSED  %s", r)
 	}
 }
 

@@ -76,17 +76,24 @@ func parent(pid int) int {
 	return ppid
 }
 
-// livePlan is the digest that tightrope plan --live prints for a scenario on a cluster.
-// The exit code says what is predicted, which is nothing to this.
-func livePlan(ctx context.Context, kubeconfig, scenario string) string {
+// planned is what tightrope plan --live says: the plan's digest, what the controller
+// would do, and why it would refuse.
+type planned struct {
+	Digest, Controller string
+	Refusals           []string
+}
+
+// livePlan is what tightrope plan --live says of a scenario on a cluster. The exit code
+// says what is predicted, which is nothing to this.
+func livePlan(ctx context.Context, kubeconfig, scenario string) planned {
 	var out, wrong bytes.Buffer
 	c := exec.CommandContext(ctx, filepath.Join(os.Getenv("TIGHTROPE_BIN"), "tightrope"), "plan", scenario, "--live", "--kubeconfig", kubeconfig, "-o", "json")
 	c.Stdout, c.Stderr = &out, &wrong
 	_ = c.Run()
-	var got struct{ Plans []struct{ Digest string } }
+	var got struct{ Plans []planned }
 	Expect(json.Unmarshal(out.Bytes(), &got)).To(Succeed(), wrong.String())
 	Expect(got.Plans).To(HaveLen(1), wrong.String())
-	return got.Plans[0].Digest
+	return got.Plans[0]
 }
 
 // deleteRollout deletes a rollout and waits until its runs are gone, so that it

@@ -106,16 +106,21 @@ func playFor(ctx context.Context, kubeconfig, name string, hold time.Duration, s
 	Expect(err).NotTo(HaveOccurred())
 	cfg, err := restConfig(kubeconfig)
 	Expect(err).NotTo(HaveOccurred())
-	planned, first := "", true // before the run; and while it is that of the first wave
+	foreseen, first := planned{}, true // before the run; and while it is that of the first wave
 	return scenarios.Run(ctx, s, scenarios.Options{
 		Config: cfg, Cluster: "lab", HoldTimeout: hold, Deploy: deploy.Options{DropsPort: lab.CounterPort, SingleTenant: true},
 		Progress: func(p scenarios.Progress) {
 			if p.Step == "rollout" {
-				planned = livePlan(ctx, kubeconfig, name)
+				foreseen = livePlan(ctx, kubeconfig, name)
+			}
+			if first && p.Status != nil && p.Status.Phase != "" && p.Status.Phase != v1alpha1.PhasePending && p.Status.Phase != v1alpha1.PhasePreflight {
+				refused := p.Status.Phase == v1alpha1.PhaseRefused
+				Expect(foreseen.Controller == "refuse").To(Equal(refused), "the controller is in phase %s with %s, and tightrope plan --live of %s said that it would %s: %q",
+					p.Status.Phase, p.Status.Message, name, foreseen.Controller, foreseen.Refusals)
 			}
 			if first && p.Status != nil && p.Status.PlanDigest != "" {
 				first = p.Status.Phase != v1alpha1.PhaseCommitted // the next wave is planned on what this one committed
-				Expect(p.Status.PlanDigest).To(Equal(planned), "the controller's plan of %s is another than that of tightrope plan --live", name)
+				Expect(p.Status.PlanDigest).To(Equal(foreseen.Digest), "the controller's plan of %s is another than that of tightrope plan --live", name)
 			}
 			if p.Status != nil {
 				GinkgoWriter.Printf("%s %s %s %s\n", name, p.Status.Phase, p.Status.Stage, p.Status.Message)

@@ -46,6 +46,8 @@ func checkRollout(r *v1alpha1.PolicyRollout) strict.Faults {
 		f = append(f, strict.CheckPolicy(at+".spec", p.Spec)...)
 	}
 	f = append(f, strict.CheckRemove(at+".remove", policies.Remove, func(key string) bool { return seen[key] })...)
+	f = append(f, strict.CheckWaves("spec.waves", r.Spec.Waves)...)
+	f = append(f, strict.CheckRollbackScope("spec.rollbackScope", r.Spec.RollbackScope)...)
 	for i, e := range r.Spec.Exceptions {
 		at := index("spec.exceptions", i)
 		f = append(f, strict.CheckException(at, e)...)
