@@ -144,7 +144,7 @@ func TestTenChangesAreTakenBackFromEveryStep(t *testing.T) {
 			}
 			t.Parallel()
 			s, ro, suite := newManyChanges(t)
-			ctx, stop := context.WithTimeout(context.Background(), 3*patience) // nine of them run side by side, of fifty pods each
+			ctx, stop := context.WithTimeout(context.Background(), 2*patience) // nine of them run side by side, of fifty pods each
 			t.Cleanup(stop)
 			s.ctx = ctx
 			for i := range ro.Spec.Stages {
