@@ -47,7 +47,7 @@ main() {
 	CGO_ENABLED=0 step . "$go" test "${flags[@]}" $(packages "$alone")
 	CGO_ENABLED=0 step . "$go" test "${flags[@]}" -run '^TestDifferential$' ./verdict/literal # many more verdicts than under the race detector
 	CGO_ENABLED=0 step . "$go" test "${flags[@]}" -run '^TestRecordedRuns$' ./rollout/operator                # all recordings; one of each under it
-	CGO_ENABLED=${race:+1} step . "$go" test -p 2 -timeout 30m "${raced[@]}" $(packages "$labs")
+	CGO_ENABLED=${race:+1} step . "$go" test -p 2 -timeout 45m "${raced[@]}" $(packages "$labs")
 	# This module compiles Kubernetes, so its tests share the flags of make labd, and so its cache.
 	CGO_ENABLED=0 step clusters/labd "$go" test -p 1 -timeout 30m "${flags[@]}" -trimpath ./...
 }
