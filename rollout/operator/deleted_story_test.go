@@ -9,7 +9,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -63,15 +62,7 @@ func TestANamespaceMayGoInTheMiddle(t *testing.T) {
 		&networkingv1.NetworkPolicy{}, &corev1.ConfigMap{}, &corev1.Pod{}} { // as the namespace controller does
 		s.must(s.c.client.DeleteAllOf(s.ctx, kind, client.InNamespace(s.ns)))
 	}
-	var last *v1alpha1.PolicyRolloutRun
-	for e := range w.ResultChan() {
-		if run, ok := e.Object.(*v1alpha1.PolicyRolloutRun); ok {
-			last = run
-		}
-		if e.Type == watch.Deleted {
-			break
-		}
-	}
+	last := lastBeforeDeletion(w)
 	if last == nil || last.Status.Phase != v1alpha1.PhaseRollbackFailed || last.DeletionTimestamp == nil {
 		t.Errorf("the run went as %s, want RollbackFailed: nobody could show that it worked", describe(last))
 	}

@@ -177,15 +177,7 @@ func TestADeletedRolloutTakesItsChangeBackFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var last *v1alpha1.PolicyRolloutRun
-	for e := range w.ResultChan() {
-		if run, ok := e.Object.(*v1alpha1.PolicyRolloutRun); ok {
-			last = run
-		}
-		if e.Type == watch.Deleted {
-			break
-		}
-	}
+	last := lastBeforeDeletion(w)
 	if last == nil || last.Status.Phase != v1alpha1.PhaseRolledBack || last.DeletionTimestamp == nil {
 		t.Errorf("the run went as %s, want RolledBack", describe(last))
 	}
@@ -249,4 +241,18 @@ func TestAnEditedRolloutAbortsTheRunBeforeIt(t *testing.T) {
 	if st := s.end(); st.Cause != "Aborted" || st.Phase != v1alpha1.PhaseRolledBack {
 		t.Errorf("the first run ended %s, cause %s; want RolledBack, Aborted", st.Phase, st.Cause)
 	}
+}
+
+// lastBeforeDeletion is a run as a watch shows it when it is deleted, or when the watch
+// ends; nil: it shows none.
+func lastBeforeDeletion(w watch.Interface) (last *v1alpha1.PolicyRolloutRun) {
+	for e := range w.ResultChan() {
+		if run, ok := e.Object.(*v1alpha1.PolicyRolloutRun); ok {
+			last = run
+		}
+		if e.Type == watch.Deleted {
+			break
+		}
+	}
+	return last
 }

@@ -42,13 +42,19 @@ func TestACommittedPolicyHasItsLabelsAndAnnotations(t *testing.T) {
 	})
 	t.Run("by a tenant", func(t *testing.T) {
 		t.Parallel()
-		s := aTenant(t, 36)
-		ro := s.change()
-		ro.Spec.ServiceAccountName = deploy.TenantAccount
-		labelled(ro)
-		pin(ro, s.suite())
+		s, ro := aLabellingTenant(t)
 		s.wantLabelled(ro)
 	})
+}
+
+// aLabellingTenant is a tenant whose rollout changes labels and annotations.
+func aLabellingTenant(t *testing.T) (*story, *v1alpha1.PolicyRollout) {
+	s := aTenant(t, 36)
+	ro := s.change()
+	ro.Spec.ServiceAccountName = deploy.TenantAccount
+	labelled(ro)
+	pin(ro, s.suite())
+	return s, ro
 }
 
 func (s *story) wantLabelled(ro *v1alpha1.PolicyRollout) {
@@ -85,11 +91,7 @@ func TestLabelsAreGivenBackWithThePolicy(t *testing.T) {
 	})
 	t.Run("by a tenant", func(t *testing.T) { // the account wrote them, and the controller takes them off
 		t.Parallel()
-		s := aTenant(t, 36)
-		ro := s.change()
-		ro.Spec.ServiceAccountName = deploy.TenantAccount
-		labelled(ro)
-		pin(ro, s.suite())
+		s, ro := aLabellingTenant(t)
 		s.wantGivenBack(ro)
 	})
 }

@@ -22,8 +22,8 @@ type pausing struct {
 }
 
 // hold takes note of what a person wants at a pass, and keeps the clocks of the
-// step from counting the time since the last one if that was a pause. Only the
-// soak that is written down outlives this process, and it never counts a pause.
+// step from counting the time since the last one if that was a pause. No
+// soak outlives this process.
 func (s *session) hold(paused bool, now time.Time) {
 	if s.paused {
 		passed := now.Sub(s.passedAt)
