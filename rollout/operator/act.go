@@ -104,6 +104,7 @@ func (r *RunReconciler) enforce(ctx context.Context, s *session, w *world, at ro
 		if may, err := r.mayTighten(s, w, at); err != nil || !may {
 			return err
 		}
+		s.listing = nil // it was before this write
 		if _, err := labelPods(ctx, write, w, v1alpha1.LabelEnforced, s.plan.Run, enforced); err != nil {
 			return err
 		}

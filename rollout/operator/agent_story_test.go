@@ -15,27 +15,30 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 )
 
-// befalls makes something happen to the line of one probe pod that is the after-th since
-// it was armed, so many times, one after the other.
+// befalls makes something happen to the first line of one probe pod that comes after a
+// while since it was armed, so many times, as long after each other. It goes by the clock,
+// as soaks do: on a busy machine, fewer lines come in the same time.
 type befalls struct {
 	agent string // part of its name
 	what  mishap
-	after int64
+	after time.Duration
 	times int64
 
-	armed   atomic.Bool
-	lines   atomic.Int64 // since it was armed, or since the last time
+	newest  atomic.Int64 // when it was armed, or happened last, in Unix nanoseconds; 0: it is not armed
 	done    atomic.Int64 // times
-	newest  atomic.Int64 // when it happened last, in Unix nanoseconds
 	happens chan struct{}
 }
 
+func (b *befalls) arm() { b.newest.Store(time.Now().UnixNano()) }
+
+// since is how long before at it happened last.
+func (b *befalls) since(at time.Time) time.Duration { return at.Sub(time.Unix(0, b.newest.Load())) }
+
 func (b *befalls) mishap(agent string, _ uint64) mishap {
-	if !b.armed.Load() || !strings.Contains(agent, b.agent) || b.done.Load() == b.times || b.lines.Add(1) < b.after {
+	if b.newest.Load() == 0 || !strings.Contains(agent, b.agent) || b.done.Load() == b.times || b.since(time.Now()) < b.after {
 		return nothing
 	}
-	b.lines.Store(0)
-	b.newest.Store(time.Now().UnixNano())
+	b.arm()
 	if b.done.Add(1) == 1 {
 		close(b.happens)
 	}
@@ -46,7 +49,7 @@ func (b *befalls) mishap(agent string, _ uint64) mishap {
 // stage starts anew, and the run goes on. A log that is only taken up again has told
 // everything.
 func TestWhatIsNotHeardOfAProbePodProvesNothing(t *testing.T) {
-	const soak = 6 * time.Second
+	const soak, into = 10 * time.Second, 2 * time.Second
 	for name, tt := range map[string]struct {
 		what  mishap
 		times int64
@@ -62,14 +65,14 @@ func TestWhatIsNotHeardOfAProbePodProvesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStory(t)
-			// A line comes every 40 ms: it happens late in the soak, and never twice in a second.
-			b := &befalls{agent: "client-front", what: tt.what, after: 50, times: tt.times, happens: make(chan struct{})}
+			// Well within the soak, also on a busy machine, and never twice in a second.
+			b := &befalls{agent: "client-front", what: tt.what, after: into, times: tt.times, happens: make(chan struct{})}
 			s.bent = bend{mishap: b.mishap}
 			ro := s.rollout(s.good())
 			ro.Spec.Stages[2].MinDuration = metav1.Duration{Duration: soak}
 			s.begin(ro)
 			s.reach("few")
-			b.armed.Store(true)
+			b.arm()
 			if tt.told {
 				select {
 				case <-b.happens:
@@ -83,7 +86,7 @@ func TestWhatIsNotHeardOfAProbePodProvesNothing(t *testing.T) {
 				t.Errorf("cuts %v, leaks %v; it happened %d times, want %d", rep.Cuts, rep.Leaks, b.done.Load(), tt.times)
 			}
 			for _, p := range rep.Phases {
-				if after := p.To.Sub(time.Unix(0, b.newest.Load())); p.Name == "few" && tt.lost && after < soak {
+				if after := b.since(p.To); p.Name == "few" && tt.lost && after < soak {
 					t.Errorf("the stage ended %v after it happened last, and soaks for %v", after, soak)
 				}
 			}
@@ -126,13 +129,13 @@ func (s *story) lostLines() (n uint64) {
 func TestACutIsFoundByAnAgentThatWasStartedAgain(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
-	b := &befalls{agent: "client-front", what: startedAnew, after: 1, times: 1, happens: make(chan struct{})}
+	b := &befalls{agent: "client-front", what: startedAnew, times: 1, happens: make(chan struct{})}
 	s.bent = bend{mishap: b.mishap}
 	ro := s.rollout(s.good())
 	ro.Spec.Stages[2].MinDuration = metav1.Duration{Duration: time.Minute}
 	s.begin(ro)
 	s.reach("few")
-	b.armed.Store(true)
+	b.arm()
 	s.c.plane.bend(s.run(), bend{mishap: b.mishap, force: func(from, _ *corev1.Pod, got probes.Outcome) probes.Outcome {
 		if from.Labels["app"] == "client" && s.c.plane.isolated(from) {
 			return probes.TimedOut

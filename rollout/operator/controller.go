@@ -209,8 +209,11 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		s.hindrance = err.Error()
 		return 0, err
 	}
-	if next.Phase != v1alpha1.PhasePreflight {
-		s.hindrance = "" // of preflight it says what preflight could not do
+	switch {
+	case undecided != nil:
+		s.hindrance = undecided.Error()
+	case next.Phase != v1alpha1.PhasePreflight && s.listing == nil:
+		s.hindrance = "" // of preflight it says what preflight could not do, and what waits for a list may fail as before
 	}
 	if !t.waits { // what was decided is written down, perhaps, and holds
 		r.flush(run, s, time.Now())

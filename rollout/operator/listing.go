@@ -139,7 +139,11 @@ func (r *RunReconciler) tightens(ctx context.Context, s *session, w *world, at r
 		return false, err
 	}
 	s.listing = nil // it was before this write
-	return true, r.apply(ctx, write, wishes)
+	if err := r.apply(ctx, write, wishes); err != nil {
+		return true, err
+	}
+	s.hindrance = ""
+	return true, nil
 }
 
 // foreseen is foreignChange in a world that the cache does not show yet, so nothing of

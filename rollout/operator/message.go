@@ -104,7 +104,7 @@ func (s *session) silentMessage(t turn) string {
 			n++
 		}
 	}
-	return said + prefixed(", ", s.late) + prefixed(", ", s.pods.Spoiled()) + prefixed("; the last write was refused: ", s.hindrance)
+	return said + prefixed(", ", s.late) + prefixed(", ", s.pods.Spoiled()) + prefixed("; what kept it from going on: ", s.hindrance)
 }
 
 // maxNamed bounds how many unproved cells a message names.

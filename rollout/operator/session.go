@@ -25,7 +25,7 @@ type session struct {
 	undone    string         // what a rollback without plan took back
 	preflight rollout.Preflight
 	refused   error
-	hindrance string // why preflight, or the last act of a step, could not be done; empty: it was
+	hindrance string // why preflight, or the last act or decision of a step, could not be done; empty: it was
 	check     enforcementCheck
 	checked   bool     // the check is over
 	parts     []string // of preflight that are over

@@ -288,7 +288,7 @@ func TestALostRightKeepsNoRollbackFromHappening(t *testing.T) {
 		t.Parallel()
 		s := aTenant(t, 36)
 		ro := s.theirs()
-		ro.Spec.InconclusiveDeadline.Duration = 2 * time.Second
+		ro.Spec.InconclusiveDeadline.Duration = 20 * time.Second // the stage before must pass within it on a busy machine
 		ro.Spec.Stages[1].MinDuration.Duration = 2 * time.Second
 		s.begin(ro)
 		s.reach("shadow")
