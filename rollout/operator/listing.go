@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -122,12 +121,10 @@ func (r *RunReconciler) mayTighten(s *session, w *world, at rollout.State) (bool
 		s.version = l.run // the next pass reads that one
 		return false, nil
 	}
-	s.appeared = strings.Join(openedByBridges(l.others.found, s.plan.Bridges, w), "; ")
-	shown := w.shows(s.plan.Namespaces(), l.policies)
-	if !shown {
-		live := w.with(s.plan.Namespaces(), l.policies)
-		s.appeared = cmp.Or(s.foreseen(live, at), s.appeared)
-		s.unshown = s.strangers(live)
+	shown, live := w.shows(s.plan.Namespaces(), l.policies), w.with(s.plan.Namespaces(), l)
+	s.appeared = ""
+	if !shown || s.plan.opening(live) != "" {
+		s.appeared, s.unshown = s.foreseen(live, at), s.strangers(live)
 	}
 	return shown && s.appeared == "", nil
 }
@@ -174,16 +171,19 @@ func (w *world) shows(namespaces []string, listed []networkingv1.NetworkPolicy) 
 	return len(have) == len(listed)
 }
 
-// with is the world with other policies in some namespaces.
-func (w *world) with(namespaces []string, policies []networkingv1.NetworkPolicy) *world {
+// with is the world with the policies that were listed in some namespaces.
+func (w *world) with(namespaces []string, listed *listing) *world {
 	elsewhere := func(ns string) bool { return !slices.Contains(namespaces, ns) }
-	out := &world{verdict: verdict.World{Namespaces: w.verdict.Namespaces}, pods: w.pods, services: w.services, slices: w.slices}
+	out := &world{verdict: verdict.World{Namespaces: w.verdict.Namespaces}, pods: w.pods, services: w.services, slices: w.slices, others: map[string][]otherPolicy{}}
+	for _, p := range listed.others.found {
+		out.others[p.namespace] = append(out.others[p.namespace], p)
+	}
 	for i := range w.policies {
 		if elsewhere(w.policies[i].Namespace) {
 			out.policies = append(out.policies, w.policies[i])
 		}
 	}
-	out.policies = append(out.policies, policies...)
+	out.policies = append(out.policies, listed.policies...)
 	for i := range out.policies {
 		out.verdict.Policies = append(out.verdict.Policies, verdict.PolicyOf(&out.policies[i]))
 	}
