@@ -214,6 +214,9 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		s.hindrance = err.Error()
 		return 0, err
 	}
+	if err := r.showContested(ctx, run, s); err != nil {
+		return 0, err
+	}
 	switch {
 	case undecided != nil:
 		s.hindrance = undecided.Error()
