@@ -183,6 +183,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		return 0, unknown
 	}
 	s.acceptCuts = run.Spec.AcceptCuts
+	s.caughtUp(w)
 	s.hold(isPaused(run, at), time.Now())
 	var hindered error
 	if at.Phase == v1alpha1.PhasePreflight {

@@ -36,6 +36,7 @@ const (
 // listing is what the API server says of a run and its namespaces. It is made aside:
 // while a slow API server answers, evidence must go on being judged.
 type listing struct {
+	of       *Plan         // whose namespaces were asked for
 	done     chan struct{} // closed when the fields below are set
 	at       time.Time
 	run      string // resourceVersion
@@ -46,7 +47,7 @@ type listing struct {
 
 // list asks the API server, and calls then when it has answered.
 func (r *RunReconciler) list(ctx context.Context, of types.NamespacedName, p *Plan, then func()) *listing {
-	l := &listing{done: make(chan struct{})}
+	l := &listing{of: p, done: make(chan struct{})}
 	namespaces, bridged := p.Namespaces(), p.bridged()
 	go func() {
 		defer then()
@@ -106,6 +107,9 @@ func (r *RunReconciler) mayTighten(s *session, w *world, at rollout.State) (bool
 		return false, nil
 	case !l.over():
 		return false, nil
+	case l.of != s.plan: // the run has planned again meanwhile
+		s.listing = nil
+		return r.mayTighten(s, w, at)
 	}
 	old := time.Since(l.at) > listedWithin
 	if err := cmp.Or(l.err, l.others.doubt()); err != nil || old {
@@ -124,10 +128,10 @@ func (r *RunReconciler) mayTighten(s *session, w *world, at rollout.State) (bool
 	}
 	s.appeared = strings.Join(openedByBridges(l.others.found, s.plan.Bridges, w), "; ")
 	shown := w.shows(s.plan.Namespaces(), l.policies)
-	if !shown {
+	if s.unshown = nil; !shown {
 		live := w.with(s.plan.Namespaces(), l.policies)
 		s.appeared = cmp.Or(s.foreseen(live, at), s.appeared)
-		s.unshown = s.strangers(live)
+		s.unshown = live.those(s.strangers(live))
 	}
 	return shown && s.appeared == "", nil
 }
@@ -149,9 +153,30 @@ func (r *RunReconciler) tightens(ctx context.Context, s *session, w *world, at r
 // foreseen is foreignChange in a world that the cache does not show yet, so nothing of
 // it is remembered.
 func (s *session) foreseen(live *world, at rollout.State) string {
-	own, stages := maps.Clone(s.own), maps.Clone(s.stages)
-	defer func() { s.own, s.stages = own, stages }()
+	own, stages, tolerated := maps.Clone(s.own), maps.Clone(s.stages), maps.Clone(s.record.State.Tolerated)
+	defer func() { s.own, s.stages, s.record.State.Tolerated = own, stages, tolerated }()
 	return s.foreignChange(live, at)
+}
+
+// caughtUp forgets what the API server told of that the cache shows by now, as it was or
+// newer: from then on the cache tells what becomes of it. A policy that was deleted before
+// any cache showed it stays; its pods are left alone for longer than they need to be.
+func (s *session) caughtUp(w *world) {
+	s.unshown = slices.DeleteFunc(s.unshown, func(np networkingv1.NetworkPolicy) bool {
+		have := w.policy(client.ObjectKeyFromObject(&np))
+		return have != nil && !newer(np.ResourceVersion, have.ResourceVersion)
+	})
+}
+
+// those are the objects of some policies.
+func (w *world) those(policies []verdict.Policy) []networkingv1.NetworkPolicy {
+	var out []networkingv1.NetworkPolicy
+	for _, p := range policies {
+		if np := w.policy(types.NamespacedName{Namespace: p.Namespace, Name: p.Name}); np != nil {
+			out = append(out, *np)
+		}
+	}
+	return out
 }
 
 // shows reports whether the policies of some namespaces are exactly the listed ones.

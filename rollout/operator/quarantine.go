@@ -32,7 +32,8 @@ func (s *session) strangers(w *world) []verdict.Policy {
 			out = append(out, *c.now)
 		}
 	}
-	for _, p := range s.unshown { // the cache need not show them yet
+	for i := range s.unshown { // the cache need not show them yet
+		p := verdict.PolicyOf(&s.unshown[i])
 		if !slices.ContainsFunc(out, func(q verdict.Policy) bool { return q.Key() == p.Key() }) {
 			out = append(out, p)
 		}
