@@ -236,11 +236,18 @@ next:
 	return found
 }
 
-// userNamespace is what every process of a lab shares and nobody else has.
+// userNamespace is what every process of a lab shares and nobody else has. The test holds
+// it open: else the kernel may give its number to the next lab, of a test that runs beside
+// this one.
 func userNamespace(t *testing.T, name string) string {
 	t.Helper()
 	for _, dir := range processes("labd\x00init\x00", `"name":"`+name+`"`, os.Getenv("TMPDIR")) {
-		if ns, err := os.Readlink(filepath.Join(dir, "ns/user")); err == nil {
+		held, err := os.Open(filepath.Join(dir, "ns/user"))
+		if err != nil {
+			continue // it has ended since
+		}
+		t.Cleanup(func() { _ = held.Close() })
+		if ns, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", held.Fd())); err == nil {
 			return ns
 		}
 	}

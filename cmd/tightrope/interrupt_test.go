@@ -51,13 +51,19 @@ func leftovers(namespace string) (said string, none bool) {
 }
 
 // livingLab is the user namespace of the lab that a process has, which the count
-// of leftovers must see: else it would prove nothing later.
+// of leftovers must see: else it would prove nothing later. The test holds it open: else
+// the kernel may give its number to the next lab, of a test that runs beside this one.
 func livingLab(t *testing.T, name string) string {
 	t.Helper()
-	namespace, _ := labOf(t, name)
+	namespace, pids := labOf(t, name)
 	if namespace == "" {
 		t.Fatalf("lab %s has no process, so nothing can be said to be gone later", name)
 	}
+	held, err := os.Open(filepath.Join("/proc", pids[len(pids)-1], "ns", "user"))
+	if err != nil {
+		t.Fatalf("lab %s ended while it was looked at: %v", name, err)
+	}
+	t.Cleanup(func() { _ = held.Close() })
 	if said, none := leftovers(namespace); none {
 		t.Fatalf("the count sees nothing of the living lab %s: %s", name, said)
 	}
