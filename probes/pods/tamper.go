@@ -22,6 +22,7 @@ const MaxRemade = 3
 // keptPod is a probe pod as it was made.
 type keptPod struct {
 	born      *corev1.Pod // nil: it is to be made again
+	same      string      // resourceVersion of the newest state that was seen to be as it was made; empty: none
 	container string      // ID of its only container since it first ran; empty: it has not
 	doomed    types.UID   // of the one that was deleted to be made again; the cache may still show it
 	remade    int
@@ -82,8 +83,11 @@ func (p *Placer) adopt(ctx context.Context, s *Set, asked, pod *corev1.Pod) erro
 func (p *Placer) vouch(ctx context.Context, s *Set, pod *corev1.Pod, own []string) (bool, error) {
 	name := client.ObjectKeyFromObject(pod)
 	k := s.kept(name)
-	if why := changed(k.born, pod, own); why != "" {
-		return false, p.remake(ctx, s, pod, why)
+	if k.same == "" || k.same != pod.ResourceVersion || k.born.UID != pod.UID { // to compare specs in every pass is most of what a quiet run would cost
+		if why := changed(k.born, pod, own); why != "" {
+			return false, p.remake(ctx, s, pod, why)
+		}
+		k.same = pod.ResourceVersion
 	}
 	if id := containerOf(pod); id != "" && k.container == "" {
 		k.container = id
@@ -101,7 +105,7 @@ func (p *Placer) remake(ctx context.Context, s *Set, pod *corev1.Pod, why string
 	name := client.ObjectKeyFromObject(pod)
 	k := s.kept(name)
 	ours := k.born != nil && k.born.UID == pod.UID || p.Owner.Made(pod)
-	k.born, k.container, k.doomed = nil, "", pod.UID
+	k.born, k.same, k.container, k.doomed = nil, "", "", pod.UID
 	k.remade++
 	s.void(name)
 	s.spoiled = fmt.Sprintf("probe pod %s was changed and made again %d times, the last time because %s", name, k.remade, why)

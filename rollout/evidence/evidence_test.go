@@ -208,10 +208,10 @@ func TestWindowsDouble(t *testing.T) {
 			ends = append(ends, s+1)
 		}
 	}
-	if got := fmt.Sprint(ends); got != "[10 30 70 150 310 630 1270 2550]" {
+	if got := fmt.Sprint(ends); got != "[20 60 140 300 620 1260 2540]" {
 		t.Error(got)
 	}
-	if !WindowEnded(0, 100*365*24*time.Hour) || WindowEnded(11*time.Second, 12*time.Second) {
+	if !WindowEnded(0, 100*365*24*time.Hour) || WindowEnded(21*time.Second, 22*time.Second) {
 		t.Error("a long sleep ends a window, and nothing else does in between")
 	}
 }

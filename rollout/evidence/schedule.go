@@ -9,9 +9,11 @@ const Budget = 1 << 20
 // names, labels, owner and managed fields.
 const objectSize = 2 << 10
 
-// firstWindow is how long the first window lasts. Each one after it is twice as long,
+// firstWindow is how long the first window lasts: a chunk, the status that names it and
+// the published report are three writes, and a quiet run makes one in ten seconds at most.
+// Each window after it is twice as long,
 // so that a run of a month has some twenty, and the newest are never the finest.
-const firstWindow = 10 * time.Second
+const firstWindow = 20 * time.Second
 
 // WindowEnded reports whether a window of a run ends between two moments, counted from
 // the run's beginning. The schedule is fixed: nobody who looks at a run decides what

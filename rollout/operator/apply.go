@@ -217,6 +217,13 @@ func (w *world) mislabelled(label, run string, want map[types.NamespacedName]boo
 }
 
 func selects(s *metav1.LabelSelector, l map[string]string) bool {
-	sel, err := metav1.LabelSelectorAsSelector(s)
-	return err == nil && sel.Matches(labels.Set(l))
+	return selectorOf(s).Matches(labels.Set(l))
+}
+
+// selectorOf is a selector for many pods; one that cannot be read selects none.
+func selectorOf(s *metav1.LabelSelector) labels.Selector {
+	if selector, err := metav1.LabelSelectorAsSelector(s); err == nil {
+		return selector
+	}
+	return labels.Nothing()
 }

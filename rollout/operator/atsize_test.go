@@ -153,23 +153,28 @@ func write(t *testing.T, want size, rows []row) {
 	}
 }
 
+// beginners are the rollouts that begin at a time.
+const beginners = 20
+
 // observe makes rollouts until n of them observe, and waits until they do.
 func (a *arena) observe(n int) {
 	a.t.Helper()
-	var fresh []string
-	for len(a.observing)+len(fresh) < n {
-		fresh = append(fresh, fmt.Sprintf("quiet-%d", len(a.observing)+len(fresh)))
-	}
-	began := time.Now()
-	a.each(len(fresh), func(ctx context.Context, i int) error { return a.begin(ctx, fresh[i], false) })
-	a.observing = append(a.observing, fresh...)
-	a.await(len(a.observing), func(run *v1alpha1.PolicyRolloutRun) bool {
-		if run.Status.Phase.Terminal() && strings.HasPrefix(run.Namespace, "quiet-") {
-			a.t.Fatalf("run %s/%s was to observe; it ended %s: %s", run.Namespace, run.Name, run.Status.Phase, run.Status.Message)
+	began, had := time.Now(), len(a.observing)
+	for len(a.observing) < n { // nobody begins five hundred at once, and two cores would starve them
+		var fresh []string
+		for range min(beginners, n-len(a.observing)) {
+			fresh = append(fresh, fmt.Sprintf("quiet-%d", len(a.observing)+len(fresh)))
 		}
-		return strings.HasPrefix(run.Namespace, "quiet-") && run.Status.Phase == v1alpha1.PhaseObserve
-	})
-	a.t.Logf("%d rollouts observe; the last %d of them after %v", n, len(fresh), time.Since(began).Round(time.Second))
+		a.each(len(fresh), func(ctx context.Context, i int) error { return a.begin(ctx, fresh[i], false) })
+		a.observing = append(a.observing, fresh...)
+		a.await(len(a.observing), func(run *v1alpha1.PolicyRolloutRun) bool {
+			if run.Status.Phase.Terminal() && strings.HasPrefix(run.Namespace, "quiet-") {
+				a.t.Fatalf("run %s/%s was to observe; it ended %s: %s", run.Namespace, run.Name, run.Status.Phase, run.Status.Message)
+			}
+			return strings.HasPrefix(run.Namespace, "quiet-") && run.Status.Phase == v1alpha1.PhaseObserve
+		})
+	}
+	a.t.Logf("%d rollouts observe; the last %d of them after %v", n, n-had, time.Since(began).Round(time.Second))
 }
 
 // react makes rollouts that cut a path, a second apart, and returns how long it took

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -279,17 +280,23 @@ func slicePort(slice *discoveryv1.EndpointSlice, port corev1.ServicePort) int32 
 // selected lists the production pods that some candidate or original selects:
 // running, not ours, not on the host's network.
 func (w *world) selected(p *Plan) []*corev1.Pod {
+	on := map[string][]labels.Selector{} // by namespace
+	add := func(policy plan.Policy) {
+		on[policy.Namespace] = append(on[policy.Namespace], selectorOf(&policy.Spec.PodSelector))
+	}
+	for _, c := range p.Candidates {
+		add(c.Policy)
+	}
+	for _, o := range p.Originals {
+		add(o.Policy)
+	}
 	var out []*corev1.Pod
-	for _, ns := range p.Namespaces() {
-		on := func(policy plan.Policy, pod *corev1.Pod) bool {
-			return policy.Namespace == ns && selects(&policy.Spec.PodSelector, pod.Labels)
-		}
+	for ns, selectors := range on {
 		for _, pod := range w.podsIn(ns) {
 			if pod.Labels[v1alpha1.LabelRole] != "" || pod.Spec.HostNetwork || finished(pod) || pod.DeletionTimestamp != nil {
 				continue
 			}
-			if slices.ContainsFunc(p.Candidates, func(c plan.Candidate) bool { return on(c.Policy, pod) }) ||
-				slices.ContainsFunc(p.Originals, func(o plan.Original) bool { return on(o.Policy, pod) }) {
+			if slices.ContainsFunc(selectors, func(s labels.Selector) bool { return s.Matches(labels.Set(pod.Labels)) }) {
 				out = append(out, pod)
 			}
 		}
