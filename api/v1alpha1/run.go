@@ -158,6 +158,9 @@ const (
 	ConditionTidied = "Tidied"
 	// ConditionPaused is true while a person holds the run with intent Pause.
 	ConditionPaused = "Paused"
+	// ConditionContested is true on a run that goes back, or went, while somebody else
+	// changes its policies again and again; the message names the field manager.
+	ConditionContested = "Contested"
 	// ConditionRetryIgnored is true on a rollout whose AnnotationRetry asks for what cannot be had.
 	ConditionRetryIgnored = "RetryIgnored"
 )

@@ -35,7 +35,6 @@ func (a *quietAgent) serve(ctx context.Context) error {
 	news, stop := a.kubelets.hear(a.run)
 	defer stop()
 	a.from = time.Now()
-	a.last = map[string]*probes.Count{}
 	for beat := time.NewTimer(0); ; {
 		due := false
 		select {

@@ -234,7 +234,7 @@ func (k *kubelets) log(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusOK)
-	a := &quietAgent{kubelets: k, fakeAgent: fakeAgent{plane: k.plane, pod: name, out: flushed{w}}, run: pod.Labels[v1alpha1.LabelRun], boot: time.Now().Format(time.RFC3339Nano)}
+	a := &quietAgent{kubelets: k, fakeAgent: fakeAgent{process: newProcess(), plane: k.plane, pod: name, out: flushed{w}}, run: pod.Labels[v1alpha1.LabelRun], boot: time.Now().Format(time.RFC3339Nano)}
 	_ = a.serve(r.Context()) // whoever follows follows again
 }
 

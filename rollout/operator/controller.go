@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -74,6 +75,10 @@ func (r *RunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) 
 	r.sessions = map[types.NamespacedName]*session{}
 	if r.mirror, err = newMirror(ctx, mgr.GetCache()); err != nil {
 		return err
+	}
+	feed := func(ctx context.Context) error { return r.Others.feed(ctx, r.mirror) }
+	if err := mgr.Add(manager.RunnableFunc(feed)); err != nil {
+		return fmt.Errorf("watch policies of other kinds: %w", err)
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PolicyRolloutRun{}).
@@ -209,6 +214,9 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	}
 	if err := r.act(ctx, s, w, next); err != nil {
 		s.hindrance = err.Error()
+		return 0, err
+	}
+	if err := r.showContested(ctx, run, s); err != nil {
 		return 0, err
 	}
 	switch {

@@ -128,7 +128,7 @@ func (s *session) foreignChange(w *world, at rollout.State) string {
 		}
 		return c.what
 	}
-	return ""
+	return s.plan.opening(w)
 }
 
 // repairs reports whether a change is the repair that a held run asked for: of a

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -126,12 +125,10 @@ func (r *RunReconciler) mayTighten(s *session, w *world, at rollout.State) (bool
 		s.version = l.run // the next pass reads that one
 		return false, nil
 	}
-	s.appeared = strings.Join(openedByBridges(l.others.found, s.plan.Bridges, w), "; ")
-	shown := w.shows(s.plan.Namespaces(), l.policies)
-	if s.unshown = nil; !shown {
-		live := w.with(s.plan.Namespaces(), l.policies)
-		s.appeared = cmp.Or(s.foreseen(live, at), s.appeared)
-		s.unshown = live.those(s.strangers(live))
+	shown, live := w.shows(s.plan.Namespaces(), l.policies), w.with(s.plan.Namespaces(), l)
+	s.appeared, s.unshown = "", nil
+	if !shown || s.plan.opening(live) != "" {
+		s.appeared, s.unshown = s.foreseen(live, at), live.told(s.strangers(live))
 	}
 	return shown && s.appeared == "", nil
 }
@@ -158,25 +155,37 @@ func (s *session) foreseen(live *world, at rollout.State) string {
 	return s.foreignChange(live, at)
 }
 
+// unseen is a policy that isolates pods and that the API server told of. The zero value
+// isolates none.
+type unseen struct {
+	verdict.Policy
+	version string // resourceVersion of the NetworkPolicy; empty: it stands for one of another kind
+}
+
+// told are policies with the versions that the world has of them.
+func (w *world) told(policies []verdict.Policy) []unseen {
+	var out []unseen
+	for _, p := range policies {
+		x := unseen{Policy: p}
+		if np := w.policy(types.NamespacedName{Namespace: p.Namespace, Name: p.Name}); np != nil {
+			x.version = np.ResourceVersion
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
 // caughtUp forgets what the API server told of that the cache shows by now, as it was or
 // newer: from then on the cache tells what becomes of it. A policy that was deleted before
 // any cache showed it stays; its pods are left alone for longer than they need to be.
 func (s *session) caughtUp(w *world) {
-	s.unshown = slices.DeleteFunc(s.unshown, func(np networkingv1.NetworkPolicy) bool {
-		have := w.policy(client.ObjectKeyFromObject(&np))
-		return have != nil && !newer(np.ResourceVersion, have.ResourceVersion)
-	})
-}
-
-// those are the objects of some policies.
-func (w *world) those(policies []verdict.Policy) []networkingv1.NetworkPolicy {
-	var out []networkingv1.NetworkPolicy
-	for _, p := range policies {
-		if np := w.policy(types.NamespacedName{Namespace: p.Namespace, Name: p.Name}); np != nil {
-			out = append(out, *np)
+	s.unshown = slices.DeleteFunc(s.unshown, func(x unseen) bool {
+		if x.version == "" {
+			return slices.ContainsFunc(s.plan.isolatedByOthers(w), func(p verdict.Policy) bool { return p.Key() == x.Key() })
 		}
-	}
-	return out
+		have := w.policy(types.NamespacedName{Namespace: x.Namespace, Name: x.Name})
+		return have != nil && !newer(x.version, have.ResourceVersion)
+	})
 }
 
 // shows reports whether the policies of some namespaces are exactly the listed ones.
@@ -199,16 +208,19 @@ func (w *world) shows(namespaces []string, listed []networkingv1.NetworkPolicy) 
 	return len(have) == len(listed)
 }
 
-// with is the world with other policies in some namespaces.
-func (w *world) with(namespaces []string, policies []networkingv1.NetworkPolicy) *world {
+// with is the world with the policies that were listed in some namespaces.
+func (w *world) with(namespaces []string, listed *listing) *world {
 	elsewhere := func(ns string) bool { return !slices.Contains(namespaces, ns) }
-	out := &world{verdict: verdict.World{Namespaces: w.verdict.Namespaces}, pods: w.pods, services: w.services, slices: w.slices}
+	out := &world{verdict: verdict.World{Namespaces: w.verdict.Namespaces}, pods: w.pods, services: w.services, slices: w.slices, others: map[string][]otherPolicy{}}
+	for _, p := range listed.others.found {
+		out.others[p.namespace] = append(out.others[p.namespace], p)
+	}
 	for i := range w.policies {
 		if elsewhere(w.policies[i].Namespace) {
 			out.policies = append(out.policies, w.policies[i])
 		}
 	}
-	out.policies = append(out.policies, policies...)
+	out.policies = append(out.policies, listed.policies...)
 	for i := range out.policies {
 		out.verdict.Policies = append(out.verdict.Policies, verdict.PolicyOf(&out.policies[i]))
 	}

@@ -35,6 +35,7 @@ type mirror struct {
 	pods       map[types.NamespacedName]*corev1.Pod
 	services   map[types.NamespacedName]*corev1.Service
 	slices     map[types.NamespacedName]*discoveryv1.EndpointSlice
+	others     others
 	version    uint64            // of the namespaces' labels
 	revisions  map[string]uint64 // of the policies of each namespace
 	now        *world            // nil: something changed since the last look
@@ -53,6 +54,7 @@ const (
 	kindPods
 	kindServices
 	kindSlices
+	kindOthers
 )
 
 // newMirror makes a mirror that the informers of the cache feed.
@@ -61,7 +63,8 @@ func newMirror(ctx context.Context, from cache.Cache) (*mirror, error) {
 		namespaces: map[types.NamespacedName]*corev1.Namespace{}, policies: map[types.NamespacedName]*networkingv1.NetworkPolicy{},
 		pods: map[types.NamespacedName]*corev1.Pod{}, services: map[types.NamespacedName]*corev1.Service{},
 		slices: map[types.NamespacedName]*discoveryv1.EndpointSlice{}, version: 1, revisions: map[string]uint64{},
-		fresh: map[kind]bool{}, wakes: map[string]map[types.NamespacedName]func(){},
+		others: others{turns: make(chan struct{}, 1)},
+		fresh:  map[kind]bool{}, wakes: map[string]map[types.NamespacedName]func(){},
 	}
 	for _, o := range []client.Object{&corev1.Namespace{}, &networkingv1.NetworkPolicy{}, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}} {
 		informer, err := from.GetInformer(ctx, o, cache.BlockUntilSynced(false))
@@ -145,6 +148,11 @@ func (m *mirror) tell(o client.Object) {
 func (m *mirror) follow(run types.NamespacedName, namespaces []string, wake func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer func(none bool) {
+		if none != (len(m.wakes) == 0) {
+			m.others.turn()
+		}
+	}(len(m.wakes) == 0)
 	for of, runs := range m.wakes {
 		if delete(runs, run); len(runs) == 0 {
 			delete(m.wakes, of)
@@ -182,7 +190,7 @@ func (m *mirror) look() (*world, error) {
 func (m *mirror) world() *world {
 	w := &world{version: m.version, revisions: maps.Clone(m.revisions)}
 	if last := m.last; last != nil {
-		w.verdict, w.policies, w.pods, w.services, w.slices = last.verdict, last.policies, last.pods, last.services, last.slices
+		w.verdict, w.policies, w.pods, w.services, w.slices, w.others = last.verdict, last.policies, last.pods, last.services, last.slices, last.others
 	}
 	if !m.fresh[kindNamespaces] {
 		w.verdict.Namespaces = make(map[string]map[string]string, len(m.namespaces))
@@ -209,7 +217,10 @@ func (m *mirror) world() *world {
 			w.slices[service] = append(w.slices[service], slice)
 		}
 	}
-	for k := kindNamespaces; k <= kindSlices; k++ {
+	if !m.fresh[kindOthers] {
+		w.others = m.others.byNamespace()
+	}
+	for k := kindNamespaces; k <= kindOthers; k++ {
 		m.fresh[k] = true
 	}
 	return w

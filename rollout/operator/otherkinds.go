@@ -8,12 +8,12 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // otherKind is a kind of policies, besides NetworkPolicy, that the cluster serves.
@@ -23,16 +23,17 @@ type otherKind struct {
 	namespaced bool
 }
 
-// otherPolicy is an object of such a kind.
+// otherPolicy is what has to be known of an object of such a kind.
 type otherPolicy struct {
-	kind   otherKind
-	object *unstructured.Unstructured
+	kind            otherKind
+	namespace, name string // namespace is empty for one of the cluster
+	reaches         []reach
 }
 
 func (p otherPolicy) String() string {
-	name := p.object.GetName()
-	if ns := p.object.GetNamespace(); ns != "" {
-		name = ns + "/" + name
+	name := p.name
+	if p.namespace != "" {
+		name = p.namespace + "/" + name
 	}
 	return fmt.Sprintf("%s %s of %s", p.kind.kind, name, p.kind.Group)
 }
@@ -67,9 +68,8 @@ func openedByBridges(found []otherPolicy, bridges []plan.Bridge, w *world) []str
 func openedOf(p otherPolicy, bridges []plan.Bridge, w *world) []string {
 	directions, pods := map[string][]string{}, map[string][]string{}
 	var namespaces []string
-	reaches := reachesOf(p)
 	for _, b := range bridges {
-		for _, r := range reaches {
+		for _, r := range p.reaches {
 			if !r.meets(p, b, w) {
 				continue
 			}
@@ -123,11 +123,11 @@ type reach struct {
 
 // meets reports whether the reach of a policy may have a pod that a bridge selects.
 func (r reach) meets(p otherPolicy, b plan.Bridge, w *world) bool {
-	if !slices.Contains(r.directions, b.Direction) || !b.Meets(r.pods) {
+	if p.kind.namespaced && p.namespace != b.Namespace || !slices.Contains(r.directions, b.Direction) || !b.Meets(r.pods) {
 		return false
 	}
 	if p.kind.namespaced {
-		return p.object.GetNamespace() == b.Namespace
+		return true
 	}
 	sel, err := metav1.LabelSelectorAsSelector(&r.namespaces)
 	has, known := w.verdict.Namespaces[b.Namespace]
@@ -174,6 +174,41 @@ func (r *RunReconciler) refuseOtherKinds(ctx context.Context, p *Plan, w *world,
 			"remove these policies, or make their selectors select other pods, or take the namespaces named out of the rollout", strings.Join(opened, "; "))
 	}
 	return nil
+}
+
+// opening names what openedByBridges does of the policies that a world shows; empty: none.
+func (p *Plan) opening(w *world) string {
+	return strings.Join(openedByBridges(p.othersNear(w), p.Bridges, w), "; ")
+}
+
+// othersNear are the policies of other kinds that may select a pod in a namespace with a
+// bridge.
+func (p *Plan) othersNear(w *world) []otherPolicy {
+	if len(p.Bridges) == 0 || len(w.others) == 0 {
+		return nil
+	}
+	near := slices.Clone(w.others[""])
+	for _, ns := range p.bridged() {
+		near = append(near, w.others[ns]...)
+	}
+	return near
+}
+
+// isolatedByOthers are the pods that policies of other kinds may isolate and that a
+// bridge would open, as NetworkPolicies without a rule.
+func (p *Plan) isolatedByOthers(w *world) []verdict.Policy {
+	var out []verdict.Policy
+	for _, o := range p.othersNear(w) {
+		for i, r := range o.reaches {
+			for _, b := range p.Bridges {
+				if r.meets(o, b, w) {
+					out = append(out, verdict.Policy{Namespace: b.Namespace, Name: fmt.Sprintf("%s, %s, rule %d", o, b.Direction, i+1),
+						Spec: networkingv1.NetworkPolicySpec{PodSelector: r.pods, PolicyTypes: []networkingv1.PolicyType{b.Direction}}})
+				}
+			}
+		}
+	}
+	return out
 }
 
 // bridged lists the namespaces that have bridges.

@@ -37,6 +37,8 @@ type OtherKinds struct {
 	}
 	objects dynamic.Interface
 
+	unwatched sync.Map // of otherKind: those of which the log says that they cannot be watched
+
 	mu     sync.Mutex // held during a discovery, so that one serves all who wait
 	at     time.Time  // of the newest discovery; zero: none
 	served servedKinds
@@ -114,8 +116,7 @@ func (k *OtherKinds) listKind(ctx context.Context, kind otherKind, within string
 		if !ok {
 			return fmt.Errorf("the list has a %T, want an object", o)
 		}
-		object.SetManagedFields(nil)
-		all = append(all, otherPolicy{kind, object})
+		all = append(all, readPolicy(kind, object))
 		return nil
 	})
 	return all, err

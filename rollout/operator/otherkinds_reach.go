@@ -6,6 +6,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -45,13 +46,18 @@ var readers = map[schema.GroupKind]func(fields) []reach{
 	{Group: "network.openshift.io", Kind: "EgressNetworkPolicy"}: namespaceEgress,
 }
 
+// readPolicy reads an object of a kind.
+func readPolicy(kind otherKind, o *unstructured.Unstructured) otherPolicy {
+	return otherPolicy{kind, o.GetNamespace(), o.GetName(), reachesOf(kind, o)}
+}
+
 // reachesOf lists whom a policy may select.
-func reachesOf(p otherPolicy) []reach {
-	if derived(p) {
+func reachesOf(kind otherKind, o *unstructured.Unstructured) []reach {
+	if derived(kind, o.GetName()) {
 		return nil
 	}
-	if read := readers[schema.GroupKind{Group: p.kind.Group, Kind: p.kind.kind}]; read != nil {
-		return read(p.object.Object)
+	if read := readers[schema.GroupKind{Group: kind.Group, Kind: kind.kind}]; read != nil {
+		return read(o.Object)
 	}
 	return []reach{{directions: bothDirections}}
 }
@@ -64,9 +70,9 @@ const calicoServed = "projectcalico.org"
 // kinds: those are read as what they are.
 var calicoDerived = []string{"knp.default.", "kanp.adminnetworkpolicy.", "kbanp.baselineadminnetworkpolicy.", "kcnp."}
 
-func derived(p otherPolicy) bool {
-	return p.kind.Group == calicoServed && slices.ContainsFunc(calicoDerived, func(prefix string) bool {
-		return strings.HasPrefix(p.object.GetName(), prefix)
+func derived(kind otherKind, name string) bool {
+	return kind.Group == calicoServed && slices.ContainsFunc(calicoDerived, func(prefix string) bool {
+		return strings.HasPrefix(name, prefix)
 	})
 }
 

@@ -3,7 +3,9 @@ package operator
 import (
 	"strings"
 	"testing"
+	"time"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/plan"
 )
 
 // serve makes the API server serve a kind with any content, and waits until it does.
@@ -112,20 +115,49 @@ func TestAPolicyOfAnotherKindElsewhereIsNoConcern(t *testing.T) {
 	s.wantEnd(s.end(), v1alpha1.PhaseCommitted, "", "Committed")
 }
 
-func TestAPolicyOfAnotherKindThatAppearsTakesTheRunBack(t *testing.T) {
+// Before anything is live, the run plans again, and is refused by name.
+func TestAPolicyOfAnotherKindThatAppearsBeforeAnythingIsLiveIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	s.serveAll()
-	s.begin(s.rollout(s.good()))
+	ro := s.rollout(s.good())
+	ro.Spec.Stages[0].MinDuration = metav1.Duration{Duration: time.Hour}
+	s.begin(ro)
 	s.reach("observe")
 	s.other(ciliumKind, s.ns, ciliumDeny)
 	st := s.end()
-	s.wantEnd(st, v1alpha1.PhaseRolledBack, "Foreign", "RolledBack")
-	want := "CiliumNetworkPolicy " + s.ns + "/" + s.ns + " of cilium.io may select pods that a bridge opens: namespace " + s.ns + ", Ingress"
-	if !strings.Contains(st.Message, want) || !strings.Contains(st.Message, "so the plan no longer holds") {
-		t.Errorf("message %q, want it to name the policy: %q", st.Message, want)
+	if st.Phase != v1alpha1.PhaseRefused || !strings.Contains(st.Message, s.openedByCilium()) {
+		t.Errorf("ended %s: %q\nwant Refused: %q", st.Phase, st.Message, s.openedByCilium())
 	}
 	if touched := s.c.plane.touchedBy(s.run()); len(touched) > 0 {
 		t.Errorf("production pods were selected by candidates: %v", touched)
 	}
+	s.wantPolicies(false)
+	s.wantNothingLeft()
+}
+
+// While a step soaks nothing is listed: what ends it is the watch.
+func TestAPolicyOfAnotherKindThatAppearsInASoakTakesTheRunBack(t *testing.T) {
+	t.Parallel()
+	s := newStory(t)
+	s.serveAll()
+	ro := s.rollout(s.good())
+	ro.Spec.Stages[3].MinDuration = metav1.Duration{Duration: time.Hour}
+	s.begin(ro)
+	s.reach("all")
+	for i := range 2 { // the last writes of the step
+		await(s, &networkingv1.NetworkPolicyList{}, "an inert bridge", func(np *networkingv1.NetworkPolicy) bool {
+			return np.Name == plan.ObjectName(s.run(), roleBridge, i) && inert(np)
+		})
+	}
+	s.other(ciliumKind, s.ns, ciliumDeny)
+	st := s.end()
+	s.wantEnd(st, v1alpha1.PhaseRolledBack, "Foreign", "RolledBack")
+	if want := s.openedByCilium(); !strings.Contains(st.Message, want) || !strings.Contains(st.Message, "so the plan no longer holds") {
+		t.Errorf("message %q, want it to name the policy: %q", st.Message, want)
+	}
+}
+
+func (s *story) openedByCilium() string {
+	return "CiliumNetworkPolicy " + s.ns + "/" + s.ns + " of cilium.io may select pods that a bridge opens: namespace " + s.ns + ", Ingress"
 }

@@ -46,7 +46,7 @@ func otherOf(t *testing.T, text string) otherPolicy {
 		t.Fatal(err)
 	}
 	gvr, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
-	return otherPolicy{otherKind{gvr, o.GetKind(), o.GetNamespace() != ""}, o}
+	return readPolicy(otherKind{gvr, o.GetKind(), o.GetNamespace() != ""}, o)
 }
 
 func object(apiVersion, kind, metadata, rest string) string {

@@ -23,7 +23,8 @@ import (
 // at once and as long as anything of the run is there (docs/protocol.md §3).
 
 // strangers are the policies of others that select pods the plan knew nothing of:
-// new ones, and those that select or isolate otherwise than when it was made.
+// new ones, those that select or isolate otherwise than when it was made, and those of
+// other kinds that a bridge would open.
 func (s *session) strangers(w *world) []verdict.Policy {
 	var out []verdict.Policy
 	for _, c := range s.baselineChanges(w) {
@@ -32,10 +33,10 @@ func (s *session) strangers(w *world) []verdict.Policy {
 			out = append(out, *c.now)
 		}
 	}
-	for i := range s.unshown { // the cache need not show them yet
-		p := verdict.PolicyOf(&s.unshown[i])
+	out = append(out, s.plan.isolatedByOthers(w)...)
+	for _, p := range s.unshown { // the cache need not show them yet
 		if !slices.ContainsFunc(out, func(q verdict.Policy) bool { return q.Key() == p.Key() }) {
-			out = append(out, p)
+			out = append(out, p.Policy)
 		}
 	}
 	return out

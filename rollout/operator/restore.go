@@ -40,6 +40,7 @@ type restoring struct {
 	tried     time.Time     // the first restoring write was tried
 	healed    bool          // every path worked again over the widened bridges
 	ailing    map[cell]bool // paths that did not, though no live policy denies them
+	mends     mends         // the policies that it wrote
 	weighed   bool          // harm speaks of this cluster
 	harm      string        // why taking the candidates away would cut a path that works; empty: it would not
 }
@@ -107,10 +108,8 @@ func (s *session) wide(at rollout.State, strangers []verdict.Policy) []wish {
 func (r *RunReconciler) recover(ctx context.Context, s *session, w *world, at rollout.State) error {
 	r.dateBreaks(ctx, s)
 	strangers := s.strangers(w)
-	if changed := append(w.unmet(s.wide(at, strangers)), s.plan.changedWishes(w)...); len(changed)+len(strangers) > 0 {
-		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), changed, strangers); err != nil {
-			return err
-		}
+	if err := r.mend(ctx, s, w, append(w.seen(s.wide(at, strangers)), s.plan.wholeWishes(w)...), strangers); err != nil {
+		return err
 	}
 	if len(s.plan.Originals) > 0 && time.Since(s.restoreAt) < 2*s.settleTime {
 		return nil // no node may lose the candidates before it has the originals again, and no marker shows those
@@ -239,15 +238,15 @@ func (p *picture) dead(x sight) bool {
 // are, they leave alone what somebody isolates meanwhile.
 func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, at rollout.State) error {
 	if strangers := s.strangers(w); len(strangers) > 0 {
-		open := slices.DeleteFunc(w.unmet(s.wide(at, strangers)), func(x wish) bool { return x.have == nil || inert(x.have) })
-		if err := r.spare(ctx, s.plan.Run, w, s.acting(w), open, strangers); err != nil {
+		open := slices.DeleteFunc(w.seen(s.wide(at, strangers)), func(x wish) bool { return x.have == nil || inert(x.have) })
+		if err := r.mend(ctx, s, w, open, strangers); err != nil {
 			return err
 		}
 	}
 	candidates := append(s.plan.candidateWishes(rollout.Inert), s.plan.finalWishes(rollout.Inert)...)
 	if there := w.exists(candidates); len(there) > 0 {
-		if unmet := w.unmet(there); len(unmet) > 0 {
-			return r.apply(ctx, r.restoring().Write, unmet)
+		if len(w.unmet(there)) > 0 {
+			return r.neutralise(ctx, s, there)
 		}
 		return r.remove(ctx, there)
 	}
@@ -261,8 +260,8 @@ func (r *RunReconciler) clear(ctx context.Context, s *session, w *world, at roll
 		return nil // every node must have dropped the candidates before the bridges go
 	}
 	if there := w.exists(s.plan.bridgeWishes(rollout.Inert)); len(there) > 0 {
-		if unmet := w.unmet(there); len(unmet) > 0 {
-			if err := r.apply(ctx, r.restoring().Write, unmet); err != nil {
+		if len(w.unmet(there)) > 0 {
+			if err := r.neutralise(ctx, s, there); err != nil {
 				return err
 			}
 			s.bridgesAt = time.Now()

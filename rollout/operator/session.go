@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -58,11 +57,11 @@ type session struct {
 	pods   *pods.Set                          // the probe pods and what they say
 	agents map[types.NamespacedName]agentSpec // that are listened to
 
-	of       types.NamespacedName         // the run
-	listing  *listing                     // what the API server says of its namespaces; nil: it was not asked
-	appeared string                       // what it says that others did and the cache did not show, in words; empty: nothing
-	unshown  []networkingv1.NetworkPolicy // likewise, the policies of others that select pods
-	unsure   time.Time                    // since when a commit waits for what it says; zero: none does
+	of       types.NamespacedName // the run
+	listing  *listing             // what the API server says of its namespaces; nil: it was not asked
+	appeared string               // what it says that others did and the cache did not show, in words; empty: nothing
+	unshown  []unseen             // likewise, the policies of others that select pods
+	unsure   time.Time            // since when a commit waits for what it says; zero: none does
 
 	undated []foundCut // cuts whose first drop was not looked for yet
 

@@ -141,9 +141,9 @@ func (s *session) fillStatus(run *v1alpha1.PolicyRolloutRun, t turn, cuts []foun
 	}
 	switch t.next.Phase {
 	case v1alpha1.PhaseRolledBack: // the reason for the rollback is the last word
-		st.Message = clip(st.Message+s.healing(t.next), 4096)
+		st.Message = clip(st.Message+s.healing(t.next)+prefixed("; ", s.mends.contested()), 4096)
 	case v1alpha1.PhaseRollbackFailed:
-		st.Message = clip(st.Message+"; the rollback could not be verified in time: look at the paths of the suite"+prefixed("; the last write of it was refused: ", s.hindrance), 4096)
+		st.Message = clip(st.Message+"; the rollback could not be verified in time: look at the paths of the suite"+prefixed("; the last write of it was refused: ", s.hindrance)+prefixed("; ", s.mends.contested()), 4096)
 	default:
 		st.Message = clip(cmp.Or(t.message, s.sayWaves(run)+s.message(t, st.Cuts)), 4096)
 	}

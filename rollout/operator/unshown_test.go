@@ -54,7 +54,7 @@ func TestWhatTheCacheShowsIsNoLongerUnshown(t *testing.T) {
 	if len(b.s.unshown) != 1 || len(b.s.strangers(w)) != 1 {
 		t.Fatalf("unshown %v, strangers %v", b.s.unshown, b.s.strangers(w))
 	}
-	shown := w.with([]string{"a"}, b.s.unshown)
+	shown := w.with([]string{"a"}, b.s.listing)
 	if b.s.caughtUp(shown); len(b.s.unshown) > 0 || len(b.s.strangers(shown)) != 1 || len(b.s.strangers(w)) > 0 {
 		t.Errorf("unshown %v; strangers %v while it is there, and %v once it is gone", b.s.unshown, b.s.strangers(shown), b.s.strangers(w))
 	}

@@ -37,6 +37,7 @@ type world struct {
 	pods      map[types.NamespacedName]*corev1.Pod
 	services  map[types.NamespacedName]*corev1.Service
 	slices    map[types.NamespacedName][]*discoveryv1.EndpointSlice
+	others    map[string][]otherPolicy // of other kinds, by namespace, as far as they can be watched; empty name: of the cluster
 
 	grouped sync.Once
 	inSpace map[string][]*corev1.Pod // by namespace; see podsIn
