@@ -40,8 +40,8 @@ func (b *Book) turn(t *evidence.Turn, at time.Time) error {
 	b.Phase(b.phaseName(t), b.scope(t.Next).String(), leaving(t), at)
 	rep := &b.Report
 	rep.Message, rep.Cause, rep.Result = t.Message, string(t.Next.Cause), t.Next.Result()
-	if t.Look != nil && (t.Next.Phase.Terminal() || t.Next.Phase == v1alpha1.PhaseHeld) {
-		b.measuredLast(t.Look, judged)
+	if t.Next.Phase.Terminal() || t.Next.Phase == v1alpha1.PhaseHeld {
+		b.measuredLast(t, judged)
 	}
 	if t.Next.Phase.Terminal() {
 		b.End(at)
@@ -125,26 +125,48 @@ func (b *Book) cuts(t *evidence.Turn, judged []evidence.Judged, at time.Time) er
 
 // measuredLast makes the rows say what was seen last. A path that must work and
 // fails when the run ends, or is held, does not hold, whatever was proved before;
-// nor does one that the last step left without proof. What others alone deny is no
-// cut, and does not hold either.
-func (b *Book) measuredLast(l *evidence.Look, judged []evidence.Judged) {
-	b.UnprovedLast(l, judged)
-	for _, c := range l.Checks {
-		if c.Row < 0 || c.Row >= len(b.rows) {
-			continue
+// nor does one that the last step left without proof. What others alone deny, or what
+// fails for a reason that no policy has to do with, is no cut, and does not hold either.
+func (b *Book) measuredLast(t *evidence.Turn, judged []evidence.Judged) {
+	restored := t.At.Phase == v1alpha1.PhaseRollingBack
+	if t.Look == nil {
+		for i := range b.rows {
+			b.lastOf(&evidence.Look{}, &evidence.Check{Row: i, Gone: "nobody looked at it when the rollback ended"}, restored)
 		}
-		row, p := b.rows[c.Row], &b.Report.Paths[c.Row]
-		blame := cmp.Or(c.Blame, &evidence.Blame{})
-		if blame.Foreign != "" && p.Finding != CutFinding && !row.Advisory {
-			p.Finding, p.Rule, p.Note = Inconclusive, blame.Rule, "denied by others, which says nothing about the candidates: "+blame.Foreign
-			continue
+		return
+	}
+	b.UnprovedLast(t.Look, judged)
+	for i := range t.Look.Checks {
+		if c := &t.Look.Checks[i]; c.Row >= 0 && c.Row < len(b.rows) {
+			b.lastOf(t.Look, c, restored)
 		}
-		qualified := !l.Scope.Live() || b.Qualified == nil || b.Qualified[c.Row]
-		if p.Finding == CutFinding || !row.Allow() || row.Advisory || !qualified || !c.Last.Blocked() || c.Streak < evidence.Needed(l.Confirm, row.Via) {
-			continue
-		}
+	}
+}
+
+// lastOf is measuredLast of one check. At the end of a rollback a path holds only if it
+// is seen to work there.
+func (b *Book) lastOf(l *evidence.Look, c *evidence.Check, restored bool) {
+	row, p := b.rows[c.Row], &b.Report.Paths[c.Row]
+	if p.Finding == CutFinding || !row.Allow() || row.Advisory {
+		return
+	}
+	blame := cmp.Or(c.Blame, &evidence.Blame{})
+	failed := c.Last.Blocked() && c.Streak >= evidence.Needed(l.Confirm, row.Via)
+	excuse := c.Excuse()
+	if c.Is(evidence.Shared) {
+		excuse = cmp.Or(excuse, evidence.SharedNote)
+	}
+	switch {
+	case blame.Foreign != "":
+		p.Finding, p.Rule, p.Note = Inconclusive, blame.Rule, "denied by others, which says nothing about the candidates: "+blame.Foreign
+	case b.Qualified != nil && !b.Qualified[c.Row]: // it did not work before the change
+	case failed && excuse != "":
+		p.Finding, p.Rule, p.Note = Inconclusive, "", excuse
+	case failed:
 		p.Finding, p.Rule = CutFinding, blame.Rule
 		p.Note = fmt.Sprintf("it failed when last tried: the newest %d attempts ended %s", c.Streak, c.Last)
+	case restored && p.Finding == Holds && !(c.Last.Connected() && c.Is(evidence.Fresh)):
+		p.Finding, p.Note = Inconclusive, cmp.Or(c.Gone, "it held in an earlier step, and was not seen to work when the rollback ended")
 	}
 }
 

@@ -122,29 +122,7 @@ func approved(x *aRunsEvidence) func(*evidence.Turn) {
 
 func aRolledBackRun(t *testing.T) *aRunsEvidence {
 	t.Helper()
-	x := begun(t)
-	x.turn(t, looking(rollout.Nobody, "watch"), approved(x))
-	x.store(t)
-	x.add(t, evidence.Entry{Look: looking(rollout.Everyone, "commit")})
-	leaks := looking(rollout.Everyone, "commit")
-	leaks.Whole, leaks.Checks = false, leaks.Checks[1:2]
-	leaks.Checks[0].Last, leaks.Checks[0].Blame = probes.Reached, &evidence.Blame{Leak: "the candidate allows it", Target: "ai/gateway-0", Outcome: "Reached"}
-	x.add(t, evidence.Entry{Look: leaks})
-	x.add(t, evidence.Entry{Counts: &evidence.Counts{Rows: []evidence.Count{
-		{Row: 0, Agent: "apps/front", Attempts: 40, Failures: 2, First: time.UnixMilli(1777863721000).UTC(), Last: time.UnixMilli(1777863729123).UTC()},
-		{Row: 2, Agent: "apps/front", Attempts: 41, First: time.UnixMilli(1777863721001).UTC(), Last: time.UnixMilli(1777863729124).UTC()}}}})
-	x.store(t)
-	cut := looking(rollout.Everyone, "commit")
-	cut.Checks[0] = evidence.Check{Agent: "apps/front", Last: probes.TimedOut, Streak: 9, StreakSinceMark: 9, Connected: 9, Blocked: 9, Stopped: 9,
-		Flags: evidence.Fresh | evidence.Explained | evidence.Known | evidence.Denied,
-		Blame: &evidence.Blame{Cause: "Policy", Rule: "no rule allows 4000/TCP", Target: "ai/gateway-0", Outcome: "TimedOut"}}
-	x.turn(t, cut, func(*evidence.Turn) {})
-	ms := 3.25
-	x.add(t, evidence.Entry{Stamp: &evidence.Stamp{Row: -1, Restore: &ms}})
-	x.add(t, evidence.Entry{Stamp: &evidence.Stamp{Row: 0, Recover: &ms}})
-	x.turn(t, looking(rollout.Nobody, ""), func(turn *evidence.Turn) { turn.Evidence.Restored = true })
-	x.store(t)
-	return x
+	return rolledBackTo(t, func(*Book) *evidence.Look { return looking(rollout.Nobody, "") })
 }
 
 func (x *aRunsEvidence) report(t *testing.T) *Report {

@@ -54,6 +54,24 @@ const (
 // Is reports whether all of some facts are true.
 func (c *Check) Is(f Flags) bool { return c.Flags&f == f }
 
+// SharedNote says that a path fails together with what no policy of ours can have cut.
+const SharedNote = "it fails, no policy denies it, and attempts that nothing of ours selects fail with it"
+
+// Excuse says why the failures of a check tell nothing about the policies of a run,
+// whatever else is known of them; empty: they may. A target that is down excuses no
+// failure that the policies explain, because they may have brought it down.
+func (c *Check) Excuse() string {
+	switch {
+	case c.Is(Moved):
+		return "the target's address has changed, so a failure says nothing about the policy"
+	case c.Is(Others):
+		return "policies of others deny it, which says nothing about the candidates"
+	case c.Is(Down) && !c.Is(Explained):
+		return "the target is not ready, so a failure says nothing about the policy"
+	}
+	return ""
+}
+
 // Set makes a fact true if it is.
 func (c *Check) Set(f Flags, is bool) {
 	if is {

@@ -113,23 +113,19 @@ func (l *Look) judgeAllow(i int, row Row, j *Judged, q Qualified) {
 // that nothing of ours selects fail alike.
 func (l *Look) judgeFailure(i int, row Row, j *Judged) {
 	c := &l.Checks[i]
-	switch explained := c.Is(Explained); {
-	case c.Is(Moved):
-		j.Note = "the target's address has changed, so a failure says nothing about the policy"
-	case c.Is(Others):
-		j.Note = "policies of others deny it, which says nothing about the candidates"
+	switch explained, excuse := c.Is(Explained), c.Excuse(); {
+	case excuse != "":
+		j.Note = excuse
 	case explained && c.Streak >= Needed(l.Confirm, row.Via):
 		j.Cut = i + 1
 	case explained:
 		j.Failing, j.Undecided = i+1, true
-	case c.Is(Down):
-		j.Note = "the target is not ready, so a failure says nothing about the policy"
 	case l.Unseen && !c.Is(Answered):
 		j.Note = "it fails, no policy denies it, and nobody got through to its target, which may be down"
 	case !c.Is(Lasted):
 		j.Undecided, j.Note = true, "it fails, no policy denies it, and it has not failed for long"
 	case c.Is(Shared):
-		j.Shared, j.Undecided, j.Note = i+1, true, "it fails, no policy denies it, and attempts that nothing of ours selects fail with it"
+		j.Shared, j.Undecided, j.Note = i+1, true, SharedNote
 	default:
 		j.Cut = i + 1
 	}

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -103,6 +104,48 @@ func TestARollbackThatIsNotRecordedIsNotForgotten(t *testing.T) {
 	}
 	if recorded, err := b.turnTo(t.Context(), run, s, b.look(), next); !recorded || err != nil || s.owed != nil {
 		t.Errorf("recorded %v, owed %+v: %v", recorded, s.owed, err)
+	}
+}
+
+// The status could not be written because somebody else has written it, the head of the
+// evidence too. What this process knows of the chain is worth nothing then; what it owes
+// the paths is.
+func TestARollbackThatIsOwedOutlivesAChainOfSomebodyElse(t *testing.T) {
+	refused := true
+	run := aRun(v1alpha1.PhaseCanary, v1alpha1.IntentRun)
+	r, s := runningOver(t, interceptor.Funcs{SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+		if o, ok := o.(*v1alpha1.PolicyRolloutRun); ok && refused && o.Status.Phase == v1alpha1.PhaseRollingBack {
+			return errors.New("the API server is busy")
+		}
+		return c.SubResource(sub).Update(ctx, o, opts...)
+	}}, run)
+	s.plan.Steps = []rollout.StepPlan{{Name: "few", Phase: v1alpha1.PhaseCanary, Scope: rollout.Few}}
+	w, err := r.look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := turn{at: stateOf(run), next: rollout.State{Phase: v1alpha1.PhaseRollingBack, Cause: rollout.CauseCut}, picture: s.look(w, rollout.Few, time.Now())}
+	if recorded, err := r.turnTo(t.Context(), run, s, w, back); recorded || err == nil {
+		t.Fatal("it was recorded")
+	}
+	refused = false
+	key := client.ObjectKeyFromObject(run)
+	now := &v1alpha1.PolicyRolloutRun{}
+	if err := r.Live.Get(t.Context(), key, now); err != nil {
+		t.Fatal(err)
+	}
+	now.Status.Evidence = &v1alpha1.Evidence{Head: "of another controller", Chunks: 3}
+	if err := r.Write.UpdateStatus(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second pass reads anew what there is of the chain
+		_, _ = r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key})
+	}
+	if err := r.Live.Get(t.Context(), key, now); err != nil {
+		t.Fatal(err)
+	}
+	if stateOf(now) != back.next || now.Status.Evidence.Chunks != 3 || r.known(key) == s {
+		t.Errorf("recorded %+v with %d chunks, the same session %v; want the rollback, and what another wrote left alone", stateOf(now), now.Status.Evidence.Chunks, r.known(key) == s)
 	}
 }
 

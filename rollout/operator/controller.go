@@ -182,11 +182,13 @@ func (r *RunReconciler) follow(key types.NamespacedName, s *session, w *world) {
 // deadline end a run that cannot even make its pods.
 func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) (rest time.Duration, err error) {
 	at := stateOf(run)
-	if err := s.seeEvidence(run); err != nil {
+	unknown := s.seeEvidence(run)
+	if unknown != nil && s.owes(at) == nil { // a rollback that is owed rests on what was seen, and not on the chain
 		r.drop(client.ObjectKeyFromObject(run)) // what is known of the chain is read anew
-		return 0, err
+		return 0, unknown
 	}
 	s.acceptCuts = run.Spec.AcceptCuts
+	s.caughtUp(w)
 	s.hold(isPaused(run, at), time.Now())
 	var hindered error
 	if at.Phase == v1alpha1.PhasePreflight {
@@ -223,7 +225,7 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 	case next.Phase != v1alpha1.PhasePreflight && s.listing == nil:
 		s.hindrance = "" // of preflight it says what preflight could not do, and what waits for a list may fail as before
 	}
-	if !t.waits { // what was decided is written down, perhaps, and holds
+	if !t.waits && unknown == nil { // what was decided is written down, perhaps, and holds
 		r.flush(run, s, time.Now())
 	}
 	return s.pace(at, next, t.evidence), hindered

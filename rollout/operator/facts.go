@@ -42,6 +42,7 @@ func (p *picture) facts(row int, s sight) evidence.Check {
 		p.denyFacts(s, path, &c)
 	case p.scope == rollout.Nobody:
 		c.Poor = p.unqualified(s)
+		p.failureFacts(s, path, &c) // they tell what a rollback could not bring back
 	default:
 		p.allowFacts(s, path, &c)
 	}
@@ -58,6 +59,11 @@ func (p *picture) allowFacts(s sight, path plan.Path, c *evidence.Check) {
 		rule, _ := p.deniedByOthers(s)
 		c.Set(evidence.Others, rule != "")
 	}
+	p.failureFacts(s, path, c)
+}
+
+// failureFacts are those about a path that must work and fails.
+func (p *picture) failureFacts(s sight, path plan.Path, c *evidence.Check) {
 	if !s.state.Last.Blocked() || !path.Votes() {
 		return
 	}

@@ -56,6 +56,9 @@ func TestWhichChangesAreRepairs(t *testing.T) {
 			}
 			s := &session{plan: p}
 			s.record.Through = []string{"a/broad"}
+			if what := s.foreseen(w, tt.at); (what != "") != tt.foreign || s.record.State.Tolerated != nil {
+				t.Fatalf("foreseen: %q, want some: %v; tolerated %v, which no cache shows", what, tt.foreign, s.record.State.Tolerated)
+			}
 			if what := s.foreignChange(w, tt.at); (what != "") != tt.foreign {
 				t.Fatalf("foreign: %q, want some: %v", what, tt.foreign)
 			}

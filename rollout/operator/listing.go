@@ -35,6 +35,7 @@ const (
 // listing is what the API server says of a run and its namespaces. It is made aside:
 // while a slow API server answers, evidence must go on being judged.
 type listing struct {
+	of       *Plan         // whose namespaces were asked for
 	done     chan struct{} // closed when the fields below are set
 	at       time.Time
 	run      string // resourceVersion
@@ -45,7 +46,7 @@ type listing struct {
 
 // list asks the API server, and calls then when it has answered.
 func (r *RunReconciler) list(ctx context.Context, of types.NamespacedName, p *Plan, then func()) *listing {
-	l := &listing{done: make(chan struct{})}
+	l := &listing{of: p, done: make(chan struct{})}
 	namespaces, bridged := p.Namespaces(), p.bridged()
 	go func() {
 		defer then()
@@ -105,6 +106,9 @@ func (r *RunReconciler) mayTighten(s *session, w *world, at rollout.State) (bool
 		return false, nil
 	case !l.over():
 		return false, nil
+	case l.of != s.plan: // the run has planned again meanwhile
+		s.listing = nil
+		return r.mayTighten(s, w, at)
 	}
 	old := time.Since(l.at) > listedWithin
 	if err := cmp.Or(l.err, l.others.doubt()); err != nil || old {
@@ -122,9 +126,9 @@ func (r *RunReconciler) mayTighten(s *session, w *world, at rollout.State) (bool
 		return false, nil
 	}
 	shown, live := w.shows(s.plan.Namespaces(), l.policies), w.with(s.plan.Namespaces(), l)
-	s.appeared = ""
+	s.appeared, s.unshown = "", nil
 	if !shown || s.plan.opening(live) != "" {
-		s.appeared, s.unshown = s.foreseen(live, at), s.strangers(live)
+		s.appeared, s.unshown = s.foreseen(live, at), live.told(s.strangers(live))
 	}
 	return shown && s.appeared == "", nil
 }
@@ -146,9 +150,42 @@ func (r *RunReconciler) tightens(ctx context.Context, s *session, w *world, at r
 // foreseen is foreignChange in a world that the cache does not show yet, so nothing of
 // it is remembered.
 func (s *session) foreseen(live *world, at rollout.State) string {
-	own, stages := maps.Clone(s.own), maps.Clone(s.stages)
-	defer func() { s.own, s.stages = own, stages }()
+	own, stages, tolerated := maps.Clone(s.own), maps.Clone(s.stages), maps.Clone(s.record.State.Tolerated)
+	defer func() { s.own, s.stages, s.record.State.Tolerated = own, stages, tolerated }()
 	return s.foreignChange(live, at)
+}
+
+// unseen is a policy that isolates pods and that the API server told of. The zero value
+// isolates none.
+type unseen struct {
+	verdict.Policy
+	version string // resourceVersion of the NetworkPolicy; empty: it stands for one of another kind
+}
+
+// told are policies with the versions that the world has of them.
+func (w *world) told(policies []verdict.Policy) []unseen {
+	var out []unseen
+	for _, p := range policies {
+		x := unseen{Policy: p}
+		if np := w.policy(types.NamespacedName{Namespace: p.Namespace, Name: p.Name}); np != nil {
+			x.version = np.ResourceVersion
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// caughtUp forgets what the API server told of that the cache shows by now, as it was or
+// newer: from then on the cache tells what becomes of it. A policy that was deleted before
+// any cache showed it stays; its pods are left alone for longer than they need to be.
+func (s *session) caughtUp(w *world) {
+	s.unshown = slices.DeleteFunc(s.unshown, func(x unseen) bool {
+		if x.version == "" {
+			return slices.ContainsFunc(s.plan.isolatedByOthers(w), func(p verdict.Policy) bool { return p.Key() == x.Key() })
+		}
+		have := w.policy(types.NamespacedName{Namespace: x.Namespace, Name: x.Name})
+		return have != nil && !newer(x.version, have.ResourceVersion)
+	})
 }
 
 // shows reports whether the policies of some namespaces are exactly the listed ones.

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ func (r *RunReconciler) passWithoutPlan(ctx context.Context, run *v1alpha1.Polic
 	var undoing error
 	if at.Phase == v1alpha1.PhaseRollingBack {
 		e.Restored, undoing = r.undo(ctx, keyOf(run), s, w)
+		undoing = errors.Join(undoing, r.showContested(ctx, run, s))
 	}
 	if at.Cause == rollout.CauseBaselineChanged && intent(run) != v1alpha1.IntentAbort {
 		e.Unclearable = s.lost.Error() // it is widened, and nobody knows any more which paths clearing would cut
@@ -86,7 +88,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleCandidate, roleFinal)); len(unmet) > 0 {
-			return false, r.apply(ctx, r.restoring().Write, unmet)
+			return false, r.neutralise(ctx, s, unmet)
 		}
 		s.reach(restoreClear)
 	case restoreClear:
@@ -94,7 +96,7 @@ func (r *RunReconciler) undo(ctx context.Context, run runKey, s *session, w *wor
 			return false, nil
 		}
 		if unmet := w.unmet(neutral(run, w.policies, roleBridge)); len(unmet) > 0 {
-			return false, r.apply(ctx, r.restoring().Write, unmet)
+			return false, r.neutralise(ctx, s, unmet)
 		}
 		s.reach(restoreVerify)
 	case restoreVerify:

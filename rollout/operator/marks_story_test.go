@@ -132,10 +132,14 @@ func TestANoteHasTheLabels(t *testing.T) {
 		t.Fatal("it carries no note")
 	}
 	back := n.original(now).wish(rollout.Whole, p.key())
-	back.have = now
-	whole := back.noted()
-	delete(whole.Labels, v1alpha1.LabelOriginal)
-	if !maps.Equal(whole.Labels, have.Labels) {
-		t.Errorf("given back it has %v, had %v", whole.Labels, have.Labels)
+	stripped := now.DeepCopy() // by somebody who took the note for rubbish: the plan knows as much
+	stripped.Spec, stripped.Annotations = p.Candidates[0].Spec, nil
+	for name, np := range map[string]*networkingv1.NetworkPolicy{"with its note": now, "without": stripped} {
+		back.have = np
+		whole := back.noted()
+		delete(whole.Labels, v1alpha1.LabelOriginal)
+		if !maps.Equal(whole.Labels, have.Labels) {
+			t.Errorf("%s it is given back with %v, had %v", name, whole.Labels, have.Labels)
+		}
 	}
 }

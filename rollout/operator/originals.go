@@ -208,7 +208,7 @@ func (x wish) noted() *networkingv1.NetworkPolicy {
 	case x.role == roleFinal:
 		n.Stage = becameCandidate
 		o.Set.On(np)
-	case held && before.heldBy(x.run) && before.Stage == becameCandidate:
+	case o.became(x.have) || held && before.heldBy(x.run) && before.Stage == becameCandidate: // somebody may have taken the note off
 		o.Was.Instead(o.Set, np)
 	}
 	raw, err := json.Marshal(n)

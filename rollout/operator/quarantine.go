@@ -36,7 +36,7 @@ func (s *session) strangers(w *world) []verdict.Policy {
 	out = append(out, s.plan.isolatedByOthers(w)...)
 	for _, p := range s.unshown { // the cache need not show them yet
 		if !slices.ContainsFunc(out, func(q verdict.Policy) bool { return q.Key() == p.Key() }) {
-			out = append(out, p)
+			out = append(out, p.Policy)
 		}
 	}
 	return out

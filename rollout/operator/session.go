@@ -9,7 +9,6 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/rollout"
-	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // session is what the operator remembers of a run between two passes. All of it
@@ -61,7 +60,7 @@ type session struct {
 	of       types.NamespacedName // the run
 	listing  *listing             // what the API server says of its namespaces; nil: it was not asked
 	appeared string               // what it says that others did and the cache did not show, in words; empty: nothing
-	unshown  []verdict.Policy     // likewise, the policies of others that select pods
+	unshown  []unseen             // likewise, the policies of others that select pods
 	unsure   time.Time            // since when a commit waits for what it says; zero: none does
 
 	undated []foundCut // cuts whose first drop was not looked for yet

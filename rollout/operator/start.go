@@ -86,7 +86,11 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return ctrl.Result{RequeueAfter: tick}, err
 	}
 	next.RolloutRef, next.Generation, next.Attempt = v1alpha1.RolloutRef{Name: ro.Name, UID: ro.UID}, ro.Generation, attempt
-	run, err := r.ensureRun(ctx, &ro, name, next)
+	want := newRun(&ro, name, next)
+	if next.Intent == v1alpha1.IntentPause {
+		want.Annotations = map[string]string{pauseMark: pauseOf(waves[len(waves)-1])}
+	}
+	run, err := r.ensureRun(ctx, &ro, want)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("run %s of rollout %s: %w", name, req, err)
 	}
@@ -105,6 +109,8 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 // carryOver makes what somebody wanted of the run of an earlier wave, when that was
 // committed already, hold for the run that follows. An abort ends it. A pause goes over to
 // it: it is taken off the earlier run, so that whoever resumes the rollout does so for good.
+// Between these two writes both runs are paused; the mark tells the next pass that the
+// second one is left to do, and no more.
 func (r *RolloutReconciler) carryOver(ctx context.Context, waves []*v1alpha1.PolicyRolloutRun, run *v1alpha1.PolicyRolloutRun) error {
 	for _, before := range waves {
 		if waveNumber(before) >= waveNumber(run) || run.Name == "" || run.Status.Phase.Terminal() || run.Spec.Intent == v1alpha1.IntentAbort {
@@ -116,8 +122,8 @@ func (r *RolloutReconciler) carryOver(ctx context.Context, waves []*v1alpha1.Pol
 				return fmt.Errorf("abort run %s, whose wave was called off: %w", run.Name, err)
 			}
 		case before.Spec.Intent == v1alpha1.IntentPause:
-			if run.Spec.Intent != v1alpha1.IntentPause {
-				if err := r.Write.Set(ctx, run, map[string]any{"intent": v1alpha1.IntentPause}); err != nil {
+			if mark := pauseOf(before); run.Annotations[pauseMark] != mark { // else somebody may have resumed it by now
+				if err := r.Write.SetMarked(ctx, run, map[string]string{pauseMark: mark}, map[string]any{"intent": v1alpha1.IntentPause}); err != nil {
 					return fmt.Errorf("pause run %s, as somebody wanted of run %s before it: %w", run.Name, before.Name, err)
 				}
 			}
@@ -130,23 +136,36 @@ func (r *RolloutReconciler) carryOver(ctx context.Context, waves []*v1alpha1.Pol
 	return nil
 }
 
+// pauseMark on a run says which pause of a run before it has gone over to it: see pauseOf.
+const pauseMark = "tightrope.dev/pause-of"
+
+// pauseOf tells the pauses of runs apart: each is an edit of a run's spec.
+func pauseOf(run *v1alpha1.PolicyRolloutRun) string {
+	return fmt.Sprintf("%s/%d", run.UID, run.Generation)
+}
+
+// newRun is a run that was not made yet.
+func newRun(ro *v1alpha1.PolicyRollout, name string, spec v1alpha1.PolicyRolloutRunSpec) *v1alpha1.PolicyRolloutRun {
+	run := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: ro.Namespace, Name: name}, Spec: spec}
+	run.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ro, v1alpha1.GroupVersion.WithKind("PolicyRollout"))}
+	return run
+}
+
 // ensureRun returns the run of that name, made for the rollout if there was none.
-func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRollout, name string, spec v1alpha1.PolicyRolloutRunSpec) (*v1alpha1.PolicyRolloutRun, error) {
+func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRollout, want *v1alpha1.PolicyRolloutRun) (*v1alpha1.PolicyRolloutRun, error) {
 	run := &v1alpha1.PolicyRolloutRun{}
-	key := client.ObjectKey{Namespace: ro.Namespace, Name: name}
+	key := client.ObjectKeyFromObject(want)
 	if err := r.Live.Get(ctx, key, run); err == nil || !apierrors.IsNotFound(err) {
 		return run, err
 	}
-	run = &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: ro.Namespace, Name: name}, Spec: spec}
-	run.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(ro, v1alpha1.GroupVersion.WithKind("PolicyRollout"))}
-	err := r.Write.Create(ctx, run)
+	err := r.Write.Create(ctx, want)
 	switch {
 	case apierrors.IsAlreadyExists(err): // somebody was faster: look whose it is
-		err = r.Live.Get(ctx, key, run)
+		return run, r.Live.Get(ctx, key, run)
 	case err == nil:
-		r.Events.Eventf(ro, run, corev1.EventTypeNormal, "Started", "Advance", "run %s tries generation %d, attempt %d, wave %d", name, spec.Generation, spec.Attempt, spec.Wave)
+		r.Events.Eventf(ro, want, corev1.EventTypeNormal, "Started", "Advance", "run %s tries generation %d, attempt %d, wave %d", want.Name, want.Spec.Generation, want.Spec.Attempt, want.Spec.Wave)
 	}
-	return run, err
+	return want, err
 }
 
 // tries reports whether the run tries this generation of this very rollout. The

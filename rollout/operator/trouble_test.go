@@ -12,6 +12,7 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/evidence"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -82,6 +83,27 @@ func TestWhoseTrouble(t *testing.T) {
 				t.Errorf("shared %v, cut %v, proved %v (%s); want %v, %v, never proved", j.shared != nil, j.cut != nil, j.proved, j.note, tt.shared, tt.cut)
 			}
 		})
+	}
+}
+
+// What a rollback could not bring back is told with the facts that may excuse it.
+func TestTheFactsOfARollbackTellWhoseTroubleItIs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		edit func(*picture)
+		want evidence.Flags
+	}{
+		"the target is gone": {func(p *picture) { delete(p.world.pods, p.sights[0].route.target) }, evidence.Moved},
+		"it is not ready":    {func(p *picture) { p.world.pods[p.sights[0].route.target].Status.Conditions = nil }, evidence.Down},
+		"a control fails":    {func(*picture) {}, evidence.Shared},
+		"policies deny it":   {func(p *picture) { p.denied() }, evidence.Explained},
+	} {
+		p := inTrouble()
+		p.scope = rollout.Nobody
+		tt.edit(p)
+		p.judge()
+		if c := p.facted.Checks[0]; !c.Is(tt.want) {
+			t.Errorf("%s: the flags are %b, want %b among them", name, c.Flags, tt.want)
+		}
 	}
 }
 

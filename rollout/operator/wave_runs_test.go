@@ -1,6 +1,8 @@
 package operator
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,10 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
 // waveRun is a run of the first generation that makes a wave of three.
@@ -215,6 +220,72 @@ func TestAPauseGoesOverOnce(t *testing.T) {
 			t.Errorf("%s: %d runs, and one that was resumed is held again", name, len(all))
 		}
 	}
+}
+
+// The controller dies after a pause has gone over, and before it is taken off the run that
+// it came from. Whoever resumes the rollout in between does so for good, and a pause that
+// comes later goes over like the first.
+func TestAPauseThatWentOverHalfwayGoesOverOnce(t *testing.T) {
+	ro := aRollout("r", "u")
+	first, second := waveRun(ro, 1, 1, v1alpha1.PhaseCommitted), waveRun(ro, 1, 2, v1alpha1.PhaseCanary)
+	first.Spec.Intent, first.Generation = v1alpha1.IntentPause, 2
+	for name, objects := range map[string][]client.Object{"made for it": {ro, first}, "there already": {ro, first, second}} {
+		dies, objects := true, copies(objects)
+		c := fakeAPI(interceptor.Funcs{Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+			if dies {
+				return errors.New("the controller is killed")
+			}
+			return c.Update(ctx, o, opts...)
+		}}, objects...)
+		for _, o := range objects[1:] {
+			run := map[bool]*v1alpha1.PolicyRolloutRun{true: first, false: second}[o.GetName() == first.Name]
+			o.(*v1alpha1.PolicyRolloutRun).Status = run.Status
+			if err := c.Status().Update(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := &RolloutReconciler{Write: writer.New(c, writer.Options{}), Live: c, Events: events.NewFakeRecorder(100)}
+		pass := func() error {
+			_, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(ro)})
+			return err
+		}
+		intents := func(intend ...v1alpha1.Intent) (all [2]v1alpha1.Intent) {
+			var list v1alpha1.PolicyRolloutRunList
+			if err := c.List(t.Context(), &list); err != nil || len(list.Items) != 2 {
+				t.Fatal(err, len(list.Items))
+			}
+			for i := range list.Items {
+				run := &list.Items[i]
+				at := map[bool]int{true: 0, false: 1}[run.Name == first.Name]
+				if all[at] = run.Spec.Intent; at < len(intend) && intend[at] != "" {
+					run.Spec.Intent, run.Generation = intend[at], run.Generation+1
+					if err := c.Update(t.Context(), run); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			return all
+		}
+		const on, off = v1alpha1.IntentPause, v1alpha1.IntentRun
+		err := pass()
+		dies = false
+		if got := intents("", off); err == nil || got != [2]v1alpha1.Intent{on, on} {
+			t.Fatalf("%s: left halfway with %v: %v", name, got, err)
+		}
+		if err = pass(); err != nil || intents(on) != [2]v1alpha1.Intent{off, off} {
+			t.Errorf("%s: after it was resumed it is %v: %v", name, intents(), err)
+		}
+		if err = pass(); err != nil || intents() != [2]v1alpha1.Intent{off, on} {
+			t.Errorf("%s: paused again it is %v: %v", name, intents(), err)
+		}
+	}
+}
+
+func copies(objects []client.Object) (all []client.Object) {
+	for _, o := range objects {
+		all = append(all, o.DeepCopyObject().(client.Object))
+	}
+	return all
 }
 
 // Whoever edits or deletes the rollout in the middle of the second wave ends that

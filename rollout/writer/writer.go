@@ -124,6 +124,15 @@ func (w *Writer) Set(ctx context.Context, o client.Object, spec map[string]any) 
 	return w.merge(ctx, o, patch)
 }
 
+// SetMarked is Set that puts annotations on the object in the same write.
+func (w *Writer) SetMarked(ctx context.Context, o client.Object, annotations map[string]string, spec map[string]any) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": o.GetUID(), "annotations": annotations}, "spec": spec})
+	if err != nil {
+		return err
+	}
+	return w.merge(ctx, o, patch)
+}
+
 // GiveBack says that others have the fields of that very object, as they had them
 // before: what was only borrowed is no conflict for its owner's next apply.
 func (w *Writer) GiveBack(ctx context.Context, o client.Object, fields []metav1.ManagedFieldsEntry) error {
