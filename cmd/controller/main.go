@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -61,11 +63,22 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	if *drops != 0 {
 		o.Drops = operator.NodeDrops{Port: *drops}
 	}
+	limitMemory()
 	if err := serve(ctx, o, *health, *metrics, *pprof); err != nil {
 		log.Error("controller stopped", "error", err)
 		return 1
 	}
 	return 0
+}
+
+// limitMemory keeps the heap below what the container may have, as the Deployment tells
+// it in bytes: reading a large cluster leaves garbage for which the kernel would end the
+// process. A tenth is for what is no heap. GOMEMLIMIT overrides it.
+func limitMemory() {
+	limit, err := strconv.ParseInt(os.Getenv("MEMORY_LIMIT"), 10, 64)
+	if err == nil && limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit - limit/10)
+	}
 }
 
 // podIdentity names the controller's pod for good, as the Deployment tells it;
@@ -112,6 +125,7 @@ func serve(ctx context.Context, o operator.Options, health, metrics, pprof strin
 		Metrics:                metricsOptions(metrics),
 		HealthProbeBindAddress: health,
 		PprofBindAddress:       pprof,
+		Cache:                  operator.CacheOptions(),
 	}
 	if err := operator.Elect(&options, cfg, podIdentity()); err != nil {
 		return err

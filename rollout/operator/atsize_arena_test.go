@@ -203,7 +203,7 @@ func (a *arena) start() {
 		args = append(args, "--pprof-address", at)
 	}
 	c := exec.Command(filepath.Join(a.bin, "controller"), args...)
-	c.Env, c.Stderr = append(os.Environ(), "KUBECONFIG="+a.kubeconfig), log
+	c.Env, c.Stderr = append(os.Environ(), "KUBECONFIG="+a.kubeconfig, fmt.Sprintf("MEMORY_LIMIT=%d", 512<<20)), log // as the Deployment has it
 	a.must(c.Start())
 	a.controller = c
 	a.t.Cleanup(func() {

@@ -3,42 +3,48 @@ package operator
 import (
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/verdict"
 )
 
-// Somebody takes the annotation with the run's UID off a live candidate. The
-// rollback still takes it away: were it left, the bridges would go and it would not.
-// A policy of that name which says that another run made it stays as it is.
-func TestARollbackTakesAwayACandidateWithoutItsAnnotation(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		role   rollout.Activation
-		uid    string
-		remain bool
-	}{
-		{"live", rollout.Live, "", false}, {"inert", rollout.Inert, "", false}, {"another run's", rollout.Live, "someone", true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			p := aPlan()
-			b := newBench(t)
-			b.must(b.apply(t.Context(), b.Write, b.look().absent(p.candidateWishes(tt.role))))
-			np := b.get(theCandidate)
-			np.Annotations[v1alpha1.AnnotationRunUID] = tt.uid
-			b.must(b.api.Update(t.Context(), np))
-			s := newSession(t.Context(), func() {})
-			s.plan = p
-			s.reach(restoreClear)
-			for range 3 {
-				b.must(b.clear(t.Context(), s, b.look(), rollout.State{Phase: v1alpha1.PhaseRollingBack}))
-			}
-			var left networkingv1.NetworkPolicyList
-			b.must(b.api.List(t.Context(), &left))
-			if remains := len(left.Items) > 0; remains != tt.remain {
-				t.Errorf("left: %+v", left.Items)
-			}
-		})
+// What a cache leaves out changes no verdict, and nothing of a pod that a run made.
+func TestStrippedPodsAreJudgedAsWhole(t *testing.T) {
+	whole := func(labels map[string]string) *corev1.Pod {
+		return &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "p", Labels: labels, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}},
+			Spec: corev1.PodSpec{NodeName: "n", ServiceAccountName: "s", Volumes: []corev1.Volume{{Name: "v"}}, Containers: []corev1.Container{{
+				Name: "c", Image: "i", Args: []string{"x"}, Env: []corev1.EnvVar{{Name: "KEY", Value: "secret"}}, VolumeMounts: []corev1.VolumeMount{{Name: "v"}},
+				Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}}, ReadinessProbe: &corev1.Probe{},
+			}}},
+			Status: corev1.PodStatus{PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}}},
+		}
+	}
+	theirs := whole(map[string]string{"app": "x"})
+	got, err := stripPod(theirs.DeepCopy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stripped := got.(*corev1.Pod)
+	if !equality.Semantic.DeepEqual(verdict.PodOf(theirs), verdict.PodOf(stripped)) {
+		t.Errorf("it is judged as %+v, not as %+v", verdict.PodOf(stripped), verdict.PodOf(theirs))
+	}
+	c := stripped.Spec.Containers[0]
+	if len(c.Env)+len(c.Args)+len(c.VolumeMounts)+len(stripped.Spec.Volumes)+len(stripped.ManagedFields) > 0 || c.ReadinessProbe == nil || len(c.Ports) != 1 {
+		t.Errorf("kept %+v", stripped)
+	}
+	ours := whole(map[string]string{v1alpha1.LabelRole: roleProbe})
+	got, err = stripPod(ours.DeepCopy())
+	if err != nil || !equality.Semantic.DeepEqual(got.(*corev1.Pod).Spec, ours.Spec) {
+		t.Errorf("of a probe pod %+v is kept, error %v", got, err)
+	}
+	for o := range CacheOptions().ByObject {
+		if _, policies := o.(*networkingv1.NetworkPolicy); policies {
+			t.Error("who wrote a field of a policy is evidence, and would be stripped")
+		}
 	}
 }
