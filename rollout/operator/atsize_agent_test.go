@@ -34,7 +34,7 @@ type quietAgent struct {
 func (a *quietAgent) serve(ctx context.Context) error {
 	news, stop := a.kubelets.hear(a.run)
 	defer stop()
-	a.from = time.Now()
+	a.from = time.Now().UTC().Truncate(time.Microsecond)
 	for beat := time.NewTimer(0); ; {
 		due := false
 		select {
@@ -74,7 +74,7 @@ func (a *quietAgent) turn(due bool) error {
 		due = due || plan.Digest() != a.plan.Digest()
 		a.plan, a.version = plan, cm.ResourceVersion
 	}
-	now := time.Now()
+	now := time.Now().UTC().Truncate(time.Microsecond) // as agents stamp: a line tells times in microseconds before its end
 	outcomes := make([]probes.Outcome, len(a.plan.Checks))
 	for i, c := range a.plan.Checks {
 		outcomes[i] = a.plane.attempt(me, c, int(a.seq))

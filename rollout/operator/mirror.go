@@ -36,8 +36,7 @@ type mirror struct {
 	services   map[types.NamespacedName]*corev1.Service
 	slices     map[types.NamespacedName]*discoveryv1.EndpointSlice
 	others     others
-	version    uint64            // of the namespaces' labels
-	revisions  map[string]uint64 // of the policies of each namespace
+	revisions  map[string]uint64 // of the policies and of the labels of each namespace
 	now        *world            // nil: something changed since the last look
 	last       *world            // the newest world that was looked at, whose parts that did not change are used again
 	fresh      map[kind]bool     // which parts those are
@@ -62,7 +61,7 @@ func newMirror(ctx context.Context, from cache.Cache) (*mirror, error) {
 	m := &mirror{
 		namespaces: map[types.NamespacedName]*corev1.Namespace{}, policies: map[types.NamespacedName]*networkingv1.NetworkPolicy{},
 		pods: map[types.NamespacedName]*corev1.Pod{}, services: map[types.NamespacedName]*corev1.Service{},
-		slices: map[types.NamespacedName]*discoveryv1.EndpointSlice{}, version: 1, revisions: map[string]uint64{},
+		slices: map[types.NamespacedName]*discoveryv1.EndpointSlice{}, revisions: map[string]uint64{},
 		others: others{turns: make(chan struct{}, 1)},
 		fresh:  map[kind]bool{}, wakes: map[string]map[types.NamespacedName]func(){},
 	}
@@ -102,7 +101,7 @@ func (m *mirror) change(o any, gone bool) {
 	switch o := o.(type) {
 	case *corev1.Namespace:
 		if was := m.namespaces[key]; gone || was == nil || !maps.Equal(was.Labels, o.Labels) || was.UID != o.UID {
-			m.version++
+			m.revisions[key.Name]++
 		}
 		keep(m, kindNamespaces, m.namespaces, key, o, gone)
 	case *networkingv1.NetworkPolicy:
@@ -188,7 +187,7 @@ func (m *mirror) look() (*world, error) {
 // world is a new world, of the parts of the last one that did not change and of
 // copies of the others.
 func (m *mirror) world() *world {
-	w := &world{version: m.version, revisions: maps.Clone(m.revisions)}
+	w := &world{mirrored: true, revisions: maps.Clone(m.revisions)}
 	if last := m.last; last != nil {
 		w.verdict, w.policies, w.pods, w.services, w.slices, w.others = last.verdict, last.policies, last.pods, last.services, last.slices, last.others
 	}

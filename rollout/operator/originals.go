@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -240,8 +241,13 @@ func (x wish) met() bool {
 // their fields back to who had them: the next apply by their owner would else be a
 // conflict with this run. It reports whether it had to write.
 func (r *RunReconciler) release(ctx context.Context, s *session, w *world) (bool, error) {
-	if changed := s.plan.changedWishes(w); len(changed) > 0 {
-		return true, r.widen(ctx, w, changed)
+	if len(s.plan.changedWishes(w)) > 0 {
+		due := s.mends.due(s.plan.wholeWishes(w), time.Now())
+		if err := r.widen(ctx, w, due); err != nil {
+			return true, err
+		}
+		s.mended(due, time.Now())
+		return true, nil
 	}
 	unmet := w.unmet(s.plan.releaseWishes(w))
 	return len(unmet) > 0, eachWish("give back", unmet, func(x wish) error {

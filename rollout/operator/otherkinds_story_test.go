@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
@@ -136,7 +138,8 @@ func TestAPolicyOfAnotherKindThatAppearsBeforeAnythingIsLiveIsRefused(t *testing
 	s.wantNothingLeft()
 }
 
-// While a step soaks nothing is listed: what ends it is the watch.
+// While a step soaks nothing is listed: what ends it is the watch. The pods of the policy
+// are opened by nothing of the run again.
 func TestAPolicyOfAnotherKindThatAppearsInASoakTakesTheRunBack(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
@@ -150,11 +153,43 @@ func TestAPolicyOfAnotherKindThatAppearsInASoakTakesTheRunBack(t *testing.T) {
 			return np.Name == plan.ObjectName(s.run(), roleBridge, i) && inert(np)
 		})
 	}
-	s.other(ciliumKind, s.ns, ciliumDeny)
+	h := s.record()
+	s.other(ciliumKind, s.ns, fields{"endpointSelector": fields{"matchLabels": fields{"k8s:app": "server"}}, "ingress": []any{fields{}}})
 	st := s.end()
 	s.wantEnd(st, v1alpha1.PhaseRolledBack, "Foreign", "RolledBack")
+	h.worlds()
+	h.wantLeftAlone(map[string]string{"app": "server"}, networkingv1.PolicyTypeIngress)
 	if want := s.openedByCilium(); !strings.Contains(st.Message, want) || !strings.Contains(st.Message, "so the plan no longer holds") {
 		t.Errorf("message %q, want it to name the policy: %q", st.Message, want)
+	}
+}
+
+// wantLeftAlone checks, of a history that is over and began with every bridge inert, that
+// no bridge ever selected such pods, and that candidates which had let go of them never
+// took them up again.
+func (h *history) wantLeftAlone(pods map[string]string, d networkingv1.PolicyType) {
+	h.s.t.Helper()
+	let := map[string]bool{} // a candidate go of the pods
+	for _, e := range h.events {
+		np, ok := e.object.(*networkingv1.NetworkPolicy)
+		if !ok || e.event == watch.Deleted || !slices.Contains(np.Spec.PolicyTypes, d) {
+			continue
+		}
+		switch np.Labels[v1alpha1.LabelRole] {
+		case roleBridge:
+			if selects(&np.Spec.PodSelector, pods) {
+				h.s.t.Errorf("at revision %d bridge %s opens pods that somebody isolated: %v", e.at, np.Name, np.Spec.PodSelector)
+			}
+		case roleCandidate:
+			is := selects(&np.Spec.PodSelector, pods)
+			if is && let[np.Name] {
+				h.s.t.Errorf("at revision %d candidate %s selects pods again that it had let go of", e.at, np.Name)
+			}
+			let[np.Name] = let[np.Name] || !is
+		}
+	}
+	if len(let) == 0 {
+		h.s.t.Error("the history has no candidate")
 	}
 }
 

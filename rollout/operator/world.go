@@ -30,8 +30,8 @@ const maxBackends = 8
 
 // world is the cluster as one pass sees it. It is never changed.
 type world struct {
-	version   uint64            // of the namespaces' labels; 0: nothing is known of what two worlds have in common
-	revisions map[string]uint64 // of the policies of each namespace
+	mirrored  bool              // many passes see it; if not, nothing is known of what it has in common with another one
+	revisions map[string]uint64 // of the policies and of the labels of each namespace
 	verdict   verdict.World
 	policies  []networkingv1.NetworkPolicy
 	pods      map[types.NamespacedName]*corev1.Pod
@@ -55,7 +55,7 @@ func (w *world) named() map[types.NamespacedName]*networkingv1.NetworkPolicy {
 		}
 		return policies
 	}
-	if w.version == 0 {
+	if !w.mirrored {
 		return index()
 	}
 	w.indexed.Do(func() { w.byName = index() })
@@ -65,7 +65,7 @@ func (w *world) named() map[types.NamespacedName]*networkingv1.NetworkPolicy {
 // podsIn lists the pods of a namespace, in no order. Those of a world that many passes
 // see are grouped once.
 func (w *world) podsIn(namespace string) []*corev1.Pod {
-	if w.version == 0 {
+	if !w.mirrored {
 		return w.bySpace()[namespace]
 	}
 	w.grouped.Do(func() { w.inSpace = w.bySpace() })
@@ -80,14 +80,13 @@ func (w *world) bySpace() map[string][]*corev1.Pod {
 	return pods
 }
 
-// versionOf tells two states of the policies of some namespaces apart, and of the
-// labels of all; 0: it does not.
+// versionOf tells two states of the policies and labels of some namespaces apart; 0: it
+// does not.
 func (w *world) versionOf(namespaces []string) uint64 {
-	if w.version == 0 {
+	if !w.mirrored {
 		return 0
 	}
 	version := fnv.New64a()
-	fmt.Fprint(version, w.version)
 	for _, ns := range namespaces {
 		fmt.Fprint(version, " ", ns, "/", w.revisions[ns])
 	}
