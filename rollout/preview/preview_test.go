@@ -1,6 +1,7 @@
 package preview
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,6 +122,57 @@ func TestAPathIsJudgedOnThePortBehindItsService(t *testing.T) {
 
 // Only what votes stops a rollout, a refusal hides everything, and nothing at all
 // shows nothing.
+// A path that goes by name needs the name servers, unless a path of the suite speaks for
+// that.
+func TestAPathByNameNeedsTheNameServers(t *testing.T) {
+	const isolated = `    inline:
+    - name: app
+      namespace: ai
+      spec:
+        podSelector: {matchLabels: {app: app}}
+        policyTypes: [Egress]
+        egress: [{to: [{podSelector: {matchLabels: {app: gateway}}}], ports: [{port: 4000}]}DNS]
+`
+	const allowed = `, {to: [{namespaceSelector: {}, podSelector: {matchLabels: {k8s-app: kube-dns}}}], ports: [{port: 53, protocol: UDP}]}`
+	const servers = `apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec: {selector: {app: names}, ports: [{port: 53, targetPort: 5353, protocol: UDP}]}
+---
+`
+	const server = `apiVersion: v1
+kind: Pod
+metadata: {name: names, namespace: kube-system, labels: {app: names}}
+spec: {containers: [{name: c, image: i}]}
+---
+`
+	const asks = `  paths:
+  - {name: names, from: app, to: {service: {namespace: kube-system, name: kube-dns, port: 53, protocol: UDP}}, expect: Allow, probe: {type: DNS}}
+`
+	for name, tt := range map[string]struct {
+		edits   []string
+		want    Finding
+		rule    string
+		assumed string
+	}{
+		"it cannot look them up":          {[]string{"DNS]", "]"}, Cut, "no rule allows 53/UDP to kube-system/coredns", "pods labelled k8s-app=kube-dns"},
+		"it can":                          {[]string{"DNS]", allowed + "]"}, Holds, "", "pods labelled k8s-app=kube-dns"},
+		"not at the servers of the input": {[]string{"DNS]", allowed + "]", "apiVersion: v1\nkind: Namespace", server + servers + "apiVersion: v1\nkind: Namespace"}, Cut, "no rule allows 5353/UDP to kube-system/names", ""},
+		"nobody knows the servers":        {[]string{"DNS]", "]", "apiVersion: v1\nkind: Namespace", servers + "apiVersion: v1\nkind: Namespace"}, Holds, "", "nobody looked whether paths that go by name"},
+		"it goes by address":              {[]string{"DNS]", "]", "criticality: Critical", "via: [PodIP]"}, Holds, "", ""},
+		"another path speaks for it":      {[]string{"DNS]", "]", "  paths:\n", asks}, Holds, "", "pods labelled k8s-app=kube-dns"},
+	} {
+		head, _, _ := strings.Cut(platform, "    inline:\n")
+		text := strings.NewReplacer(append(tt.edits, "FROM", "app", "TO", "gateway", "EXPECT", "Allow")...).Replace(head + isolated)
+		p := preview(t, platform, text)
+		i := slices.IndexFunc(p.Paths, func(path Path) bool { return path.Name == "one" })
+		got, assumed := p.Paths[i], strings.Join(p.Assumed, "; ")
+		if got.Finding != tt.want || !strings.Contains(got.Rule, tt.rule) || !strings.Contains(assumed, tt.assumed) || tt.assumed == "" && assumed != "" {
+			t.Errorf("%s: %s (%s), assumed %q; want %s (%s)", name, got.Finding, got.Rule, assumed, tt.want, tt.rule)
+		}
+	}
+}
+
 func TestTheWorstIsTheResult(t *testing.T) {
 	p := preview(t, "FROM", "stranger", "TO", "gateway", "EXPECT", "Allow", "Critical", "Warning")
 	if got := p.Result(); got != Clean {

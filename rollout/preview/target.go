@@ -9,6 +9,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/verdict"
 	"github.com/tightrope-dev/tightrope/verdict/manifest"
 )
@@ -23,14 +24,20 @@ type targets struct {
 }
 
 // edges turns the paths of the rollout's suites into connections, from a pod
-// with the labels of the path's identity to each pod behind its target. A path
-// without a target comes back with the reason as its Rule.
+// with the labels of the path's identity to each pod behind its target, and to the
+// name servers where it goes by name. A path without a target comes back with the
+// reason as its Rule.
 func (t *targets) edges(r manifest.Rollout) (paths []Path, edges []rollout.Edge, err error) {
+	var suites []*v1alpha1.ConnectivitySuite
 	for i, ref := range r.Object.Spec.Suites {
 		suite := t.suite(r.Namespace, ref.Name)
 		if suite == nil {
 			return nil, nil, fmt.Errorf("%s %s: suite %s/%s is not in the input: add its ConnectivitySuite", r.Where(fmt.Sprintf("spec.suites[%d]", i)), r, r.Namespace, ref.Name)
 		}
+		suites = append(suites, suite)
+	}
+	asked := t.asked(suites)
+	for _, suite := range suites {
 		for _, path := range suite.Spec.Paths {
 			p := Path{Name: path.Name, Expect: path.Expect, Warning: path.Criticality == v1alpha1.CriticalityWarning}
 			source, ends := identity(suite, path.From), t.behind(path.To.Service)
@@ -40,16 +47,66 @@ func (t *targets) edges(r manifest.Rollout) (paths []Path, edges []rollout.Edge,
 			case len(ends) == 0:
 				p.Rule = fmt.Sprintf("no pod of the input is behind Service %s/%s on port %d/%s", path.To.Service.Namespace, path.To.Service.Name, path.To.Service.Port, protocol(path.To.Service))
 			}
-			for _, e := range ends {
-				if source != nil {
-					conn := verdict.Conn{From: verdict.End{Pod: source}, To: verdict.End{Pod: e.pod}, Port: e.port, Protocol: protocol(path.To.Service)}
+			connect := func(to []backend, by corev1.Protocol) {
+				for _, e := range to {
+					conn := verdict.Conn{From: verdict.End{Pod: source}, To: verdict.End{Pod: e.pod}, Port: e.port, Protocol: by}
 					edges = append(edges, rollout.Edge{Path: path.Name, Conn: conn, Expect: path.Expect})
 				}
+			}
+			if source != nil {
+				connect(ends, protocol(path.To.Service))
+			}
+			if p.Rule == "" && byName(path) && !asked[path.From] {
+				connect(t.nameServers(), corev1.ProtocolUDP)
 			}
 			paths = append(paths, p)
 		}
 	}
 	return paths, edges, nil
+}
+
+// byName reports whether attempts of a path that must work look a name up first.
+func byName(path v1alpha1.Path) bool {
+	return path.Expect == v1alpha1.ExpectAllow && path.Probe.Type != v1alpha1.ProbeDNS && slices.Contains(planner.PathOf(path).Ways(), v1alpha1.ViaService)
+}
+
+// asked are the identities that ask the name servers over UDP in a path of the suites,
+// which then speaks for all of their paths.
+func (t *targets) asked(suites []*v1alpha1.ConnectivitySuite) map[string]bool {
+	names, all := t.nameService(), map[string]bool{}
+	for _, suite := range suites {
+		for _, path := range suite.Spec.Paths {
+			to := path.To.Service
+			if to.Namespace == names.Namespace && to.Name == names.Name && protocol(to) == corev1.ProtocolUDP &&
+				path.Expect == v1alpha1.ExpectAllow && path.Criticality != v1alpha1.CriticalityWarning {
+				all[path.From] = true
+			}
+		}
+	}
+	return all
+}
+
+// nameService is the Service of the cluster's DNS: that of the input, or the one that
+// most clusters have.
+func (t *targets) nameService() v1alpha1.ServiceTarget {
+	to := v1alpha1.ServiceTarget{Namespace: "kube-system", Name: "kube-dns", Port: 53, Protocol: "UDP"}
+	for _, s := range t.set.Services {
+		if s.Namespace == "openshift-dns" && s.Name == "dns-default" {
+			to.Namespace, to.Name = s.Namespace, s.Name
+		}
+	}
+	return to
+}
+
+// nameServers are the pods that answer for the cluster's DNS, or stand for them.
+func (t *targets) nameServers() []backend {
+	to := t.nameService()
+	all := t.ends(to)
+	unseen := fmt.Sprintf("no pod of the input is behind Service %s/%s: nobody looked whether paths that go by name can look it up", to.Namespace, to.Name)
+	if len(all) == 0 && !slices.Contains(t.assumed, unseen) {
+		t.assumed = append(t.assumed, unseen)
+	}
+	return all
 }
 
 func (t *targets) suite(namespace, name string) *v1alpha1.ConnectivitySuite {
@@ -77,7 +134,20 @@ type backend struct {
 	port int32
 }
 
+// behind are the pods that a path leads to. Exposures are searched on their ports, too.
 func (t *targets) behind(to v1alpha1.ServiceTarget) []backend {
+	all := t.ends(to)
+	for _, b := range all {
+		port := verdict.Port{Number: b.port, Protocol: protocol(to)}
+		if !slices.Contains(t.ports, port) {
+			t.ports = append(t.ports, port)
+		}
+	}
+	return all
+}
+
+// ends are the pods behind a Service.
+func (t *targets) ends(to v1alpha1.ServiceTarget) []backend {
 	var all []backend
 	found := false
 	for _, s := range t.set.Services {
@@ -98,12 +168,6 @@ func (t *targets) behind(to v1alpha1.ServiceTarget) []backend {
 	}
 	if !found && to.Namespace == "kube-system" && to.Name == "kube-dns" && to.Port == 53 {
 		all = append(all, backend{t.assumeDNS(), 53})
-	}
-	for _, b := range all {
-		port := verdict.Port{Number: b.port, Protocol: protocol(to)}
-		if !slices.Contains(t.ports, port) {
-			t.ports = append(t.ports, port)
-		}
 	}
 	return all
 }
