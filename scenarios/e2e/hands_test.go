@@ -19,9 +19,12 @@ import (
 )
 
 // killController kills the controller's process the hard way and reports
-// whether there was one. The lab's processes are ours, so they are in /proc; the
-// test's own lab is the only one of this process's descendants.
-func killController() bool {
+// whether there was one.
+func killController() bool { return kill9("controller") }
+
+// kill9 does so with a process of a name. The lab's processes are ours, so they are in
+// /proc; the test's own lab is the only one of this process's descendants.
+func kill9(name string) bool {
 	entries, err := os.ReadDir("/proc")
 	Expect(err).NotTo(HaveOccurred())
 	for _, e := range entries {
@@ -30,7 +33,7 @@ func killController() bool {
 			continue
 		}
 		argv, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "comm"))
-		if string(argv) == "controller\n" {
+		if string(argv) == name+"\n" {
 			Expect(syscall.Kill(pid, syscall.SIGKILL)).To(Succeed())
 			return true
 		}

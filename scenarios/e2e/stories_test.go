@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -91,6 +92,42 @@ var _ = Describe("what is predicted", func() {
 		}
 		Expect(applied()).To(BeEmpty())
 		expectCalls(ctx, clientset, "crew", "app")
+	})
+
+	It("starts a soak anew where an agent was killed, whatever stages are called", func(ctx context.Context) {
+		if os.Getenv("TIGHTROPE_TEST_ALL") == "" {
+			Skip("TIGHTROPE_TEST_ALL is not set: the stories of rollout/operator start agents again")
+		}
+		DeferCleanup(deleteNamespaces, clientset, "yard", "shed")
+		const soak, late = 10 * time.Second, 6 * time.Second
+		killed := make(chan time.Time, 1)
+		var kill *time.Timer
+		rep, err := playFor(ctx, kubeconfig, "testdata/agent-killed.yaml", holdLong, func(p scenarios.Progress) {
+			if kill == nil && p.Status != nil && p.Status.Stage == "rollback" && p.Status.Phase == v1alpha1.PhaseEnforce {
+				kill = time.AfterFunc(late, func() {
+					defer GinkgoRecover()
+					if kill9("agent") {
+						killed <- time.Now()
+					}
+				})
+			}
+		})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rep.Result).To(Equal("Committed"), rep.Message)
+		Expect(rep.Cuts).To(BeEmpty())
+		Expect(killed).To(HaveLen(1), "no agent was killed, so nothing was tested")
+		at, names := <-killed, []string{}
+		for _, phase := range rep.Phases {
+			names = append(names, phase.Name)
+			if phase.Name == "rollback" {
+				Expect(phase.To.Sub(at)).To(BeNumerically(">=", soak), "the stage ended before it had soaked anew")
+			}
+		}
+		Expect(names).To(Equal([]string{"preflight", "commit", "expand", "rollback", "(commit)"}))
+		for _, path := range rep.Paths {
+			Expect([]rune(path.Name)).To(HaveLen(120))
+			Expect(path.Finding).To(Equal(report.Holds), "%s by %s: %s", path.Name, path.Via, path.Note)
+		}
 	})
 
 	// The policies that are there let through what the candidates do not: each of them
