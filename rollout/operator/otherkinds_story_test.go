@@ -98,14 +98,19 @@ func TestAPolicyOfAnotherKindIsRefused(t *testing.T) {
 			s.serveAll()
 			tt.make(s)
 			s.begin(s.rollout(s.good()))
-			st := s.end()
-			if want := strings.ReplaceAll(tt.want, "NS", s.ns); st.Phase != v1alpha1.PhaseRefused || !strings.Contains(st.Message, want) {
-				t.Errorf("ended %s: %q\nwant Refused: %q", st.Phase, st.Message, want)
-			}
-			s.wantPolicies(false)
-			s.wantNothingLeft()
+			s.wantRefused(strings.ReplaceAll(tt.want, "NS", s.ns))
 		})
 	}
+}
+
+// wantRefused waits for the end of a run that is refused in these words, and leaves nothing.
+func (s *story) wantRefused(want string) {
+	s.t.Helper()
+	if st := s.end(); st.Phase != v1alpha1.PhaseRefused || !strings.Contains(st.Message, want) {
+		s.t.Errorf("ended %s: %q\nwant Refused: %q", st.Phase, st.Message, want)
+	}
+	s.wantPolicies(false)
+	s.wantNothingLeft()
 }
 
 func TestAPolicyOfAnotherKindElsewhereIsNoConcern(t *testing.T) {
@@ -127,15 +132,10 @@ func TestAPolicyOfAnotherKindThatAppearsBeforeAnythingIsLiveIsRefused(t *testing
 	s.begin(ro)
 	s.reach("observe")
 	s.other(ciliumKind, s.ns, ciliumDeny)
-	st := s.end()
-	if st.Phase != v1alpha1.PhaseRefused || !strings.Contains(st.Message, s.openedByCilium()) {
-		t.Errorf("ended %s: %q\nwant Refused: %q", st.Phase, st.Message, s.openedByCilium())
-	}
+	s.wantRefused(s.openedByCilium())
 	if touched := s.c.plane.touchedBy(s.run()); len(touched) > 0 {
 		t.Errorf("production pods were selected by candidates: %v", touched)
 	}
-	s.wantPolicies(false)
-	s.wantNothingLeft()
 }
 
 // While a step soaks nothing is listed: what ends it is the watch. The pods of the policy
