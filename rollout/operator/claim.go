@@ -18,33 +18,68 @@ import (
 // claim refuses a run that would share a namespace with another one under way.
 // It is asked before the plan is made and again before anything is changed, when
 // the plans of both are stored; of two that are not armed the older one goes on.
+// Who is in the way is told by the cache, and the API server is asked of none but him:
+// were all of them read for each run, their number would count twice.
 func (r *RunReconciler) claim(ctx context.Context, ours []string, run *v1alpha1.PolicyRolloutRun, no *refusal) error {
-	runs, err := r.others(ctx, run)
+	runs, err := otherRuns(ctx, r.Reader, run)
 	if err != nil {
 		return err
 	}
 	for i := range runs {
 		other := &runs[i]
-		armed := armedWith(other) != ""
-		if other.Status.Phase.Terminal() || !armed && !older(other, run) || r.unsent != nil && sameRollout(other, run) {
+		if !r.underWay(other, run) {
 			continue
 		}
-		theirs, err := loadPlan(ctx, r.Live, other.Name, armedWith(other))
-		if !armed && apierrors.IsNotFound(err) {
-			continue // it has no plan yet and will ask again before it changes anything
+		theirs, err := r.namespacesOf(ctx, other)
+		if armedWith(other) == "" && errors.Is(err, errNoPlan) {
+			continue // it will ask again before it changes anything
 		} else if errors.Is(err, errUnseen) {
 			no.unseen = append(no.unseen, fmt.Sprintf("whether run %s/%s, which is under way, has a namespace of this rollout: %v", other.Namespace, other.Name, err))
 			continue
 		} else if err != nil {
 			return err
 		}
-		for _, ns := range theirs.Namespaces() {
-			if slices.Contains(ours, ns) {
-				no.add("namespace %s is claimed by %s", ns, r.claimant(other, run))
-			}
+		both := slices.DeleteFunc(theirs, func(ns string) bool { return !slices.Contains(ours, ns) })
+		if len(both) == 0 {
+			continue
+		}
+		var now v1alpha1.PolicyRolloutRun
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(other), &now); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("run %s/%s, which has a namespace of this one: %w", other.Namespace, other.Name, err)
+		} else if err != nil || now.UID != other.UID || !r.underWay(&now, run) {
+			continue // it has ended
+		}
+		for _, ns := range both {
+			no.add("namespace %s is claimed by %s", ns, r.claimant(&now, run))
 		}
 	}
 	return nil
+}
+
+// underWay reports whether another run comes before this one where both write.
+func (r *RunReconciler) underWay(other, run *v1alpha1.PolicyRolloutRun) bool {
+	return !other.Status.Phase.Terminal() && (armedWith(other) != "" || older(other, run)) && (r.unsent == nil || !sameRollout(other, run))
+}
+
+// errNoPlan says that a run has not planned yet.
+var errNoPlan = errors.New("it has no plan")
+
+// namespacesOf lists the namespaces that another run writes to, as its session has them
+// or as they are stored.
+func (r *RunReconciler) namespacesOf(ctx context.Context, other *v1alpha1.PolicyRolloutRun) ([]string, error) {
+	armed := armedWith(other)
+	if s := r.known(client.ObjectKeyFromObject(other)); s != nil {
+		if p := s.writesBy.Load(); p != nil && p.RunUID == other.UID && (armed == "" || armed == p.stored) {
+			return p.Namespaces(), nil
+		}
+	}
+	p, err := loadPlan(ctx, r.Live, other.Name, armed)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("run %s/%s: %w: %w", other.Namespace, other.Name, errNoPlan, err)
+	} else if err != nil {
+		return nil, err
+	}
+	return p.Namespaces(), nil
 }
 
 // sameRollout reports whether two runs are of one rollout: the older one is aborted before
@@ -62,13 +97,13 @@ func (r *RunReconciler) claimant(other, run *v1alpha1.PolicyRolloutRun) string {
 	return fmt.Sprintf("run %s/%s, which is in phase %s: wait for it or abort it", other.Namespace, other.Name, other.Status.Phase)
 }
 
-// others are all runs but this one.
-func (r *RunReconciler) others(ctx context.Context, run *v1alpha1.PolicyRolloutRun) ([]v1alpha1.PolicyRolloutRun, error) {
+// otherRuns are all runs but this one.
+func otherRuns(ctx context.Context, from client.Reader, run *v1alpha1.PolicyRolloutRun) ([]v1alpha1.PolicyRolloutRun, error) {
 	var runs v1alpha1.PolicyRolloutRunList
-	if err := r.Live.List(ctx, &runs); err != nil {
+	if err := from.List(ctx, &runs, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
-	return slices.DeleteFunc(runs.Items, func(other v1alpha1.PolicyRolloutRun) bool {
+	return slices.DeleteFunc(slices.Clone(runs.Items), func(other v1alpha1.PolicyRolloutRun) bool {
 		return other.Name == run.Name && other.Namespace == run.Namespace
 	}), nil
 }
@@ -145,7 +180,7 @@ func (no *refusal) addSquatter(claim *corev1.ConfigMap) bool {
 // askClaimant refuses a run whose namespace another one has claimed, and says which. It
 // takes away what a run left that is gone, and waits for one that is being tidied up.
 func (r *RunReconciler) askClaimant(ctx context.Context, run *v1alpha1.PolicyRolloutRun, claim *corev1.ConfigMap) error {
-	runs, err := r.others(ctx, run)
+	runs, err := otherRuns(ctx, r.Live, run)
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,10 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if known != nil {
 		known.begin()
 	}
-	w, err := r.look(ctx)
+	if run.Status.Phase.Terminal() {
+		known = nil // what is left of it may be anywhere
+	}
+	w, err := r.lookFor(ctx, known)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -153,7 +156,7 @@ func (r *RunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.R
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	r.follow(req.NamespacedName, s, w)
+	r.follow(req.NamespacedName, s)
 	s.restFor(rest)
 	return ctrl.Result{RequeueAfter: min(rest, glanceEvery)}, nil
 }
@@ -166,12 +169,22 @@ func (r *RunReconciler) look(ctx context.Context) (*world, error) {
 	return r.mirror.look()
 }
 
+// lookFor is the cluster as the caches show it, as far as the plan of a run speaks of it;
+// all of it for one that has no plan, or no session.
+func (r *RunReconciler) lookFor(ctx context.Context, s *session) (w *world, err error) {
+	if r.mirror == nil || s == nil || s.plan == nil {
+		return r.look(ctx)
+	}
+	s.sees, err = r.mirror.lookNear(s.plan.Run, s.plan.judgedBy(), s.sees)
+	return s.sees, err
+}
+
 // follow makes what happens in the namespaces that a run's plan speaks of wake it.
-func (r *RunReconciler) follow(key types.NamespacedName, s *session, w *world) {
+func (r *RunReconciler) follow(key types.NamespacedName, s *session) {
 	if r.mirror == nil || s.plan == nil {
 		return
 	}
-	if namespaces := s.plan.judgedBy(w); !slices.Equal(namespaces, s.follows) {
+	if namespaces := s.plan.judgedBy(); !slices.Equal(namespaces, s.follows) {
 		s.follows = namespaces
 		r.mirror.follow(key, namespaces, s.wake)
 	}
@@ -336,7 +349,7 @@ func (r *RunReconciler) session(ctx context.Context, run *v1alpha1.PolicyRollout
 			s.close()
 			return nil, err
 		}
-		s.plan = plan
+		s.setPlan(plan)
 	}
 	if err := s.record.load(ctx, r.Live, run); err != nil {
 		s.close()

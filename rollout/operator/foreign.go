@@ -97,7 +97,7 @@ func (s *session) planned(w *world) (*verdict.Snapshot, string) {
 	if c.planned != nil {
 		return c.planned, c.foreign
 	}
-	world := within(s.plan.liveWorld(w), s.plan.judgedBy(w))
+	world := within(s.plan.liveWorld(w), s.plan.judgedBy())
 	world.Policies = within(world, s.plan.Namespaces()).Policies
 	var did []string
 	for _, x := range s.baselineChanges(w) {

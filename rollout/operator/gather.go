@@ -48,7 +48,7 @@ type compiled struct {
 func (s *session) live(w *world) *verdict.Snapshot {
 	c := s.compiledFor(w)
 	if c.live == nil {
-		c.live = verdict.Compile(within(s.plan.liveWorld(w), s.plan.judgedBy(w)), nil)
+		c.live = verdict.Compile(within(s.plan.liveWorld(w), s.plan.judgedBy()), nil)
 	}
 	return c.live
 }
@@ -57,7 +57,7 @@ func (s *session) live(w *world) *verdict.Snapshot {
 func (s *session) without(w *world) *verdict.Snapshot {
 	c := s.compiledFor(w)
 	if c.before == nil {
-		c.before = verdict.Compile(within(s.plan.before(w), s.plan.judgedBy(w)), nil)
+		c.before = verdict.Compile(within(s.plan.before(w), s.plan.judgedBy()), nil)
 	}
 	return c.before
 }
@@ -72,13 +72,13 @@ func (s *session) unisolated(w *world) *verdict.Snapshot {
 			appeared[x.key()] = x.was == nil
 		}
 		before.Policies = slices.DeleteFunc(before.Policies, func(p verdict.Policy) bool { return appeared[p.Key()] })
-		c.apart = verdict.Compile(within(before, s.plan.judgedBy(w)), nil)
+		c.apart = verdict.Compile(within(before, s.plan.judgedBy()), nil)
 	}
 	return c.apart
 }
 
 func (s *session) compiledFor(w *world) *compiled {
-	if version := w.versionOf(s.plan.judgedBy(w)); s.compiled.version != version || version == 0 {
+	if version := w.versionOf(s.plan.judgedBy()); s.compiled.version != version || version == 0 {
 		s.compiled = compiled{version: version}
 	}
 	return &s.compiled
@@ -87,16 +87,14 @@ func (s *session) compiledFor(w *world) *compiled {
 // judgedBy lists the namespaces whose policies judge what the run's pods try: those
 // of both ends of every attempt, and those that the run writes to. A policy judges
 // pods of its own namespace only.
-func (p *Plan) judgedBy(w *world) []string {
+func (p *Plan) judgedBy() []string {
 	names := append(p.Namespaces(), v1alpha1.SystemNamespace, p.control().Namespace)
+	names = append(names, nameSpaces...)
 	for _, id := range p.Identities {
 		names = append(names, id.Namespace)
 	}
 	for _, path := range p.Paths {
 		names = append(names, path.To.Service.Namespace)
-	}
-	if svc := w.nameService(); svc != nil {
-		names = append(names, svc.Namespace)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -259,9 +257,10 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 		if err != nil {
 			return err
 		}
-		if s.plan, err = loadPlan(ctx, r.Live, run.Name, digest); err != nil {
+		if plan, err = loadPlan(ctx, r.Live, run.Name, digest); err != nil {
 			return err
 		}
+		s.setPlan(plan)
 		s.record.begin(s.plan, time.Now())
 		s.goBy(r.readProfile(ctx))
 		s.passed("planned")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,9 +15,6 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/tightrope-dev/tightrope/api/v1alpha1"
-	"github.com/tightrope-dev/tightrope/verdict"
 )
 
 // errNotSynced says that the mirror does not show the whole cluster yet.
@@ -29,49 +27,32 @@ var errNotSynced = errors.New("the cluster is still being read")
 type mirror struct {
 	synced []toolscache.InformerSynced
 
-	mu         sync.Mutex
-	namespaces map[types.NamespacedName]*corev1.Namespace
-	policies   map[types.NamespacedName]*networkingv1.NetworkPolicy
-	pods       map[types.NamespacedName]*corev1.Pod
-	services   map[types.NamespacedName]*corev1.Service
-	slices     map[types.NamespacedName]*discoveryv1.EndpointSlice
-	others     others
-	revisions  map[string]uint64 // of the policies and of the labels of each namespace
-	now        *world            // nil: something changed since the last look
-	last       *world            // the newest world that was looked at, whose parts that did not change are used again
-	fresh      map[kind]bool     // which parts those are
+	mu       sync.Mutex
+	spaces   map[spaceKey]*space
+	others   others
+	revision uint64 // of the newest change of policies, or of labels of a namespace, anywhere
+	now      *world // all of the cluster; nil: something changed since it was last asked for
 
-	wakes map[string]map[types.NamespacedName]func() // by namespace, and by run for what is in Tightrope's own
+	wakes map[spaceKey]map[types.NamespacedName]func() // of the runs that follow a space
 }
 
-// kind is a part of the world.
-type kind uint8
-
-const (
-	kindNamespaces kind = iota
-	kindPolicies
-	kindPods
-	kindServices
-	kindSlices
-	kindOthers
-)
+func emptyMirror() *mirror {
+	return &mirror{
+		spaces: map[spaceKey]*space{}, wakes: map[spaceKey]map[types.NamespacedName]func(){},
+		others: others{turns: make(chan struct{}, 1)},
+	}
+}
 
 // newMirror makes a mirror that the informers of the cache feed.
 func newMirror(ctx context.Context, from cache.Cache) (*mirror, error) {
-	m := &mirror{
-		namespaces: map[types.NamespacedName]*corev1.Namespace{}, policies: map[types.NamespacedName]*networkingv1.NetworkPolicy{},
-		pods: map[types.NamespacedName]*corev1.Pod{}, services: map[types.NamespacedName]*corev1.Service{},
-		slices: map[types.NamespacedName]*discoveryv1.EndpointSlice{}, revisions: map[string]uint64{},
-		others: others{turns: make(chan struct{}, 1)},
-		fresh:  map[kind]bool{}, wakes: map[string]map[types.NamespacedName]func(){},
-	}
+	m := emptyMirror()
 	for _, o := range []client.Object{&corev1.Namespace{}, &networkingv1.NetworkPolicy{}, &corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}} {
 		informer, err := from.GetInformer(ctx, o, cache.BlockUntilSynced(false))
 		if err != nil {
 			return nil, fmt.Errorf("informer of %T: %w", o, err)
 		}
 		fed, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc: m.put, UpdateFunc: func(_, o any) { m.put(o) }, DeleteFunc: m.gone,
+			AddFunc: m.put, UpdateFunc: m.replace, DeleteFunc: m.gone,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("follow %T: %w", o, err)
@@ -82,6 +63,16 @@ func newMirror(ctx context.Context, from cache.Cache) (*mirror, error) {
 }
 
 func (m *mirror) put(o any) { m.change(o, false) }
+
+// replace puts an object; its labels may say that it is of another run now.
+func (m *mirror) replace(was, o any) {
+	before, ok1 := was.(client.Object)
+	after, ok2 := o.(client.Object)
+	if ok1 && ok2 && spaceOf(before) != spaceOf(after) {
+		m.gone(was)
+	}
+	m.put(o)
+}
 
 func (m *mirror) gone(o any) {
 	if last, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
@@ -97,47 +88,21 @@ func (m *mirror) change(o any, gone bool) {
 	if !ok {
 		return // no informer of ours delivers one
 	}
-	key := client.ObjectKeyFromObject(object)
-	switch o := o.(type) {
-	case *corev1.Namespace:
-		if was := m.namespaces[key]; gone || was == nil || !maps.Equal(was.Labels, o.Labels) || was.UID != o.UID {
-			m.revisions[key.Name]++
-		}
-		keep(m, kindNamespaces, m.namespaces, key, o, gone)
-	case *networkingv1.NetworkPolicy:
-		m.revisions[key.Namespace]++
-		keep(m, kindPolicies, m.policies, key, o, gone)
-	case *corev1.Pod:
-		keep(m, kindPods, m.pods, key, o, gone)
-	case *corev1.Service:
-		keep(m, kindServices, m.services, key, o, gone)
-	case *discoveryv1.EndpointSlice:
-		keep(m, kindSlices, m.slices, key, o, gone)
+	key := spaceOf(object)
+	at := m.spaces[key]
+	if at == nil {
+		at = newSpace()
+		m.spaces[key] = at
 	}
-	m.tell(object)
-}
-
-func keep[T client.Object](m *mirror, k kind, objects map[types.NamespacedName]T, key types.NamespacedName, o T, gone bool) {
-	if gone {
-		delete(objects, key)
-	} else {
-		objects[key] = o
+	if at.change(object, gone) {
+		m.revision++
+		at.revision = m.revision
 	}
-	m.now, m.fresh[k] = nil, false
-}
-
-// tell wakes the runs that the object is of. Of Tightrope's own namespace, where every
-// run has pods, each hears of its own only.
-func (m *mirror) tell(o client.Object) {
-	of := o.GetNamespace()
-	switch o.(type) {
-	case *corev1.Namespace:
-		of = o.GetName()
+	if at.empty() {
+		delete(m.spaces, key)
 	}
-	if run := o.GetLabels()[v1alpha1.LabelRun]; of == v1alpha1.SystemNamespace && run != "" {
-		of = "run " + run
-	}
-	for _, wake := range m.wakes[of] {
+	m.now = nil
+	for _, wake := range m.wakes[key] {
 		wake()
 	}
 }
@@ -160,7 +125,7 @@ func (m *mirror) follow(run types.NamespacedName, namespaces []string, wake func
 	if wake == nil {
 		return
 	}
-	for _, of := range append([]string{"run " + run.Name}, namespaces...) {
+	for _, of := range spacesOf(run.Name, namespaces) {
 		if m.wakes[of] == nil {
 			m.wakes[of] = map[types.NamespacedName]func(){}
 		}
@@ -170,57 +135,46 @@ func (m *mirror) follow(run types.NamespacedName, namespaces []string, wake func
 
 // look is the cluster as the newest events show it.
 func (m *mirror) look() (*world, error) {
-	for _, synced := range m.synced {
-		if !synced() {
-			return nil, errNotSynced
-		}
+	if !m.whole() {
+		return nil, errNotSynced
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.now == nil {
-		m.now = m.world()
-		m.last = m.now
+		m.now = m.world("", slices.Collect(maps.Keys(m.spaces)), nil)
 	}
 	return m.now, nil
 }
 
-// world is a new world, of the parts of the last one that did not change and of
-// copies of the others.
-func (m *mirror) world() *world {
-	w := &world{mirrored: true, revisions: maps.Clone(m.revisions)}
-	if last := m.last; last != nil {
-		w.verdict, w.policies, w.pods, w.services, w.slices, w.others = last.verdict, last.policies, last.pods, last.services, last.slices, last.others
+// lookNear is the cluster as one run needs it: some namespaces, and its own objects in
+// Tightrope's. It costs what is in these, not what is in the cluster, and nothing where
+// nothing changed since last, what the run saw before.
+func (m *mirror) lookNear(run string, namespaces []string, last *world) (*world, error) {
+	if !m.whole() {
+		return nil, errNotSynced
 	}
-	if !m.fresh[kindNamespaces] {
-		w.verdict.Namespaces = make(map[string]map[string]string, len(m.namespaces))
-		for key, ns := range m.namespaces {
-			w.verdict.Namespaces[key.Name] = ns.Labels
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.world(run, spacesOf(run, namespaces), last), nil
+}
+
+// whole reports whether the mirror shows all that there is.
+func (m *mirror) whole() bool {
+	return !slices.ContainsFunc(m.synced, func(synced toolscache.InformerSynced) bool { return !synced() })
+}
+
+// world joins spaces, unless last is joined of the same.
+func (m *mirror) world(run string, keys []spaceKey, last *world) *world {
+	var parts []*world
+	for _, key := range keys {
+		if at := m.spaces[key]; at != nil {
+			parts = append(parts, at.world(key.namespace))
 		}
 	}
-	if !m.fresh[kindPolicies] {
-		w.policies, w.verdict.Policies = make([]networkingv1.NetworkPolicy, 0, len(m.policies)), make([]verdict.Policy, 0, len(m.policies))
-		for _, np := range m.policies {
-			w.policies, w.verdict.Policies = append(w.policies, *np), append(w.verdict.Policies, verdict.PolicyOf(np))
-		}
+	if last != nil && last.run == run && slices.Equal(last.parts, parts) && last.othersAt == m.others.version {
+		return last
 	}
-	if !m.fresh[kindPods] {
-		w.pods = maps.Clone(m.pods)
-	}
-	if !m.fresh[kindServices] {
-		w.services = maps.Clone(m.services)
-	}
-	if !m.fresh[kindSlices] {
-		w.slices = make(map[types.NamespacedName][]*discoveryv1.EndpointSlice, len(m.slices))
-		for key, slice := range m.slices {
-			service := types.NamespacedName{Namespace: key.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
-			w.slices[service] = append(w.slices[service], slice)
-		}
-	}
-	if !m.fresh[kindOthers] {
-		w.others = m.others.byNamespace()
-	}
-	for k := kindNamespaces; k <= kindOthers; k++ {
-		m.fresh[k] = true
-	}
+	w := join(parts)
+	w.run, w.others, w.othersAt = run, m.others.byNamespace(), m.others.version
 	return w
 }

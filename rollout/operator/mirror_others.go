@@ -12,6 +12,9 @@ import (
 type others struct {
 	turns chan struct{} // holds one where the first run came, or the last went, since it was read; nil: nobody reads
 	byKey map[otherKind]map[types.NamespacedName]otherPolicy
+
+	version uint64                   // counts the changes
+	grouped map[string][]otherPolicy // by namespace; see byNamespace
 }
 
 // followed reports whether any run follows the mirror.
@@ -65,9 +68,10 @@ func (m *mirror) othersOf(kind otherKind) []types.NamespacedName {
 
 // changedOther wakes the runs that follow a namespace; one of the cluster may be of each.
 func (m *mirror) changedOther(namespace string) {
-	m.now, m.fresh[kindOthers] = nil, false
+	m.now, m.others.grouped = nil, nil
+	m.others.version++
 	for of, runs := range m.wakes {
-		if namespace != "" && namespace != of {
+		if namespace != "" && namespace != of.namespace {
 			continue
 		}
 		for _, wake := range runs {
@@ -76,13 +80,17 @@ func (m *mirror) changedOther(namespace string) {
 	}
 }
 
-// byNamespace groups the policies; those of the cluster are under the empty name.
+// byNamespace groups the policies; those of the cluster are under the empty name. What it
+// returns is never changed again.
 func (o *others) byNamespace() map[string][]otherPolicy {
-	all := map[string][]otherPolicy{}
+	if o.grouped != nil {
+		return o.grouped
+	}
+	o.grouped = map[string][]otherPolicy{}
 	for _, policies := range o.byKey {
 		for _, p := range policies {
-			all[p.namespace] = append(all[p.namespace], p)
+			o.grouped[p.namespace] = append(o.grouped[p.namespace], p)
 		}
 	}
-	return all
+	return o.grouped
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
+// nameSpaces are the namespaces where the cluster's DNS may be.
+var nameSpaces = []string{"kube-system", "openshift-dns"}
+
 // nameService is the Service of the cluster's DNS; nil: not known. It is told by its usual
 // name, by the usual label, or by what it does, and in the system's namespace only: in his
 // own, anybody may give a Service that label. On OpenShift it has a namespace for itself.

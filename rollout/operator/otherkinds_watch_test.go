@@ -38,9 +38,7 @@ type fed struct {
 }
 
 func newFed(t *testing.T, refused error, objects ...runtime.Object) *fed {
-	f := &fed{t: t, watches: make(chan struct{}, 10), refused: refused, mirror: &mirror{
-		fresh: map[kind]bool{}, wakes: map[string]map[types.NamespacedName]func(){}, others: others{turns: make(chan struct{}, 1)},
-	}}
+	f := &fed{t: t, watches: make(chan struct{}, 10), refused: refused, mirror: emptyMirror()}
 	f.kinds, f.client = fakeKinds(&fakeDiscovery{}, objects...)
 	f.client.PrependWatchReactor("*", func(a clienttesting.Action) (bool, watch.Interface, error) {
 		defer func() { f.watches <- struct{}{} }()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -32,18 +33,25 @@ func (w *world) foreign(namespace string) []verdict.Policy {
 // pod: it acts on pods now, nobody says for how long, and a bridge planned
 // without it would open what it closes.
 func (r *RunReconciler) leftovers(ctx context.Context, namespaces []string, run *v1alpha1.PolicyRolloutRun, w *world, no *refusal) error {
-	others, err := r.others(ctx, run)
-	if err != nil {
-		return err
-	}
+	runs := sync.OnceValues(func() ([]v1alpha1.PolicyRolloutRun, error) { return otherRuns(ctx, r.Live, run) })
 	for i := range w.policies {
 		np := &w.policies[i]
-		if n, ok := noteOf(np); ok && slices.Contains(namespaces, np.Namespace) && !n.heldBy(keyOf(run)) {
+		n, noted := noteOf(np)
+		noted = noted && !n.heldBy(keyOf(run))
+		marked := planner.Marked(np) && !keyOf(run).Made(np) && !inert(np)
+		if !slices.Contains(namespaces, np.Namespace) || !noted && !marked {
+			continue
+		}
+		others, err := runs()
+		if err != nil {
+			return err
+		}
+		if noted {
 			if err := no.heldByOthers(np, n, others); err != nil {
 				return err
 			}
 		}
-		if !slices.Contains(namespaces, np.Namespace) || !planner.Marked(np) || keyOf(run).Made(np) || inert(np) {
+		if !marked {
 			continue
 		}
 		name := np.Labels[v1alpha1.LabelRun]

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -58,6 +59,8 @@ type session struct {
 	agents map[types.NamespacedName]agentSpec // that are listened to
 
 	of       types.NamespacedName // the run
+	sees     *world               // of the cluster, in its last pass; nil: it had no plan then
+	writesBy atomic.Pointer[Plan] // the plan, for other runs; nil: it has none
 	listing  *listing             // what the API server says of its namespaces; nil: it was not asked
 	appeared string               // what it says that others did and the cache did not show, in words; empty: nothing
 	unshown  []unseen             // likewise, the policies of others that select pods
@@ -81,6 +84,12 @@ func newSession(ctx context.Context, ask func()) *session {
 	s.ask = ask
 	s.pods = pods.NewSet(ctx, s.hear)
 	return s
+}
+
+// setPlan has the session go by a plan, and shows other runs where it writes.
+func (s *session) setPlan(p *Plan) {
+	s.plan = p
+	s.writesBy.Store(p)
 }
 
 // saw takes note of a version of the run. It never goes back.

@@ -31,6 +31,8 @@ const maxBackends = 8
 // world is the cluster as one pass sees it. It is never changed.
 type world struct {
 	mirrored  bool              // many passes see it; if not, nothing is known of what it has in common with another one
+	run       string            // it is what this run needs of the cluster; empty: all of it
+	parts     []*world          // that it is joined of; nil: of none
 	revisions map[string]uint64 // of the policies and of the labels of each namespace
 	verdict   verdict.World
 	policies  []networkingv1.NetworkPolicy
@@ -38,6 +40,7 @@ type world struct {
 	services  map[types.NamespacedName]*corev1.Service
 	slices    map[types.NamespacedName][]*discoveryv1.EndpointSlice
 	others    map[string][]otherPolicy // of other kinds, by namespace, as far as they can be watched; empty name: of the cluster
+	othersAt  uint64                   // counts the changes of them
 
 	grouped sync.Once
 	inSpace map[string][]*corev1.Pod // by namespace; see podsIn
@@ -87,6 +90,7 @@ func (w *world) versionOf(namespaces []string) uint64 {
 		return 0
 	}
 	version := fnv.New64a()
+	fmt.Fprint(version, w.run)
 	for _, ns := range namespaces {
 		fmt.Fprint(version, " ", ns, "/", w.revisions[ns])
 	}
@@ -111,15 +115,20 @@ func readWorld(ctx context.Context, c client.Reader) (*world, error) {
 	return worldOf(Cluster{namespaces.Items, policies.Items, pods.Items, services.Items, endpoints.Items}), nil
 }
 
-// worldOf is the world of what was listed.
-func worldOf(c Cluster) *world {
-	w := &world{
+// newWorld is a world with nothing in it.
+func newWorld() *world {
+	return &world{
 		verdict:  verdict.World{Namespaces: map[string]map[string]string{}},
-		policies: c.Policies,
 		pods:     map[types.NamespacedName]*corev1.Pod{},
 		services: map[types.NamespacedName]*corev1.Service{},
 		slices:   map[types.NamespacedName][]*discoveryv1.EndpointSlice{},
 	}
+}
+
+// worldOf is the world of what was listed.
+func worldOf(c Cluster) *world {
+	w := newWorld()
+	w.policies = c.Policies
 	for _, ns := range c.Namespaces {
 		w.verdict.Namespaces[ns.Name] = ns.Labels
 	}
