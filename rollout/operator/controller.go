@@ -56,6 +56,8 @@ type RunReconciler struct {
 	wake   chan event.GenericEvent
 	mirror *mirror // nil: the cluster is read through Reader for each pass
 
+	planning turnstile
+
 	mu       sync.Mutex
 	sessions map[types.NamespacedName]*session
 }

@@ -246,6 +246,10 @@ func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRo
 		if away, err := r.clearAway(ctx, run, s, w); err != nil || !away {
 			return err
 		}
+		if !r.planning.enter(s) {
+			return nil
+		}
+		defer r.planning.leave()
 		plan, err := r.planRun(ctx, run, w)
 		if err != nil {
 			if plan != nil {
