@@ -163,3 +163,50 @@ func TestAClaimIsGivenUpLast(t *testing.T) {
 		t.Errorf("with nothing left: done %v, %v, %d claims, want that of the other", done, err, claims())
 	}
 }
+
+// Who has a namespace is told by the cache and by the sessions, and confirmed by the API
+// server: a run that has ended meanwhile, or that is another by now, is not in the way.
+func TestWhoIsInTheWayIsAskedOfTheAPIServer(t *testing.T) {
+	const armed = "sha256:1"
+	for name, tt := range map[string]struct {
+		live    func(*v1alpha1.PolicyRolloutRun) // what the cache does not show yet; nil: it is gone
+		session func(*Plan)                      // of the other run; nil: there is none, and its plan is stored nowhere
+		says    string                           // the refusal; empty: none
+		fails   bool
+	}{
+		"under way":                   {func(*v1alpha1.PolicyRolloutRun) {}, func(*Plan) {}, "namespace b is claimed by run a/x-1, which is in phase Canary", false},
+		"ended":                       {func(run *v1alpha1.PolicyRolloutRun) { run.Status.Phase = v1alpha1.PhaseCommitted }, func(*Plan) {}, "", false},
+		"gone":                        {nil, func(*Plan) {}, "", false},
+		"made again":                  {func(run *v1alpha1.PolicyRolloutRun) { run.UID = "again" }, func(*Plan) {}, "", false},
+		"elsewhere":                   {func(*v1alpha1.PolicyRolloutRun) {}, func(p *Plan) { p.Candidates[0].Namespace = "c" }, "", false},
+		"without a session":           {func(*v1alpha1.PolicyRolloutRun) {}, nil, "", true},
+		"with a session of before":    {func(*v1alpha1.PolicyRolloutRun) {}, func(p *Plan) { p.RunUID = "before" }, "", true},
+		"with a plan that is no more": {func(*v1alpha1.PolicyRolloutRun) {}, func(p *Plan) { p.stored = "sha256:0" }, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			them := &v1alpha1.PolicyRolloutRun{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "x-1", UID: "x"}}
+			them.Status.Phase, them.Status.SnapshotDigest = v1alpha1.PhaseCanary, armed
+			var live []client.Object
+			if now := them.DeepCopy(); tt.live != nil {
+				tt.live(now)
+				live = append(live, now)
+			}
+			r := &RunReconciler{Reader: fakeAPI(interceptor.Funcs{}, them), Live: fakeAPI(interceptor.Funcs{}, live...), sessions: map[types.NamespacedName]*session{}}
+			if tt.session != nil {
+				p := &Plan{Plan: plan.Plan{Run: "x-1", RunUID: "x", Candidates: []plan.Candidate{{Policy: plan.Policy{Namespace: "b", Name: "p"}}}}, stored: armed}
+				tt.session(p)
+				s := &session{}
+				s.setPlan(p)
+				r.sessions[client.ObjectKeyFromObject(them)] = s
+			}
+			no := &refusal{}
+			err := r.claim(t.Context(), []string{"a", "b"}, aRun(v1alpha1.PhasePreflight, v1alpha1.IntentRun), no)
+			if (err != nil) != tt.fails {
+				t.Errorf("error %v, want one: %v", err, tt.fails)
+			}
+			if got := no.Error(); !strings.Contains(got, tt.says) || tt.says == "" && got != "" {
+				t.Errorf("refused %q, want %q", got, tt.says)
+			}
+		})
+	}
+}
