@@ -243,13 +243,13 @@ func (r *RunReconciler) advancePreflight(ctx context.Context, run *v1alpha1.Poli
 
 func (r *RunReconciler) tryPreflight(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, w *world) error {
 	if s.plan == nil {
-		if away, err := r.clearAway(ctx, run, s, w); err != nil || !away {
-			return err
-		}
 		if !r.planning.enter(s) {
 			return nil
 		}
 		defer r.planning.leave()
+		if away, err := r.clearAway(ctx, run, s, w); err != nil || !away {
+			return err
+		}
 		plan, err := r.planRun(ctx, run, w)
 		if err != nil {
 			if plan != nil {
