@@ -47,7 +47,6 @@ func (o Order) String() string {
 // exposer looks for exposures.
 type exposer struct {
 	states
-	ids     map[verdict.PodID][3]verdict.PodID // by that of the baseline, in each state
 	tries   trier
 	list    []Exposure
 	max     int
@@ -122,9 +121,8 @@ func (x *exposer) add(e Exposure) {
 // the sets allows the edge, or where the bridged state, the widest unless the
 // change un-isolates an end, denies it.
 func (x *exposer) mayBe(a, b *end, p class.Pair, try class.Try) bool {
-	from, to := x.ids[p.From.IsID], x.ids[p.To.IsID]
 	decide := func(s PodState) verdict.Decision {
-		return x.states[s].Decide(from[s], to[s], try.Number, try.Protocol)
+		return x.states[s].Decide(p.From.IsID, p.To.IsID, try.Number, try.Protocol)
 	}
 	return decide(AtBaseline) != verdict.Allow && decide(AtEnforced) != verdict.Allow &&
 		(a.opened || b.opened || decide(AtBridged) != verdict.Deny)

@@ -14,25 +14,42 @@ import (
 // argument about them.
 type states [3]*verdict.Snapshot
 
-// compile makes the three worlds of a change and its bridges. A policy of R goes
-// by another name beside the one that replaces it.
+// compile makes the three worlds of a change and its bridges, one out of the other: they
+// share what the change does not touch, and a pod has one ID in all three. A policy of R
+// goes by another name beside the one that replaces it.
 func compile(c Change, bridges []Bridge) states {
-	bridged := c.World
-	bridged.Policies = slices.Concat(c.kept(), c.news())
-	for _, p := range c.replaced() {
-		p.Name += " (baseline)"
-		bridged.Policies = append(bridged.Policies, p)
-	}
-	for i, b := range bridges {
-		bridged.Policies = append(bridged.Policies, verdict.Policy{
-			Namespace: b.Namespace, Name: fmt.Sprintf("bridge %d", i), Spec: BridgeSpec(b, b.Selector),
-		})
-	}
-	return states{
-		AtBaseline: verdict.Compile(c.World, c.Pods),
-		AtBridged:  verdict.Compile(bridged, c.Pods),
-		AtEnforced: verdict.Compile(c.After(), c.Pods),
-	}
+	engine := verdict.New(c.World, c.Pods)
+	var all states
+	all[AtBaseline] = engine.Snapshot()
+	replaced, news := c.replaced(), c.news()
+	var temporary []string
+	engine.Apply(func(x *verdict.Changes) {
+		add := func(p verdict.Policy) {
+			temporary = append(temporary, p.Key())
+			x.SetPolicy(p)
+		}
+		for _, p := range replaced {
+			x.DeletePolicy(p.Key())
+		}
+		for _, p := range news {
+			x.SetPolicy(p)
+		}
+		for _, p := range replaced {
+			p.Name += " (baseline)"
+			add(p)
+		}
+		for i, b := range bridges {
+			add(verdict.Policy{Namespace: b.Namespace, Name: fmt.Sprintf("bridge %d", i), Spec: BridgeSpec(b, b.Selector)})
+		}
+	})
+	all[AtBridged] = engine.Snapshot()
+	engine.Apply(func(x *verdict.Changes) {
+		for _, key := range temporary {
+			x.DeletePolicy(key)
+		}
+	})
+	all[AtEnforced] = engine.Snapshot()
+	return all
 }
 
 // sides are the egress and ingress decisions of a connection in each state.

@@ -131,12 +131,8 @@ func (c Change) ends(x *exposer, bridges []Bridge, o ProofOptions) []*end {
 	worlds := []verdict.World{base.World(), x.states[AtBridged].World()}
 	v, mentions := class.NewVocabulary(worlds...), class.NewMentions(worlds...)
 	var pods []*verdict.Pod
-	x.ids = map[verdict.PodID][3]verdict.PodID{}
-	for id, p := range base.Pods() {
+	for _, p := range base.Pods() {
 		pods = append(pods, p)
-		bridged, _ := x.states[AtBridged].Find(p.Key())
-		enforced, _ := x.states[AtEnforced].Find(p.Key())
-		x.ids[id] = [3]verdict.PodID{id, bridged, enforced}
 	}
 	x.tries = trier{given: o.Ports, other: v.Other(pods, o.Ports...)}
 	touching := byNamespace(slices.Concat(c.replaced(), c.news()))

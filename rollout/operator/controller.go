@@ -57,6 +57,7 @@ type RunReconciler struct {
 	mirror *mirror // nil: the cluster is read through Reader for each pass
 
 	planning turnstile
+	proving  provers
 
 	mu       sync.Mutex
 	sessions map[types.NamespacedName]*session

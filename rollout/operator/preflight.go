@@ -94,18 +94,32 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	if len(no.reasons) > 0 {
 		return nil, no
 	}
-	p.predict(w, p.prospect(w), &ro.Spec, no)
-	if err := r.settleWave(ctx, p, run, &ro.Spec, w, no); err != nil {
+	if err := r.foretell(ctx, p, run, &ro.Spec, w, no); err != nil {
 		return p, err
+	}
+	if len(no.reasons) > 0 {
+		return nil, no
+	}
+	return p, nil
+}
+
+// foretell fills in what follows from the plan in this cluster: what would be cut or leak,
+// the waves, who must be a witness, and what cannot be tried. It goes through all pods.
+func (r *RunReconciler) foretell(ctx context.Context, p *Plan, run *v1alpha1.PolicyRolloutRun, spec *v1alpha1.PolicyRolloutSpec, w *world, no *refusal) error {
+	leave, err := r.proving.enter(ctx)
+	if err != nil {
+		return fmt.Errorf("wait for the proofs of other runs: %w", err)
+	}
+	defer leave()
+	p.predict(w, p.prospect(w), spec, no)
+	if err := r.settleWave(ctx, p, run, spec, w, no); err != nil {
+		return err
 	}
 	to := p.prospect(w)
 	p.Unprobeable = slices.Concat(p.Unprobeable, p.unmarked(w), p.untriedBackends(w), p.untested(w), p.strays(w))
 	p.settleWitnesses(w, to, no)
 	p.limitLoad(w, no)
-	if len(no.reasons) > 0 {
-		return nil, no
-	}
-	return p, nil
+	return nil
 }
 
 // readSuites reads the suites of a rollout, which become sources of the plan.

@@ -1,14 +1,37 @@
 package operator
 
 import (
+	"context"
 	"slices"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 )
 
-// plansAtOnce is how many runs may make their plans side by side. A proof goes through all
-// pods of the cluster: with ten thousand it takes some 50 MiB while it lasts, and fifty
-// rollouts that begin together are no reason to take fifty times that.
-const plansAtOnce = 2
+const (
+	// plansAtOnce is how many runs may make their plans side by side. Most of it is waiting
+	// for the API server, and the other workers are for runs that are under way.
+	plansAtOnce = runsAtOnce / 4
+	// proofsAtOnce is how many of them may prove. A proof goes through all pods of the
+	// cluster: with ten thousand it takes some 50 MiB while it lasts.
+	proofsAtOnce = 2
+)
+
+// provers let few runs prove at a time. The zero value is open.
+type provers struct {
+	once sync.Once
+	free *semaphore.Weighted
+}
+
+// enter waits until the run may prove; then the function it returns must be called.
+// An error is that of the context.
+func (p *provers) enter(ctx context.Context) (leave func(), err error) {
+	p.once.Do(func() { p.free = semaphore.NewWeighted(proofsAtOnce) })
+	if err := p.free.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return func() { p.free.Release(1) }, nil
+}
 
 // turnstile lets few sessions in at a time. The zero value is open.
 type turnstile struct {
