@@ -36,6 +36,7 @@ type Options struct {
 	Version      string            // of this build, as every object says it; empty: none does
 	PullSecrets  []string          // of Tightrope's namespace, for the controller's image
 	Ordinary     bool              // the controller has no priority class: not every cluster lets it have one
+	Memory       string            // limit of the controller, a quantity; empty: DefaultMemory
 	NodeSelector map[string]string // of the controller's pod
 	Tolerations  []corev1.Toleration
 	// How probe pods look, as the flags of the controller take it. A pull secret must be
@@ -53,12 +54,16 @@ type Options struct {
 // LabController is the controller's image where Options name none. Only the lab has it.
 const LabController = labRegistry + "/controller"
 
+// DefaultMemory is the controller's memory limit where Options name none. docs/bench.md
+// has what it is enough for.
+const DefaultMemory = "512Mi"
+
 // labRegistry is no registry: nobody serves what is named there.
 const labRegistry = "tightrope.dev"
 
 func (o Options) withDefaults() Options {
 	for at, name := range map[*string]string{
-		&o.Controller: LabController, &o.Agent: "tightrope.dev/agent", &o.Twin: "tightrope.dev/twin",
+		&o.Controller: LabController, &o.Agent: "tightrope.dev/agent", &o.Twin: "tightrope.dev/twin", &o.Memory: DefaultMemory,
 	} {
 		if *at == "" {
 			*at = name
@@ -183,11 +188,29 @@ func (o Options) fill(deployment *unstructured.Unstructured) error {
 	if err != nil {
 		return err
 	}
+	if err := setMemory(filled, o.Memory); err != nil {
+		return err
+	}
 	delete(filled, "status")
 	unstructured.RemoveNestedField(filled, "metadata", "creationTimestamp")
 	unstructured.RemoveNestedField(filled, "spec", "template", "metadata", "creationTimestamp")
 	deployment.Object = filled
 	return nil
+}
+
+// setMemory limits the memory of the Deployment's containers. It is written as it is: a
+// chart has the name of a value in its place.
+func setMemory(deployment map[string]any, limit string) error {
+	containers, _, err := unstructured.NestedSlice(deployment, "spec", "template", "spec", "containers")
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if err := unstructured.SetNestedField(c.(map[string]any), limit, "resources", "limits", "memory"); err != nil {
+			return err
+		}
+	}
+	return unstructured.SetNestedSlice(deployment, containers, "spec", "template", "spec", "containers")
 }
 
 // limit makes the admission policy on the controller's own pods name the images that these

@@ -9,8 +9,8 @@ import (
 )
 
 // Installed reads back what a controller's Deployment was filled with: its images, its
-// pull secrets, how probe pods look and whom it is for. Where the controller's own pod
-// runs, and with which priority, is not among it.
+// pull secrets, its memory limit, how probe pods look and whom it is for. Where the
+// controller's own pod runs, and with which priority, is not among it.
 func Installed(d *appsv1.Deployment) Options {
 	o := Options{Version: d.Labels[LabelVersion]}
 	if tenants := d.Annotations[AnnotationTenants]; tenants != "" {
@@ -22,6 +22,9 @@ func Installed(d *appsv1.Deployment) Options {
 	}
 	for _, c := range pod.Containers { // there is one
 		o.Controller = c.Image
+		if limit := c.Resources.Limits.Memory(); !limit.IsZero() {
+			o.Memory = limit.String()
+		}
 		for _, arg := range c.Args {
 			o.readArg(arg)
 		}

@@ -35,7 +35,7 @@ func TestWhatWasInstalledIsReadBack(t *testing.T) {
 	elsewhere := []string{"NodeSelector", "Tolerations", "Ordinary", "Minor", "SingleTenant"} // of the controller's pod or the cluster; the last is below
 	all := Options{
 		Controller: "r.example:5000/a/controller@sha256:1", Agent: "r.example:5000/a/agent@sha256:2", Twin: "r.example:5000/a/twin@sha256:3",
-		DropsPort: 7, Version: "v1.2.3", PullSecrets: []string{"pull", "other"}, ProbePullSecrets: []string{"probes", "more"},
+		DropsPort: 7, Version: "v1.2.3", Memory: "1536Mi", PullSecrets: []string{"pull", "other"}, ProbePullSecrets: []string{"probes", "more"},
 		ProbeNodeSelector: map[string]string{"pool": "a", "empty": ""}, ProbeTolerations: []string{"gpu=yes:NoSchedule", "spot"},
 		Tenants: []string{"a", "b"},
 	}

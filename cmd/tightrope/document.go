@@ -87,7 +87,7 @@ func (s *source) notes(set *manifest.Set, all bool) []string {
 		case s.withRollout:
 			notes = append(notes, r.InWords()+": judged as if applied")
 		default:
-			notes = append(notes, r.InWords()+": not applied: judge with them by --with-rollout")
+			notes = append(notes, r.InWords()+": not applied; --with-rollout judges as if they were")
 		}
 	}
 	for i, n := range set.Notes {

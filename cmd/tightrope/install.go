@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
@@ -69,7 +70,7 @@ func newUpgradeCommand() *cobra.Command {
 		Long: "Upgrade replaces the CRDs and the controller by those of this version, and removes what only the older one\n" +
 			"had. It is refused while a rollout is under way. If anything fails, the older version is put back. What was\n" +
 			"said when it was installed stays, where it is not said again: who may make rollouts, the registry, pull secrets,\n" +
-			"and where probe pods run. --tenant adds a namespace. An empty value, as --probe-toleration=, removes.\n\n" +
+			"memory, and where probe pods run. --tenant adds a namespace. An empty value, as --probe-toleration=, removes.\n\n" +
 			"Exits 0 when this version runs, 3 if it did not come up, and 4 if it was refused.",
 		Example: "  tightrope upgrade\n  tightrope upgrade --registry registry.example.com/tightrope --probe-node-selector pool=probes",
 		Args:    cobra.NoArgs,
@@ -120,7 +121,24 @@ func (o *installOptions) registerObjects(cmd *cobra.Command) {
 	f.BoolVar(&o.deploy.SingleTenant, "single-tenant", false, "rollouts need no service account: for clusters where administrators alone make rollouts (Kubernetes below 1.30 can only do this)")
 	f.StringSliceVar(&o.deploy.Tenants, "tenant", nil, "namespace in which rollouts may be made, with a service account that is made for them; repeatable")
 	f.StringArrayVar(&o.deploy.PullSecrets, "image-pull-secret", nil, "Secret of namespace tightrope-system with which the controller's image is pulled; repeatable; empty means none any more")
+	f.Func("memory", "memory limit of the controller, such as 1Gi; left out, that of what is installed, or "+deploy.DefaultMemory, o.limitMemory)
 	o.registerProbes(cmd)
+}
+
+// leastMemory is what the controller needs to start, and to read a small cluster.
+var leastMemory = resource.MustParse("128Mi")
+
+// limitMemory reads the controller's memory limit, and refuses one that it could not start with.
+func (o *installOptions) limitMemory(s string) error {
+	limit, err := resource.ParseQuantity(s)
+	if err != nil {
+		return fmt.Errorf("%q is no quantity: write 1Gi, or 768Mi", s)
+	}
+	if limit.Cmp(leastMemory) < 0 {
+		return fmt.Errorf("%s is less than the controller needs to start: %s at least", s, &leastMemory)
+	}
+	o.deploy.Memory = limit.String()
+	return nil
 }
 
 // registerProbes registers what the controller is told of probe pods. Its own readers

@@ -15,7 +15,7 @@ import (
 func TestAnInstallationStaysAsItWasMade(t *testing.T) {
 	inTestAll(t, "four installations, one after the other; deploy reads back what it wrote by itself")
 	config := sharedLab(t)
-	installed(t, config, "--single-tenant", "--image-pull-secret", "pull", "--probe-image-pull-secret", "probes",
+	installed(t, config, "--single-tenant", "--memory", "640Mi", "--image-pull-secret", "pull", "--probe-image-pull-secret", "probes",
 		"--probe-node-selector", "kubernetes.io/os=linux", "--probe-toleration", "gpu=yes:NoSchedule")
 	get := func() *appsv1.Deployment {
 		t.Helper()

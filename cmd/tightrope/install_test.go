@@ -286,14 +286,15 @@ func TestALiveRolloutKeepsTightropeInstalled(t *testing.T) {
 // What --dry-run prints is what would be applied.
 func TestDryRunPrintsTheObjects(t *testing.T) {
 	var out, errs bytes.Buffer
-	if code := run([]string{"install", "--dry-run", "-o", "yaml", "--image-pull-secret", "pull",
+	if code := run([]string{"install", "--dry-run", "-o", "yaml", "--image-pull-secret", "pull", "--memory", "1Gi",
 		"--probe-image-pull-secret", "probes-pull", "--probe-node-selector", "pool=a,os=linux", "--probe-toleration", "gpu=yes:NoSchedule"}, &out, &errs); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, &errs)
 	}
-	contains(t, out.String(), "kind: CustomResourceDefinition", "kind: Deployment", "app.kubernetes.io/version: "+lab.Stamp, "name: pull",
+	contains(t, out.String(), "kind: CustomResourceDefinition", "kind: Deployment", "app.kubernetes.io/version: "+lab.Stamp, "name: pull", "memory: 1Gi\n",
 		"- --image-pull-secret=probes-pull", "- --probe-node-selector=os=linux", "- --probe-node-selector=pool=a", "- --probe-toleration=gpu=yes:NoSchedule")
 	for _, args := range [][]string{{"install", "-o", "yaml"}, {"install", "--dry-run=maybe"}, {"install", "--dry-run", "-o", "toml"},
-		{"install", "--dry-run", "--probe-toleration", "gpu:Never"}, {"install", "--dry-run", "--probe-node-selector", "pool"}, {"install", "--dry-run", "--probe-image-pull-secret", "No Name"}, {"uninstall", "--timeout", "0s"}} {
+		{"install", "--dry-run", "--probe-toleration", "gpu:Never"}, {"install", "--dry-run", "--probe-node-selector", "pool"}, {"install", "--dry-run", "--probe-image-pull-secret", "No Name"},
+		{"install", "--dry-run", "--memory", "much"}, {"install", "--dry-run", "--memory", "512"}, {"uninstall", "--timeout", "0s"}} {
 		if code := run(args, &out, &errs); code != exitUsage {
 			t.Errorf("%v: exit code %d, want %d", args, code, exitUsage)
 		}

@@ -61,7 +61,7 @@ func newReportShowCommand() *cobra.Command {
 }
 
 // unverifiedFile says why the report in a file is not verified.
-const unverifiedFile = "a file names no digest that its report could be held against; of a run of a cluster, tightrope rollout report NAME checks it"
+const unverifiedFile = "a file names no digest that its report could be held against; tightrope report verify checks it by the evidence beside it, and tightrope rollout report NAME checks that of a run"
 
 func newReportRenderCommand() *cobra.Command {
 	file, to := "", ""
@@ -103,7 +103,7 @@ func newRolloutReportCommand() *cobra.Command {
 			case err != nil:
 				return err
 			case to != "":
-				return errors.Join(filed(c, rep, to, unverified), t.fileEvidence(c.Context(), args[0], to))
+				return errors.Join(filed(c, rep, to, unverified), t.fileEvidence(c.Context(), c.OutOrStdout(), args[0], to))
 			}
 			return shown(c, rep, unverified)
 		},
@@ -138,8 +138,8 @@ func (t *target) meant(file string, args []string) (name string, isFile bool, er
 	return name, false, nil
 }
 
-// fileEvidence writes the evidence of a run to a folder, where it has any.
-func (t *target) fileEvidence(ctx context.Context, name, folder string) error {
+// fileEvidence writes the evidence of a run to a folder, and says so.
+func (t *target) fileEvidence(ctx context.Context, out io.Writer, name, folder string) error {
 	s, f, err := t.run(ctx, name)
 	if err != nil {
 		return steerError(ctx, err)
@@ -148,7 +148,11 @@ func (t *target) fileEvidence(ctx context.Context, name, folder string) error {
 	if err != nil {
 		return steerError(ctx, err)
 	}
-	return writeEvidence(folder, b)
+	if err := writeEvidence(folder, b); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "  %s for tightrope report verify, which makes the report from it again\n", evidenceFile)
+	return nil
 }
 
 // stored is the report of a run of the cluster, and why it is not verified; empty: it is.

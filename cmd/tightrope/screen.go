@@ -75,9 +75,14 @@ func (s *screen) progress(p scenarios.Progress) {
 	s.status(p.Status)
 }
 
-// status tells where a run is.
+// status tells where a run is. A message may go on with YAML, which one line only garbles:
+// the result shows all of it, and so does rollout status.
 func (s *screen) status(st *v1alpha1.PolicyRolloutRunStatus) {
-	text := report.Sanitize(st.Message)
+	first, _, more := strings.Cut(st.Message, "\n")
+	text := report.Sanitize(first)
+	if more {
+		text += " …"
+	}
 	switch st.Phase {
 	case "RollingBack", "RollbackFailed":
 		text = s.paint("31", text)

@@ -37,8 +37,10 @@ func TestProgressIsALineForEachStep(t *testing.T) {
 		{"a failed rollback is red", func(s *screen) { s.progress(progressOf("RollbackFailed", "rollback", "not back")) },
 			"RollbackFailed         not back", "RollbackFailed         \x1b[31mnot back\x1b[0m"},
 		{"without a message nothing trails", func(s *screen) { s.progress(progressOf("Observe", "observe", "")) }, "Observe (observe)", ""},
-		{"hostile text is one line of text", func(s *screen) { s.progress(progressOf("Canary", "few\x1b[2J", "a\nb\x1b]0;x\x07\u202ec")) },
+		{"hostile text is one line of text", func(s *screen) { s.progress(progressOf("Canary", "few\x1b[2J", "a\rb\x1b]0;x\x07\u202ec")) },
 			"Canary (few\ufffd[2J)       a b\ufffd]0;x\ufffdc", ""},
+		{"of a message with YAML, its first line", func(s *screen) { s.progress(progressOf("Refused", "", "it would be cut\nadd:\n- from:\n  - {}")) },
+			"Refused                it would be cut …", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.colour == "" {

@@ -29,7 +29,7 @@ func TestARolloutIsAppliedWhereItIsAskedFor(t *testing.T) {
 	}{
 		{explain, []string{"Yes: apps/chat-api may connect", "note: 1 policy of PolicyRollout ai/closing: not applied"}},
 		{append(explain, "--with-rollout"), []string{"No: apps/chat-api may not connect", "judged as if applied", path + ":45"}},
-		{[]string{"matrix", "-f", path, "--to", "ai"}, []string{"2 allowed", "not applied: judge with them by --with-rollout"}},
+		{[]string{"matrix", "-f", path, "--to", "ai"}, []string{"2 allowed", "not applied; --with-rollout judges as if they were"}},
 		{[]string{"matrix", "-f", path, "--to", "ai", "--with-rollout"}, []string{"1 allowed, 2 denied", "judged as if applied"}},
 		{[]string{"matrix", "-f", path, "--diff", path, "--with-rollout"}, []string{"No connection changes", "judged as if applied"}},
 		{[]string{"matrix", "-f", manifests(t, gateway), "--diff", path, "--with-rollout"}, []string{"apps/chat-api → ai/llm-gateway", "1 closed"}},

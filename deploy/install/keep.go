@@ -73,7 +73,7 @@ func (i *installer) keepPods(was deploy.Options) {
 	if o.ProbeTolerations == nil {
 		o.ProbeTolerations = was.ProbeTolerations
 	}
-	o.DropsPort = cmp.Or(o.DropsPort, was.DropsPort)
+	o.DropsPort, o.Memory = cmp.Or(o.DropsPort, was.DropsPort), cmp.Or(o.Memory, was.Memory)
 }
 
 // keepTenancy keeps whom the installation is for: tenants that are added are added to

@@ -60,7 +60,7 @@ func with(names map[string]string, version string) *deploy.Options {
 // be empty is.
 func TestAnUpgradeKeepsWhatIsNotSaidAgain(t *testing.T) {
 	was := with(inRegistry("r.example/team", "old"), "v1")
-	was.PullSecrets, was.ProbePullSecrets, was.DropsPort = []string{"pull"}, []string{"probes"}, 7
+	was.PullSecrets, was.ProbePullSecrets, was.DropsPort, was.Memory = []string{"pull"}, []string{"probes"}, 7, "1Gi"
 	was.ProbeNodeSelector, was.ProbeTolerations, was.Tenants = map[string]string{"pool": "a"}, []string{"gpu=yes:NoSchedule"}, []string{"b"}
 	known := func(registry string) (map[string]string, error) { return inRegistry(registry, "new"), nil }
 	upgraded := func(o deploy.Options) deploy.Options {
@@ -89,7 +89,7 @@ func TestAnUpgradeKeepsWhatIsNotSaidAgain(t *testing.T) {
 		t.Errorf("nothing said: %+v, want %+v", got, want)
 	}
 	said := *with(inRegistry("other.example", "new"), "v2")
-	said.PullSecrets, said.ProbePullSecrets, said.DropsPort = []string{"p"}, []string{"q"}, 8
+	said.PullSecrets, said.ProbePullSecrets, said.DropsPort, said.Memory = []string{"p"}, []string{"q"}, 8, "2Gi"
 	said.ProbeNodeSelector, said.ProbeTolerations, said.Tenants = map[string]string{"x": "y"}, []string{"t"}, []string{"a"}
 	want = said
 	want.Tenants = []string{"a", "b"}

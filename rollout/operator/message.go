@@ -64,14 +64,23 @@ func (s *session) message(t turn, cuts []v1alpha1.CutStatus) string {
 
 // outcome counts what a commit has done.
 func (p *Plan) outcome() string {
-	removed := len(p.Removed())
+	there, removed := policyCount(len(p.Candidates))+" in force", len(p.Removed())
 	switch {
 	case removed == 0:
-		return fmt.Sprintf("%d policies are in force", len(p.Candidates))
+		return there
 	case len(p.Candidates) == 0:
-		return fmt.Sprintf("%d policies are removed", removed)
+		return policyCount(removed) + " removed"
+	case removed == 1:
+		return there + ", 1 is removed"
 	}
-	return fmt.Sprintf("%d policies are in force, %d are removed", len(p.Candidates), removed)
+	return fmt.Sprintf("%s, %d are removed", there, removed)
+}
+
+func policyCount(n int) string {
+	if n == 1 {
+		return "1 policy is"
+	}
+	return fmt.Sprintf("%d policies are", n)
 }
 
 // heldMessage names the leaks and the ways on.

@@ -43,7 +43,7 @@ func (r *RunReconciler) readProfile(ctx context.Context) (timings, string) {
 	ctx, stop := context.WithTimeout(ctx, profileWithin)
 	defer stop()
 	none := func(format string, args ...any) (timings, string) {
-		return timings{}, "measured by this run's preflight, from defaults on: " + fmt.Sprintf(format, args...)
+		return timings{}, "measured by this run's preflight, which began with the defaults: " + fmt.Sprintf(format, args...)
 	}
 	var p v1alpha1.EnforcementProfile
 	err := r.Live.Get(ctx, types.NamespacedName{Name: v1alpha1.ProfileName}, &p)

@@ -86,6 +86,13 @@ func (p Preview) inForce() bool {
 		!slices.ContainsFunc(p.Summary.Selected, func(s rollout.Selection) bool { return !s.InForce })
 }
 
+func policies(n int) string {
+	if n == 1 {
+		return "1 policy"
+	}
+	return fmt.Sprintf("%d policies", n)
+}
+
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

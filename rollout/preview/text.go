@@ -44,7 +44,7 @@ func (p *page) line(format string, args ...any) {
 // how it would go.
 func (p Preview) WriteText(w io.Writer) error {
 	out := &page{w: w}
-	out.line("Plan of %s: %d policies on %d pods, digest %s", p.Rollout, len(p.Summary.Selected), p.Pods, p.Digest)
+	out.line("Plan of %s: %s, judged among %s, digest %s", p.Rollout, policies(len(p.Summary.Selected)), count(p.Pods, "pod"), p.Digest)
 	p.writePaths(out)
 	p.writeTested(out)
 	p.writeChanges(out)

@@ -324,7 +324,7 @@ func TestStatusIsForPeople(t *testing.T) {
 	ro, run := pair(v1alpha1.PhaseCanary, v1alpha1.IntentPause)
 	ro.CreationTimestamp = metav1.NewTime(time.Now().Add(-3 * time.Minute))
 	ro.Status.Message, ro.Status.Stage = "held \x1b[31mup\nby more", "few"
-	run.Status.Stage, run.Status.Cause, run.Status.Message = "few", "Paused", "paused in \x1b[2Jfew"
+	run.Status.Stage, run.Status.Cause, run.Status.Message = "few", "Paused", "paused in \x1b[2Jfew\n- from:\n  - podSelector: {}"
 	run.Status.Cuts, run.Status.CutCount = []v1alpha1.CutStatus{{Path: "a to b", Phase: "few", Rule: "x egress"}}, 3
 	meta.SetStatusCondition(&run.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionPaused, Status: metav1.ConditionTrue, Reason: "Intent"})
 	var table, status bytes.Buffer
@@ -332,8 +332,9 @@ func TestStatusIsForPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, wants := range map[string][]string{
-		table.String():  {"NAMESPACE   NAME   PHASE    STAGE   AGE   MESSAGE", "RUN   COMMITTED", "ai          r      Canary   few     3m", "r-1"},
-		status.String(): {"generation 2, attempt 1, intent Pause", "Canary, stage few, cause Paused", "Paused:   yes", "a to b in few: x egress", "and 2 more"},
+		table.String(): {"NAMESPACE   NAME   PHASE    STAGE   AGE   MESSAGE", "RUN   COMMITTED", "ai          r      Canary   few     3m", "r-1"},
+		status.String(): {"generation 2, attempt 1, intent Pause", "Canary, stage few, cause Paused", "Paused:   yes", "a to b in few: x egress", "and 2 more",
+			"\n          - from:\n            - podSelector: {}\n"},
 	} {
 		for _, want := range wants {
 			if !strings.Contains(text, want) {

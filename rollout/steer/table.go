@@ -56,6 +56,17 @@ func line(w io.Writer, cells []string) {
 	fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t")) // tabwriter tells of failures when it is flushed
 }
 
+// writeIndented writes a line of a text that may be YAML: there the blanks that it begins
+// with mean something, and Sanitize leaves none.
+func writeIndented(w io.Writer, key, text string) {
+	words := strings.TrimLeft(text, " ")
+	indent := min(len(text)-len(words), mostIndent)
+	fmt.Fprintf(w, "%s\t%s%s\n", report.Sanitize(key), strings.Repeat(" ", indent), report.Sanitize(words))
+}
+
+// mostIndent is deeper than any policy.
+const mostIndent = 40
+
 func age(t time.Time) string {
 	if t.IsZero() {
 		return "<unknown>"
@@ -88,7 +99,7 @@ func WriteStatus(w io.Writer, f Found) error {
 			if i > 0 {
 				key = ""
 			}
-			line(t, []string{key, one})
+			writeIndented(t, key, one)
 		}
 	}
 	if ro := f.Rollout; ro != nil {
