@@ -280,14 +280,20 @@ func (b *Book) date(l *Latencies, s *evidence.Stamp) {
 
 // gap carries a decision into the report that nothing is known of.
 func (b *Book) gap(g *evidence.Gap, at time.Time) {
-	b.Gaps = append(b.Gaps, at)
 	t := &evidence.Turn{At: b.State, Next: g.Next}
+	if !t.Toggles() { // a pause rests on nothing that could be seen
+		b.Gaps = append(b.Gaps, at)
+	}
 	if g.Next.Cause != rollout.CauseInPlace && b.along(g.Next) > b.along(b.State) {
 		b.unproved = at
 	}
 	b.State = g.Next
 	b.Phase(b.phaseName(t), b.scope(t.Next).String(), leaving(t), at)
 	b.Report.Message, b.Report.Cause, b.Report.Result = g.Message, string(g.Next.Cause), g.Next.Result()
+	switch {
+	case g.Next.Phase == v1alpha1.PhaseRolledBack, g.Next.Phase == v1alpha1.PhaseRollbackFailed, g.Next.Cause == rollout.CauseBaselineChanged:
+		b.unseenLast("nothing tells whether it was seen to work when the rollback ended")
+	}
 	if g.Next.Phase.Terminal() {
 		b.End(at)
 	}

@@ -78,4 +78,9 @@ func TestTheEndOfARollbackIsToldAsItWasSeen(t *testing.T) {
 	if got := x.book.Report.Paths[2]; got.Finding != Inconclusive || !strings.Contains(got.Note, "nobody looked at it") {
 		t.Errorf("nobody looked: %s (%s)", got.Finding, got.Note)
 	}
+	x = rolledBackTo(t, func(*Book) *evidence.Look { return looking(rollout.Nobody, "") })
+	x.add(t, evidence.Entry{Gap: &evidence.Gap{Next: x.book.State}}) // the controller was stopped before it had written down what it saw
+	if got := x.book.Report.Paths[2]; got.Finding != Inconclusive || !strings.Contains(got.Note, "nothing tells") {
+		t.Errorf("nothing is known of the end: %s (%s)", got.Finding, got.Note)
+	}
 }

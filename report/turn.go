@@ -129,10 +129,11 @@ func (b *Book) cuts(t *evidence.Turn, judged []evidence.Judged, at time.Time) er
 // fails for a reason that no policy has to do with, is no cut, and does not hold either.
 func (b *Book) measuredLast(t *evidence.Turn, judged []evidence.Judged) {
 	restored := t.At.Phase == v1alpha1.PhaseRollingBack
-	if t.Look == nil {
-		for i := range b.rows {
-			b.lastOf(&evidence.Look{}, &evidence.Check{Row: i, Gone: "nobody looked at it when the rollback ended"}, restored)
-		}
+	switch {
+	case t.Look == nil && restored:
+		b.unseenLast("nobody looked at it when the rollback ended")
+		return
+	case t.Look == nil:
 		return
 	}
 	b.UnprovedLast(t.Look, judged)
@@ -140,6 +141,13 @@ func (b *Book) measuredLast(t *evidence.Turn, judged []evidence.Judged) {
 		if c := &t.Look.Checks[i]; c.Row >= 0 && c.Row < len(b.rows) {
 			b.lastOf(t.Look, c, restored)
 		}
+	}
+}
+
+// unseenLast is measuredLast of a rollback of whose end nothing is known, and why.
+func (b *Book) unseenLast(why string) {
+	for i := range b.rows {
+		b.lastOf(&evidence.Look{}, &evidence.Check{Row: i, Gone: why}, true)
 	}
 }
 

@@ -310,7 +310,7 @@ func (r *RunReconciler) lastEvidence(ctx context.Context, run *v1alpha1.PolicyRo
 	if !rec.Begun() {
 		return "", head, nil
 	}
-	rec.catchUp(run)
+	r.catchUp(ctx, run, s)
 	rec.links.GiveUp()
 	if rec.links.Pending() > 0 {
 		rec.closeWindow(time.Now())

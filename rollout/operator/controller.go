@@ -203,6 +203,9 @@ func (r *RunReconciler) pass(ctx context.Context, run *v1alpha1.PolicyRolloutRun
 		r.drop(client.ObjectKeyFromObject(run)) // what is known of the chain is read anew
 		return 0, unknown
 	}
+	if unknown == nil {
+		r.catchUp(ctx, run, s)
+	}
 	s.acceptCuts = run.Spec.AcceptCuts
 	s.caughtUp(w)
 	s.hold(isPaused(run, at), time.Now())

@@ -21,6 +21,7 @@ import (
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/verdict"
 )
 
@@ -107,8 +108,8 @@ func foresee(ctx context.Context, api client.Reader, others *OtherKinds, c Clust
 	made = made.pinned()
 	seen := &applied{Reader: api, made: made}
 	no := &refusal{}
-	if ro := made.Rollout; len(ro.Name) > maxRolloutName {
-		no.add("%s", longName(ro.Name))
+	if ro := made.Rollout; planner.LongName(ro.Name) != "" {
+		no.add("%s", planner.LongName(ro.Name))
 	} else {
 		r := &RunReconciler{Reader: seen, Live: seen, Others: others, SingleTenant: singleTenant, unsent: unsent{}}
 		no = r.foresee(ctx, runFor(ro), worldOf(c))

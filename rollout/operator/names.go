@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	// maxRolloutName leaves room for the suffix of the run's name, which is also
-	// a label value, and for the names of the run's objects.
-	maxRolloutName = 40
 	// firstAttempt is the attempt of a generation's first run: see wantedAttempt.
 	firstAttempt = 1
 	// firstWave of an attempt.

@@ -6,6 +6,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 )
 
 func TestARunNameIsOfOneRolloutGenerationAndAttempt(t *testing.T) {
@@ -25,7 +27,7 @@ func TestARunNameIsOfOneRolloutGenerationAndAttempt(t *testing.T) {
 	if len(seen) != 2*20*3 {
 		t.Errorf("%d names for %d runs", len(seen), 2*20*3)
 	}
-	longest := RunName(strings.Repeat("x", maxRolloutName), "u", 1<<62, 1)
+	longest := RunName(strings.Repeat("x", planner.MaxName), "u", 1<<62, 1)
 	if bad := validation.IsValidLabelValue(longest); len(bad) > 0 {
 		t.Errorf("%s is no label value: %v", longest, bad)
 	}

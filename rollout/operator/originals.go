@@ -89,6 +89,8 @@ func (x wish) upon(have *networkingv1.NetworkPolicy) (wish, bool) {
 	switch {
 	case have == nil || have.UID != x.original.UID:
 		return x, false
+	case x.hold == rollout.Gone && x.original.became(have):
+		return x, false // held in its commit: to let go of it for a second time would look like a rollback
 	case x.original.made(have, x.run):
 		return x, true
 	}

@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -23,14 +22,14 @@ import (
 	"github.com/tightrope-dev/tightrope/probes"
 	"github.com/tightrope-dev/tightrope/probes/pods"
 	"github.com/tightrope-dev/tightrope/rollout/plan"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 )
 
 func TestOurLabelsAreNoIdentitys(t *testing.T) {
-	no := &refusal{}
-	no.addReserved(&v1alpha1.ConnectivitySuite{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: v1alpha1.ConnectivitySuiteSpec{Identities: []v1alpha1.Identity{
+	no := &refusal{reasons: planner.Reserved("s", []v1alpha1.Identity{
 		{Name: controlIdentity, Namespace: "a"}, {Name: "x", Namespace: "a", Labels: map[string]string{v1alpha1.LabelRole: "web", "app": "x"}},
 		{Name: "dns", Namespace: "kube-system", Labels: map[string]string{"k8s-app": "kube-dns"}},
-	}}})
+	})}
 	if got := no.Error(); len(no.reasons) != 3 || !strings.Contains(got, `identity "dns" lives in namespace kube-system, which is protected`) || !strings.Contains(got, `identity "tightrope-control" is called like one of Tightrope's own pods`) || !strings.Contains(got, `identity "x" has label tightrope.dev/role`) {
 		t.Errorf("refused %q", got)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -19,12 +18,6 @@ import (
 )
 
 var defaultLimits = planner.Limits
-
-// ourPrefix is that of every label key of ours.
-const ourPrefix = "tightrope.dev/"
-
-// always are namespaces that no rollout may write to.
-var always = []string{"kube-system", "kube-public", "kube-node-lease", v1alpha1.SystemNamespace}
 
 // planRun makes the plan of a run from the rollout, its suites and the cluster.
 // A *refusal says what a person has to change; any other error is worth a retry.
@@ -54,7 +47,7 @@ func (r *RunReconciler) planRun(ctx context.Context, run *v1alpha1.PolicyRollout
 	}
 	paths := 0
 	for i := range suites {
-		no.addReserved(&suites[i])
+		no.reasons = append(no.reasons, planner.Reserved(suites[i].Name, suites[i].Spec.Identities)...)
 		paths += len(suites[i].Spec.Paths)
 	}
 	if why := planner.TooManyPaths(paths); why != "" {
@@ -144,24 +137,6 @@ func (r *RunReconciler) readSuites(ctx context.Context, ro *v1alpha1.PolicyRollo
 	return out, nil
 }
 
-// addReserved refuses identities that would be taken for pods of ours, and probe pods
-// where nobody may write.
-func (no *refusal) addReserved(suite *v1alpha1.ConnectivitySuite) {
-	for _, id := range suite.Spec.Identities {
-		if strings.HasPrefix(id.Name, "tightrope-") {
-			no.add("suite %s: identity %q is called like one of Tightrope's own pods: choose a name that does not begin with tightrope-", suite.Name, id.Name)
-		}
-		for _, key := range sortedKeys(id.Labels) {
-			if strings.HasPrefix(key, ourPrefix) {
-				no.add("suite %s: identity %q has label %s: labels under %s mark Tightrope's own objects, and no workload has them", suite.Name, id.Name, key, ourPrefix)
-			}
-		}
-		if slices.Contains(always, id.Namespace) {
-			no.add("suite %s: identity %q lives in namespace %s, which is protected: no probe pod may be there", suite.Name, id.Name, id.Namespace)
-		}
-	}
-}
-
 // addSuite collects identities and paths and checks that they lead somewhere.
 func (p *Plan) addSuite(suite *v1alpha1.ConnectivitySuite, w *world, no *refusal) {
 	for _, id := range suite.Spec.Identities {
@@ -235,34 +210,9 @@ func (r *RunReconciler) readCandidates(ctx context.Context, ro *v1alpha1.PolicyR
 		}
 		out = policiesFrom(&cm, no)
 	}
-	no.addMisplaced(ro, out)
+	no.reasons = append(no.reasons, planner.Misplaced(&ro.Spec, out)...)
 	for _, c := range out {
 		no.reasons = append(no.reasons, rollout.Unkept(c, &ro.Spec)...)
 	}
 	return out, nil
-}
-
-// addMisplaced refuses policies where no rollout may write, and those that the rollout
-// names twice.
-func (no *refusal) addMisplaced(ro *v1alpha1.PolicyRollout, candidates []*networkingv1.NetworkPolicy) {
-	protected := append(slices.Clone(always), ro.Spec.ProtectedNamespaces...)
-	seen := map[string]bool{}
-	check := func(key, namespace, twice string) {
-		if slices.Contains(protected, namespace) {
-			no.add("policy %s is in namespace %s, which is protected: no rollout may write there", key, namespace)
-		}
-		if seen[key] {
-			no.add("policy %s %s", key, twice)
-		}
-		seen[key] = true
-	}
-	for _, c := range candidates {
-		check(c.Namespace+"/"+c.Name, c.Namespace, "is in the rollout twice")
-	}
-	for _, ref := range ro.Spec.Policies.Remove {
-		check(ref.Key(), ref.Namespace, "is in spec.policies.remove, and in the rollout a second time")
-	}
-	if len(seen) == 0 {
-		no.add("the rollout has no policies: nothing to roll out")
-	}
 }

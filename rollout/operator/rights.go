@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -56,7 +57,7 @@ type demands map[authorizationv1.ResourceAttributes]bool
 
 // in demands rights in a namespace; in a protected one none helps.
 func (d demands) in(namespace string, all ...[]verbs) {
-	if slices.Contains(always, namespace) {
+	if slices.Contains(planner.Protected, namespace) {
 		return
 	}
 	d.add(namespace, all...)

@@ -51,6 +51,8 @@ type session struct {
 	labelTime  time.Duration // and a label of a pod
 	resumed    bool          // from what a process before this one wrote down
 
+	sent *turn // the newest decision whose write was not answered: it may be stored; nil: all were
+
 	restoring
 	ahead
 	acceptCuts []string // paths that a person accepts to be cut by a rollback

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -70,8 +71,8 @@ func (r *RolloutReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if ro.DeletionTimestamp != nil {
 		return ctrl.Result{}, nil // the runs are ours to collect; each takes its change back first
 	}
-	if len(ro.Name) > maxRolloutName {
-		return ctrl.Result{}, r.summarise(ctx, &ro, refusedRun("%s", longName(ro.Name)), progress{}, "")
+	if why := planner.LongName(ro.Name); why != "" {
+		return ctrl.Result{}, r.summarise(ctx, &ro, refusedRun("%s", why), progress{}, "")
 	}
 	var runs v1alpha1.PolicyRolloutRunList
 	if err := r.Live.List(ctx, &runs, client.InNamespace(ro.Namespace)); err != nil {
@@ -172,11 +173,6 @@ func (r *RolloutReconciler) ensureRun(ctx context.Context, ro *v1alpha1.PolicyRo
 // name alone would hand the verdict of a deleted rollout on to its successor.
 func tries(run *v1alpha1.PolicyRolloutRun, ro *v1alpha1.PolicyRollout) bool {
 	return metav1.IsControlledBy(run, ro) && run.Spec.RolloutRef.UID == ro.UID && run.Spec.Generation == ro.Generation
-}
-
-// longName says that the runs of a rollout could have no name.
-func longName(rollout string) string {
-	return fmt.Sprintf("the name is too long: %q has %d characters, at most %d leave room for the names of its runs; give the rollout a shorter name", rollout, len(rollout), maxRolloutName)
 }
 
 // refusedRun stands for the run that a rollout cannot have, and says why.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
+	"github.com/tightrope-dev/tightrope/rollout/planner"
 	"github.com/tightrope-dev/tightrope/rollout/writer"
 )
 
@@ -75,7 +76,7 @@ func TestARolloutTakesOnlyItsOwnRun(t *testing.T) {
 }
 
 func TestARolloutWithALongNameIsRefused(t *testing.T) {
-	long := strings.Repeat("x", maxRolloutName+1)
+	long := strings.Repeat("x", planner.MaxName+1)
 	st := reconcileRollout(t, fakeAPI(interceptor.Funcs{}, aRollout(long, "u")), long)
 	stalled := meta.FindStatusCondition(st.Conditions, "Stalled")
 	if st.Phase != v1alpha1.PhaseRefused || stalled == nil || !strings.Contains(stalled.Message, "has 41 characters, at most 40") {

@@ -74,26 +74,31 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 			return false, err
 		}
 	}
-	var cuts []foundCut
-	if t.next.Cause == rollout.CauseCut && t.at.Cause != rollout.CauseCut {
-		cuts = findCuts(t.picture, t.cells, s.stepName(t.at), s.tightened)
-	}
+	cuts := s.cutsOf(t)
 	s.fillStatus(run, t, cuts)
 	if first {
 		head := s.record.links.Flight().Head
 		run.Status.Evidence.Head, run.Status.Evidence.Chunks = head.Digest, int32(head.Chunks)
 	}
+	s.sent = &t
 	if err := r.deciding().Write.UpdateStatus(ctx, run); err != nil {
 		return false, fmt.Errorf("record phase %s of run %s: %w", t.next.Phase, run.Name, err)
 	}
-	now := time.Now()
-	s.undated = cuts
-	switch {
-	case first:
+	if first {
 		if err := s.seeEvidence(run); err != nil {
 			return false, err
 		}
-	case s.record.Begun():
+	}
+	r.recorded(ctx, run, s, t, cuts, first)
+	return true, nil
+}
+
+// recorded does what follows from a decision once the status has it. One that is part of
+// the evidence already is not written down again.
+func (r *RunReconciler) recorded(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session, t turn, cuts []foundCut, known bool) {
+	now := time.Now()
+	s.sent, s.undated = nil, cuts
+	if !known && s.record.Begun() {
 		s.record.log(evidence.Entry{Turn: s.decision(t, run.Status.Message, s.record.cuts(cuts, now))}, now)
 		s.record.urgent = s.record.urgent || !t.toggles()
 	}
@@ -102,7 +107,24 @@ func (r *RunReconciler) advance(ctx context.Context, run *v1alpha1.PolicyRollout
 	if t.next.Phase == v1alpha1.PhasePreflight && t.at.Phase == v1alpha1.PhaseObserve {
 		s.planAgain()
 	}
-	return true, nil
+}
+
+// catchUp notes a decision that the status has and the evidence has not: one of ours
+// whose answer was lost, or one of which nothing else is known.
+func (r *RunReconciler) catchUp(ctx context.Context, run *v1alpha1.PolicyRolloutRun, s *session) {
+	if t, at := s.sent, stateOf(run); t != nil && t.next == at {
+		s.owed = nil
+		r.recorded(ctx, run, s, *t, s.cutsOf(*t), s.record.Book.State == at)
+	}
+	s.record.catchUp(run)
+}
+
+// cutsOf are the cuts that a decision is made for, if it is the first that knows of them.
+func (s *session) cutsOf(t turn) []foundCut {
+	if t.next.Cause != rollout.CauseCut || t.at.Cause == rollout.CauseCut {
+		return nil
+	}
+	return findCuts(t.picture, t.cells, s.stepName(t.at), s.tightened)
 }
 
 // planAgain forgets the plan, because the baseline it was made for has changed

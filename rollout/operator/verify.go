@@ -144,7 +144,7 @@ func (x *verifier) prepare(ctx context.Context) (err error) {
 	p := &Plan{Plan: plan.Plan{Run: owner.Name, RunUID: owner.UID, PodEnding: plan.PodEnding, Home: owner.Name, Interval: planner.Interval, Timeout: planner.Timeout, Budget: planner.Budget}}
 	no := &refusal{}
 	for _, s := range x.Suites {
-		no.addReserved(&s)
+		no.reasons = append(no.reasons, planner.Reserved(s.Name, s.Spec.Identities)...)
 		p.addSuite(&s, x.world, no)
 	}
 	p.only(x.Paths, no)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/rollout"
@@ -152,9 +153,7 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	for _, key := range settled.Unmarked() {
 		p.Notes = append(p.Notes, fmt.Sprintf("policy %s is in force with other labels or annotations: the rollout leaves those as they are, because no traffic depends on them; write them with kubectl label or annotate", key))
 	}
-	for _, c := range r.Candidates {
-		p.Summary.Refusals = append(p.Summary.Refusals, rollout.Unkept(c.Object, &r.Object.Spec)...)
-	}
+	p.Summary.Refusals = append(p.Summary.Refusals, refused(set, r)...)
 	p.Summary.Refusals = append(p.Summary.Refusals, rollout.UnknownFirst(r.Object.Spec.Waves, namespaces(change))...)
 	if why := planner.TooManyPaths(len(paths)); why != "" {
 		p.Summary.Refusals = append(p.Summary.Refusals, why)
@@ -174,6 +173,27 @@ func Of(set *manifest.Set, r manifest.Rollout) (Preview, error) {
 	p.Controller = p.act()
 	p.Findings = findings(set, r)
 	return p, nil
+}
+
+// refused is what the controller refuses of a rollout and its suites, whatever the cluster is.
+func refused(set *manifest.Set, r manifest.Rollout) []string {
+	ro := *r.Object
+	ro.Namespace = r.Namespace // a manifest may leave it out
+	_, all := planner.Begin(&ro)
+	if why := planner.LongName(ro.Name); why != "" {
+		all = append(all, why)
+	}
+	for _, ref := range ro.Spec.Suites {
+		if suite := (&targets{set: set}).suite(r.Namespace, ref.Name); suite != nil { // else edges says so
+			all = append(all, planner.Reserved(ref.Name, suite.Spec.Identities)...)
+		}
+	}
+	var candidates []*networkingv1.NetworkPolicy
+	for _, c := range r.Candidates {
+		candidates = append(candidates, c.Object)
+		all = append(all, rollout.Unkept(c.Object, &ro.Spec)...)
+	}
+	return append(all, planner.Misplaced(&ro.Spec, candidates)...)
 }
 
 // namespaces that a change has policies in, or takes some from, sorted.

@@ -330,3 +330,22 @@ func TestLabelsOfACandidateAreDecided(t *testing.T) {
 		t.Errorf("with a label of ours it is %s: %q", p.Result(), p.Summary.Refusals)
 	}
 }
+
+// What the controller refuses of the rollout and its suites alone, plan refuses in the same
+// words: to say that every path would keep working sends people to apply it.
+func TestWhatNoClusterAcceptsIsRefused(t *testing.T) {
+	for what, tt := range map[string]struct{ old, new, want string }{
+		"a namespace that is protected":        {"namespace: ai\n      spec:", "namespace: kube-public\n      spec:", "policy kube-public/gateway is in namespace kube-public, which is protected"},
+		"one that the rollout protects":        {"  suites: [{name: paths}]", "  suites: [{name: paths}]\n  protectedNamespaces: [ai]", "policy ai/gateway is in namespace ai, which is protected"},
+		"an interval in which nothing answers": {"  suites: [{name: paths}]", "  suites: [{name: paths}]\n  analysis: {interval: 1ms}", "must be at least 10ms"},
+		"a budget that is no number":           {"  suites: [{name: paths}]", "  suites: [{name: paths}]\n  analysis: {falseRollbackBudget: none}", `analysis.falseRollbackBudget is "none"`},
+		"probe pods where nobody may write":    {"name: stranger, namespace: ai", "name: stranger, namespace: kube-system", `identity "stranger" lives in namespace kube-system, which is protected`},
+		"probe pods that look like our own":    {"labels: {app: stranger}", "labels: {tightrope.dev/role: x}", `identity "stranger" has label tightrope.dev/role`},
+		"a name that leaves no room":           {"metadata: {name: r, ", "metadata: {name: " + strings.Repeat("r", 41) + ", ", "has 41 characters, at most 40"},
+	} {
+		p := preview(t, "FROM", "app", "TO", "gateway", "EXPECT", "Allow", tt.old, tt.new)
+		if p.Result() != Refused || p.Controller != Refuse || !slices.ContainsFunc(p.Refusals(), func(why string) bool { return strings.Contains(why, tt.want) }) {
+			t.Errorf("%s: result %s, refused %q, want %q", what, p.Result(), p.Refusals(), tt.want)
+		}
+	}
+}
