@@ -75,23 +75,19 @@ func (c Check) checkID() error {
 // asks it before, because an agent that finds such a check in its plan never tries
 // it: it reports the check as Unsent, with this text as the detail.
 func (c Check) Validate() error {
-	switch over := c.Type + "/" + c.Protocol; over {
-	case "TCP/TCP", "HTTP/TCP", "DNS/TCP", "DNS/UDP":
-	case "Stream/TCP":
-		if c.Named() {
-			return errors.New("a stream needs an address, and not a name: it would be another one after each look-up")
-		}
-	default:
-		return fmt.Errorf("type and protocol %.20q are none of TCP/TCP, HTTP/TCP, DNS/TCP, DNS/UDP and Stream/TCP", over)
-	}
+	traits := c.traits()
 	switch {
+	case !traits.Carries(c.Protocol):
+		return fmt.Errorf("type and protocol %.40q are none that this release can try", c.Type+"/"+c.Protocol)
+	case c.Type == Stream && c.Named():
+		return errors.New("a stream needs an address, and not a name: it would be another one after each look-up")
 	case c.Host == "" || len(c.Host) > 253 || !plain(c.Host):
 		return fmt.Errorf("host %.60q is neither an address nor a name", c.Host)
 	case c.Port < 1 || c.Port > 65535:
 		return fmt.Errorf("port %d is not from 1 to 65535", c.Port)
-	case c.Type == "HTTP" && (!strings.HasPrefix(c.Path, "/") || len(c.Path) > 2048 || !plain(c.Path)):
+	case traits.Path != "" && (!strings.HasPrefix(c.Path, "/") || len(c.Path) > 2048 || !plain(c.Path)):
 		return fmt.Errorf("path %.60q is not a / and up to 2047 printable ASCII characters", c.Path)
-	case c.Type == "DNS" && (c.Query == "" || len(c.Query) > 254 || !plain(c.Query)):
+	case traits.AsksNames && (c.Query == "" || len(c.Query) > 254 || !plain(c.Query)):
 		return errors.New("a DNS check needs the name to ask for in query, 1 to 254 printable ASCII characters")
 	}
 	return c.checkID()

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"net/netip"
 	"time"
+
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 )
 
 // Plan is all that a probe agent is told: what to try and how often. It comes
@@ -29,13 +31,28 @@ type Confirmation struct {
 
 // Check is one thing to try, over and over.
 type Check struct {
-	ID       string `json:"id"`             // unique in the plan; chosen by the operator
-	Type     string `json:"type"`           // TCP, HTTP, DNS, or Stream: one connection that stays open, over which every attempt asks
-	Protocol string `json:"protocol"`       // TCP or UDP: DNS is asked over either
-	Host     string `json:"host"`           // an address, or a name to resolve afresh on each attempt
-	Port     int32  `json:"port"`           // 1 to 65535
-	Path     string `json:"path,omitempty"` // of an HTTP request
-	Query    string `json:"query,omitempty"`
+	ID       string `json:"id"`              // unique in the plan; chosen by the operator
+	Type     string `json:"type"`            // a v1alpha1.ProbeType, or Stream
+	Protocol string `json:"protocol"`        // TCP or UDP: DNS is asked over either
+	Host     string `json:"host"`            // an address, or a name to resolve afresh on each attempt
+	Port     int32  `json:"port"`            // 1 to 65535
+	Path     string `json:"path,omitempty"`  // where the type takes one
+	Query    string `json:"query,omitempty"` // where the type asks for a name
+}
+
+// Stream is a type of check that no suite asks for: one connection that stays open,
+// over which every attempt asks.
+const Stream = "Stream"
+
+// traits of the check's type; the zero traits where it does not exist.
+func (c Check) traits() v1alpha1.ProbeTraits {
+	switch c.Type {
+	case Stream:
+		return v1alpha1.ProbeTraits{Type: Stream, Over: []string{"TCP"}, Proves: v1alpha1.ProvesReply}
+	case "": // a plan says what it means
+		return v1alpha1.ProbeTraits{}
+	}
+	return v1alpha1.ProbeType(c.Type).Traits()
 }
 
 // Named reports whether the host is a name, which is looked up for each attempt.

@@ -53,11 +53,11 @@ func (p *positions) checkTarget(at string, path v1alpha1.Path, t *Topology) {
 		p.add(at+".port", "Service %s/%s has no port %d/%s: a path names the Service's port, not the container's", to.Namespace, to.Name, to.Port, cmp.Or(to.Protocol, "TCP"))
 		return
 	}
-	if path.Probe.Type != v1alpha1.ProbeHTTP {
+	if path.Probe.Type.Traits().Path == "" {
 		return
 	}
 	if profile, err := catalog.Get(workload.Profile); err == nil {
-		if why, forbidden := profile.Forbids("GET", cmp.Or(path.Probe.Path, "/")); forbidden {
+		if why, forbidden := profile.Forbids("GET", cmp.Or(path.Probe.Path, path.Probe.Type.Traits().Path)); forbidden {
 			p.add(strings.TrimSuffix(at, ".to.service")+".probe.path", "GET %s of %s is never safe to probe: %s; use %s", strict.Show(path.Probe.Path), profile.Name, why, profile.Probe.Path)
 		}
 	}

@@ -115,19 +115,19 @@ func unstorable(r rune) bool {
 
 func (f *Faults) probe(at string, path v1alpha1.Path) {
 	probe, udp := path.Probe, path.To.Service.Protocol == string(corev1.ProtocolUDP)
-	switch probe.Type {
-	case "", v1alpha1.ProbeTCP, v1alpha1.ProbeHTTP:
-		if udp {
-			f.Add(at+".probe.type", "over UDP only DNS can be tried: silence to anything else proves nothing")
-		}
-	case v1alpha1.ProbeDNS:
-	default:
-		f.Add(at+".probe.type", "%q is not TCP, HTTP or DNS", Show(string(probe.Type)))
+	traits, having := probe.Type.Traits(), v1alpha1.ProbeTypesWith
+	switch {
+	case traits.Proves == v1alpha1.ProvesNothing:
+		f.Add(at+".probe.type", "%q is none of %s", Show(string(probe.Type)), having(func(v1alpha1.ProbeTraits) bool { return true }))
+	case udp && !traits.Carries("UDP"):
+		f.Add(at+".probe.type", "over UDP only %s can be tried: silence to anything else proves nothing",
+			having(func(t v1alpha1.ProbeTraits) bool { return t.Carries("UDP") }))
 	}
-	if probe.Path != "" && (probe.Type != v1alpha1.ProbeHTTP || !strings.HasPrefix(probe.Path, "/")) {
-		f.Add(at+".probe.path", "%s: only an HTTP probe has a path, and it starts with /", Show(probe.Path))
+	if probe.Path != "" && (traits.Path == "" || !strings.HasPrefix(probe.Path, "/")) {
+		f.Add(at+".probe.path", "%s: only these probes have a path, and it starts with /: %s", Show(probe.Path),
+			having(func(t v1alpha1.ProbeTraits) bool { return t.Path != "" }))
 	}
-	if probe.Query != "" && probe.Type != v1alpha1.ProbeDNS {
+	if probe.Query != "" && !traits.AsksNames {
 		f.Add(at+".probe.query", "only a DNS probe asks for a name")
 	}
 }

@@ -88,18 +88,6 @@ const (
 	CriticalityWarning  Criticality = "Warning"
 )
 
-// ProbeType is the protocol of an attempt.
-//
-// +kubebuilder:validation:Enum=TCP;HTTP;DNS
-type ProbeType string
-
-// The probe types. Empty means TCP.
-const (
-	ProbeTCP  ProbeType = "TCP"
-	ProbeHTTP ProbeType = "HTTP"
-	ProbeDNS  ProbeType = "DNS"
-)
-
 // Path is one connection that must, or must not, work.
 type Path struct {
 	// Name is shown to people; any text. It is escaped wherever it is printed.
@@ -138,15 +126,6 @@ type ServiceTarget struct {
 	// Protocol of that port; empty means TCP.
 	// +kubebuilder:validation:Enum=TCP;UDP
 	Protocol string `json:"protocol,omitempty"`
-}
-
-// Probe is how a path is tried.
-type Probe struct {
-	Type ProbeType `json:"type,omitempty"`
-	// Path of an HTTP probe; empty means "/".
-	Path string `json:"path,omitempty"`
-	// Query is the name a DNS probe asks for; empty means the API server's Service.
-	Query string `json:"query,omitempty"`
 }
 
 // Witness is an identity that must get through to the target of a Deny path in

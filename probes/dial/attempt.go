@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tightrope-dev/tightrope/api/v1alpha1"
 	"github.com/tightrope-dev/tightrope/probes"
 )
 
@@ -32,16 +33,6 @@ type Attempt struct {
 	heard       bool      // a byte of the target
 	exchange    *exchange // over a stream; nil: it has a socket of its own
 	result      Result
-}
-
-// talk is what is said to a target that is connected to, and what is heard.
-type talk interface {
-	request() []byte
-	// hear takes one datagram, or more of a stream, and returns what it says; false
-	// if that is not yet an answer.
-	hear(data []byte) (Result, bool)
-	// broken is the detail of a stream that ended with no answer.
-	broken() string
 }
 
 // Stop gives the attempt up. It is then never told how it ended.
@@ -71,20 +62,17 @@ func (a *Attempt) OutOfTime() Result {
 
 // begin prepares what is to be said and takes the first step.
 func (a *Attempt) begin() {
-	var err error
-	switch a.check.Type {
-	case "TCP":
-	case "Stream":
+	if a.check.Type == probes.Stream {
 		a.network.say(a)
 		return
-	case "HTTP":
-		a.talk = &webTalk{check: a.check}
-	case "DNS":
-		a.talk, err = newDNSTalk(a.check)
-	default:
-		err = errors.New("check type " + a.check.Type + " is not one this agent knows")
 	}
-	if err != nil {
+	begin, known := speakers[v1alpha1.ProbeType(a.check.Type)]
+	if !known {
+		a.end(Result{Detail: "check type " + a.check.Type + " is not one this agent knows"})
+		return
+	}
+	var err error
+	if a.talk, err = begin(a.check); err != nil {
 		a.end(Result{Detail: err.Error()})
 		return
 	}

@@ -11,7 +11,8 @@
 // A connect votes: once it succeeded, the network is open, however slow, wrong or
 // silent the target then is. Only a reset before the target said anything is held
 // against the path, because that is how a proxy on the way says no. classify.go
-// turns what the system says into an outcome.
+// turns what the system says into an outcome. What is said and heard is pure, one file
+// for each type; talk.go lists them.
 package dial
 
 import (

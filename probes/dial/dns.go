@@ -23,7 +23,7 @@ type dnsTalk struct {
 	reply    []byte // heard so far, over TCP
 }
 
-func newDNSTalk(check probes.Check) (*dnsTalk, error) {
+func newDNSTalk(check probes.Check) (talk, error) {
 	d := &dnsTalk{id: uint16(rand.Uint32()), framed: check.Protocol == "TCP"}
 	name := check.Query
 	if !strings.HasSuffix(name, ".") {

@@ -20,6 +20,8 @@ type webTalk struct {
 	head  []byte // heard so far
 }
 
+func newWebTalk(check probes.Check) (talk, error) { return &webTalk{check: check}, nil }
+
 func (w *webTalk) request() []byte {
 	host := net.JoinHostPort(w.check.Host, strconv.Itoa(int(w.check.Port)))
 	return []byte("GET " + w.check.Path + " HTTP/1.1\r\nHost: " + host +

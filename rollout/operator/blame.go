@@ -23,7 +23,7 @@ func (p *picture) blame(s sight) (cause, rule string) {
 		return "DNS", "the name of the target did not resolve"
 	}
 	cause = "Policy"
-	if path.Probe.Type == v1alpha1.ProbeDNS {
+	if path.Probe.Type.Traits().AsksNames {
 		cause = "DNS"
 	}
 	if v, ok := p.explain(s, path); ok && v.Decision == verdict.Deny {

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -188,30 +189,24 @@ func (p *Plan) serviceCheck(w *world, path plan.Path) (probes.Check, bool) {
 	}
 	host := serviceName(t.Name, t.Namespace, p.ClusterDomain)
 	own := svc.Spec.ClusterIP != "" && svc.Spec.ClusterIP != corev1.ClusterIPNone
-	switch byAddress := path.Probe.Type == v1alpha1.ProbeDNS || path.Expect == v1alpha1.ExpectDeny; {
+	asksNames := path.Probe.Type.Traits().AsksNames
+	switch byAddress := asksNames || path.Expect == v1alpha1.ExpectDeny; {
 	case byAddress && own:
 		host = svc.Spec.ClusterIP
-	case path.Probe.Type == v1alpha1.ProbeDNS:
+	case asksNames:
 		return probes.Check{}, false
 	}
 	return p.check(path, host, t.Port), true
 }
 
 func (p *Plan) check(path plan.Path, host string, port int32) probes.Check {
-	c := probes.Check{Type: string(path.Probe.Type), Protocol: path.Protocol(), Host: host, Port: port}
-	switch path.Probe.Type {
-	case "":
-		c.Type = string(v1alpha1.ProbeTCP)
-	case v1alpha1.ProbeHTTP:
-		c.Path = path.Probe.Path
-		if c.Path == "" {
-			c.Path = "/"
-		}
-	case v1alpha1.ProbeDNS:
-		c.Query = path.Probe.Query
-		if c.Query == "" {
-			c.Query = serviceName("kubernetes", "default", p.ClusterDomain)
-		}
+	c := probes.Check{Type: string(cmp.Or(path.Probe.Type, v1alpha1.ProbeTCP)), Protocol: path.Protocol(), Host: host, Port: port}
+	traits := path.Probe.Type.Traits()
+	if traits.Path != "" {
+		c.Path = cmp.Or(path.Probe.Path, traits.Path)
+	}
+	if traits.AsksNames {
+		c.Query = cmp.Or(path.Probe.Query, serviceName("kubernetes", "default", p.ClusterDomain))
 	}
 	return c
 }

@@ -180,7 +180,7 @@ func (p *Plan) connections(w *world, path plan.Path) []verdict.Conn {
 	for _, b := range w.backends(path.To.Service) {
 		out = append(out, connect(src, verdictPod(b.pod), b.port, path.Protocol()))
 	}
-	byName := slices.Contains(path.Ways(), v1alpha1.ViaService) && path.Probe.Type != v1alpha1.ProbeDNS
+	byName := slices.Contains(path.Ways(), v1alpha1.ViaService) && !path.Probe.Type.Traits().AsksNames
 	if path.Expect == v1alpha1.ExpectAllow && byName && !p.asksNames(w, path.From) {
 		for _, b := range w.nameServers() {
 			out = append(out, connect(src, verdictPod(b.pod), b.port, "UDP"))

@@ -42,7 +42,7 @@ func (p *Plan) untriable(path plan.Path, via v1alpha1.Via, w *world) string {
 	c := p.check(path, "192.0.2.1", t.Port) // any address does: the question is whether the rest makes sense
 	if via == v1alpha1.ViaService {
 		svc := w.services[types.NamespacedName{Namespace: t.Namespace, Name: t.Name}]
-		if svc != nil && path.Probe.Type == v1alpha1.ProbeDNS && (svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == corev1.ClusterIPNone) {
+		if svc != nil && path.Probe.Type.Traits().AsksNames && (svc.Spec.ClusterIP == "" || svc.Spec.ClusterIP == corev1.ClusterIPNone) {
 			return "the Service has no address of its own, so a name server behind it can only be asked by the pods' addresses: use via PodIP"
 		}
 		if byService, ok := p.serviceCheck(w, path); ok {

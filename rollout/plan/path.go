@@ -61,8 +61,6 @@ func (p Path) defaulted() v1alpha1.Path {
 	out.To.Service.Protocol = p.Protocol()
 	out.Criticality = cmp.Or(p.Criticality, v1alpha1.CriticalityCritical)
 	out.Probe.Type = cmp.Or(p.Probe.Type, v1alpha1.ProbeTCP)
-	if out.Probe.Type == v1alpha1.ProbeHTTP {
-		out.Probe.Path = cmp.Or(p.Probe.Path, "/")
-	}
+	out.Probe.Path = cmp.Or(p.Probe.Path, p.Probe.Type.Traits().Path)
 	return out
 }

@@ -67,7 +67,7 @@ func (t *targets) edges(r manifest.Rollout) (paths []Path, edges []rollout.Edge,
 
 // byName reports whether attempts of a path that must work look a name up first.
 func byName(path v1alpha1.Path) bool {
-	return path.Expect == v1alpha1.ExpectAllow && path.Probe.Type != v1alpha1.ProbeDNS && slices.Contains(planner.PathOf(path).Ways(), v1alpha1.ViaService)
+	return path.Expect == v1alpha1.ExpectAllow && !path.Probe.Type.Traits().AsksNames && slices.Contains(planner.PathOf(path).Ways(), v1alpha1.ViaService)
 }
 
 // asked are the identities that ask the name servers over UDP in a path of the suites,
