@@ -154,7 +154,7 @@ func write(t *testing.T, want size, rows []row) {
 }
 
 // beginners are the rollouts that begin at a time.
-const beginners = 50
+const beginners = 25
 
 // observe makes rollouts until n of them observe, and waits until they do.
 func (a *arena) observe(n int) {

@@ -11,7 +11,7 @@ import (
 const (
 	// plansAtOnce is how many runs may make their plans side by side. Most of it is waiting
 	// for the API server, and the other workers are for runs that are under way.
-	plansAtOnce = runsAtOnce / 4
+	plansAtOnce = runsAtOnce / 8
 	// proofsAtOnce is how many of them may prove. A proof goes through all pods of the
 	// cluster: with ten thousand it takes some 50 MiB while it lasts.
 	proofsAtOnce = 2
